@@ -1,0 +1,1 @@
+"""Hyper: application container images run as virtual machines."""

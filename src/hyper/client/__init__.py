@@ -1,0 +1,1 @@
+"""HTTP over the daemon's socket, with the standard library alone."""

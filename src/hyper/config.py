@@ -1,0 +1,93 @@
+"""Where things are and how the daemon was told to behave.
+
+Built once by the daemon from defaults, a configuration file and the command line (in that order, later wins), then
+passed down. Nothing else reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from hyper.errors import InvalidRequest
+
+#: What a container gets when nobody says otherwise.
+DEFAULT_MEMORY_MIB = 128
+DEFAULT_VCPUS = 1
+#: Below this the kernel does not boot with the images we know (docs/decisions/0004-hyperkernel.md).
+MINIMUM_MEMORY_MIB = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything a daemon may be told. Paths are absolute."""
+
+    data_root: Path
+    exec_root: Path
+    hosts: tuple[str, ...]
+    #: Folder with vmlinux, initrd: the guest's half of Hyper.
+    assets: Path
+    group: str = "docker"
+    log_level: str = "info"
+    insecure_registries: tuple[str, ...] = ()
+    registry_mirrors: tuple[str, ...] = ()
+    #: "auto" probes; "kvm" and "tcg" insist.
+    accelerator: str = "auto"
+    default_memory_mib: int = DEFAULT_MEMORY_MIB
+    labels: tuple[str, ...] = field(default=())
+
+    @property
+    def socket(self) -> Path | None:
+        """The first unix socket served, None if none is."""
+        for host in self.hosts:
+            if host.startswith("unix://"):
+                return Path(host.removeprefix("unix://"))
+        return None
+
+    def with_settings(self, settings: dict[str, Any]) -> Config:
+        """This configuration with ``settings`` (field names; None means unchanged) laid over it.
+
+        Raises:
+            InvalidRequest: a name that is no setting.
+        """
+        known = {item.name for item in fields(self)}
+        unknown = sorted(settings.keys() - known)
+        if unknown:
+            raise InvalidRequest(
+                f"unknown configuration key: {unknown[0]}",
+                hint="known keys: " + ", ".join(sorted(known)),
+            )
+        return replace(self, **{key: value for key, value in settings.items() if value is not None})
+
+
+def default_socket(*, uid: int | None = None) -> Path:
+    """Where the daemon of ``uid`` (default: ours) listens when nobody says otherwise."""
+    return _default_exec_root(os.getuid() if uid is None else uid) / "hyper.sock"
+
+
+def defaults() -> Config:
+    """What a daemon started without arguments uses: system folders for root, the user's own otherwise."""
+    exec_root = _default_exec_root(os.getuid())
+    return Config(
+        data_root=_default_data_root(os.getuid()),
+        exec_root=exec_root,
+        hosts=(f"unix://{exec_root}/hyper.sock",),
+        assets=Path(os.environ.get("HYPER_ASSETS", f"{sys.prefix}/share/hyper")),
+    )
+
+
+def _default_exec_root(uid: int) -> Path:
+    if uid == 0:
+        return Path("/run/hyper")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(runtime, "hyper") if runtime else Path(f"/tmp/hyper-{uid}")  # noqa: S108 (checked to be ours when made)
+
+
+def _default_data_root(uid: int) -> Path:
+    if uid == 0:
+        return Path("/var/lib/hyper")
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local/share")
+    return Path(base, "hyper")

@@ -1,0 +1,1 @@
+"""Images: references, registries, layers as read-only block images, the store of all of them."""

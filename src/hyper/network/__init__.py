@@ -1,0 +1,1 @@
+"""How a sandbox reaches the world and is reached."""
