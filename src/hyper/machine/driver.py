@@ -1,0 +1,126 @@
+"""The hypervisor seam: what every driver offers. tests/contract/driver.py holds each one to it."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import Protocol
+
+from hyper.machine.spec import Capability, MachineSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What probing found out about one accelerator: ``usable``, and ``reason`` for a person to read.
+
+    ``boot_ms`` is how long the probe's boot took (None if nothing came up).
+    """
+
+    driver: str
+    accelerator: str
+    usable: bool
+    reason: str
+    boot_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MachineRecord:
+    """All that is needed to find a running machine again after the daemon died. Plain data, kept as JSON.
+
+    ``start_ticks`` (field 22 of /proc/PID/stat) tells the process from a later one of the same number.
+    """
+
+    driver: str
+    accelerator: str
+    name: str
+    pid: int
+    start_ticks: int
+    run_dir: str
+    #: CLOCK_MONOTONIC nanoseconds when the hypervisor was spawned; 0 when unknown.
+    spawned_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MachineExit:
+    """How a machine ended. ``status`` is None when it was not our child (found again after a restart)."""
+
+    status: int | None
+    stderr: str
+    console: str
+
+
+@dataclass(frozen=True, slots=True)
+class MachineStats:
+    """What a machine costs the host now."""
+
+    cpu_ns: int
+    resident_bytes: int
+    vcpus: int
+
+
+class Machine(Protocol):
+    """One running machine. Its process outlives this object: only ``kill`` or the guest ends it."""
+
+    @property
+    def record(self) -> MachineRecord:
+        """What to keep to find it again."""
+
+    def agent_socket(self) -> socket.socket:
+        """A new non-blocking connected stream to the agent. One at a time; the caller closes it.
+
+        Raises:
+            MachineError: the machine is gone.
+        """
+
+    async def wait(self) -> MachineExit:
+        """Return once the machine's process has ended. May be awaited by several tasks and repeatedly."""
+
+    async def kill(self) -> None:
+        """End it at once; it is gone on return. No error when it already was."""
+
+    async def pause(self) -> None:
+        """Stop its vCPUs."""
+
+    async def resume(self) -> None:
+        """Let its vCPUs go on."""
+
+    async def stats(self) -> MachineStats:
+        """What it costs now."""
+
+    def console_tail(self) -> str:
+        """The last lines (≤ 8 KiB) of its serial console seen by this process, printable text only."""
+
+    async def close(self) -> None:
+        """Let go of sockets and tasks of this object. The machine itself goes on."""
+
+
+class Driver(Protocol):
+    """A hypervisor."""
+
+    @property
+    def name(self) -> str:
+        """As shown to users: ``qemu``."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can beyond the basics."""
+
+    @property
+    def max_disks(self) -> int:
+        """How many disks one machine can have."""
+
+    async def probe(self) -> list[Verdict]:
+        """Verdicts on every accelerator, best first; the first usable one is what ``launch`` takes.
+
+        Found by booting the kernel with a deadline; remembered on disk until kernel, CPU or hypervisor change.
+        """
+
+    async def launch(self, spec: MachineSpec) -> Machine:
+        """Start the machine: its process runs and its agent stream can be connected to.
+
+        Raises:
+            MachineError: it did not start; nothing is left behind.
+        """
+
+    async def attach(self, record: MachineRecord) -> Machine | None:
+        """The machine of ``record`` if it still runs, else None."""

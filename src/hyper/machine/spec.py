@@ -1,0 +1,78 @@
+"""What a driver is told, and nothing else: a machine as frozen data, without a word of any hypervisor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A raw block image. ``name`` is what the guest is told to look for (≤ 20 characters)."""
+
+    name: str
+    path: Path
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A port of the host that leads into the guest. ``protocol`` is ``tcp`` or ``udp``."""
+
+    protocol: str
+    host_address: str
+    host_port: int
+    guest_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserNic:
+    """A card on the hypervisor's own user-mode network; needs no privilege. See network/user.py."""
+
+    mac: str
+    network: str
+    forwards: tuple[Forward, ...] = ()
+
+
+#: Cards a machine may have. Bridged ones (an open TAP) join here.
+Nic = UserNic
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the host holds the whole machine process to. None: no limit asked for.
+
+    ``cpus`` in CPUs (0.5 = half of one). Memory is bounded by the machine's size in any case.
+    """
+
+    cpus: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSpec:
+    """One machine to be. ``run_dir`` exists, is the machine's own, and short enough for unix sockets."""
+
+    name: str
+    vcpus: int
+    memory_mib: int
+    kernel: Path
+    initrd: Path
+    disks: tuple[Disk, ...]
+    nics: tuple[Nic, ...]
+    run_dir: Path
+    #: Unprivileged identity the machine runs as; None when the daemon itself is unprivileged.
+    uid: int | None = None
+    limits: Limits = Limits()
+    command_line: tuple[str, ...] = ()
+
+
+class Capability(Enum):
+    """What a driver may be able to do beyond starting and ending a machine."""
+
+    PAUSE = "pause"
+    TEMPLATE = "template"
+    SNAPSHOT = "snapshot"
+    MIGRATE = "migrate"
+    DISK_SWAP = "disk-swap"
+    MEMORY_RETURN = "memory-return"
