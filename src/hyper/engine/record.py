@@ -1,0 +1,85 @@
+"""What is kept of a container and of an exec: plain data, one JSON document each."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from hyper.engine.state import Status
+from hyper.types.container import ContainerConfig, HostConfig
+
+
+class PublishedPort(Struct, frozen=True):
+    """A port of the container that is reachable on the host."""
+
+    protocol: str
+    container_port: int
+    host_address: str
+    host_port: int
+
+
+class MachineRef(Struct, frozen=True):
+    """Where the container's machine is, as ``machine.driver.MachineRecord`` says it."""
+
+    driver: str
+    accelerator: str
+    name: str
+    pid: int
+    start_ticks: int
+    run_dir: str
+    spawned_ns: int
+
+
+class ContainerRecord(Struct):
+    """A container. ``config`` is what the client asked for merged with the image's defaults.
+
+    Times are ns since the epoch, 0 for never. ``volumes`` are (target, name on the scratch disk).
+    """
+
+    id: str
+    name: str
+    created_ns: int
+    image_id: str
+    image_ref: str
+    config: ContainerConfig
+    host_config: HostConfig
+    vcpus: int
+    memory_mib: int
+    volumes: list[tuple[str, str]] = field(default_factory=list)
+    status: Status = Status.CREATED
+    pid: int = 0
+    exit_code: int = 0
+    error: str = ""
+    oom_killed: bool = False
+    started_ns: int = 0
+    finished_ns: int = 0
+    restart_count: int = 0
+    uid: int | None = None
+    machine: MachineRef | None = None
+    boot_ms: float | None = None
+    ports: list[PublishedPort] = field(default_factory=list)
+
+    @property
+    def command(self) -> list[str]:
+        """The whole argument list of its program."""
+        return [*(self.config.entrypoint or []), *(self.config.cmd or [])]
+
+
+class ExecRecord(Struct):
+    """A program run beside a container's own. ``process`` is its number in the guest, 0 before the start."""
+
+    id: str
+    container_id: str
+    args: list[str]
+    env: list[str]
+    cwd: str
+    user: str
+    tty: bool
+    privileged: bool
+    attach_stdin: bool
+    attach_stdout: bool
+    attach_stderr: bool
+    detach_keys: str = ""
+    process: int = 0
+    pid: int = 0
+    running: bool = False
+    exit_code: int | None = None

@@ -1,0 +1,62 @@
+"""Which operation is legal when: the life of a container as a table."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from hyper.errors import Conflict
+
+
+class Status(str, Enum):
+    """Docker's words for where a container is in its life."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    EXITED = "exited"
+    REMOVING = "removing"
+    DEAD = "dead"
+
+
+class Event(str, Enum):
+    """What can happen to a container."""
+
+    START = "start"
+    FAIL = "fail to start"
+    EXIT = "exit"
+    PAUSE = "pause"
+    UNPAUSE = "unpause"
+    REMOVE = "remove"
+    FAIL_REMOVE = "fail to be removed"
+
+
+TRANSITIONS: dict[tuple[Status, Event], Status] = {
+    (Status.CREATED, Event.START): Status.RUNNING,
+    (Status.EXITED, Event.START): Status.RUNNING,
+    (Status.CREATED, Event.FAIL): Status.CREATED,
+    (Status.EXITED, Event.FAIL): Status.EXITED,
+    (Status.RUNNING, Event.EXIT): Status.EXITED,
+    (Status.PAUSED, Event.EXIT): Status.EXITED,
+    (Status.RUNNING, Event.PAUSE): Status.PAUSED,
+    (Status.PAUSED, Event.UNPAUSE): Status.RUNNING,
+    (Status.CREATED, Event.REMOVE): Status.REMOVING,
+    (Status.EXITED, Event.REMOVE): Status.REMOVING,
+    (Status.DEAD, Event.REMOVE): Status.REMOVING,
+    (Status.REMOVING, Event.REMOVE): Status.REMOVING,
+    (Status.REMOVING, Event.FAIL_REMOVE): Status.DEAD,
+}
+
+#: States in which a machine runs for the container.
+LIVE = frozenset({Status.RUNNING, Status.PAUSED})
+
+
+def next_status(status: Status, event: Event) -> Status:
+    """The state after ``event``.
+
+    Raises:
+        Conflict: the event is not legal in ``status``; the message names both.
+    """
+    try:
+        return TRANSITIONS[status, event]
+    except KeyError:
+        raise Conflict(f"cannot {event.value} a container that is {status.value}") from None

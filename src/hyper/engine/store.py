@@ -1,0 +1,126 @@
+"""The daemon's memory: containers and execs in SQLite.
+
+Every change is one transaction, so a daemon killed at any moment finds either the old or the new. WAL with
+``synchronous=NORMAL``: a killed daemon loses nothing, a power cut may lose the last changes but never the file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import msgspec
+
+from hyper.engine.record import ContainerRecord, ExecRecord
+from hyper.errors import Conflict, HyperError
+from hyper.ids import new_id
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+    CREATE TABLE container (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, uid INTEGER UNIQUE, document BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE exec (
+        id TEXT PRIMARY KEY,
+        container_id TEXT NOT NULL REFERENCES container(id) ON DELETE CASCADE,
+        document BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX exec_container ON exec(container_id);
+    """,
+)
+
+
+class Store:
+    """The database at ``path``, made or brought up to date on opening. One daemon at a time.
+
+    Raises:
+        HyperError: it was written by a newer Hyper, or is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._encode = msgspec.json.Encoder().encode
+        self._containers = msgspec.json.Decoder(ContainerRecord)
+        self._execs = msgspec.json.Decoder(ExecRecord)
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute("PRAGMA foreign_keys=ON")
+            self._migrate(path)
+        except sqlite3.DatabaseError as error:
+            raise HyperError(f"cannot use the database {path}: {error}") from error
+        self.daemon_id = self._daemon_id()
+
+    def _migrate(self, path: Path) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(_MIGRATIONS):
+            raise HyperError(f"{path} was written by a newer Hyper (schema {version})")
+        for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+            self._db.executescript(f"BEGIN;{script};PRAGMA user_version={number};COMMIT")
+
+    def _daemon_id(self) -> str:
+        self._db.execute("INSERT OR IGNORE INTO meta VALUES ('daemon_id', ?)", (new_id(),))
+        row = self._db.execute("SELECT value FROM meta WHERE key='daemon_id'").fetchone()
+        return str(row[0])
+
+    def add_container(self, record: ContainerRecord) -> None:
+        """``record`` is kept.
+
+        Raises:
+            Conflict: its name is taken.
+        """
+        try:
+            self._db.execute(
+                "INSERT INTO container (id, name, uid, document) VALUES (?, ?, ?, ?)",
+                (record.id, record.name, record.uid, self._encode(record)),
+            )
+        except sqlite3.IntegrityError:
+            raise Conflict(f"The container name {record.name!r} is already in use") from None
+
+    def save_container(self, record: ContainerRecord) -> None:
+        """The kept document of ``record`` is what it says now."""
+        self._db.execute(
+            "UPDATE container SET name=?, uid=?, document=? WHERE id=?",
+            (record.name, record.uid, self._encode(record), record.id),
+        )
+
+    def delete_container(self, container_id: str) -> None:
+        """Nothing is kept of the container and its execs."""
+        self._db.execute("DELETE FROM container WHERE id=?", (container_id,))
+
+    def containers(self) -> list[ContainerRecord]:
+        """All of them, in no particular order."""
+        rows = self._db.execute("SELECT document FROM container")
+        return [self._containers.decode(row[0]) for row in rows]
+
+    def free_uid(self, first: int, count: int) -> int:
+        """The lowest machine identity in the range that no container has.
+
+        Raises:
+            HyperError: all are taken.
+        """
+        taken = {row[0] for row in self._db.execute("SELECT uid FROM container WHERE uid NOTNULL")}
+        for uid in range(first, first + count):
+            if uid not in taken:
+                return uid
+        raise HyperError(f"all {count} machine identities are in use")
+
+    def save_exec(self, record: ExecRecord) -> None:
+        """``record`` is kept as it is now."""
+        self._db.execute(
+            "INSERT INTO exec VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET document=excluded.document",
+            (record.id, record.container_id, self._encode(record)),
+        )
+
+    def execs(self) -> list[ExecRecord]:
+        """All of them."""
+        return [self._execs.decode(row[0]) for row in self._db.execute("SELECT document FROM exec")]
+
+    def delete_execs(self, container_id: str) -> None:
+        """Nothing is kept of the container's execs."""
+        self._db.execute("DELETE FROM exec WHERE container_id=?", (container_id,))
+
+    def close(self) -> None:
+        """Everything is on disk and the file is released."""
+        self._db.close()

@@ -1,0 +1,172 @@
+"""What a client asks a container to be: the Engine API's ContainerConfig, HostConfig and their parts.
+
+Source: engine-api v1.47, definitions ContainerConfig, HostConfig, Resources, PortMap, RestartPolicy.
+Names are snake case here and Docker's on the wire. Unknown members are ignored, as dockerd does. A JSON null stands for
+the member's default (clients of every age send both).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+
+class Wire(Struct, rename="pascal", kw_only=True, omit_defaults=False):
+    """Base of every body: members are written PascalCase."""
+
+
+class PortBinding(Wire):
+    """Where on the host a port of the container is published ("" means everywhere / any free port)."""
+
+    host_ip: str = ""
+    host_port: str = ""
+
+
+class LogConfig(Wire):
+    type: str = "json-file"
+    config: dict[str, str] | None = None
+
+
+class RestartPolicy(Wire):
+    name: str = "no"
+    maximum_retry_count: int = 0
+
+
+class Ulimit(Wire):
+    name: str
+    soft: int
+    hard: int
+
+
+class ContainerConfig(Wire):
+    """What depends on the image and the program only. Lists None: the image's."""
+
+    hostname: str = ""
+    domainname: str = ""
+    user: str = ""
+    attach_stdin: bool = False
+    attach_stdout: bool = False
+    attach_stderr: bool = False
+    exposed_ports: dict[str, dict[str, Any]] | None = None
+    tty: bool = False
+    open_stdin: bool = False
+    stdin_once: bool = False
+    env: list[str] | None = None
+    cmd: list[str] | None = None
+    image: str = ""
+    volumes: dict[str, dict[str, Any]] | None = None
+    working_dir: str = ""
+    entrypoint: list[str] | None = None
+    labels: dict[str, str] | None = None
+    stop_signal: str | None = None
+    stop_timeout: int | None = None
+
+
+class HostConfig(Wire):
+    """What depends on this host. The members Hyper acts on; see ``UNSUPPORTED`` for the others."""
+
+    binds: list[str] | None = None
+    log_config: LogConfig = field(default_factory=LogConfig)
+    network_mode: str = "default"
+    port_bindings: dict[str, list[PortBinding] | None] | None = None
+    restart_policy: RestartPolicy = field(default_factory=RestartPolicy)
+    auto_remove: bool = False
+    cap_add: list[str] | None = None
+    cap_drop: list[str] | None = None
+    dns: list[str] | None = None
+    dns_options: list[str] | None = None
+    dns_search: list[str] | None = None
+    extra_hosts: list[str] | None = None
+    group_add: list[str] | None = None
+    privileged: bool = False
+    publish_all_ports: bool = False
+    readonly_rootfs: bool = False
+    security_opt: list[str] | None = None
+    tmpfs: dict[str, str] | None = None
+    shm_size: int = 64 * 1024 * 1024
+    sysctls: dict[str, str] | None = None
+    memory: int = 0
+    nano_cpus: int = field(default=0)
+    cpu_period: int = 0
+    cpu_quota: int = 0
+    ulimits: list[Ulimit] | None = None
+    masked_paths: list[str] | None = None
+    readonly_paths: list[str] | None = None
+    cpu_shares: int = 0
+    console_size: list[int] | None = None
+    isolation: str = ""
+    runtime: str = ""
+    cgroupns_mode: str = ""
+    ipc_mode: str = ""
+    pid_mode: str = ""
+    uts_mode: str = field(default="", name="UTSMode")
+    userns_mode: str = ""
+
+
+class CreateBody(ContainerConfig):
+    """The body of POST /containers/create. Other members of HostConfig stay in ``host_config_raw``."""
+
+    host_config: HostConfig | None = None
+
+
+class ExecBody(Wire):
+    """The body of POST /containers/{id}/exec."""
+
+    attach_stdin: bool = False
+    attach_stdout: bool = False
+    attach_stderr: bool = False
+    console_size: list[int] | None = None
+    detach_keys: str = ""
+    tty: bool = False
+    env: list[str] | None = None
+    cmd: list[str] | None = None
+    privileged: bool = False
+    user: str = ""
+    working_dir: str = ""
+
+
+class ExecStartBody(Wire):
+    """The body of POST /exec/{id}/start."""
+
+    detach: bool = False
+    tty: bool = False
+    console_size: list[int] | None = None
+
+
+#: Members of HostConfig that would promise something Hyper does not keep yet: asking for them is refused.
+REFUSED = {
+    "Binds": "bind mounts and named volumes",
+    "Mounts": "mounts",
+    "VolumesFrom": "volumes from other containers",
+    "Devices": "host devices",
+    "DeviceRequests": "host devices",
+    "Links": "links",
+}
+#: Members that are accepted and have no effect; asking for them is answered with a warning.
+IGNORED = (
+    "CpuShares CpusetCpus CpusetMems CpuRealtimePeriod CpuRealtimeRuntime BlkioWeight "
+    "BlkioWeightDevice BlkioDeviceReadBps BlkioDeviceWriteBps BlkioDeviceReadIOps "
+    "BlkioDeviceWriteIOps CgroupParent Cgroup DeviceCgroupRules Init KernelMemory KernelMemoryTCP "
+    "MemoryReservation OomKillDisable OomScoreAdj PidsLimit StorageOpt VolumeDriver"
+).split()
+
+
+def without_nulls(value: Any) -> Any:
+    """``value`` (parsed JSON) with every object member that is null left out, at any depth."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    return value
+
+
+def is_asked_for(value: Any) -> bool:
+    """Whether a HostConfig member's value says anything (Docker's clients send the empty ones too)."""
+    return value not in (None, False, 0, "", [], {}, -1)
+
+
+def to_json(value: Any) -> Any:
+    """A struct as plain dicts and lists with its wire names."""
+    return msgspec.to_builtins(value)

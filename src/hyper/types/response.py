@@ -1,0 +1,388 @@
+"""What the Engine API answers.
+
+Source: engine-api v1.47, definitions ContainerInspectResponse, ContainerState, ContainerSummary, Port, MountPoint,
+NetworkSettings, ImageInspect, ImageSummary, SystemVersion, SystemInfo, EventMessage, and those of exec and wait.
+``Hyper`` members are extensions: what Docker has no word for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import field
+
+from hyper.types.container import ContainerConfig, HostConfig, PortBinding, Wire
+
+ZERO_TIME = "0001-01-01T00:00:00Z"
+
+
+class ErrorBody(Wire, rename=None):
+    message: str
+
+
+class VmView(Wire):
+    """The machine behind a container. ``boot_ms``: hypervisor spawned to agent's hello."""
+
+    driver: str = field(name="Driver")
+    accelerator: str
+    vcpus: int = field(name="VCPUs")
+    memory_mib: int = field(name="MemoryMiB")
+    boot_ms: float | None = None
+    pid: int = 0
+    sandbox: str = ""
+
+
+class ContainerState(Wire):
+    status: str
+    running: bool
+    paused: bool
+    restarting: bool
+    oom_killed: bool = field(name="OOMKilled")
+    dead: bool
+    pid: int
+    exit_code: int
+    error: str
+    started_at: str = ZERO_TIME
+    finished_at: str = ZERO_TIME
+
+
+class Port(Wire):
+    private_port: int
+    type: str
+    ip: str | None = field(name="IP", default=None)
+    public_port: int | None = None
+
+
+class Mount(Wire):
+    type: str
+    name: str
+    source: str
+    destination: str
+    driver: str
+    mode: str
+    rw: bool = field(name="RW")
+    propagation: str = ""
+
+
+class Endpoint(Wire):
+    ip_address: str = field(name="IPAddress", default="")
+    ip_prefix_len: int = field(name="IPPrefixLen", default=0)
+    gateway: str = ""
+    mac_address: str = ""
+    network_id: str = field(name="NetworkID", default="")
+    endpoint_id: str = field(name="EndpointID", default="")
+
+
+class NetworkSettings(Wire):
+    sandbox_id: str = field(name="SandboxID")
+    ports: dict[str, list[PortBinding] | None]
+    ip_address: str = field(name="IPAddress")
+    ip_prefix_len: int = field(name="IPPrefixLen")
+    gateway: str
+    mac_address: str
+    networks: dict[str, Endpoint]
+    bridge: str = ""
+    hairpin_mode: bool = False
+    sandbox_key: str = ""
+    endpoint_id: str = field(name="EndpointID", default="")
+
+
+class DriverData(Wire):
+    name: str
+    data: dict[str, str]
+
+
+class ContainerInspect(Wire):
+    id: str
+    created: str
+    path: str
+    args: list[str]
+    state: ContainerState
+    image: str
+    resolv_conf_path: str
+    hostname_path: str
+    hosts_path: str
+    log_path: str
+    name: str
+    restart_count: int
+    driver: str
+    platform: str
+    mount_label: str
+    process_label: str
+    app_armor_profile: str
+    exec_ids: list[str] | None = field(name="ExecIDs")
+    host_config: HostConfig
+    graph_driver: DriverData
+    mounts: list[Mount]
+    config: ContainerConfig
+    network_settings: NetworkSettings
+    hyper: VmView | None
+
+
+class SummaryHostConfig(Wire):
+    network_mode: str
+
+
+class SummaryNetworks(Wire):
+    networks: dict[str, Endpoint]
+
+
+class ContainerSummary(Wire):
+    id: str
+    names: list[str]
+    image: str
+    image_id: str = field(name="ImageID")
+    command: str
+    created: int
+    ports: list[Port]
+    labels: dict[str, str]
+    state: str
+    status: str
+    host_config: SummaryHostConfig
+    network_settings: SummaryNetworks
+    mounts: list[Mount]
+    hyper: VmView | None
+
+
+class CreateAnswer(Wire):
+    id: str
+    warnings: list[str]
+
+
+class IdAnswer(Wire):
+    id: str
+
+
+class WaitError(Wire):
+    message: str
+
+
+class WaitAnswer(Wire, omit_defaults=True):
+    status_code: int
+    error: WaitError | None = None
+
+
+class ProcessConfig(Wire, rename=None):
+    """Docker writes this one object in lower case."""
+
+    tty: bool
+    entrypoint: str
+    arguments: list[str]
+    privileged: bool
+    user: str
+
+
+class ExecInspect(Wire):
+    id: str = field(name="ID")
+    running: bool
+    exit_code: int | None
+    process_config: ProcessConfig
+    open_stdin: bool
+    open_stderr: bool
+    open_stdout: bool
+    can_remove: bool
+    container_id: str = field(name="ContainerID")
+    detach_keys: str
+    pid: int
+
+
+class ImageConfig(Wire):
+    """The part of an image's configuration that containers inherit, as the API shows it."""
+
+    user: str = ""
+    exposed_ports: dict[str, dict[str, Any]] | None = None
+    env: list[str] | None = None
+    entrypoint: list[str] | None = None
+    cmd: list[str] | None = None
+    volumes: dict[str, dict[str, Any]] | None = None
+    working_dir: str = ""
+    labels: dict[str, str] | None = None
+    stop_signal: str | None = None
+
+
+class RootFs(Wire):
+    type: str
+    layers: list[str]
+
+
+class ImageInspect(Wire):
+    id: str
+    repo_tags: list[str]
+    repo_digests: list[str]
+    parent: str
+    comment: str
+    created: str
+    docker_version: str
+    author: str
+    config: ImageConfig
+    architecture: str
+    os: str
+    size: int
+    graph_driver: DriverData
+    root_fs: RootFs = field(name="RootFS")
+    metadata: dict[str, str]
+
+
+class ImageSummary(Wire):
+    id: str
+    parent_id: str
+    repo_tags: list[str]
+    repo_digests: list[str]
+    created: int
+    size: int
+    shared_size: int
+    labels: dict[str, str]
+    containers: int
+
+
+class Component(Wire):
+    name: str
+    version: str
+    details: dict[str, str] | None = None
+
+
+class Platform(Wire):
+    name: str
+
+
+class VersionAnswer(Wire):
+    platform: Platform
+    components: list[Component]
+    version: str
+    api_version: str
+    min_api_version: str = field(name="MinAPIVersion")
+    git_commit: str
+    go_version: str
+    os: str
+    arch: str
+    kernel_version: str
+    build_time: str
+    experimental: bool = False
+
+
+class HypervisorView(Wire):
+    """What probing found out about one way to run machines, and why."""
+
+    driver: str
+    accelerator: str
+    usable: bool
+    reason: str
+    boot_ms: float | None
+
+
+class HyperInfo(Wire):
+    hypervisors: list[HypervisorView]
+    kernel: dict[str, str]
+    default_memory_mib: int = field(name="DefaultMemoryMiB")
+
+
+class RegistryServiceConfig(Wire):
+    insecure_registry_cidrs: list[str] = field(name="InsecureRegistryCIDRs")
+    index_configs: dict[str, Any]
+    mirrors: list[str]
+
+
+class SwarmInfo(Wire):
+    local_node_state: str = "inactive"
+    node_id: str = field(name="NodeID", default="")
+    node_addr: str = ""
+    control_available: bool = False
+    error: str = ""
+
+
+class PluginsInfo(Wire):
+    volume: list[str]
+    network: list[str]
+    log: list[str]
+
+
+class InfoAnswer(Wire):
+    id: str = field(name="ID")
+    containers: int
+    containers_running: int
+    containers_paused: int
+    containers_stopped: int
+    images: int
+    driver: str
+    driver_status: list[list[str]]
+    docker_root_dir: str
+    plugins: PluginsInfo
+    memory_limit: bool
+    swap_limit: bool
+    cpu_cfs_period: bool
+    cpu_cfs_quota: bool
+    cpu_shares: bool = field(name="CPUShares")
+    cpu_set: bool = field(name="CPUSet")
+    pids_limit: bool
+    oom_kill_disable: bool
+    ipv4_forwarding: bool = field(name="IPv4Forwarding")
+    debug: bool
+    n_fd: int = field(name="NFd")
+    n_goroutines: int
+    system_time: str
+    logging_driver: str
+    cgroup_driver: str
+    cgroup_version: str
+    n_events_listener: int
+    kernel_version: str
+    operating_system: str
+    os_version: str = field(name="OSVersion")
+    os_type: str = field(name="OSType")
+    architecture: str
+    ncpu: int = field(name="NCPU")
+    mem_total: int
+    index_server_address: str
+    registry_config: RegistryServiceConfig
+    name: str
+    labels: list[str]
+    experimental_build: bool
+    server_version: str
+    runtimes: dict[str, dict[str, str]]
+    default_runtime: str
+    swarm: SwarmInfo
+    live_restore_enabled: bool
+    isolation: str
+    init_binary: str
+    security_options: list[str]
+    warnings: list[str]
+    hyper: HyperInfo
+
+
+class EventActor(Wire):
+    id: str = field(name="ID")
+    attributes: dict[str, str]
+
+
+class EventMessage(Wire, kw_only=True):
+    """One line of /events; the lower-case members are what older clients read."""
+
+    type: str
+    action: str
+    actor: EventActor
+    scope: str = field(name="scope", default="local")
+    time: int = field(name="time")
+    time_nano: int = field(name="timeNano")
+    status: str = field(name="status", default="")
+    id: str = field(name="id", default="")
+    from_: str = field(name="from", default="")
+
+
+class ProgressDetail(Wire, rename=None, omit_defaults=True):
+    current: int = 0
+    total: int = 0
+
+
+class ErrorDetail(Wire, rename=None, omit_defaults=True):
+    message: str
+    code: int = 0
+
+
+class PullLine(Wire, rename="camel", omit_defaults=True):
+    """One line of the stream of POST /images/create."""
+
+    status: str = ""
+    id: str = ""
+    progress: str = ""
+    progress_detail: ProgressDetail | None = None
+    error: str = ""
+    error_detail: ErrorDetail | None = None
