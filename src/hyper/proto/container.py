@@ -1,0 +1,134 @@
+"""CONTAINER_CREATE: what a container's root is made of.
+
+Source: docs/protocol.md, "Requests".
+"""
+
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import ClassVar, Self
+
+from hyper.proto.limits import MAX_LAYERS
+from hyper.proto.request import Op, Request, read_flags
+from hyper.proto.wire import Reader, Writer
+
+
+class ContainerFlag(IntFlag):
+    """Flags of ContainerCreate."""
+
+    NONE = 0
+    READ_ONLY = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A mount(2) inside the root; ``flags`` are MS_* bits, ``disk:NAME`` a disk as source."""
+
+    type: str
+    source: str
+    target: str
+    flags: int = 0
+    data: str = ""
+
+    def write(self, to: Writer) -> None:
+        """Append it. Raises: ProtocolError."""
+        to.string(self.type)
+        to.string(self.source)
+        to.string(self.target)
+        to.u32(self.flags)
+        to.string(self.data)
+
+    @classmethod
+    def read(cls, source: Reader) -> Self:
+        """Take one. Raises: ProtocolError."""
+        return cls(source.string(), source.string(), source.string(), source.u32(), source.string())
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A named directory of the scratch disk at ``target``; ``flags`` are MS_* bits."""
+
+    target: str
+    name: str
+    flags: int = 0
+
+    def write(self, to: Writer) -> None:
+        """Append it. Raises: ProtocolError."""
+        to.string(self.target)
+        to.string(self.name)
+        to.u32(self.flags)
+
+    @classmethod
+    def read(cls, source: Reader) -> Self:
+        """Take one. Raises: ProtocolError."""
+        return cls(source.string(), source.string(), source.u32())
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file kept outside the root and bind-mounted over ``path``."""
+
+    path: str
+    content: bytes
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+
+    def write(self, to: Writer) -> None:
+        """Append it. Raises: ProtocolError."""
+        to.string(self.path)
+        to.u32(self.mode)
+        to.u32(self.uid)
+        to.u32(self.gid)
+        to.blob(self.content)
+
+    @classmethod
+    def read(cls, source: Reader) -> Self:
+        """Take one. Raises: ProtocolError."""
+        path, mode, uid, gid = source.string(), source.u32(), source.u32(), source.u32()
+        return cls(path, source.blob(), mode, uid, gid)
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerCreate(Request):
+    """Stack a container's root; nothing runs in it yet."""
+
+    op: ClassVar[Op] = Op.CONTAINER_CREATE
+    container: int
+    layers: tuple[str, ...]
+    flags: ContainerFlag = ContainerFlag.NONE
+    hostname: str = ""
+    scratch: str = ""
+    mounts: tuple[Mount, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    files: tuple[File, ...] = ()
+    masked: tuple[str, ...] = ()
+    readonly: tuple[str, ...] = ()
+
+    def write(self, to: Writer) -> None:
+        """Append the arguments. Raises: ProtocolError."""
+        to.u32(self.container)
+        to.u32(self.flags)
+        to.string(self.hostname)
+        to.items(self.layers, to.string, limit=MAX_LAYERS)
+        to.string(self.scratch)
+        to.items(self.mounts, lambda mount: mount.write(to))
+        to.items(self.volumes, lambda volume: volume.write(to))
+        to.items(self.files, lambda file: file.write(to))
+        to.items(self.masked, to.string)
+        to.items(self.readonly, to.string)
+
+    @classmethod
+    def read(cls, source: Reader) -> Self:
+        """Take the arguments. Raises: ProtocolError."""
+        return cls(
+            container=source.u32(),
+            flags=read_flags(source, ContainerFlag),
+            hostname=source.string(),
+            layers=source.items(source.string, limit=MAX_LAYERS),
+            scratch=source.string(),
+            mounts=source.items(lambda: Mount.read(source)),
+            volumes=source.items(lambda: Volume.read(source)),
+            files=source.items(lambda: File.read(source)),
+            masked=source.items(source.string),
+            readonly=source.items(source.string),
+        )

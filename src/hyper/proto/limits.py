@@ -1,0 +1,35 @@
+"""Limits of the agent protocol, under the names the C side uses (guest/hyperstart/src/limits.h)."""
+
+from typing import Final
+
+VERSION: Final = 1
+MAGIC: Final = 0x52505948
+"""``HYPR`` as a little-endian u32."""
+
+HEADER_SIZE: Final = 12
+END: Final = 0xCE
+"""The last byte of every whole frame."""
+MAX_BODY: Final = 65536
+RESYNC: Final = HEADER_SIZE + MAX_BODY + 1
+"""So many zero bytes end whatever frame the guest was in the middle of."""
+DATA_HEADER: Final = 8
+"""Bytes of a DATA body before the payload: the offset."""
+MAX_DATA: Final = MAX_BODY - DATA_HEADER
+"""The longest payload of one DATA frame."""
+WINDOW: Final = 262144
+"""Bytes of one stream that may be sent and not acknowledged; FIN is not counted."""
+
+MAX_REQUEST: Final = 1024 * 1024
+MAX_STR: Final = 131072
+MAX_ITEMS: Final = 8192
+MAX_TEXT: Final = 512
+MAX_PROCESSES: Final = 1024
+MAX_PROCESS_ID: Final = (1 << 30) - 1
+"""A stream id is four times a process id and must fit in 32 bits."""
+MAX_CONTAINERS: Final = 64
+MAX_LAYERS: Final = 64
+
+NONCE_SIZE: Final = 16
+ENTROPY_SIZE: Final = 32
+MAC_SIZE: Final = 6
+ADDRESS_SIZE: Final = 16
