@@ -79,7 +79,7 @@ def encode_frame(
     """
     if len(body) > MAX_BODY:
         raise ProtocolError(f"frame body of {len(body)} bytes is longer than {MAX_BODY}")
-    if flags & ~_FLAGS[type]:
+    if flags & ~int(_FLAGS[type]):
         raise ProtocolError(f"flags {int(flags)} are not allowed in {type.name}")
     if not 0 <= stream <= 0xFFFFFFFF:
         raise ProtocolError(f"stream {stream} does not fit in 32 bits")
@@ -159,7 +159,7 @@ def _frame_size(buffer: bytes, at: int) -> int:
     type_, flags, reserved, _, length = _HEADER.unpack_from(buffer, at)
     if type_ not in _FLAGS:
         raise ProtocolError(f"unknown frame type {type_}")
-    if flags & ~_FLAGS[FrameType(type_)]:
+    if flags & ~int(_FLAGS[FrameType(type_)]):
         raise ProtocolError(f"flags {flags} are not allowed in {FrameType(type_).name}")
     if reserved:
         raise ProtocolError(f"reserved field of a frame is {reserved}, expected 0")

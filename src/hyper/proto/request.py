@@ -68,7 +68,7 @@ def read_flags(source: Reader, kind: type[F]) -> F:
     value = source.u32()
     known = 0
     for flag in kind:
-        known |= flag
+        known |= int(flag)
     if value & ~known:
         raise ProtocolError(f"unknown flags {value & ~known:#x} in {kind.__name__}")
     return kind(value)

@@ -178,11 +178,11 @@ class ReceiveWindow:
         Raises:
             ValueError: so many have not been received.
         """
-        after = self._taken + count
-        if count < 0 or after > self._expected - self._fin:
-            raise ValueError(f"{count} bytes taken, {self._expected - self._taken} were there")
-        self._taken = after
-        if self._fin and after == self._expected - 1:
+        last = self._expected - self._fin
+        if not 0 <= count <= max(0, last - self._taken):
+            raise ValueError(f"{count} bytes taken, {last - self._taken} were there")
+        self._taken += count
+        if self._taken == last:
             self._taken = self._expected
 
     def ack(self, *, after: int = ACK_AFTER) -> int | None:

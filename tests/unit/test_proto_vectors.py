@@ -1,0 +1,144 @@
+"""The Python codec against the byte vectors it shares with the C codec."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hyper.errors import ProtocolError
+from hyper.proto import message
+from hyper.proto.frame import Flag, Frame, FrameDecoder, FrameType, encode_frame
+from hyper.proto.request import Request
+
+VECTORS = Path(__file__).parent.parent / "vectors"
+Case = list[tuple[str, str]]
+
+# Classes whose fields are declared in another order than they travel in.
+WIRE_ORDER = {
+    "HostHello": ("version", "nonce", "realtime_ns", "entropy"),
+    "GuestHello": ("version", "nonce", "boot_ns", "agent", "processes"),
+    "ContainerCreate": (
+        *("container", "flags", "hostname", "layers", "scratch"),
+        *("mounts", "volumes", "files", "masked", "readonly"),
+    ),
+    "File": ("path", "mode", "uid", "gid", "content"),
+    "ProcessStart": (
+        *("process", "container", "flags", "args", "env", "cwd", "user"),
+        *("groups", "capabilities", "rlimits", "rows", "columns"),
+    ),
+}
+
+
+def cases(name: str) -> dict[str, Case]:
+    found: dict[str, Case] = {}
+    for line in (VECTORS / name).read_text().splitlines():
+        if not line or line.startswith("#"):
+            continue
+        word, _, rest = line.partition(" ")
+        if word == "case":
+            assert rest not in found
+            found[rest] = []
+        else:
+            list(found.values())[-1].append((word, rest))
+    return found
+
+
+def expand(text: str) -> bytes:
+    parts = []
+    for term in () if text == "-" else text.split("+"):
+        digits, _, count = term.partition("*")
+        parts.append(bytes.fromhex(digits) * int(count or 1))
+    return b"".join(parts)
+
+
+def meaning(value: Any) -> str:
+    """The canonical text of a value (tests/vectors/README.md)."""
+    if is_dataclass(value):
+        return f"({record(value)})"
+    if isinstance(value, tuple):
+        return f"[{' '.join(meaning(item) for item in value)}]"
+    if isinstance(value, str):
+        return f'"{"".join(map(escape, value.encode("utf-8", "surrogateescape")))}"'
+    if isinstance(value, bytes):
+        return f'x"{value.hex()}"'
+    return str(int(value))
+
+
+def record(value: Any) -> str:
+    name = type(value).__name__
+    order = WIRE_ORDER.get(name, tuple(field.name for field in fields(value)))
+    assert sorted(order) == sorted(field.name for field in fields(value))
+    return " ".join(meaning(getattr(value, field)) for field in order)
+
+
+def escape(byte: int) -> str:
+    plain = 32 <= byte < 127 and byte not in b'"\\'
+    return chr(byte) if plain else f"\\{byte:02x}"
+
+
+def decode(kind: str, body: bytes) -> Any:
+    cls = getattr(message, kind)
+    if issubclass(cls, Request):
+        return message.decode_request(body)
+    if cls in (message.ProcessExit, message.GuestError):
+        return message.decode_event(body)
+    return cls.decode(body)
+
+
+def frame_of(text: str) -> Frame:
+    number, flags, stream, body = text.split(" ")
+    return Frame(FrameType(int(number)), Flag(int(flags)), int(stream), expand(body))
+
+
+FRAMES = cases("frames.txt")
+MESSAGES = cases("messages.txt")
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_frames(name: str) -> None:
+    case = FRAMES[name]
+    decoder = FrameDecoder()
+    seen: list[Frame] = []
+    refused = False
+    for word, text in case:
+        if word == "input":
+            try:
+                seen += decoder.feed(expand(text))
+            except ProtocolError:
+                refused = True
+    assert seen == [frame_of(text) for word, text in case if word == "frame"]
+    assert refused == any(word == "error" for word, _ in case)
+    if refused:
+        with pytest.raises(ProtocolError):
+            decoder.feed(b"\0")
+
+
+@pytest.mark.parametrize("name", [name for name, case in FRAMES.items() if ("encode", "") in case])
+def test_frames_encode(name: str) -> None:
+    case = dict(FRAMES[name])
+    frame = frame_of(case["frame"])
+    encoded = encode_frame(frame.type, frame.body, stream=frame.stream, flags=frame.flags)
+    assert encoded == expand(case["input"])
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_messages(name: str) -> None:
+    case = dict(MESSAGES[name])
+    body = expand(case["body"])
+    if "malformed" in case:
+        with pytest.raises(ProtocolError):
+            decode(case["kind"], body)
+        return
+    decoded = decode(case["kind"], body)
+    assert type(decoded).__name__ == case["kind"]
+    assert record(decoded) == case["value"]
+    assert decoded.encode() == body
+
+
+def test_every_message_has_a_vector() -> None:
+    kinds = {dict(case)["kind"] for case in MESSAGES.values() if "value" in dict(case)}
+    requests = {cls.__name__ for cls in Request.__subclasses__()}
+    assert kinds == requests | {"HostHello", "GuestHello", "Reply", "ProcessExit", "GuestError"}
