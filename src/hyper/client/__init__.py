@@ -1,1 +1,1 @@
-"""HTTP over the daemon's socket, with the standard library alone."""
+"""The HTTP client of hyperd: what the command line (and later the service) speaks through."""

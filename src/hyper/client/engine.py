@@ -1,0 +1,198 @@
+"""The Engine API as calls: a path, a query, a body; JSON back, or a stream, or the raw socket."""
+
+from __future__ import annotations
+
+import json
+
+from hyper.client.errors import ApiError, DaemonUnreachable
+from hyper.client.http import Response, send_request
+from hyper.client.quote import encode_query, quote
+from hyper.errors import InvalidRequest, ProtocolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any
+
+    from hyper.client.address import Address
+
+#: Of one JSON message in a stream.
+MAX_MESSAGE = 4 * 1024 * 1024
+_UPGRADE = (("Connection", "Upgrade"), ("Upgrade", "tcp"))
+
+
+class Engine:
+    """One daemon. Paths carry no version: every Engine API serves its newest there.
+
+    ``start`` is called when nobody listens at the address, once; it returns when somebody does.
+    ``trace`` is given a line for each request.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        start: Callable[[], None] | None = None,
+        trace: Callable[[str], None] | None = None,
+    ) -> None:
+        self.address = address
+        self._start = start
+        self._trace = trace
+
+    def get(self, path: str, **query: object) -> Any:
+        """The decoded JSON answer.
+
+        Raises (as do all calls here):
+            ApiError: the daemon answered with an error.
+            DaemonUnreachable, ConnectionLost, ProtocolError: it did not answer.
+        """
+        return _decode(self.open("GET", path, query))
+
+    def post(self, path: str, body: object = None, **query: object) -> Any:
+        """The decoded JSON answer, None where it has no body."""
+        return _decode(self.open("POST", path, query, body))
+
+    def delete(self, path: str, **query: object) -> Any:
+        """The decoded JSON answer, None where it has no body."""
+        return _decode(self.open("DELETE", path, query))
+
+    def open(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, object] | None = None,
+        body: object = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> Response:
+        """The answer once its head is here and no error; the caller closes it."""
+        connection = self.send(method, path, query, body, headers)
+        return self.receive(connection)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, object] | None = None,
+        body: object = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> socket.socket:
+        """The connection on which a request is under way; give it to :meth:`receive`, or close it."""
+        target = path + encode_query(query or {})
+        data = None if body is None else json.dumps(body).encode()
+        if data is not None:
+            headers += (("Content-Type", "application/json"),)
+        if self._trace:
+            self._trace(f"{method} {target} {data.decode() if data else ''}".rstrip())
+        connection = self._connect()
+        try:
+            send_request(connection, method, target, headers, data)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def receive(self, connection: socket.socket) -> Response:
+        """The answer to :meth:`send`, once its head is here."""
+        try:
+            response = Response(connection)
+            if self._trace:
+                self._trace(f"  -> {response.status}")
+            if response.status >= 400:
+                raise _api_error(response)
+        except BaseException:
+            connection.close()
+            raise
+        return response
+
+    def hijack(
+        self, path: str, body: object = None, **query: object
+    ) -> tuple[socket.socket, bytes]:
+        """The raw duplex socket behind a POST (attach, exec), and its first bytes; the caller closes it."""
+        response = self.open("POST", path, query, body, _UPGRADE)
+        if response.status not in (101, 200):
+            response.close()
+            raise ProtocolError(f"the daemon answered {response.status} instead of a stream")
+        return response.detach()
+
+    def _connect(self) -> socket.socket:
+        try:
+            return self.address.connect()
+        except DaemonUnreachable as error:
+            if self._start is None or not error.refused:
+                raise
+            start, self._start = self._start, None
+            start()
+        return self.address.connect()
+
+
+def container_path(name: str, rest: str = "") -> str:
+    """``/containers/NAME`` + ``rest``.
+
+    Raises:
+        InvalidRequest: the name is empty (the path would mean something else).
+    """
+    if not name.strip():
+        raise InvalidRequest("a container's name or id must not be empty")
+    return f"/containers/{quote(name)}{rest}"
+
+
+def image_path(name: str, rest: str = "") -> str:
+    """``/images/NAME`` + ``rest``; slashes, colons and @ of the name stay as they are.
+
+    Raises:
+        InvalidRequest: the name is empty.
+    """
+    if not name.strip():
+        raise InvalidRequest("an image's name or id must not be empty")
+    return f"/images/{quote(name, '/:@')}{rest}"
+
+
+def messages(response: Response) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a stream (pull, events), one by one as they arrive; closes the response.
+
+    Raises:
+        ProtocolError: not JSON, or a message longer than ``MAX_MESSAGE``.
+    """
+    decoder = json.JSONDecoder()
+    pending = ""
+    with response:
+        for piece in _text_pieces(response):
+            pending = (pending + piece).lstrip()
+            while pending:
+                try:
+                    message, end = decoder.raw_decode(pending)
+                except json.JSONDecodeError:
+                    break
+                pending = pending[end:].lstrip()
+                yield message
+            if len(pending) > MAX_MESSAGE:
+                raise ProtocolError("a message of the daemon's stream is too long or no JSON")
+    if pending:
+        raise ProtocolError(f"the daemon's stream ended in mid-message: {pending[:80]!r}")
+
+
+def _text_pieces(response: Response) -> Iterator[str]:
+    import codecs
+
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    return (decode(piece) for piece in response.pieces())
+
+
+def _decode(response: Response) -> Any:
+    data = response.read()
+    if not data:
+        return None
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise ProtocolError(f"the daemon's answer is no JSON: {data[:80]!r}") from error
+
+
+def _api_error(response: Response) -> ApiError:
+    data = response.read()
+    try:
+        message = str(json.loads(data)["message"])
+    except (ValueError, KeyError, TypeError):
+        message = data.decode(errors="replace").strip() or f"HTTP status {response.status}"
+    return ApiError(message, status=response.status)

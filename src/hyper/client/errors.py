@@ -1,0 +1,31 @@
+"""What can go wrong between a client and its daemon."""
+
+from __future__ import annotations
+
+from hyper.errors import HyperError, Unavailable
+
+
+class ApiError(HyperError):
+    """The daemon answered with an error: ``status`` is HTTP's, ``message`` the daemon's own words."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class DaemonUnreachable(Unavailable):
+    """Nobody answers at the daemon's address. ``refused``: nobody listens there (a start may help)."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None, refused: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.refused = refused
+
+
+class ConnectionLost(Unavailable):
+    """The daemon closed the connection in mid-answer."""
+
+    exit_code = 1
