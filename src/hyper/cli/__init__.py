@@ -1,1 +1,1 @@
-"""The ``hyper`` command line."""
+"""The ``hyper`` command line: a client of the Engine API and nothing more."""

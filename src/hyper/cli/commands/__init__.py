@@ -1,0 +1,1 @@
+"""One module a family of commands; each command is a constant in capitals (``RUN``)."""

@@ -1,0 +1,173 @@
+"""``hyper run`` and ``hyper create``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hyper.cli import terminal
+from hyper.cli.body import attached_streams, request_body
+from hyper.cli.commands.pull import pull_missing
+from hyper.cli.context import say, tell
+from hyper.cli.flags import Command, Flag, UsageError
+from hyper.cli.session import Session, require_terminal
+from hyper.cli.shared_flags import CREATION, DETACH_KEYS, SIG_PROXY
+from hyper.client.engine import container_path
+from hyper.client.errors import ApiError
+from hyper.errors import HyperError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from hyper.cli.context import Context
+    from hyper.cli.flags import Arguments
+
+DAEMON_FAILED, CANNOT_INVOKE, NOT_FOUND = 125, 126, 127
+_NOT_FOUND_TEXTS = ("executable file not found", "no such file or directory")
+_CANNOT_INVOKE_TEXTS = ("permission denied", "is a directory")
+
+
+def start_failure_code(message: str) -> int:
+    """The exit code for a container that did not start, from the daemon's words (as docker does)."""
+    text = message.lower()
+    if any(part in text for part in _NOT_FOUND_TEXTS):
+        return NOT_FOUND
+    if any(part in text for part in _CANNOT_INVOKE_TEXTS):
+        return CANNOT_INVOKE
+    return DAEMON_FAILED
+
+
+def create(context: Context, arguments: Arguments, body: dict[str, Any]) -> str:
+    """The id of a new container; its image was pulled if ``--pull`` allows and it was missing.
+
+    Raises:
+        HyperError: the daemon refused; nothing was created.
+    """
+    image = body["Image"]
+    when, platform = arguments.text("--pull"), arguments.text("--platform")
+    quiet = arguments.on("--quiet")
+    cidfile = _reserve_cidfile(arguments.text("--cidfile"))
+    if when == "always":
+        pull_missing(context, image, platform=platform, quiet=quiet, announce=False)
+    query = {"name": arguments.text("--name"), "platform": platform}
+    try:
+        answer = context.engine.post("/containers/create", body, **query)
+    except ApiError as error:
+        if error.status != 404 or "image" not in error.message.lower() or when == "never":
+            raise
+        pull_missing(context, image, platform=platform, quiet=quiet, announce=True)
+        answer = context.engine.post("/containers/create", body, **query)
+    for warning in answer.get("Warnings") or ():
+        say(f"WARNING: {warning}")
+    if cidfile is not None:
+        cidfile.write_text(answer["Id"])
+    return str(answer["Id"])
+
+
+def _reserve_cidfile(name: str | None) -> Path | None:
+    if name is None:
+        return None
+    path = Path(name)
+    if path.exists():
+        raise HyperError(
+            f"the container id file {name} exists", hint="is that container still in use? remove it"
+        )
+    return path
+
+
+def _create(context: Context, arguments: Arguments) -> int:
+    streams = attached_streams(arguments, detach=False)
+    tell(create(context, arguments, request_body(arguments, streams)))
+    return 0
+
+
+def _run(context: Context, arguments: Arguments) -> int:
+    detach = arguments.on("--detach")
+    if detach and arguments.texts("--attach"):
+        raise UsageError("--detach and --attach exclude each other")
+    streams = attached_streams(arguments, detach=detach)
+    body = request_body(arguments, streams)
+    _add_console_size(body)
+    if detach:
+        return _run_detached(context, create(context, arguments, body))
+    require_terminal(tty=arguments.on("--tty"), interactive=streams[0])
+    session = Session(
+        context.engine,
+        "",
+        tty=arguments.on("--tty"),
+        interactive=streams[0],
+        proxy=arguments.on("--sig-proxy"),
+        keys=arguments.text("--detach-keys"),
+    )
+    session.resource = container_path(create(context, arguments, body))
+    removed = arguments.on("--rm")
+    return _run_attached(context, session, streams, until="removed" if removed else "next-exit")
+
+
+def _add_console_size(body: dict[str, Any]) -> None:
+    size = terminal.size(1)
+    if "Tty" in body and size is not None:
+        body["HostConfig"]["ConsoleSize"] = list(size)
+
+
+def _run_detached(context: Context, identifier: str) -> int:
+    try:
+        context.engine.post(container_path(identifier, "/start"))
+    except ApiError as error:
+        return _did_not_start(error)
+    tell(identifier)
+    return 0
+
+
+def _run_attached(
+    context: Context, session: Session, streams: tuple[bool, bool, bool], *, until: str
+) -> int:
+    engine, path = context.engine, session.resource
+    with session.terminal():
+        wire, early = engine.hijack(
+            f"{path}/attach", stream=True, stdin=streams[0], stdout=streams[1], stderr=streams[2]
+        )
+        with wire:
+            # Asked before the start: an exit between the two would be missed.
+            waiting = engine.open("POST", f"{path}/wait", {"condition": until})
+            try:
+                session.await_answer(engine.send("POST", f"{path}/start")).close()
+            except ApiError as error:
+                waiting.close()
+                return _did_not_start(error)
+            session.release()
+            if not session.converse(wire, early):
+                waiting.close()
+                return 0
+            return session.exit_code(waiting)
+
+
+def _did_not_start(error: ApiError) -> int:
+    say(f"hyper: {error}")
+    return start_failure_code(error.message)
+
+
+_DETACH = Flag("-d", "--detach", help="Leave it running in the background and print its id")
+
+RUN = Command(
+    _run,
+    words="IMAGE [COMMAND] [ARG...]",
+    least=1,
+    passes_on=True,
+    flags=(*CREATION, _DETACH, DETACH_KEYS, SIG_PROXY),
+    failure=DAEMON_FAILED,
+    examples=(
+        "hyper run --rm -it busybox sh",
+        "hyper run -d --name web -p 8080:80 nginx",
+        "hyper run --rm -m 256m --cpus 2 -v $PWD:/src -w /src gcc make",
+        "tar c . | hyper run --rm -i busybox tar t",
+    ),
+)
+CREATE = Command(
+    _create,
+    words="IMAGE [COMMAND] [ARG...]",
+    least=1,
+    passes_on=True,
+    flags=CREATION,
+    examples=("hyper create --name web -p 8080:80 nginx", "hyper start web"),
+)

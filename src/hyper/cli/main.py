@@ -1,0 +1,137 @@
+"""``hyper``: global flags, one command, one exit code.
+
+This module and what it imports are paid for by every command: keep them few and light.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from hyper.cli.context import Context, say
+from hyper.cli.flags import Flag, UsageError, parse_flags, suggestion
+from hyper.errors import HyperError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hyper.cli.flags import Arguments, Command
+
+HELP = Flag("-h", "--help", help="Show this help")
+GLOBAL_FLAGS = (
+    Flag(
+        "-H",
+        "--host",
+        takes="ADDRESS",
+        help="Daemon to speak to: unix:///path or tcp://host:port (default: $HYPER_HOST, else "
+        "$DOCKER_HOST, else a daemon of your own, started when none runs)",
+    ),
+    Flag("-D", "--debug", help="Show each request, and a traceback with errors"),
+    HELP,
+    Flag("-v", "--version", help="Show the version of hyper"),
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line ``argv`` (default: ours); returns the exit code and raises nothing expected."""
+    _open_standard_streams()
+    debug = False
+    try:
+        given = parse_flags(sys.argv[1:] if argv is None else argv, GLOBAL_FLAGS, passes_on=True)
+        debug = given.on("--debug")
+        status = _dispatch(given)
+        sys.stdout.flush()
+    except HyperError as error:
+        return _complain(error, debug)
+    except BrokenPipeError:
+        return _reader_is_gone()
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _dispatch(given: Arguments) -> int:
+    if given.on("--version"):
+        from hyper.cli.commands.version import client_version
+
+        sys.stdout.write(f"hyper version {client_version()}\n")
+        return 0
+    if not given.words or given.on("--help") or given.words == ["help"]:
+        from hyper.cli.usage import overview
+
+        sys.stdout.write(overview(GLOBAL_FLAGS))
+        return 0
+    name, *argv = given.words
+    if name == "help":
+        name, argv = argv[0], ["--help"]
+    context = Context(host=given.text("--host"), debug=given.on("--debug"))
+    return _run(name, argv, context)
+
+
+def _run(name: str, argv: list[str], context: Context) -> int:
+    from hyper.cli import table
+
+    try:
+        command = table.load(name)
+    except KeyError:
+        hint = suggestion(name, list(table.SUMMARIES)) or "hyper --help lists the commands"
+        raise UsageError(f"{name!r} is not a hyper command", hint=hint) from None
+    try:
+        arguments = _parse(name, command, argv)
+    except UsageError as error:
+        error.hint = "\n".join(filter(None, (error.hint, f"hyper {name} --help shows how")))
+        raise
+    if arguments is None:
+        return 0
+    try:
+        return command.run(context, arguments)
+    except UsageError:
+        raise
+    except HyperError as error:
+        error.exit_code = command.failure
+        raise
+
+
+def _parse(name: str, command: Command, argv: list[str]) -> Arguments | None:
+    """The command's arguments; None when its help was asked for and shown."""
+    # In run and create -h is the host name, as in docker.
+    taken = any("-h" in flag.names for flag in command.flags)
+    help_flag = Flag("--help", help=HELP.help) if taken else HELP
+    arguments = parse_flags(argv, (*command.flags, help_flag), passes_on=command.passes_on)
+    if arguments.on("--help"):
+        from hyper.cli.usage import describe
+
+        sys.stdout.write(describe(name, command))
+        return None
+    count = len(arguments.words)
+    if count < command.least or (command.most is not None and count > command.most):
+        from hyper.cli.usage import usage_line
+
+        what = "too few" if count < command.least else "too many"
+        raise UsageError(f"{what} arguments", hint=usage_line(name, command))
+    return arguments
+
+
+def _complain(error: HyperError, debug: bool) -> int:
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    say(f"hyper: {error}")
+    return error.exit_code
+
+
+def _reader_is_gone() -> int:
+    """Whoever read our output has gone (``hyper logs x | head -1``): end quietly, as if by SIGPIPE."""
+    # What is still buffered must not fail again when the interpreter flushes at exit.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    return 128 + 13
+
+
+def _open_standard_streams() -> None:
+    """0, 1 and 2 are open: otherwise a socket of ours would get one of their numbers."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)

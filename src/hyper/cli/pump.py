@@ -1,0 +1,236 @@
+"""Moves bytes between our standard streams and a hijacked connection, both ways at once, without deadlock.
+
+One poll loop: nothing is read before there is room for it, nothing is written before poll says that it fits. So a
+full pipe on one side never stops the other.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import stat
+import time
+
+from hyper.proto.docker_stream import DockerStream, DockerStreamDecoder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hyper.cli.detach import DetachKeys
+    from hyper.cli.signals import Signals
+
+#: Held at most in either direction.
+ROOM = 1024 * 1024
+READ_SIZE = 64 * 1024
+#: poll promises this much room in a pipe, and no more.
+PIPE_WRITE = select.PIPE_BUF
+_READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
+_GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
+
+
+class Pump:
+    """One attached stream.
+
+    ``wire`` and ``early``: the connection and what was already read from it; the caller closes it.
+    ``stdin``: descriptor to read input from, None for none; its end half-closes the connection.
+    ``tty``: the connection carries one raw stream; otherwise Docker's multiplexed one.
+    ``on_signal`` is called between reads for each signal that ``signals`` caught.
+    """
+
+    def __init__(
+        self,
+        wire: socket.socket,
+        early: bytes,
+        *,
+        stdin: int | None,
+        tty: bool,
+        signals: Signals,
+        on_signal: Callable[[int], None],
+        keys: DetachKeys | None = None,
+    ) -> None:
+        self._wire = wire
+        self._stdin = stdin
+        self._signals = signals
+        self._on_signal = on_signal
+        self._keys = keys
+        self._decoder = None if tty else DockerStreamDecoder()
+        self._input = bytearray()
+        self._outputs = {1: Output(1), 2: Output(2)}
+        self._output_ended = False
+        self._detached = False
+        self._half_close = False
+        self._timer: Timer | None = None
+        self._poll = select.poll()
+        self._watched: dict[int, int] = {}
+        if early:
+            self._deliver(early)
+
+    def repeat(self, seconds: float, action: Callable[[], bool]) -> None:
+        """Call ``action`` every ``seconds`` from inside :meth:`run`, until it returns True."""
+        self._timer = Timer(seconds, action)
+
+    def run(self) -> bool:
+        """Return True when the stream ended and all of it is written, False when the user detached.
+
+        Raises:
+            BrokenPipeError: the reader of our output has gone.
+            ProtocolError: the daemon sent what is no stream.
+        """
+        self._wire.setblocking(False)
+        while not self._detached:
+            if self._output_ended and not any(out.pending for out in self._outputs.values()):
+                return True
+            self._turn()
+        return False
+
+    def _turn(self) -> None:
+        self._watch()
+        for descriptor, event in self._wait():
+            if descriptor == self._signals.fileno():
+                for number in self._signals.take():
+                    self._on_signal(number)
+            elif descriptor == self._wire.fileno():
+                self._serve_wire(event)
+            elif descriptor == self._stdin:
+                self._read_stdin()
+            else:
+                self._outputs[descriptor].write()
+
+    def _wait(self) -> list[tuple[int, int]]:
+        if self._timer is None:
+            return self._poll.poll()
+        events = self._poll.poll(self._timer.left_ms())
+        if self._timer.is_done():
+            self._timer = None
+        return events
+
+    def _watch(self) -> None:
+        """Tell poll what we are ready for; a descriptor with nothing to do is taken out (POLLHUP would spin)."""
+        wanted = {self._signals.fileno(): select.POLLIN}
+        has_room = sum(len(out.pending) for out in self._outputs.values()) < ROOM
+        wire = 0 if self._output_ended or not has_room else select.POLLIN
+        wire |= select.POLLOUT if self._input or self._half_close else 0
+        wanted[self._wire.fileno()] = wire
+        if self._stdin is not None and len(self._input) < ROOM:
+            wanted[self._stdin] = select.POLLIN
+        wanted |= {out.descriptor: select.POLLOUT for out in self._outputs.values() if out.pending}
+        wanted = {descriptor: mask for descriptor, mask in wanted.items() if mask}
+        for descriptor in self._watched.keys() - wanted.keys():
+            self._poll.unregister(descriptor)
+        for descriptor, mask in wanted.items():
+            if self._watched.get(descriptor) != mask:
+                self._poll.register(descriptor, mask)
+        self._watched = wanted
+
+    def _serve_wire(self, event: int) -> None:
+        wanted = self._watched[self._wire.fileno()]
+        if wanted & select.POLLIN and event & _READABLE:
+            self._read_wire()
+        if wanted & select.POLLOUT and event & (select.POLLOUT | _GONE):
+            self._write_wire()
+
+    def _read_wire(self) -> None:
+        try:
+            data = self._wire.recv(READ_SIZE)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            data = b""
+        if data:
+            self._deliver(data)
+        else:
+            self._output_ended = True
+            self._end_input()
+
+    def _deliver(self, data: bytes) -> None:
+        if self._decoder is None:
+            self._outputs[1].pending += data
+            return
+        for stream, piece in self._decoder.feed(data):
+            self._outputs[2 if stream is DockerStream.STDERR else 1].pending += piece
+
+    def _read_stdin(self) -> None:
+        assert self._stdin is not None
+        try:
+            data = os.read(self._stdin, READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""  # The terminal hung up, or the descriptor was never open.
+        if not data:
+            self._stdin = None
+            self._half_close = True
+            return
+        if self._keys is not None:
+            data, self._detached = self._keys.feed(data)
+        self._input += data
+
+    def _write_wire(self) -> None:
+        try:
+            if self._input:
+                sent = self._wire.send(memoryview(self._input)[:READ_SIZE], socket.MSG_NOSIGNAL)
+                del self._input[:sent]
+            if self._half_close and not self._input:
+                self._half_close = False
+                self._wire.shutdown(socket.SHUT_WR)
+        except BlockingIOError:
+            return
+        except OSError:
+            # The container takes no more input (it ended, or closed its own): its output still counts.
+            self._end_input()
+
+    def _end_input(self) -> None:
+        self._stdin = None
+        self._half_close = False
+        self._input.clear()
+
+
+class Output:
+    """One of our own descriptors and what is still to be written to it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.pending = bytearray()
+        self._most = PIPE_WRITE if _may_block(descriptor) else READ_SIZE
+
+    def write(self) -> None:
+        """Write what fits without blocking; poll has just said that something does.
+
+        Raises:
+            BrokenPipeError: its reader has gone.
+        """
+        view = memoryview(self.pending)
+        try:
+            written = os.write(self.descriptor, view[: self._most])
+        except BlockingIOError:
+            written = 0  # Somebody else made it non-blocking; poll tells when to go on.
+        finally:
+            view.release()
+        del self.pending[:written]
+
+
+def _may_block(descriptor: int) -> bool:
+    mode = os.fstat(descriptor).st_mode
+    return not stat.S_ISREG(mode)
+
+
+class Timer:
+    """An action repeated every ``seconds`` until it returns True."""
+
+    def __init__(self, seconds: float, action: Callable[[], bool]) -> None:
+        self._seconds = seconds
+        self._action = action
+        self._due = time.monotonic() + seconds
+
+    def left_ms(self) -> float:
+        """Milliseconds until the action is due."""
+        return max(0.0, self._due - time.monotonic()) * 1000
+
+    def is_done(self) -> bool:
+        """Run the action if it is due; whether it has returned True."""
+        if time.monotonic() < self._due:
+            return False
+        self._due = time.monotonic() + self._seconds
+        return self._action()

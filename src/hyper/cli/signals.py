@@ -1,0 +1,73 @@
+"""Signals as bytes to poll for, and their names."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import FrameType
+
+#: What an attached command passes on to its container (those a shell or a supervisor sends).
+PROXIED = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGTSTP,
+    signal.SIGCONT,
+    signal.SIGALRM,
+)
+#: What would end us with the terminal still raw.
+ENDING = (signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT)
+
+
+class Signals:
+    """While it is entered, the signals ``wanted`` do nothing but show up at :meth:`fileno`.
+
+    A pipe and not a handler that acts: the request that passes a signal on must not run inside another request.
+    """
+
+    def __init__(self, wanted: Iterable[signal.Signals]) -> None:
+        self._wanted = tuple(wanted)
+        self._former: list[tuple[signal.Signals, object]] = []
+
+    def __enter__(self) -> Signals:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        self._former_fd = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        self._former = [(s, signal.signal(s, _ignore)) for s in self._wanted]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._former:
+            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal() gave us
+        signal.set_wakeup_fd(self._former_fd)
+        os.close(self._read)
+        os.close(self._write)
+
+    def fileno(self) -> int:
+        """Readable when a signal came."""
+        return self._read
+
+    def take(self) -> list[signal.Signals]:
+        """The signals that came since the last call, in order."""
+        try:
+            numbers = os.read(self._read, 512)
+        except BlockingIOError:
+            return []
+        return [signal.Signals(number) for number in numbers if number in self._wanted]
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Nothing: the wake-up descriptor has the number."""
+
+
+def end_as(number: int, frame: FrameType | None) -> None:
+    """A handler that unwinds (so that every owner cleans up) and ends with 128 + the number."""
+    raise SystemExit(128 + number)

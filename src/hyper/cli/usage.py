@@ -1,0 +1,71 @@
+"""Help texts. Our own layout: argparse's differs between Python versions, and these are golden files."""
+
+from __future__ import annotations
+
+from hyper.cli.table import GROUPS, SUMMARIES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hyper.cli.flags import Command, Flag
+
+_WIDTH = 96
+
+
+def overview(flags: Sequence[Flag]) -> str:
+    """The text of ``hyper --help``."""
+    lines = [
+        "hyper: run application container images as virtual machines",
+        "",
+        "Usage:  hyper [flags] COMMAND [ARG...]",
+    ]
+    for group, commands in GROUPS.items():
+        lines += ["", f"{group}:"]
+        lines += [f"  {name:<9} {what}" for name, (_, what) in commands.items()]
+    lines += ["", "Flags:", *_flag_lines(flags), "", "Examples:"]
+    lines += [
+        "  hyper run --rm -it busybox sh              a shell in its own microVM",
+        "  hyper run -d --name web -p 8080:80 nginx   a server; curl localhost:8080",
+        "  hyper list                                 which microVMs run, and how",
+        "  hyper logs -f web                          what it writes, as it writes",
+        "",
+        "hyper COMMAND --help tells more about a command.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def describe(name: str, command: Command) -> str:
+    """The text of ``hyper NAME --help``."""
+    lines = [usage_line(name, command), "", SUMMARIES[name]]
+    if command.flags:
+        lines += ["", "Flags:", *_flag_lines(command.flags)]
+    if command.examples:
+        lines += ["", "Examples:", *(f"  {example}" for example in command.examples)]
+    return "\n".join(lines) + "\n"
+
+
+def usage_line(name: str, command: Command) -> str:
+    """``Usage:  hyper run [flags] IMAGE [COMMAND] [ARG...]``."""
+    return " ".join(f"Usage:  hyper {name} [flags] {command.words}".split(" ")).rstrip()
+
+
+def _flag_lines(flags: Sequence[Flag]) -> list[str]:
+    pairs = [(_spell(flag), flag.help) for flag in sorted(flags, key=lambda f: f.key)]
+    width = max(len(spelled) for spelled, _ in pairs) + 3
+    return [line for pair in pairs for line in _fold(*pair, width)]
+
+
+def _spell(flag: Flag) -> str:
+    short = f"{flag.names[0]}, " if len(flag.names) > 1 else "    "
+    return f"  {short}{flag.key} {flag.takes}".rstrip()
+
+
+def _fold(spelled: str, text: str, width: int) -> list[str]:
+    lines, line = [], spelled.ljust(width)
+    for word in text.split():
+        if len(line) + len(word) >= _WIDTH and line.strip():
+            lines.append(line.rstrip())
+            line = " " * width
+        line += word + " "
+    return [*lines, line.rstrip()]

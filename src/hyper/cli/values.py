@@ -1,0 +1,91 @@
+"""What the values of flags mean: each function is a flag's ``parse`` and raises ValueError with the reason."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hyper.cli import environment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError("use " + ", ".join(choices))
+        return text
+
+    return parse
+
+
+def cpus(text: str) -> int:
+    try:
+        count = float(text)
+    except ValueError:
+        raise ValueError("not a number") from None
+    if not 0 < count < 1e6:
+        raise ValueError("must be positive")
+    return round(count * 1_000_000_000)
+
+
+def variable(text: str) -> str:
+    return environment.variable(text, os.environ)
+
+
+def env_file(path: str) -> list[str]:
+    return environment.read_env_file(path, os.environ)
+
+
+def pair(text: str) -> str:
+    if "=" not in text[1:]:
+        raise ValueError("use NAME=VALUE")
+    return text
+
+
+def label(text: str) -> str:
+    if not text.partition("=")[0]:
+        raise ValueError("it has no name")
+    return text
+
+
+def add_host(text: str) -> str:
+    """HOST:IP and HOST=IP are one; the address may contain colons."""
+    for mark in ("=", ":"):
+        host, found, ip = text.partition(mark)
+        if found and host and ip and ":" not in host:
+            return f"{host}:{ip.strip('[]')}"
+    raise ValueError("use HOST:IP")
+
+
+def ulimit(text: str) -> str:
+    name, _, limits = text.partition("=")
+    soft, _, hard = limits.partition(":")
+    numbers = [soft, hard or soft]
+    if not name or not all(n.removeprefix("-").isdecimal() for n in numbers):
+        raise ValueError("use NAME=SOFT[:HARD], -1 for no limit")
+    if 0 <= int(numbers[1]) < int(numbers[0]):
+        raise ValueError("the soft limit is above the hard one")
+    return f"{name}={numbers[0]}:{numbers[1]}"
+
+
+def restart(text: str) -> str:
+    name, colon, count = text.partition(":")
+    if name not in ("no", "always", "unless-stopped", "on-failure", ""):
+        raise ValueError("use no, always, unless-stopped or on-failure[:N]")
+    if colon and (name != "on-failure" or not count.isdecimal()):
+        raise ValueError("only on-failure takes a number of tries")
+    return text
+
+
+def security(text: str) -> str:
+    """``seccomp=FILE`` becomes ``seccomp=CONTENT``: the daemon may not see our files."""
+    name, _, value = text.partition("=")
+    if name != "seccomp" or value in ("unconfined", "builtin", ""):
+        return text
+    try:
+        return "seccomp=" + Path(value).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"cannot read {value}: {error.strerror}") from error
