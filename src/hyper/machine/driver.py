@@ -38,6 +38,7 @@ class MachineRecord:
     run_dir: str
     #: CLOCK_MONOTONIC nanoseconds when the hypervisor was spawned; 0 when unknown.
     spawned_ns: int = 0
+    vcpus: int = 1
 
 
 @dataclass(frozen=True, slots=True)

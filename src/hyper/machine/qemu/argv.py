@@ -1,0 +1,195 @@
+"""QEMU's arguments as a pure function of the machine. tests/golden/qemu-*.txt shows what comes out.
+
+Source: qemu-system-x86_64(1) 7.2, docs/system/i386/microvm.rst, guest/hyperkernel/README.md.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyper.machine.spec import Disk, Forward, MachineSpec, UserNic
+
+#: Transports a microvm without ACPI has (IRQ 5–12); each device takes one.
+SLOTS = 8
+#: What every machine has: the agent's serial device and one card.
+RESERVED_SLOTS = 2
+AGENT_PORT = "hyper.agent"
+#: Where kernel and initrd are inside the jail.
+KERNEL, INITRD = Path("/boot/vmlinux"), Path("/boot/initrd")
+
+#: Translated code is kept in this much memory. QEMU's default (up to 1 GiB) suits one big machine, not many small.
+_TRANSLATION_CACHE_MIB = 64
+
+_ACCELERATORS = {
+    "tcg": f"tcg,tb-size={_TRANSLATION_CACHE_MIB}",
+    "kvm": "kvm",
+}
+# x86-64-v2 and up is what current distributions are compiled for; the default CPU (qemu64) is below it.
+_CPUS = {"tcg": "max", "kvm": "host,migratable=off"}
+_COMMAND_LINES = {
+    "tcg": ("tsc=reliable", "no_timer_check"),
+    "kvm": (),
+}
+_BASE_COMMAND_LINE = (
+    "console=ttyS0",
+    # The console shows what went wrong and nothing else: each byte of it is a trap into QEMU.
+    "quiet",
+    # With -no-reboot a panic ends the process: the machine never lingers dead.
+    "reboot=t",
+    "panic=-1",
+    "noreplace-smp",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MachineFds:
+    """Numbers of the descriptors QEMU inherits: three listening sockets, and one a disk in the spec's order."""
+
+    agent: int
+    monitor: int
+    console: int
+    disks: tuple[int, ...]
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        """Every one of them."""
+        return (self.agent, self.monitor, self.console, *self.disks)
+
+
+def arguments(spec: MachineSpec, *, binary: Path, accelerator: str, fds: MachineFds) -> list[str]:
+    """The full command line, program included. Kernel and initrd are named by their place in the jail.
+
+    Raises:
+        ValueError: a name or address QEMU's option syntax cannot carry.
+    """
+    return [
+        str(binary),
+        *("-name", _plain(spec.name)),
+        *_machine(spec, accelerator),
+        *_kernel(spec, accelerator),
+        *_channels(fds),
+        *_disks(spec.disks, fds.disks),
+        *_nics(spec.nics),
+        # Below this QEMU's own filter: no exec, no new identity, no scheduling games (seccomp.py is ours, around it).
+        "-sandbox",
+        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+    ]
+
+
+def _machine(spec: MachineSpec, accelerator: str) -> list[str]:
+    return [
+        # virtio-mmio only, no PCI, no ACPI. The PIT stays: without it an emulated guest cannot calibrate its clock.
+        # RTC: the kernel reads the time from it once. Option ROMs would be firmware nobody calls.
+        "-M",
+        "microvm,acpi=off,rtc=on,pit=on,pic=on,isa-serial=on,x-option-roms=off,auto-kernel-cmdline=on",
+        *("-accel", _ACCELERATORS[accelerator]),
+        *("-cpu", _CPUS[accelerator]),
+        *("-smp", str(spec.vcpus)),
+        *("-m", f"{spec.memory_mib}M"),
+        # Virtio 1: the legacy layout has no place for newer features.
+        *("-global", "virtio-mmio.force-legacy=false"),
+        # Nothing that is not named here, no configuration files of the host.
+        "-nodefaults",
+        "-no-user-config",
+        *("-display", "none"),
+        # A reboot, wanted or not, is the end of the process.
+        "-no-reboot",
+    ]
+
+
+def _kernel(spec: MachineSpec, accelerator: str) -> list[str]:
+    words = (*_BASE_COMMAND_LINE, *_COMMAND_LINES[accelerator], *spec.command_line)
+    return [
+        *("-kernel", str(KERNEL)),
+        *("-initrd", str(INITRD)),
+        *("-append", " ".join(words)),
+    ]
+
+
+def _channels(fds: MachineFds) -> list[str]:
+    return [
+        # Its reader is in the listener's queue before QEMU starts, and is let in before the guest can have printed.
+        *("-chardev", f"socket,id=console,fd={fds.console},server=on,wait=off"),
+        *("-serial", "chardev:console"),
+        *("-chardev", f"socket,id=monitor,fd={fds.monitor},server=on,wait=off"),
+        *("-mon", "chardev=monitor,mode=control"),
+        *("-chardev", f"socket,id=agent,fd={fds.agent},server=on,wait=off"),
+        # Port 0 is reserved for consoles. Two ports: three pairs of queues for the guest to set up instead of 32.
+        # (No virtio-rng: the CPU has RDRAND, and HELLO brings entropy.)
+        *("-device", "virtio-serial-device,max_ports=2"),
+        *("-device", f"virtserialport,chardev=agent,name={AGENT_PORT},nr=1"),
+    ]
+
+
+def _disks(disks: Sequence[Disk], fds: Sequence[int]) -> list[str]:
+    arguments: list[str] = []
+    for index, (disk, fd) in enumerate(zip(disks, fds, strict=True)):
+        arguments += [*("-add-fd", f"fd={fd},set={index}"), *_disk(disk, index)]
+    return arguments
+
+
+def _disk(disk: Disk, index: int) -> list[str]:
+    access = "on" if disk.read_only else "off"
+    options = [
+        "driver=raw",  # never probed: a guest could write another format's header
+        f"node-name=disk{index}",
+        f"read-only={access}",
+        "discard=" + ("ignore" if disk.read_only else "unmap"),
+        "file.driver=file",
+        f"file.filename=/dev/fdset/{index}",
+        # Layers are shared by many machines, a scratch by nobody: the store sees to that, not QEMU's locks.
+        "file.locking=off",
+        # Never fall back to what the descriptor does not allow.
+        "auto-read-only=off",
+        "file.auto-read-only=off",
+        # A pool of threads: io_uring is denied by the jail, and native AIO needs O_DIRECT.
+        "file.aio=threads",
+    ]
+    return [
+        *("-blockdev", ",".join(options)),
+        *("-device", f"virtio-blk-device,drive=disk{index},serial={_plain(disk.name)}"),
+    ]
+
+
+def _nics(nics: Sequence[UserNic]) -> list[str]:
+    arguments: list[str] = []
+    for index, nic in enumerate(nics):
+        network = ipaddress.IPv4Network(nic.network)
+        options = [
+            f"user,id=nic{index}",
+            f"net={network}",
+            "ipv6=off",
+            *(f"hostfwd={rule}" for rule, _ in forward_rules(nic)),
+        ]
+        arguments += [
+            *("-netdev", ",".join(options)),
+            *("-device", f"virtio-net-device,netdev=nic{index},mac={_plain(nic.mac)}"),
+        ]
+    return arguments
+
+
+def guest_address(network: ipaddress.IPv4Network) -> ipaddress.IPv4Address:
+    """Where forwards lead on a user network: its 15th address, as QEMU's own DHCP would give out."""
+    return network.network_address + 15
+
+
+def forward_rules(nic: UserNic) -> list[tuple[str, Forward]]:
+    """Each forward of ``nic`` with the rule QEMU is given for it, and names in its errors."""
+    guest = guest_address(ipaddress.IPv4Network(nic.network))
+    return [(_forward_rule(forward, guest), forward) for forward in nic.forwards]
+
+
+def _forward_rule(forward: Forward, guest: ipaddress.IPv4Address) -> str:
+    host = ipaddress.IPv4Address(forward.host_address)
+    if forward.protocol not in ("tcp", "udp"):
+        raise ValueError(f"cannot forward protocol {forward.protocol}")
+    return f"{forward.protocol}:{host}:{forward.host_port}-{guest}:{forward.guest_port}"
+
+
+def _plain(text: str) -> str:
+    if not text or "," in text or "=" in text or not text.isprintable():
+        raise ValueError(f"not usable in a machine: {text!r}")
+    return text

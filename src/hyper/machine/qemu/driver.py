@@ -1,0 +1,324 @@
+"""The QEMU driver: listening sockets and disks opened by us, QEMU started around them in a jail."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from hyper.errors import Conflict, InvalidRequest, MachineError
+from hyper.machine.driver import MachineRecord, Verdict
+from hyper.machine.probe import Host, Probe
+from hyper.machine.qemu import argv
+from hyper.machine.qemu.console import Console
+from hyper.machine.qemu.machine import (
+    AGENT_SOCKET,
+    CONSOLE_SOCKET,
+    MONITOR_SOCKET,
+    SOCKETS,
+    Parts,
+    QemuMachine,
+    connect_console,
+)
+from hyper.machine.qemu.qmp import Monitor
+from hyper.machine.spec import Capability, Disk, Forward, MachineSpec
+from hyper.system import cgroup, files, jail, launch, process
+from hyper.system import socket as sockets
+from hyper.system.cgroup import GroupLimits
+from hyper.system.jail import JailSpec, View
+from hyper.system.launch import Jailed, LaunchFailed
+from hyper.system.pidfd import Pidfd
+
+log = logging.getLogger(__name__)
+
+NAME = "qemu"
+FIRMWARE_FOLDERS = (Path("/usr/share/qemu"), Path("/usr/share/seabios"))
+#: slirp's name server asks the first resolver named here.
+RESOLVER_FILE = Path("/etc/resolv.conf")
+#: Threads: vCPUs, QEMU's own, and at most 64 for disk requests.
+_PIDS = 256
+#: How long QEMU may take from its start to its main loop. It takes 0.05 s; a loaded host may be slow.
+_START_TIMEOUT_S = 30.0
+_KVM = Path("/dev/kvm")
+#: Group of our own node of /dev/kvm, which is root's alone on some hosts. Joined by machines, owner of nothing else.
+_KVM_GID = jail.FIRST_MACHINE_UID + jail.MACHINE_UID_COUNT - 2
+#: Where the probe's machine runs when we are root: the last identity of the range, which no sandbox gets.
+_PROBE_UID = jail.FIRST_MACHINE_UID + jail.MACHINE_UID_COUNT - 1
+#: What the process may take beyond the guest's memory: translated code, its own heap, queues.
+_OVERHEAD_MIB = 256
+
+
+class QemuDriver:
+    """Implements hyper.machine.driver.Driver.
+
+    ``assets``: folder of the probe's ``vmlinux`` and ``initrd``. ``state_dir``: where verdicts are kept.
+    ``accelerator``: ``auto`` takes the best that works, ``kvm`` and ``tcg`` insist.
+    """
+
+    def __init__(
+        self,
+        *,
+        assets: Path,
+        state_dir: Path,
+        binary: Path = Path("/usr/bin/qemu-system-x86_64"),
+        accelerator: str = "auto",
+    ) -> None:
+        self._binary = binary
+        self._kernel, self._initrd = assets / "vmlinux", assets / "initrd"
+        self._accelerators = ("kvm", "tcg") if accelerator == "auto" else (accelerator,)
+        uid = _PROBE_UID if os.geteuid() == 0 else None
+        self._probe = Probe(NAME, launch=self.launch_on, state_dir=state_dir, uid=uid)
+        self._state_dir = state_dir
+        self._groups = cgroup.discover()
+        self._chosen: str | None = None
+
+    @property
+    def name(self) -> str:
+        """``qemu``."""
+        return NAME
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Pause."""
+        return frozenset({Capability.PAUSE})
+
+    @property
+    def max_disks(self) -> int:
+        """Six: a microvm without ACPI has eight slots, the agent and one card take two."""
+        return argv.SLOTS - argv.RESERVED_SLOTS
+
+    @property
+    def unlimited(self) -> tuple[str, ...]:
+        """What cannot be limited on this host, each with its reason; empty when all can."""
+        return self._groups.reasons
+
+    async def probe(self) -> list[Verdict]:
+        """Verdicts on every accelerator, best first."""
+        host = Host.current(hypervisor=self._binary, guest=(self._kernel, self._initrd))
+        return [await self._verdict(accelerator, host) for accelerator in self._accelerators]
+
+    async def _verdict(self, accelerator: str, host: Host) -> Verdict:
+        return await self._probe.verdict(
+            accelerator, host=host, kernel=self._kernel, initrd=self._initrd
+        )
+
+    async def launch(self, spec: MachineSpec) -> QemuMachine:
+        """Start the machine on the best accelerator that works here; see ``launch_on``."""
+        if self._chosen is None:
+            self._chosen = await self._choose()
+        return await self.launch_on(spec, self._chosen)
+
+    async def _choose(self) -> str:
+        """The first usable accelerator; the last one is taken without trying: its own failure says more."""
+        host = Host.current(hypervisor=self._binary, guest=(self._kernel, self._initrd))
+        for accelerator in self._accelerators[:-1]:
+            if (await self._verdict(accelerator, host)).usable:
+                return accelerator
+        return self._accelerators[-1]
+
+    async def launch_on(self, spec: MachineSpec, accelerator: str) -> QemuMachine:
+        """Start the machine: QEMU's main loop runs, the agent stream can be connected to.
+
+        Raises:
+            Conflict: a forwarded port is taken.
+            InvalidRequest: the spec asks for what QEMU has not (too many disks, cards; an IPv6 forward).
+            MachineError: it did not start. In every case nothing is left behind.
+        """
+        self._check(spec)
+        check_ports(spec)
+        async with contextlib.AsyncExitStack() as undo:
+            machine = await self._start(spec, accelerator, undo)
+            undo.pop_all()
+        return machine
+
+    def _check(self, spec: MachineSpec) -> None:
+        if (spec.uid is None) == (os.geteuid() == 0):
+            raise InvalidRequest("a machine needs a uid of its own if, and only if, we are root")
+        if len(spec.disks) + len(spec.nics) > argv.SLOTS - 1:
+            raise InvalidRequest(
+                f"machine {spec.name} has {len(spec.disks)} disks and {len(spec.nics)} cards, "
+                f"more than {argv.SLOTS - 1} together"
+            )
+
+    async def _start(
+        self, spec: MachineSpec, accelerator: str, undo: contextlib.AsyncExitStack
+    ) -> QemuMachine:
+        with contextlib.ExitStack() as ours:
+            fds = _open_all(spec, ours, undo)
+            # Connected before QEMU runs: no waiting for it to listen.
+            console = Console(sockets.connect(spec.run_dir / CONSOLE_SOCKET))
+            undo.callback(console.close)
+            path = spec.run_dir / MONITOR_SOCKET
+            monitor = Monitor(path, sockets.connect(path))
+            undo.push_async_callback(monitor.close)
+            group = self._groups.create(spec.name, group_limits(spec))
+            undo.callback(group.remove)
+            spawned_ns = time.monotonic_ns()
+            jailed = await self._enter(spec, accelerator, fds, group)
+            undo.callback(jailed.inner.close)
+            undo.push_async_callback(jailed.kill)
+        # Our copies of what QEMU has are closed by now: its end is the end of every connection.
+        await _main_loop_runs(spec, jailed, monitor, console)
+        record = MachineRecord(
+            driver=NAME,
+            accelerator=accelerator,
+            name=spec.name,
+            pid=jailed.inner.pid,
+            start_ticks=jailed.start_ticks,
+            run_dir=str(spec.run_dir),
+            spawned_ns=spawned_ns,
+            vcpus=spec.vcpus,
+        )
+        return QemuMachine(record, Parts(jailed.inner, jailed.outer, group, monitor, console))
+
+    async def _enter(
+        self, spec: MachineSpec, accelerator: str, fds: argv.MachineFds, group: cgroup.Group
+    ) -> Jailed:
+        command = argv.arguments(spec, binary=self._binary, accelerator=accelerator, fds=fds)
+        try:
+            devices = self._devices() if accelerator == "kvm" else ()
+            walls = jail_for(spec, binary=self._binary, devices=devices)
+            return await launch.start(walls, command, pass_fds=fds.all, group=group)
+        except OSError as error:
+            raise MachineError(f"machine {spec.name} did not start: {error}") from error
+        except (LaunchFailed, process.ProcessFailed) as error:
+            raise MachineError(f"machine {spec.name} did not start: {error.message}") from error
+
+    def _devices(self) -> tuple[View, ...]:
+        """Where /dev/kvm is for machines. Ordinary users have the host's own or nothing."""
+        if os.geteuid() != 0:
+            return (View(_KVM),)
+        files.make_private_dir(self._state_dir)
+        node = self._state_dir / _KVM.name
+        if not node.exists() or node.stat().st_rdev != _KVM.stat().st_rdev:
+            files.make_device_copy(_KVM, node, gid=_KVM_GID)
+        return (View(node, _KVM),)
+
+    async def attach(self, record: MachineRecord) -> QemuMachine | None:
+        """The machine of ``record`` if it still runs, else None."""
+        held = Pidfd.open_same(record.pid, record.start_ticks)
+        if held is None:
+            return None
+        run_dir = Path(record.run_dir)
+        monitor = Monitor(run_dir / MONITOR_SOCKET)
+        group = self._groups.find(record.name)
+        return QemuMachine(record, Parts(held, None, group, monitor, connect_console(run_dir)))
+
+
+def jail_for(spec: MachineSpec, *, binary: Path, devices: tuple[View, ...] = ()) -> JailSpec:
+    """The walls ``spec`` is run within: what QEMU needs to start, and nothing of the machine but kernel and initrd."""
+    firmware = (View(folder) for folder in FIRMWARE_FOLDERS if folder.exists())
+    resolver = (View(RESOLVER_FILE.resolve(), RESOLVER_FILE),) if spec.nics else ()
+    return JailSpec(
+        views=(
+            *jail.library_views(),
+            *firmware,
+            *resolver,
+            View(binary),
+            View(spec.kernel.resolve(), argv.KERNEL),
+            View(spec.initrd.resolve(), argv.INITRD),
+        ),
+        uid=spec.uid,
+        devices=devices,
+        groups=(_KVM_GID,) if devices else (),
+        low_ports=any(forward.host_port < 1024 for forward in _forwards(spec)),
+    )
+
+
+def group_limits(spec: MachineSpec) -> GroupLimits:
+    """What the host holds the process of ``spec`` to."""
+    memory_bytes = (spec.memory_mib + _OVERHEAD_MIB) * 1024 * 1024
+    return GroupLimits(cpus=spec.limits.cpus, memory_bytes=memory_bytes, pids=_PIDS + spec.vcpus)
+
+
+def check_ports(spec: MachineSpec) -> None:
+    """Every port ``spec`` forwards can be bound now.
+
+    Raises:
+        Conflict: one is taken.
+        MachineError: one cannot be bound for another reason.
+        InvalidRequest: an address is not IPv4: slirp forwards no other.
+    """
+    for forward in _forwards(spec):
+        if ":" in forward.host_address:
+            raise InvalidRequest(f"cannot forward from {forward.host_address}: IPv4 only")
+        try:
+            sockets.check_port_is_free(forward.protocol, forward.host_address, forward.host_port)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise port_conflict(forward) from None
+            raise MachineError(_bind_failed(forward, str(error.strerror).lower())) from error
+
+
+def _forwards(spec: MachineSpec) -> Sequence[Forward]:
+    return [forward for nic in spec.nics for forward in nic.forwards]
+
+
+def _bind_failed(forward: Forward, why: str) -> str:
+    where = f"{forward.host_address}:{forward.host_port}"
+    return f"driver failed programming external connectivity: Bind for {where} failed: {why}"
+
+
+def port_conflict(forward: Forward) -> Conflict:
+    """Docker's words for a port that is taken."""
+    return Conflict(_bind_failed(forward, "port is already allocated"))
+
+
+def _open_all(
+    spec: MachineSpec, ours: contextlib.ExitStack, undo: contextlib.AsyncExitStack
+) -> argv.MachineFds:
+    disks = tuple(_open_disk(disk, ours) for disk in spec.disks)
+    listeners = []
+    for name in SOCKETS:
+        listener = sockets.listen(spec.run_dir / name)
+        ours.callback(listener.close)
+        undo.callback((spec.run_dir / name).unlink, missing_ok=True)
+        listeners.append(listener.fileno())
+    numbers = dict(zip(SOCKETS, listeners, strict=True))
+    return argv.MachineFds(
+        agent=numbers[AGENT_SOCKET],
+        monitor=numbers[MONITOR_SOCKET],
+        console=numbers[CONSOLE_SOCKET],
+        disks=disks,
+    )
+
+
+def _open_disk(disk: Disk, owner: contextlib.ExitStack) -> int:
+    # The descriptor's own mode is what holds a guest to read-only: QEMU has no path to open it again.
+    try:
+        fd = os.open(disk.path, os.O_RDONLY if disk.read_only else os.O_RDWR)
+    except OSError as error:
+        raise MachineError(f"cannot open disk {disk.path}: {error.strerror}") from error
+    owner.callback(os.close, fd)
+    return fd
+
+
+async def _main_loop_runs(
+    spec: MachineSpec, jailed: Jailed, monitor: Monitor, console: Console
+) -> None:
+    """Return once QEMU answers on its monitor: its arguments were right, the ports are bound, the guest runs."""
+    try:
+        async with asyncio.timeout(_START_TIMEOUT_S):
+            await monitor.connect()
+    except TimeoutError:
+        raise MachineError(f"machine {spec.name} did not start in {_START_TIMEOUT_S:g} s") from None
+    except MachineError:
+        status = await jailed.outer.wait()
+        stderr, tail = jailed.outer.stderr_tail(), console.drain()
+        raise _start_error(spec, status, stderr, tail) from None
+
+
+def _start_error(
+    spec: MachineSpec, status: int, stderr: str, console: str
+) -> Conflict | MachineError:
+    for nic in spec.nics:
+        for rule, forward in argv.forward_rules(nic):
+            if f"'{rule}'" in stderr:
+                return port_conflict(forward)
+    why = stderr.strip().rpartition("\n")[2] or f"QEMU ended with status {status}"
+    return MachineError(f"machine {spec.name} did not start: {why}", console=console)

@@ -1,0 +1,134 @@
+"""One running QEMU: what its process, its three sockets and its control group are used for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyper.errors import MachineError
+from hyper.machine.driver import MachineExit, MachineRecord, MachineStats
+from hyper.machine.qemu.console import Console
+from hyper.machine.qemu.qmp import Monitor
+from hyper.system import pidfd
+from hyper.system import socket as sockets
+from hyper.system.cgroup import Group
+from hyper.system.pidfd import Pidfd
+from hyper.system.process import Process
+
+AGENT_SOCKET, MONITOR_SOCKET, CONSOLE_SOCKET = "agent.sock", "qmp.sock", "console.sock"
+SOCKETS = (AGENT_SOCKET, MONITOR_SOCKET, CONSOLE_SOCKET)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a machine object takes over. ``outer`` is None when the process is not our child."""
+
+    process: Pidfd
+    outer: Process | None
+    group: Group
+    monitor: Monitor
+    console: Console | None
+
+
+class QemuMachine:
+    """Implements hyper.machine.driver.Machine."""
+
+    def __init__(self, record: MachineRecord, parts: Parts) -> None:
+        self._record = record
+        self._parts = parts
+        self._run_dir = Path(record.run_dir)
+        self._exit: asyncio.Future[MachineExit] = asyncio.get_running_loop().create_future()
+        # Of a child, bubblewrap's process is watched: it knows the status, and ends after the machine.
+        if parts.outer is None:
+            parts.process.on_exit(lambda: self._ended(None))
+        else:
+            parts.outer.on_exit(self._ended)
+
+    @property
+    def record(self) -> MachineRecord:
+        """What to keep to find it again."""
+        return self._record
+
+    def agent_socket(self) -> socket.socket:
+        """A new non-blocking connected stream to the agent.
+
+        Raises:
+            MachineError: the machine is gone.
+        """
+        try:
+            return sockets.connect(self._run_dir / AGENT_SOCKET)
+        except OSError as error:
+            message = f"machine {self._record.name} has no agent stream: {error.strerror}"
+            raise MachineError(message, console=self.console_tail()) from error
+
+    async def wait(self) -> MachineExit:
+        """Return once the process has ended."""
+        return await asyncio.shield(self._exit)
+
+    async def kill(self) -> None:
+        """End it at once; process, sockets and control group are gone on return.
+
+        Repeatable, and wanted after its own end too: that leaves sockets and group.
+        """
+        if not self._exit.done():
+            self._parts.process.send(signal.SIGKILL)
+            await self.wait()
+        await self.close()
+        for name in SOCKETS:
+            (self._run_dir / name).unlink(missing_ok=True)
+        self._parts.group.remove()
+
+    async def pause(self) -> None:
+        """Stop its vCPUs."""
+        await self._parts.monitor.execute("stop")
+
+    async def resume(self) -> None:
+        """Let its vCPUs go on."""
+        await self._parts.monitor.execute("cont")
+
+    async def stats(self) -> MachineStats:
+        """What it costs now.
+
+        Raises:
+            MachineError: it has ended.
+        """
+        try:
+            used = pidfd.usage(self._record.pid)
+        except ProcessLookupError:
+            raise MachineError(f"machine {self._record.name} has ended") from None
+        return MachineStats(
+            cpu_ns=used.cpu_ns, resident_bytes=used.resident_bytes, vcpus=self._record.vcpus
+        )
+
+    def console_tail(self) -> str:
+        """The last lines of its console."""
+        console = self._parts.console
+        return "" if console is None else console.text()
+
+    async def close(self) -> None:
+        """Let go of sockets of this object; it is of no use any more. The machine itself goes on: attach again."""
+        await self._parts.monitor.close()
+        if self._parts.console is not None:
+            self._parts.console.close()
+        self._parts.process.close()
+
+    def _ended(self, status: int | None) -> None:
+        outer, console = self._parts.outer, self._parts.console
+        ended = MachineExit(
+            status=status,
+            stderr="" if outer is None else outer.stderr_tail(),
+            console="" if console is None else console.drain(),
+        )
+        if not self._exit.done():
+            self._exit.set_result(ended)
+
+
+def connect_console(run_dir: Path) -> Console | None:
+    """The console of a running machine; None when somebody holds it or the machine is gone."""
+    with contextlib.suppress(OSError):
+        return Console(sockets.connect(run_dir / CONSOLE_SOCKET))
+    return None

@@ -1,0 +1,94 @@
+"""QEMU's monitor: thin over the qemu.qmp library, connected when first needed.
+
+The greeting comes early, from a thread of its own. Commands, the library's opening one included, are answered by QEMU's
+main loop: by then arguments and ports were right and the guest runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from pathlib import Path
+from typing import Any
+
+from qemu.qmp import ExecuteError, QMPClient, QMPError
+
+from hyper.errors import MachineError
+from hyper.system import socket as sockets
+
+COMMAND_TIMEOUT_S = 10.0
+
+
+class _Client(QMPClient):
+    #: The library logs as errors what it also raises, a machine's ordinary end among them.
+    logger = logging.getLogger(f"{__name__}.library")
+
+
+_Client.logger.setLevel(logging.CRITICAL)
+
+
+class Monitor:
+    """The monitor socket of one machine. Close it.
+
+    ``stream``: a connection made already, nothing read from it; otherwise ``path`` is connected to when needed.
+    """
+
+    def __init__(self, path: Path, stream: socket.socket | None = None) -> None:
+        self._path = path
+        self._stream = stream
+        self._client: QMPClient | None = None
+        self._lock = asyncio.Lock()
+
+    async def execute(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
+        """What the command returns.
+
+        Raises:
+            MachineError: the machine is gone, does not answer within 10 s, or refuses.
+        """
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT_S), self._lock:
+                client = self._client or await self._connect()
+                return await client.execute(command, arguments)
+        except ExecuteError as error:
+            raise MachineError(f"QEMU refused {command}: {error}") from error
+        except TimeoutError:
+            raise MachineError(f"QEMU did not answer {command} in time") from None
+        except (QMPError, OSError) as error:
+            await self.close()
+            raise MachineError(f"QEMU's monitor is gone: {error}") from error
+
+    async def connect(self) -> None:
+        """Return when QEMU's main loop answers; no deadline of its own.
+
+        Raises:
+            MachineError: QEMU ended.
+        """
+        try:
+            async with self._lock:
+                await self._connect()
+        except (QMPError, OSError) as error:
+            raise MachineError(f"QEMU's monitor is gone: {error}") from error
+
+    async def _connect(self) -> QMPClient:
+        stream, self._stream = self._stream, None
+        client = _Client()
+        await client.connect(stream or sockets.connect(self._path))
+        self._client = client
+        return client
+
+    async def close(self) -> None:
+        """Hang up; the machine does not mind."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+        client, self._client = self._client, None
+        if client is not None:
+            await _disconnect(client)
+
+
+async def _disconnect(client: QMPClient) -> None:
+    # What it raises says how the connection had ended before: of no use to one who hangs up.
+    with contextlib.suppress(QMPError, OSError, EOFError):
+        await client.disconnect()

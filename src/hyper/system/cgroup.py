@@ -1,0 +1,194 @@
+"""Control groups of either version: one group per machine under ``hyper/``, wherever its controllers are.
+
+Source: cgroups(7), kernel Documentation/admin-guide/cgroup-v1/ and cgroup-v2.rst.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_PARENT = "hyper"
+_PERIOD_US = 100_000
+#: Below one millisecond a period the kernel refuses a quota.
+_MINIMUM_QUOTA_US = 1000
+_WANTED = ("cpu", "pids", "memory")
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLimits:
+    """None: unlimited. ``cpus`` in CPUs, ``pids`` counts threads too."""
+
+    cpus: float | None = None
+    memory_bytes: int | None = None
+    pids: int | None = None
+
+    def files(self, version: int) -> dict[str, dict[str, str]]:
+        """{controller: {file: content}} that says this in ``version`` (1 or 2) of the interface."""
+        wanted: dict[str, dict[str, str]] = {}
+        if self.cpus is not None:
+            quota = max(_MINIMUM_QUOTA_US, round(self.cpus * _PERIOD_US))
+            wanted["cpu"] = (
+                {"cpu.cfs_period_us": str(_PERIOD_US), "cpu.cfs_quota_us": str(quota)}
+                if version == 1
+                else {"cpu.max": f"{quota} {_PERIOD_US}"}
+            )
+        if self.memory_bytes is not None:
+            name = "memory.limit_in_bytes" if version == 1 else "memory.max"
+            wanted["memory"] = {name: str(self.memory_bytes)}
+        if self.pids is not None:
+            wanted["pids"] = {"pids.max": str(self.pids)}
+        return wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """One place where groups can be made, and which controllers it has."""
+
+    version: int
+    folder: Path
+    controllers: frozenset[str]
+
+
+class Groups:
+    """Where this process may make groups. ``reasons`` says in words what it cannot limit, and why."""
+
+    def __init__(self, hierarchies: Iterable[Hierarchy], reasons: Iterable[str] = ()) -> None:
+        self._hierarchies = tuple(hierarchies)
+        self.reasons = tuple(reasons)
+
+    @property
+    def controllers(self) -> frozenset[str]:
+        """What can be limited here: of cpu, pids, memory."""
+        return frozenset().union(*(item.controllers for item in self._hierarchies))
+
+    def create(self, name: str, limits: GroupLimits) -> Group:
+        """The group ``hyper/NAME`` with ``limits`` as far as there are controllers; taken over if it exists.
+
+        Raises:
+            OSError: the kernel refused a value; nothing is left behind.
+        """
+        group = self.find(name)
+        try:
+            for hierarchy, folder in group.places:
+                folder.mkdir(parents=True, exist_ok=True)
+                for controller, files in limits.files(hierarchy.version).items():
+                    if controller in hierarchy.controllers:
+                        _write_all(folder, files)
+        except OSError:
+            group.remove()
+            raise
+        return group
+
+    def find(self, name: str) -> Group:
+        """The group ``hyper/NAME``, existing or not."""
+        return Group(tuple((item, item.folder / _PARENT / name) for item in self._hierarchies))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One group, in one or several hierarchies (version 1 has one a controller)."""
+
+    places: tuple[tuple[Hierarchy, Path], ...]
+
+    def add(self, pid: int) -> None:
+        """Move a process (with all its threads) into it.
+
+        Raises:
+            OSError: the process is gone, or the kernel refused.
+        """
+        for _, folder in self.places:
+            (folder / "cgroup.procs").write_text(str(pid))
+
+    def kill(self) -> None:
+        """SIGKILL to all in it."""
+        for _, folder in self.places:
+            with contextlib.suppress(FileNotFoundError):
+                if (folder / "cgroup.kill").exists():
+                    (folder / "cgroup.kill").write_text("1")
+                    continue
+                _kill_each((folder / "cgroup.procs").read_text())
+
+    def remove(self) -> None:
+        """Remove it; no error when it is gone. All processes must have ended: what is in use stays, with a warning."""
+        for _, folder in self.places:
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                log.warning("control group %s stays: %s", folder, error.strerror)
+            with contextlib.suppress(OSError):  # others still use it
+                folder.parent.rmdir()
+
+
+def _write_all(folder: Path, files: dict[str, str]) -> None:
+    for name, content in files.items():
+        (folder / name).write_text(content)
+
+
+def _kill_each(pids: str) -> None:
+    for pid in pids.split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+
+
+def discover(*, mountinfo: str | None = None) -> Groups:
+    """Where this process can make groups now. Never fails: what is missing has a reason."""
+    text = Path("/proc/self/mountinfo").read_text() if mountinfo is None else mountinfo
+    hierarchies: list[Hierarchy] = []
+    reasons: list[str] = []
+    for version, folder, options in _mounts(text):
+        found = _usable(version, folder, options, reasons)
+        if found is not None:
+            hierarchies.append(found)
+    have = frozenset().union(*(item.controllers for item in hierarchies))
+    reasons += [f"no cgroup controller: {name}" for name in _WANTED if name not in have]
+    return Groups(hierarchies, reasons)
+
+
+def _mounts(mountinfo: str) -> list[tuple[int, Path, set[str]]]:
+    """(version, mount point, super options) of every cgroup mount in a /proc/PID/mountinfo."""
+    found = []
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        kind, _, options = after.split(" ", 2)
+        if kind in ("cgroup", "cgroup2"):
+            version = 1 if kind == "cgroup" else 2
+            found.append((version, Path(before.split(" ")[4]), set(options.split(","))))
+    return found
+
+
+def _usable(version: int, folder: Path, options: set[str], reasons: list[str]) -> Hierarchy | None:
+    try:
+        controllers = options & set(_WANTED) if version == 1 else _delegate(folder)
+        if not controllers:
+            return None
+        (folder / _PARENT).mkdir(exist_ok=True)
+        if version == 2:
+            _enable(folder / _PARENT, controllers)
+    except OSError as error:
+        reasons.append(f"no groups in {folder}: {error.strerror}")
+        return None
+    return Hierarchy(version, folder, frozenset(controllers))
+
+
+def _delegate(folder: Path) -> set[str]:
+    """Controllers the children of ``folder`` can have (version 2), switched on."""
+    available = set((folder / "cgroup.controllers").read_text().split()) & set(_WANTED)
+    _enable(folder, available)
+    return available
+
+
+def _enable(folder: Path, controllers: set[str]) -> None:
+    control = folder / "cgroup.subtree_control"
+    missing = controllers - set(control.read_text().split())
+    if missing:
+        control.write_text(" ".join(f"+{name}" for name in sorted(missing)))

@@ -1,0 +1,138 @@
+"""The walls around a program that runs other people's code: bubblewrap's arguments as a pure function.
+
+Inside there is an empty read-only root with the few host paths the program needs, no /proc, no /sys, no /dev beyond
+what is named; own mount, PID, IPC, UTS and cgroup namespaces; an unprivileged identity without capabilities; a system
+call filter (seccomp.py). The network namespace stays the host's: see nft.py for that wall. docs/decisions/0003-jail.md.
+
+Source: bwrap(1), setpriv(1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Identities of machines: a range systemd's UIDS-GIDS page lists as unused.
+FIRST_MACHINE_UID = 0x70000000
+MACHINE_UID_COUNT = 65536
+
+#: What a dynamically linked program of the host needs to start (those that exist are shown to it).
+LIBRARY_FOLDERS = (
+    Path("/usr/lib/x86_64-linux-gnu"),
+    Path("/usr/lib64"),
+    Path("/lib/x86_64-linux-gnu"),
+    Path("/lib64"),
+)
+LOADER_CACHE = Path("/etc/ld.so.cache")
+SETPRIV = Path("/usr/bin/setpriv")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A host path shown read-only inside at ``inside`` (the same path if None)."""
+
+    host: Path
+    inside: Path | None = None
+
+    @property
+    def target(self) -> Path:
+        """Where it is inside."""
+        return self.inside or self.host
+
+
+@dataclass(frozen=True, slots=True)
+class JailSpec:
+    """Walls for one program.
+
+    ``uid`` (also used as gid): who it runs as; None: ourselves, in a user namespace (we are no root).
+    ``devices``: device nodes it may open, ``groups``: supplementary groups it needs for them. ``low_ports``: it may
+    bind ports below 1024. The last two count for root only.
+    """
+
+    views: tuple[View, ...]
+    uid: int | None
+    devices: tuple[View, ...] = ()
+    groups: tuple[int, ...] = ()
+    low_ports: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JailFds:
+    """Descriptors bubblewrap itself uses: the filter to read, the news of the child, the go-ahead to wait for."""
+
+    seccomp: int
+    info: int
+    block: int
+
+
+def library_views() -> tuple[View, ...]:
+    """Views of the dynamic loader, its cache and the library folders of this host."""
+    return tuple(View(path) for path in (*LIBRARY_FOLDERS, LOADER_CACHE) if path.exists())
+
+
+def argv(spec: JailSpec, command: Sequence[str], fds: JailFds) -> list[str]:
+    """The command that runs ``command`` within ``spec``. Each flag has its reason."""
+    views = spec.views if spec.uid is None else (View(SETPRIV), *spec.views)
+    return [
+        "bwrap",
+        "--unshare-pid",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-cgroup",
+        # The program is PID 1 of its namespace: one process fewer, and its death is the namespace's.
+        "--as-pid-1",
+        # No terminal of ours to push characters into (TIOCSTI).
+        "--new-session",
+        *_user_namespace(spec),
+        *_root(views, spec.devices),
+        *("--seccomp", str(fds.seccomp)),
+        *("--info-fd", str(fds.info)),
+        # Limits are set on the waiting child: it never runs without them.
+        *("--block-fd", str(fds.block)),
+        # No --die-with-parent: machines outlive the daemon.
+        "--",
+        *_identity(spec),
+        *command,
+    ]
+
+
+def _user_namespace(spec: JailSpec) -> list[str]:
+    # Root stays in the host's user namespace: a real foreign uid is a stronger wall than a mapped own one.
+    # (--disable-userns would need /proc inside; the system call filter denies new namespaces anyway.)
+    return [] if spec.uid is not None else ["--unshare-user"]
+
+
+def _root(views: Sequence[View], devices: Sequence[View]) -> list[str]:
+    targets = [view.target for view in (*views, *devices)]
+    arguments: list[str] = []
+    for folder in _parents(targets):
+        # bwrap makes parents 0700: another identity could not pass.
+        arguments += ["--perms", "0755", "--dir", str(folder)]
+    for view in views:
+        arguments += ["--ro-bind", str(view.host), str(view.target)]
+    for device in devices:
+        arguments += ["--dev-bind", str(device.host), str(device.target)]
+    return [*arguments, "--remount-ro", "/"]
+
+
+def _parents(targets: Sequence[Path]) -> list[Path]:
+    folders = {parent for target in targets for parent in target.parents} - {Path("/")}
+    # A folder that is itself shown must not be made first.
+    return sorted(folders - set(targets), key=lambda folder: (len(folder.parts), str(folder)))
+
+
+def _identity(spec: JailSpec) -> list[str]:
+    if spec.uid is None:
+        return []
+    kept = ["+net_bind_service"] if spec.low_ports else []
+    return [
+        str(SETPRIV),
+        *("--reuid", str(spec.uid)),
+        *("--regid", str(spec.uid)),
+        *(["--groups", ",".join(map(str, spec.groups))] if spec.groups else ["--clear-groups"]),
+        "--no-new-privs",
+        "--inh-caps=" + ",".join(["-all", *kept]),
+        *(["--ambient-caps=" + ",".join(["-all", *kept])] if kept else []),
+        "--bounding-set=" + ",".join(["-all", *kept]),
+    ]

@@ -1,0 +1,158 @@
+"""The system calls a jailed hypervisor has no business with, as a classic BPF program.
+
+A deny list around QEMU's own ``-sandbox``, there before its first instruction: everything on it fails with EPERM, so
+that libraries probing for a feature carry on without. A foreign instruction set kills.
+
+Source: seccomp(2), bpf(4) "filter machine", linux/arch/x86/entry/syscalls/syscall_64.tbl.
+"""
+
+from __future__ import annotations
+
+import errno
+import platform
+import struct
+
+#: x86-64 numbers of what is denied whatever the arguments.
+DENIED = {
+    # other processes
+    "ptrace": 101,
+    "process_vm_readv": 310,
+    "process_vm_writev": 311,
+    "process_madvise": 440,
+    "pidfd_getfd": 438,
+    "kcmp": 312,
+    # mounts and namespaces
+    "mount": 165,
+    "umount2": 166,
+    "pivot_root": 155,
+    "chroot": 161,
+    "open_tree": 428,
+    "move_mount": 429,
+    "fsopen": 430,
+    "fsconfig": 431,
+    "fsmount": 432,
+    "fspick": 433,
+    "mount_setattr": 442,
+    "unshare": 272,
+    "setns": 308,
+    "mknod": 133,
+    "mknodat": 259,
+    # kernel surface with a history
+    "bpf": 321,
+    "perf_event_open": 298,
+    "keyctl": 250,
+    "add_key": 248,
+    "request_key": 249,
+    "userfaultfd": 323,
+    "io_uring_setup": 425,
+    "io_uring_enter": 426,
+    "io_uring_register": 427,
+    "open_by_handle_at": 304,
+    "name_to_handle_at": 303,
+    "fanotify_init": 300,
+    "vmsplice": 278,
+    "modify_ldt": 154,
+    "personality": 135,
+    "lookup_dcookie": 212,
+    "nfsservctl": 180,
+    "uselib": 134,
+    "ustat": 136,
+    "sysfs": 139,
+    # the host as a whole
+    "kexec_load": 246,
+    "kexec_file_load": 320,
+    "init_module": 175,
+    "finit_module": 313,
+    "delete_module": 176,
+    "reboot": 169,
+    "swapon": 167,
+    "swapoff": 168,
+    "acct": 163,
+    "quotactl": 179,
+    "syslog": 103,
+    "settimeofday": 164,
+    "clock_settime": 227,
+    "clock_adjtime": 305,
+    "adjtimex": 159,
+    "sethostname": 170,
+    "setdomainname": 171,
+    "iopl": 172,
+    "ioperm": 173,
+    "vhangup": 153,
+    # A connected pair could be pointed at another's abstract datagram socket.
+    "socketpair": 53,
+}
+_SOCKET, _CLONE, _CLONE3 = 41, 56, 435
+_AF_INET, _AF_INET6 = 2, 10
+#: CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}; CLONE_NEWTIME exists in clone3 and unshare only.
+_NEW_NAMESPACES = 0x7E020000
+_AUDIT_ARCH_X86_64 = 0xC000003E
+_X32_BIT = 0x40000000
+#: Offsets in struct seccomp_data.
+_NR, _ARCH, _ARG0 = 0, 4, 16
+
+_LOAD, _JUMP_EQUAL, _JUMP_SET, _JUMP_AT_LEAST, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
+_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+
+
+def _instruction(code: int, value: int, *, if_true: int = 0, if_false: int = 0) -> bytes:
+    return struct.pack("=HBBI", code, if_true, if_false, value)
+
+
+def _return(action: int) -> bytes:
+    return _instruction(_RETURN, action)
+
+
+def _deny_unless_internet() -> bytes:
+    """socket(2) with any family but IPv4 and IPv6: no abstract unix, netlink, packet, vsock or AF_ALG."""
+    return b"".join(
+        [
+            _instruction(_JUMP_EQUAL, _SOCKET, if_false=5),
+            _instruction(_LOAD, _ARG0),
+            _instruction(_JUMP_EQUAL, _AF_INET, if_true=2),
+            _instruction(_JUMP_EQUAL, _AF_INET6, if_true=1),
+            _return(_ERRNO | errno.EPERM),
+            _return(_ALLOW),
+        ]
+    )
+
+
+def _deny_new_namespaces() -> bytes:
+    """clone(2) with a CLONE_NEW* flag. clone3 hides its flags behind a pointer: libc falls back on ENOSYS."""
+    return b"".join(
+        [
+            _instruction(_JUMP_EQUAL, _CLONE3, if_false=1),
+            _return(_ERRNO | errno.ENOSYS),
+            _instruction(_JUMP_EQUAL, _CLONE, if_false=4),
+            _instruction(_LOAD, _ARG0),
+            _instruction(_JUMP_SET, _NEW_NAMESPACES, if_false=1),
+            _return(_ERRNO | errno.EPERM),
+            _return(_ALLOW),
+        ]
+    )
+
+
+def program() -> bytes:
+    """The filter: an array of struct sock_filter, as bwrap's --seccomp reads it.
+
+    Raises:
+        NotImplementedError: not on x86-64.
+    """
+    if platform.machine() != "x86_64":
+        raise NotImplementedError(f"no system call filter for {platform.machine()}")
+    parts = [
+        _instruction(_LOAD, _ARCH),
+        _instruction(_JUMP_EQUAL, _AUDIT_ARCH_X86_64, if_true=1),
+        _return(_KILL),
+        _instruction(_LOAD, _NR),
+        _instruction(_JUMP_AT_LEAST, _X32_BIT, if_false=1),
+        _return(_KILL),
+        _deny_unless_internet(),
+        _deny_new_namespaces(),
+    ]
+    for number in sorted(DENIED.values()):
+        parts += [
+            _instruction(_JUMP_EQUAL, number, if_false=1),
+            _return(_ERRNO | errno.EPERM),
+        ]
+    return b"".join([*parts, _return(_ALLOW)])
