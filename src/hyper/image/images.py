@@ -1,0 +1,223 @@
+"""The images of a host: the one class that other layers use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from hyper.errors import InvalidRequest, NotFound
+from hyper.image import platform as platforms
+from hyper.image import query, removal
+from hyper.image.auth import RegistryAuth
+from hyper.image.endpoint import DEFAULT_CERTS_DIR, Endpoints
+from hyper.image.merge import Merger
+from hyper.image.pull import Jobs, LayerFetcher, find, pinned
+from hyper.image.record import HistoryItem, ImageRecord, PullEvent, Usage
+from hyper.image.reference import Reference, parse, parse_tag
+from hyper.image.registry import Patience, Registry
+from hyper.image.squash import Bounds
+from hyper.image.store import Store
+
+Progress = Callable[[PullEvent], None]
+# Spelled out here because a method is called "list", as Docker's verb.
+Records = list[ImageRecord]
+HistoryItems = list[HistoryItem]
+Users = Callable[[str], list[str]]
+Removed = list[dict[str, str]]
+Paths = list[Path]
+
+
+def _nobody(_: str) -> list[str]:
+    return []
+
+
+class Images:
+    """The images in ``root``. `open` first, `close` last. One process at a time; belongs to one event loop."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        insecure_registries: tuple[str, ...] = (),
+        registry_mirrors: tuple[str, ...] = (),
+        certs_dir: Path = DEFAULT_CERTS_DIR,
+        patience: Patience | None = None,
+        bounds: Bounds | None = None,
+    ) -> None:
+        """Nothing is touched before `open`.
+
+        Raises:
+            InvalidRequest: a mirror that is no URL.
+        """
+        self._root = root
+        self._endpoints = Endpoints(
+            insecure=insecure_registries, mirrors=registry_mirrors, certs_dir=certs_dir
+        )
+        self._patience = patience or Patience()
+        self._bounds = bounds or Bounds()
+        self._jobs: Jobs = Jobs()
+        self._opened: Store | None = None
+        self._merger: Merger | None = None
+
+    @property
+    def _store(self) -> Store:
+        assert self._opened is not None, "not open"
+        return self._opened
+
+    async def open(self) -> None:
+        """Open the store; what a crash left is removed.
+
+        Raises:
+            Conflict: another process uses ``root``. HyperError: the database cannot be used.
+        """
+        self._opened = await asyncio.to_thread(Store, self._root)
+        self._merger = Merger(self._opened)
+
+    async def close(self) -> None:
+        """Close the store. Pulls must have ended."""
+        if self._opened is not None:
+            await asyncio.to_thread(self._opened.close)
+            self._opened = None
+
+    async def pull(
+        self,
+        reference: str,
+        *,
+        platform: str | None = None,
+        auth: RegistryAuth | None = None,
+        progress: Progress = lambda _: None,
+    ) -> ImageRecord:
+        """Bring an image here. It and all its layers are on disk on return; nothing new is after a failure.
+
+        Raises:
+            InvalidRequest: bad reference, broken or hostile image. NotFound: no such image, none for the platform.
+            Unauthorized, Forbidden: the registry's no. Unavailable: it does not answer.
+            VerificationFailed: it sent other bytes than promised. HyperError: no space…
+        """
+        wanted = platforms.parse(platform) if platform else platforms.host()
+        named = parse(reference).with_default_tag()
+        endpoints = await asyncio.to_thread(self._endpoints.of, named)
+        progress(PullEvent(named.tag or named.digest or "", f"Pulling from {named.path}"))
+        async with Registry(named, endpoints, auth, self._patience) as registry:
+            found = await find(registry, named, wanted)
+            layers = found.layers()
+            try:
+                with self._store.pinned(found.config.diff_ids):
+                    fetcher = LayerFetcher(
+                        self._store, self._jobs, registry, self._bounds, progress
+                    )
+                    await fetcher.fetch(layers)
+                    await asyncio.to_thread(
+                        self._store.add_image,
+                        found.image_id,
+                        found.raw_config,
+                        found.raw_manifest,
+                        found.config.diff_ids,
+                    )
+                    fresh = await self._name(pinned(named, found.digest), found.image_id)
+            except BaseException:
+                self._store.collect()
+                raise
+        progress(PullEvent("", f"Digest: {found.digest}"))
+        progress(PullEvent("", _remark(named, fresh=fresh)))
+        return query.record(self._store, found.image_id)
+
+    async def _name(self, reference: Reference, image_id: str) -> bool:
+        """Point the names at the image; whether that changed anything."""
+        by_tag = (
+            reference
+            if reference.tag is None
+            else Reference(reference.domain, reference.path, reference.tag)
+        )
+        fresh = self._store.resolve(by_tag) != image_id
+        await asyncio.to_thread(self._store.set_reference, reference, image_id)
+        return fresh
+
+    def get(self, name_or_id: str) -> ImageRecord:
+        """The image that a tag, digest reference, id or unique beginning of an id names.
+
+        Raises:
+            NotFound: "No such image: …". InvalidRequest: no reference at all, or ambiguous.
+        """
+        return query.record(self._store, query.identify(self._store, name_or_id))
+
+    def list(self) -> Records:
+        """Every image, newest first."""
+        return query.all_images(self._store)
+
+    def history(self, name_or_id: str) -> HistoryItems:
+        """The build steps of an image, newest first. Raises: as `get`."""
+        return query.history(self._store, self.get(name_or_id))
+
+    def usage(self) -> Usage:
+        """What the images take."""
+        return query.usage(self._store)
+
+    async def tag(self, source: str, repository: str, tag: str = "") -> ImageRecord:
+        """Give an image one more name (taken from another image, if that had it).
+
+        Raises: as `get`, and InvalidRequest for a bad name.
+        """
+        image_id = query.identify(self._store, source)
+        await asyncio.to_thread(self._store.set_reference, parse_tag(repository, tag), image_id)
+        return query.record(self._store, image_id)
+
+    async def remove(
+        self,
+        name_or_id: str,
+        *,
+        force: bool = False,
+        noprune: bool = False,
+        in_use: Users = _nobody,
+        running: Users = _nobody,
+    ) -> Removed:
+        """Take a name away, and the image with its last one: ``[{"Untagged": …}, {"Deleted": …}]``.
+
+        ``in_use``/``running``: ids of the containers of an image id, all / those that run. ``noprune`` is
+        accepted; there are no untagged parents to prune.
+
+        Raises:
+            NotFound, InvalidRequest: as `get`. Conflict: Docker's rules forbid it (``force`` lifts most).
+        """
+        image_id = query.identify(self._store, name_or_id)
+        request = removal.Request(name_or_id, image_id, force, in_use(image_id), running(image_id))
+        return await asyncio.to_thread(removal.remove, self._store, request)
+
+    async def hold(self, holder: str, image_id: str) -> None:
+        """Keep the image's layers for ``holder`` (a container) until `release`, whatever else is removed.
+
+        Raises:
+            NotFound: no such image (full id).
+        """
+        self._check_known(image_id)
+        await asyncio.to_thread(self._store.hold, holder, image_id)
+
+    async def release(self, holder: str) -> None:
+        """End a hold; no error if there is none. What only it kept is removed."""
+        await asyncio.to_thread(self._store.release, holder)
+        await asyncio.to_thread(self._store.collect)
+
+    async def disks(self, image_id: str, *, max_disks: int) -> Paths:
+        """At most ``max_disks`` squashfs files that make up the image, lowest first. Also for a held image.
+
+        Empty for an image without any file. The lowest layers are merged if there are too many (once; kept).
+
+        Raises:
+            NotFound: no such image (full id). InvalidRequest: ``max_disks`` < 1.
+        """
+        if max_disks < 1:
+            raise InvalidRequest(f"an image needs at least one disk, not {max_disks}")
+        self._check_known(image_id)
+        assert self._merger is not None
+        return await self._merger.disks(image_id, max_disks)
+
+    def _check_known(self, image_id: str) -> None:
+        if not self._store.rows("SELECT 1 FROM images WHERE id = ?", image_id):
+            raise NotFound(f"No such image: {image_id}")
+
+
+def _remark(reference: Reference, *, fresh: bool) -> str:
+    if fresh:
+        return f"Status: Downloaded newer image for {reference.familiar}"
+    return f"Status: Image is up to date for {reference.familiar}"

@@ -1,0 +1,40 @@
+"""Every limit of the image layer, in one place. Registries and images are made by strangers."""
+
+from __future__ import annotations
+
+from hyper.units import GIB, KIB, MIB
+
+#: Longest blob of a layer, compressed, and longest tar after unpacking (stops decompression bombs).
+MAX_LAYER_BLOB_BYTES = 64 * GIB
+MAX_LAYER_TAR_BYTES = 128 * GIB
+#: Most entries of a layer. A million take about 400 MB in the converter.
+MAX_LAYER_ENTRIES = 1_000_000
+#: Linux's own limits: a name, a path, a symbolic link's target.
+MAX_NAME_BYTES = 255
+MAX_PATH_BYTES = 4095
+#: Extended attributes of one entry, together (Linux: 64 KiB a value).
+MAX_XATTR_BYTES = 256 * KIB
+#: One PAX or GNU long-name header.
+MAX_EXTENDED_HEADER_BYTES = 1 * MIB
+#: Largest window a zstd frame may ask memory for (zstd's own --long=27).
+MAX_ZSTD_WINDOW_BYTES = 128 * MIB
+#: Address space of a converter process: a backstop only.
+CONVERTER_MEMORY_BYTES = 2 * GIB
+#: Fragments of one sparse file.
+MAX_SPARSE_FRAGMENTS = 100_000
+
+#: Registry answers that are no blobs: tokens, errors.
+MAX_ANSWER_BYTES = 1 * MIB
+#: Redirects followed for one request.
+MAX_REDIRECTS = 5
+#: Seconds: to connect, until the headers come, and between two pieces of a body. A pull may last for
+#: hours; it may not stand still.
+CONNECT_TIMEOUT_S = 15.0
+ANSWER_TIMEOUT_S = 30.0
+STALL_TIMEOUT_S = 30.0
+#: Attempts per request, first included; the pause doubles from the first to the longest.
+MAX_ATTEMPTS = 5
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+#: Layers of one pull under way at the same time.
+PARALLEL_LAYERS = 2

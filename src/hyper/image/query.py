@@ -1,0 +1,138 @@
+"""Reading the store: which image is meant, and what it looks like."""
+
+from __future__ import annotations
+
+import re
+
+from hyper.errors import InvalidRequest, NotFound
+from hyper.image.record import HistoryItem, ImageRecord, Usage
+from hyper.image.reference import Reference, parse
+from hyper.image.store import Store
+from hyper.types.oci import History, decode_config
+
+_ID_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
+_MISSING = "<missing>"
+
+
+def identify(store: Store, name_or_id: str) -> str:
+    """The id of the visible image that ``name_or_id`` means: a full id, a reference, or the beginning of an id.
+
+    Raises:
+        NotFound: there is none. InvalidRequest: several begin so, or it can be no name.
+    """
+    match = _ID_PREFIX.fullmatch(name_or_id)
+    if match is not None and len(match[1]) == 64:
+        found = by_prefix(store, match[1])
+    else:
+        found = _by_reference(store, name_or_id)
+        if not found and match is not None:
+            found = by_prefix(store, match[1])
+    if len(found) > 1:
+        raise InvalidRequest(f"reference is ambiguous: {name_or_id}")
+    if not found:
+        raise NotFound(f"No such image: {_shown(name_or_id)}")
+    return found[0]
+
+
+def by_prefix(store: Store, digits: str) -> list[str]:
+    """The ids of up to two visible images that begin so."""
+    query = "SELECT id FROM images WHERE visible AND id GLOB ? LIMIT 2"
+    return [str(row[0]) for row in store.rows(query, f"sha256:{digits}*")]
+
+
+def is_id_prefix(image_id: str, text: str) -> bool:
+    """Whether ``text`` is the beginning of ``image_id``, with or without algorithm."""
+    return bool(text) and (image_id.removeprefix("sha256:")).startswith(
+        text.removeprefix("sha256:")
+    )
+
+
+def record(store: Store, image_id: str) -> ImageRecord:
+    """An image with all there is to know about it; it must be there."""
+    ((raw,),) = store.rows("SELECT config FROM images WHERE id = ?", image_id)
+    assert isinstance(raw, bytes)
+    config = decode_config(raw)
+    names = store.references(image_id)
+    layers = tuple(store.layers_of(image_id))
+    infos = [store.layer(diff_id) for diff_id in layers]
+    return ImageRecord(
+        id=image_id,
+        repo_tags=tuple(name.familiar for name in names if name.tag is not None),
+        repo_digests=tuple(name.familiar for name in names if name.digest is not None),
+        config=config,
+        raw_config=raw,
+        created=config.created or "",
+        size=sum(info.content_bytes for info in infos if info is not None),
+        architecture=config.architecture,
+        os=config.os or "linux",
+        layers=layers,
+        layer_paths=tuple(store.layer_path(diff_id) for diff_id in layers),
+    )
+
+
+def all_images(store: Store) -> list[ImageRecord]:
+    """Every visible image, newest first."""
+    rows = store.rows("SELECT id FROM images WHERE visible")
+    images = [record(store, str(row[0])) for row in rows]
+    return sorted(images, key=lambda image: (image.created, image.id), reverse=True)
+
+
+def history(store: Store, image: ImageRecord) -> list[HistoryItem]:
+    """The build steps of an image, newest first, each with the size of its layer."""
+    sizes = [info.content_bytes for one in image.layers if (info := store.layer(one))]
+    steps = list(image.config.history or ())
+    if sum(not step.empty_layer for step in steps) != len(sizes):
+        steps = [History() for _ in sizes]  # a history that does not fit tells nothing
+    left = iter(sizes)
+    items = [
+        HistoryItem(
+            _MISSING,
+            step.created or "",
+            step.created_by or "",
+            step.comment or "",
+            0 if step.empty_layer else next(left),
+            (),
+        )
+        for step in steps
+    ]
+    if items:
+        last = items[-1]
+        items[-1] = HistoryItem(
+            image.id, last.created, last.created_by, last.comment, last.size, image.repo_tags
+        )
+    return items[::-1]
+
+
+def usage(store: Store) -> Usage:
+    """What the layers take, and what of each image is shared with another."""
+    rows = store.rows("SELECT diff_id, content_bytes, file_bytes FROM layers")
+    sizes = {str(row[0]): int(str(row[1])) for row in rows}
+    files = sum(int(str(row[2])) for row in rows)
+    files += sum(int(str(row[0])) for row in store.rows("SELECT file_bytes FROM merged"))
+    layers = {image.id: set(image.layers) for image in all_images(store)}
+    users: dict[str, int] = dict.fromkeys(sizes, 0)
+    for of_image in layers.values():
+        for diff_id in of_image:
+            users[diff_id] += 1
+    shared = {
+        image_id: sum(sizes[one] for one in of_image if users[one] > 1)
+        for image_id, of_image in layers.items()
+    }
+    return Usage(sum(sizes.values()), files, shared)
+
+
+def _by_reference(store: Store, text: str) -> list[str]:
+    reference = parse(text).with_default_tag()
+    if reference.digest is not None:
+        # A tag beside the digest says nothing that the digest does not.
+        reference = Reference(reference.domain, reference.path, None, reference.digest)
+    found = store.resolve(reference)
+    return [found] if found is not None else []
+
+
+def _shown(name_or_id: str) -> str:
+    if _ID_PREFIX.fullmatch(name_or_id) and name_or_id.startswith("sha256:"):
+        return name_or_id
+    if len(name_or_id) == 64:
+        return name_or_id
+    return parse(name_or_id).with_default_tag().familiar

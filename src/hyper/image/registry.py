@@ -1,0 +1,415 @@
+"""A registry client: manifests and blobs by HTTP, with typed errors, patience and suspicion.
+
+Why not skopeo: docs/decisions/0002-images.md. Source: OCI distribution-spec v1.1, "Pull"; docs/spec/auth/token.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+import msgspec
+
+from hyper.errors import Forbidden, HyperError, NotFound, Unauthorized, Unavailable
+from hyper.image import limits
+from hyper.image.auth import Challenge, RegistryAuth, challenges
+from hyper.image.endpoint import Endpoint
+from hyper.image.reference import Reference
+from hyper.types.oci import INDEX_TYPES, MANIFEST_TYPES, MAX_DOCUMENT_BYTES
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+_REDIRECTS = (301, 302, 303, 307, 308)
+_TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
+_CHUNK = 1 << 20
+_ACCEPT = ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a registry may keep us waiting, in seconds, and how often it is asked."""
+
+    connect_s: float = limits.CONNECT_TIMEOUT_S
+    answer_s: float = limits.ANSWER_TIMEOUT_S
+    stall_s: float = limits.STALL_TIMEOUT_S
+    attempts: int = limits.MAX_ATTEMPTS
+    first_pause_s: float = limits.FIRST_PAUSE_S
+    longest_pause_s: float = limits.LONGEST_PAUSE_S
+
+
+class VerificationFailed(HyperError):
+    """Bytes that are not those their digest promised."""
+
+
+class Transient(Exception):
+    """A failure that may pass. ``progress``: bytes came before it."""
+
+    def __init__(self, why: str, *, pause_s: float = 0.0, progress: bool = False) -> None:
+        super().__init__(why)
+        self.pause_s = pause_s
+        self.progress = progress
+
+
+class _ErrorItem(msgspec.Struct):
+    code: str = ""
+    message: str = ""
+
+
+class _ErrorBody(msgspec.Struct):
+    errors: list[_ErrorItem] = []
+
+
+class _Token(msgspec.Struct):
+    token: str = ""
+    access_token: str = ""
+
+
+class Registry:
+    """One repository, as its servers show it to one user. Use as async context manager."""
+
+    def __init__(
+        self,
+        reference: Reference,
+        endpoints: list[Endpoint],
+        auth: RegistryAuth | None,
+        patience: Patience,
+    ) -> None:
+        self._reference = reference
+        self._endpoints = endpoints
+        self._auth = auth
+        self._patience = patience
+        self._authorization: dict[Endpoint, str] = {}
+        self._scheme: dict[Endpoint, str] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Registry:
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=self._patience.connect_s, sock_read=self._patience.stall_s
+        )
+        self._session = aiohttp.ClientSession(
+            timeout=timeout,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": "hyper/0.1", "Accept-Encoding": "identity"},
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._session is not None
+        await self._session.close()
+
+    async def manifest(self, tag_or_digest: str) -> tuple[bytes, str]:
+        """The raw manifest or index, verified if asked for by digest, and the Content-Type it came with.
+
+        Raises:
+            NotFound, Unauthorized, Forbidden, Unavailable, VerificationFailed
+        """
+
+        async def ask(endpoint: Endpoint) -> tuple[bytes, str]:
+            path = f"manifests/{tag_or_digest}"
+            async with self._get(endpoint, path, {"Accept": _ACCEPT}) as response:
+                data = await _read(response, MAX_DOCUMENT_BYTES)
+                _verify(data, tag_or_digest)
+                return data, response.headers.get("Content-Type", "")
+
+        return await self.on_endpoints(ask)
+
+    async def small_blob(self, digest: str, size: int) -> bytes:
+        """A blob that fits in memory (an image configuration), verified.
+
+        Raises: as `manifest`.
+        """
+
+        async def ask(endpoint: Endpoint) -> bytes:
+            async with self._get(endpoint, f"blobs/{digest}", {}) as response:
+                data = await _read(response, min(size, MAX_DOCUMENT_BYTES))
+                _verify(data, digest)
+                return data
+
+        return await self.on_endpoints(ask)
+
+    @asynccontextmanager
+    async def blob(
+        self, endpoint: Endpoint, digest: str, offset: int
+    ) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+        """Open a blob at one endpoint: (where it really starts: ``offset`` or 0, its bytes).
+
+        Raises: as `manifest`, and Transient.
+        """
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        async with self._get(endpoint, f"blobs/{digest}", headers) as response:
+            wanted = f"bytes {offset}-"
+            partial = response.headers.get("Content-Range", "").startswith(wanted)
+            start = offset if response.status == 206 and partial else 0
+            if response.status == 206 and not partial:
+                raise Unavailable(f"{endpoint} answered another range than asked for")
+            yield start, self._pieces(response)
+
+    async def on_endpoints(self, ask: Callable[[Endpoint], Awaitable[_T]]) -> _T:
+        """What ``ask`` gets from the first endpoint that has it; each is asked again while its failures may pass.
+
+        Raises:
+            HyperError: the last endpoint's answer. Unavailable names every endpoint and what happened there.
+        """
+        tried: list[str] = []
+        for endpoint in self._endpoints:
+            try:
+                return await self._patiently(endpoint, ask)
+            except HyperError as error:
+                tried.append(error.message)
+                if endpoint is not self._endpoints[-1]:
+                    log.warning("mirror %s: %s; trying the next", endpoint, error.message)
+                elif len(tried) > 1 and isinstance(error, Unavailable):
+                    raise Unavailable("; ".join(tried)) from error
+                else:
+                    raise
+        raise AssertionError("no endpoint")
+
+    async def _patiently(self, endpoint: Endpoint, ask: Callable[[Endpoint], Awaitable[_T]]) -> _T:
+        pause, failures = self._patience.first_pause_s, 0
+        while True:
+            try:
+                return await ask(endpoint)
+            except Transient as error:
+                failures = 1 if error.progress else failures + 1
+                if failures >= (1 if endpoint.mirror else self._patience.attempts):
+                    raise Unavailable(
+                        f"registry {endpoint}: {error} ({self._what()}, {failures} attempts)"
+                    ) from error
+                wait = min(max(error.pause_s, pause), self._patience.longest_pause_s)
+                log.info("registry %s: %s; again in %.1f s", endpoint, error, wait)
+            await asyncio.sleep(wait)
+            pause = self._patience.first_pause_s if failures == 1 else pause * 2
+
+    def _what(self) -> str:
+        return f"pulling {self._reference.familiar}"
+
+    @asynccontextmanager
+    async def _get(
+        self, endpoint: Endpoint, path: str, headers: dict[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A successful answer (200 or 206), its body unread.
+
+        Raises:
+            Transient: connection, time or server trouble. HyperError: a final no.
+        """
+        try:
+            scheme = self._scheme.get(endpoint) or await self._find_scheme(endpoint)
+            base = f"{scheme}://{endpoint.host}{endpoint.prefix}/v2/{self._reference.path}/"
+            response = await self._follow(endpoint, base + path, headers)
+            if response.status == 401 and await self._authenticate(endpoint, response):
+                response.close()
+                response = await self._follow(endpoint, base + path, headers)
+            async with response:
+                if response.status not in (200, 206):
+                    await self._refused(endpoint, response)
+                yield response
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorDNSError) as error:
+            raise Unavailable(f"registry {endpoint}: {error}") from error
+        except aiohttp.ClientConnectorError as error:
+            if isinstance(error.os_error, ConnectionRefusedError):
+                raise Unavailable(f"registry {endpoint}: connection refused") from error
+            raise Transient(str(error)) from error
+        except TimeoutError as error:
+            raise Transient("no answer in time") from error
+        except aiohttp.InvalidURL as error:
+            raise Unavailable(f"registry {endpoint}: bad redirect") from error
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise Transient(f"{error or type(error).__name__}") from error
+
+    async def _follow(
+        self, endpoint: Endpoint, url: str, headers: dict[str, str]
+    ) -> aiohttp.ClientResponse:
+        """The first answer that is no redirect. Credentials stay with the registry's own origin."""
+        assert self._session is not None
+        origin = _origin(url)
+        for _ in range(limits.MAX_REDIRECTS + 1):
+            ours = _origin(url) == origin
+            extra = dict(headers)
+            if ours and endpoint in self._authorization:
+                extra["Authorization"] = self._authorization[endpoint]
+            tls = endpoint.tls if ours and endpoint.tls is not None else True
+            async with asyncio.timeout(self._patience.connect_s + self._patience.answer_s):
+                response = await self._session.get(
+                    url, headers=extra, allow_redirects=False, ssl=tls
+                )
+            if response.status not in _REDIRECTS:
+                return response
+            target = urljoin(url, response.headers.get("Location", ""))
+            response.close()
+            if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
+                raise Unavailable(f"registry {endpoint}: redirects from https to {target[:80]!r}")
+            url = target
+        raise Unavailable(f"registry {endpoint}: more than {limits.MAX_REDIRECTS} redirects")
+
+    async def _find_scheme(self, endpoint: Endpoint) -> str:
+        """https where it answers; where the configuration allows, http otherwise."""
+        assert self._session is not None
+        for scheme in endpoint.schemes[:-1]:
+            try:
+                async with asyncio.timeout(self._patience.connect_s):
+                    url = f"{scheme}://{endpoint.host}/v2/"
+                    async with self._session.get(
+                        url, allow_redirects=False, ssl=endpoint.tls or True
+                    ):
+                        pass
+            except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+                log.debug("%s does not speak %s: %s", endpoint, scheme, error)
+            else:
+                self._scheme[endpoint] = scheme
+                return scheme
+        self._scheme[endpoint] = endpoint.schemes[-1]
+        return endpoint.schemes[-1]
+
+    async def _authenticate(self, endpoint: Endpoint, response: aiohttp.ClientResponse) -> bool:
+        """Do what a 401 asks for; whether there is something new to try."""
+        offered = challenges(", ".join(response.headers.getall("WWW-Authenticate", [])))
+        auth = None if endpoint.mirror else self._auth
+        for challenge in offered:
+            value = None
+            if challenge.scheme == "bearer":
+                value = await self._bearer(endpoint, challenge, auth)
+            elif challenge.scheme == "basic" and auth is not None:
+                value = auth.basic
+            if value is not None and self._authorization.get(endpoint) != value:
+                self._authorization[endpoint] = value
+                return True
+        return False
+
+    async def _bearer(
+        self, endpoint: Endpoint, challenge: Challenge, auth: RegistryAuth | None
+    ) -> str:
+        if auth is not None and auth.registry_token:
+            return f"Bearer {auth.registry_token}"
+        scope = challenge.scope or f"repository:{self._reference.path}:pull"
+        query = {"service": challenge.service, "scope": scope}
+        async with self._ask_token(endpoint, challenge.realm, query, auth) as response:
+            if response.status in (401, 403):
+                raise Unauthorized(
+                    f"unauthorized: {urlsplit(challenge.realm).netloc} refused the credentials"
+                )
+            if response.status != 200:
+                raise Transient(f"the token server answered {response.status}")
+            try:
+                token = msgspec.json.decode(
+                    await _read(response, limits.MAX_ANSWER_BYTES), type=_Token
+                )
+            except msgspec.DecodeError as error:
+                raise Unavailable(
+                    f"registry {endpoint}: the token server's answer: {error}"
+                ) from error
+        return f"Bearer {token.token or token.access_token}"
+
+    @asynccontextmanager
+    async def _ask_token(
+        self, endpoint: Endpoint, realm: str, query: dict[str, str], auth: RegistryAuth | None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        assert self._session is not None
+        parts = urlsplit(realm)
+        insecure = len(endpoint.schemes) > 1 or endpoint.schemes == ("http",)
+        if parts.scheme not in (("https", "http") if insecure else ("https",)):
+            raise Unavailable(f"registry {endpoint}: refusing the token server {realm[:80]!r}")
+        tls = endpoint.tls if endpoint.tls is not None else True
+        if auth is not None and auth.identity_token:
+            form = {
+                "grant_type": "refresh_token",
+                "refresh_token": auth.identity_token,
+                "client_id": "hyper",
+                **query,
+            }
+            context = self._session.post(realm, data=form, ssl=tls, allow_redirects=False)
+        else:
+            headers = {"Authorization": auth.basic} if auth is not None and auth.basic else {}
+            context = self._session.get(
+                realm, params=query, headers=headers, ssl=tls, allow_redirects=False
+            )
+        async with asyncio.timeout(self._patience.connect_s + self._patience.answer_s):
+            async with context as response:
+                yield response
+
+    async def _refused(self, endpoint: Endpoint, response: aiohttp.ClientResponse) -> None:
+        """Raise what an unsuccessful answer means, in Docker's words."""
+        status, item = response.status, await _first_error(response)
+        said = (
+            f"{item.code.replace('_', ' ').lower()}: {item.message}" if item.code else str(status)
+        )
+        name = self._reference.familiar_name
+        if status in _TRANSIENT:
+            raise Transient(f"HTTP {status}", pause_s=_retry_after(response))
+        if status in (401, 403) and (
+            item.code == "DENIED" or self._authorization.get(endpoint, "").startswith("Bearer")
+        ):
+            raise NotFound(
+                f"pull access denied for {name}, repository does not exist or may require "
+                f"'docker login': denied: requested access to the resource is denied"
+            )
+        if status == 401:
+            raise Unauthorized(
+                f"{endpoint}: unauthorized: authentication required",
+                hint=f"log in first: docker login {self._reference.domain}",
+            )
+        if status == 403:
+            raise Forbidden(f"registry {endpoint} forbids {name}: {said}")
+        if status == 404 and "/blobs/" in response.url.path:
+            raise NotFound(f"{endpoint} has no {response.url.path.rpartition('/')[2]}: {said}")
+        if status == 404 and item.code == "NAME_UNKNOWN":
+            raise NotFound(f"repository {name} not found: {said}")
+        if status == 404:
+            raise NotFound(f"manifest for {self._reference.familiar} not found: {said}")
+        raise Unavailable(f"registry {endpoint} answered HTTP {status}: {said}")
+
+    async def _pieces(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        """The body in pieces of about a MiB: few, because each is handed to a thread."""
+        buffer = bytearray()
+        async for piece in response.content.iter_any():
+            buffer += piece
+            if len(buffer) >= _CHUNK:
+                yield bytes(buffer)
+                buffer.clear()
+        if buffer:
+            yield bytes(buffer)
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
+def _verify(data: bytes, digest: str) -> None:
+    if digest.startswith("sha256:") and digest != f"sha256:{hashlib.sha256(data).hexdigest()}":
+        raise VerificationFailed(f"manifest verification failed for digest {digest}")
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    data = bytearray()
+    async for piece in response.content.iter_any():
+        data += piece
+        if len(data) > limit:
+            raise VerificationFailed(
+                f"{response.url.host} sent more than {limit} bytes where that is the most"
+            )
+    return bytes(data)
+
+
+async def _first_error(response: aiohttp.ClientResponse) -> _ErrorItem:
+    """What the registry says about a failure, shortened; its body may be anything."""
+    try:
+        body = msgspec.json.decode(await _read(response, limits.MAX_ANSWER_BYTES), type=_ErrorBody)
+    except (msgspec.DecodeError, VerificationFailed):
+        return _ErrorItem()
+    item = body.errors[0] if body.errors else _ErrorItem()
+    return _ErrorItem(item.code[:64], item.message[:300])
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float:
+    """Seconds a 429 or 503 asks us to wait; 0 if it does not say (dates are ignored)."""
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isdigit() and len(value) < 6 else 0.0

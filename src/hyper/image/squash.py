@@ -1,0 +1,219 @@
+"""Running the converter and tar2sqfs: from a blob to a squashfs file, the daemon's half."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hyper.errors import HyperError
+from hyper.image import limits
+from hyper.image.tarstream import BadLayer
+from hyper.image.worker import UNPRIVILEGED, Facts
+from hyper.system import pipe
+from hyper.system.process import DEVNULL, Process, ProcessFailed, spawn
+
+#: Measured in docs/decisions/0002-images.md.
+COMPRESSION = ("-c", "zstd", "-X", "level=3")
+_PIPE_BYTES = 1 << 20
+_MAX_LINE = 8192
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_PROBE_BYTES = 1 << 20
+
+
+class _Line(msgspec.Struct):
+    """One line of a worker's report (see `hyper.image.worker`)."""
+
+    read: int | None = None
+    facts: Facts | None = None
+    again: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much a layer may unpack to."""
+
+    max_bytes: int = limits.MAX_LAYER_TAR_BYTES
+    max_entries: int = limits.MAX_LAYER_ENTRIES
+
+
+async def squash(
+    blob: Path, target: Path, *, bounds: Bounds, progress: Callable[[int], None]
+) -> Facts:
+    """Make the squashfs ``target`` (new, synced, mode 0444) of the layer in ``blob``.
+
+    ``progress`` gets the bytes of ``blob`` used so far. The caller compares the diff id, and removes ``target`` on
+    failure.
+
+    Raises:
+        BadLayer: the layer is broken or hostile.
+        OSError: ENOSPC and its kin.
+        ProcessFailed: a program failed for another reason.
+    """
+    with blob.open("rb") as file:
+        options = {"max_bytes": bounds.max_bytes, "max_entries": bounds.max_entries}
+        for careful in (False, True):
+            worker = {"module": "hyper.image.convert", "careful": careful, **options}
+            facts = await run_worker(worker, target, stdin=file.fileno(), progress=progress)
+            if facts is not None:
+                return facts
+    raise AssertionError("a careful conversion asked for another")
+
+
+async def run_worker(
+    options: dict[str, Any],
+    target: Path,
+    *,
+    stdin: int = DEVNULL,
+    pass_fds: Sequence[int] = (),
+    progress: Callable[[int], None] = lambda _: None,
+) -> Facts | None:
+    """Run a worker module into tar2sqfs into ``target``. None if it asks to be started again.
+
+    Raises: as `squash`.
+    """
+    with ExitStack() as stack:
+        output = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        stack.callback(os.close, output)
+        tar_out, tar_in = _pipe(stack)
+        report_out, report_in = _pipe(stack)
+        _hand_over(output)
+        argv = _python(options, report_in.fileno())
+        async with (
+            spawn(_tar2sqfs(output), stdin=tar_out.fileno(), pass_fds=(output,)) as packer,
+            spawn(
+                argv, stdin=stdin, stdout=tar_in.fileno(), pass_fds=(report_in.fileno(), *pass_fds)
+            ) as worker,
+        ):
+            for end in (tar_out, tar_in, report_in):
+                end.close()
+            last = await _follow(report_out.fileno(), progress)
+            facts = await _outcome(worker, packer, last, output)
+        if facts is not None:
+            await _finish(output)
+        return facts
+
+
+async def _outcome(worker: Process, packer: Process, last: _Line, output: int) -> Facts | None:
+    """Whose fault it was, if it was anybody's: the layer's, the disk's, a program's."""
+    if last.error is not None:
+        raise BadLayer(last.error)
+    if last.again:
+        return None
+    if await packer.wait() != 0:
+        _raise_if_full(output)
+    if last.facts is None:
+        if packer.status == 0:
+            await worker.check()
+            raise ProcessFailed(worker.argv, worker.status, worker.stderr_tail(), "said nothing")
+        await packer.check()
+    await packer.check()
+    await worker.check()
+    return last.facts
+
+
+def _raise_if_full(output: int) -> None:
+    """tar2sqfs tells in words only that it could not write; ask the file system itself.
+
+    Raises:
+        OSError: there is no space left.
+    """
+    try:
+        os.posix_fallocate(output, os.fstat(output).st_size, _PROBE_BYTES)
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise
+
+
+async def _finish(output: int) -> None:
+    os.fchmod(output, 0o444)
+    if os.geteuid() == 0:
+        os.fchown(output, 0, 0)
+    await asyncio.to_thread(os.fsync, output)
+
+
+async def _follow(fd: int, progress: Callable[[int], None]) -> _Line:
+    """The last line of the report; progress is passed on as it comes."""
+    last = _Line()
+    async for text in _lines(fd):
+        try:
+            last = msgspec.json.decode(text, type=_Line)
+        except msgspec.DecodeError as error:
+            raise HyperError(f"the layer converter wrote nonsense: {error}") from error
+        if last.read is not None:
+            progress(last.read)
+    return last
+
+
+async def _lines(fd: int) -> AsyncIterator[bytes]:
+    os.set_blocking(fd, False)
+    data = b""
+    while True:
+        try:
+            chunk = os.read(fd, _MAX_LINE)
+        except BlockingIOError:
+            await pipe.readable(fd)
+            continue
+        if not chunk:
+            return
+        *complete, data = (data + chunk).split(b"\n")
+        for line in complete:
+            yield line
+        if len(data) > _MAX_LINE:
+            raise HyperError("the layer converter wrote an endless line")
+
+
+def _python(options: dict[str, Any], report: int) -> list[str]:
+    module = options["module"]
+    return [sys.executable, "-I", "-m", module, json.dumps({**options, "report": report})]
+
+
+def _tar2sqfs(output: int) -> list[str]:
+    argv = ["tar2sqfs", "--quiet", "--force", "--no-skip", *COMPRESSION, f"/proc/self/fd/{output}"]
+    if os.geteuid() != 0:
+        return argv
+    identity = ["--reuid", str(UNPRIVILEGED), "--regid", str(UNPRIVILEGED), "--clear-groups"]
+    return ["setpriv", *identity, "--no-new-privs", "--", *argv]
+
+
+def _hand_over(output: int) -> None:
+    """Let the unprivileged tar2sqfs open the file again through /proc."""
+    os.fchmod(output, 0o600)
+    if os.geteuid() == 0:
+        os.fchown(output, UNPRIVILEGED, UNPRIVILEGED)
+
+
+class _End:
+    """One end of a pipe that may be closed early."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _pipe(stack: ExitStack) -> tuple[_End, _End]:
+    """A roomy pipe (reading end, writing end); what is still open is closed with ``stack``."""
+    ends = tuple(_End(fd) for fd in os.pipe())
+    for end in ends:
+        stack.callback(end.close)
+    with suppress(PermissionError):  # the user's pipe pages are used up: slower, no worse
+        fcntl.fcntl(ends[1].fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    return ends[0], ends[1]

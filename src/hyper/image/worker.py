@@ -1,0 +1,107 @@
+"""What the processes that touch strangers' bytes have in common: no privileges, one line to the daemon.
+
+The daemon reads JSON lines from the descriptor named in the arguments:
+``{"read": bytes}`` now and then, at the end one of ``{"facts": {…}}``, ``{"again": true}`` (names were taken twice:
+start over, carefully) and ``{"error": text}``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from io import BufferedWriter, FileIO
+from typing import Any, BinaryIO
+
+from hyper.errors import HyperError
+from hyper.image import limits
+from hyper.image.tarstream import REGULAR
+from hyper.image.tree import Tree, walk
+
+#: "nobody": owns nothing.
+UNPRIVILEGED = 65534
+_PROGRESS_BYTES = 2 << 20
+_OUTPUT_BUFFER = 1 << 20
+
+
+@dataclass(slots=True)
+class Facts:
+    """What is known about a layer once it was read to its end."""
+
+    diff_id: str = ""
+    tar_bytes: int = 0
+    content_bytes: int = 0
+    entries: int = 0
+    #: Nothing of the layers below is visible.
+    opaque: bool = False
+    #: The layer changes nothing.
+    empty: bool = False
+
+
+class Again(Exception):
+    """What was written so far must be forgotten."""
+
+
+class Report:
+    """The line to the daemon."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._told = 0
+
+    def progress(self, position: int) -> None:
+        """Tell how much of the input is used up, now and then."""
+        if position - self._told >= _PROGRESS_BYTES:
+            self._told = position
+            self.send({"read": position})
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Write one line (short enough to be atomic)."""
+        os.write(self._fd, json.dumps(message).encode() + b"\n")
+
+
+def serve(work: Callable[[dict[str, Any], Report, BinaryIO], Facts]) -> int:
+    """Run ``work`` on the options in the first argument; the process's exit status."""
+    options = json.loads(sys.argv[1])
+    report = Report(options["report"])
+    drop_privileges()
+    try:
+        with BufferedWriter(FileIO(1, "w", closefd=False), _OUTPUT_BUFFER) as output:
+            facts = work(options, report, output)
+    except Again:
+        report.send({"again": True})
+    except HyperError as error:
+        report.send({"error": error.message[:2000]})
+    except MemoryError:
+        report.send({"error": "the layer needs too much memory to be looked at"})
+    except BrokenPipeError:
+        return 1  # tar2sqfs went away, and knows why
+    else:
+        report.send({"facts": asdict(facts)})
+    return 0
+
+
+def describe(tree: Tree, facts: Facts) -> Facts:
+    """``facts`` with what the finished tree tells."""
+    root = tree.root
+    facts.entries = tree.entries
+    facts.opaque = root.opaque
+    facts.empty = not root.children and not root.whiteouts and not root.opaque
+    sizes = {node.source: node.entry.size for _, node in walk(root) if node.entry.kind == REGULAR}
+    facts.content_bytes = sum(sizes.values())
+    return facts
+
+
+def drop_privileges() -> None:
+    """Become nobody (where we are root), with little memory and no core files."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard == resource.RLIM_INFINITY or hard > limits.CONVERTER_MEMORY_BYTES:
+        resource.setrlimit(resource.RLIMIT_AS, (limits.CONVERTER_MEMORY_BYTES,) * 2)
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setresgid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
+        os.setresuid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
