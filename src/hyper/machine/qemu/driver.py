@@ -108,18 +108,30 @@ class QemuDriver:
         )
 
     async def launch(self, spec: MachineSpec) -> QemuMachine:
-        """Start the machine on the best accelerator that works here; see ``launch_on``."""
+        """Start the machine on the best accelerator that works here; see ``launch_on``.
+
+        Raises:
+            MachineError: also, an accelerator was insisted on that does not work.
+        """
         if self._chosen is None:
             self._chosen = await self._choose()
         return await self.launch_on(spec, self._chosen)
 
     async def _choose(self) -> str:
-        """The first usable accelerator; the last one is taken without trying: its own failure says more."""
+        """What to launch on. Emulation is taken without trying: its own failure would say more."""
+        if "kvm" not in self._accelerators:
+            return "tcg"
         host = Host.current(hypervisor=self._binary, guest=(self._kernel, self._initrd))
-        for accelerator in self._accelerators[:-1]:
-            if (await self._verdict(accelerator, host)).usable:
-                return accelerator
-        return self._accelerators[-1]
+        verdict = await self._verdict("kvm", host)
+        if verdict.usable:
+            return "kvm"
+        if "tcg" not in self._accelerators:
+            raise MachineError(
+                f"KVM was asked for and does not work here: {verdict.reason}",
+                hint="set accelerator to auto to fall back to emulation",
+            )
+        log.warning("machines are emulated, which is slow: %s", verdict.reason)
+        return "tcg"
 
     async def launch_on(self, spec: MachineSpec, accelerator: str) -> QemuMachine:
         """Start the machine: QEMU's main loop runs, the agent stream can be connected to.

@@ -21,12 +21,9 @@ from hyper.system import socket as sockets
 COMMAND_TIMEOUT_S = 10.0
 
 
-class _Client(QMPClient):
-    #: The library logs as errors what it also raises, a machine's ordinary end among them.
-    logger = logging.getLogger(f"{__name__}.library")
-
-
-_Client.logger.setLevel(logging.CRITICAL)
+#: The library logs as errors what it also raises, a machine's ordinary end among them: once is enough.
+_library_log = logging.getLogger(f"{__name__}.library")
+_library_log.setLevel(logging.CRITICAL)
 
 
 class Monitor:
@@ -73,7 +70,8 @@ class Monitor:
 
     async def _connect(self) -> QMPClient:
         stream, self._stream = self._stream, None
-        client = _Client()
+        client = QMPClient()
+        client.logger = _library_log
         await client.connect(stream or sockets.connect(self._path))
         self._client = client
         return client

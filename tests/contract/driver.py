@@ -1,0 +1,397 @@
+"""What every driver owes, whatever the hypervisor: run a subclass of DriverContract with your own ``driver``.
+
+The guest is tests/contract/guest.c: it answers HELLO like the real agent, and lines of text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hyper.errors import Conflict, MachineError
+from hyper.machine.driver import Driver, Machine
+from hyper.machine.probe import meet
+from hyper.machine.spec import Disk, Forward, Limits, MachineSpec, UserNic
+from hyper.system import jail, pidfd
+from tests.support.hygiene import Snapshot, snapshot
+
+GUEST_SOURCE = Path(__file__).with_name("guest.c")
+#: An emulated boot takes one second alone; others may be building kernels beside us.
+BOOT_S = 120.0
+ANSWER_S = 30.0
+FIRST_TEST_UID = jail.FIRST_MACHINE_UID + 60000
+
+Launcher = Callable[[MachineSpec], Awaitable[Machine]]
+
+
+def build_guest(folder: Path) -> Path:
+    """The contract's guest as an initrd in ``folder``."""
+    init = folder / "init"
+    subprocess.run(
+        ["musl-gcc", "-static", "-Os", "-Wall", "-Wextra", "-Werror", "-o", init, GUEST_SOURCE],
+        check=True,
+    )
+    initrd = folder / "initrd"
+    files = [("dev", 0o40755, b""), ("sys", 0o40755, b""), ("proc", 0o40755, b"")]
+    initrd.write_bytes(make_cpio([*files, ("init", 0o100755, init.read_bytes())]))
+    return initrd
+
+
+def make_cpio(files: list[tuple[str, int, bytes]]) -> bytes:
+    """A newc archive of (name, mode, content).
+
+    Source: Linux, Documentation/driver-api/early-userspace/buffer-format.rst.
+    """
+    archive = bytearray()
+    for number, (name, mode, content) in enumerate([*files, ("TRAILER!!!", 0, b"")], 1):
+        fields = (number, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
+        archive += b"070701" + b"".join(b"%08X" % field for field in fields)
+        archive += name.encode() + b"\0"
+        archive += bytes(-len(archive) % 4) + content
+        archive += bytes(-len(archive) % 4)
+    return bytes(archive)
+
+
+def make_spec(folder: Path, *, kernel: Path, initrd: Path) -> MachineSpec:
+    """A machine with nothing but a run folder of its own within ``folder``."""
+    name = f"t{secrets.token_hex(4)}"
+    run_dir = folder / name
+    run_dir.mkdir(mode=0o700)
+    uid = FIRST_TEST_UID + secrets.randbelow(5000) if os.geteuid() == 0 else None
+    return MachineSpec(
+        name=name,
+        vcpus=1,
+        memory_mib=64,
+        kernel=kernel,
+        initrd=initrd,
+        disks=(),
+        nics=(),
+        run_dir=run_dir,
+        uid=uid,
+    )
+
+
+class Guest:
+    """Talks to tests/contract/guest.c."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        self.stream = stream
+        self._pending = b""
+
+    async def say(self, line: str) -> None:
+        """Send a line."""
+        await asyncio.get_running_loop().sock_sendall(self.stream, line.encode() + b"\n")
+
+    async def ask(self, line: str) -> str:
+        """Send a line, return the line that comes back."""
+        await self.say(line)
+        return await self.hear()
+
+    async def hear(self) -> str:
+        """The next line that comes."""
+        async with asyncio.timeout(ANSWER_S):
+            while b"\n" not in self._pending:
+                self._pending += await self.receive()
+        answer, _, self._pending = self._pending.partition(b"\n")
+        return answer.decode()
+
+    async def receive(self) -> bytes:
+        """Whatever comes next."""
+        data = await asyncio.get_running_loop().sock_recv(self.stream, 65536)
+        if not data:
+            raise ConnectionError("the guest's stream ended")
+        return data
+
+
+@contextlib.asynccontextmanager
+async def talk(machine: Machine) -> AsyncIterator[Guest]:
+    """The guest of ``machine``, once it came up."""
+    async with asyncio.timeout(BOOT_S):
+        await meet(machine)
+    with machine.agent_socket() as stream:
+        yield Guest(stream)
+
+
+def left_behind(before: Snapshot, spec: MachineSpec) -> list[str]:
+    """What of ``spec``'s machine is on the host now. (Others may work beside us: all else is not looked at.)"""
+    marks = (spec.name, f"uid {spec.uid}")
+    after = snapshot(folders=[spec.run_dir])
+    return [line for line in before.differences(after) if any(mark in line for mark in marks)]
+
+
+class DriverContract:
+    """The tests. A subclass gives the fixtures ``driver`` and ``kernel``."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def guest(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        return build_guest(tmp_path_factory.mktemp("guest"))
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def contract_assets(cls, guest: Path, kernel: Path) -> Path:
+        """A folder like an installation's, with the contract's guest in it."""
+        (guest.parent / "vmlinux").symlink_to(kernel)
+        return guest.parent
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def state_dir(cls, short_path: Path) -> Path:
+        return short_path / "s"
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def short_path(cls) -> Iterator[Path]:
+        """For unix sockets: pytest's own folders are too long for their addresses."""
+        with tempfile.TemporaryDirectory(prefix="hyper-") as folder:
+            yield Path(folder)
+
+    @pytest.fixture
+    def short_dir(self, short_path: Path) -> Path:
+        return Path(tempfile.mkdtemp(dir=short_path))
+
+    @pytest.fixture
+    def spec(self, short_dir: Path, kernel: Path, guest: Path) -> MachineSpec:
+        return make_spec(short_dir, kernel=kernel, initrd=guest)
+
+    @pytest.fixture
+    async def launch(self, driver: Driver) -> AsyncIterator[Launcher]:
+        async with contextlib.AsyncExitStack() as stack:
+
+            async def launch(spec: MachineSpec) -> Machine:
+                machine = await driver.launch(spec)
+                stack.push_async_callback(machine.kill)
+                return machine
+
+            yield launch
+
+    async def test_agent_answers_hello(self, launch: Launcher, spec: MachineSpec) -> None:
+        machine = await launch(spec)
+        async with asyncio.timeout(BOOT_S):
+            hello = await meet(machine)
+        assert hello.agent == "contract"
+
+    async def test_stream_is_duplex_and_whole(self, launch: Launcher, spec: MachineSpec) -> None:
+        count = 3_000_000
+        async with talk(await launch(spec)) as guest:
+            await guest.say(f"flood {count}")
+            line = "echo " + "x" * 1000
+            sending = asyncio.ensure_future(guest.say("\n".join([line] * 200)))
+            got = b""
+            async with asyncio.timeout(BOOT_S):
+                while len(got) < count + 200 * 1001:
+                    got += await guest.receive()
+                await sending
+            assert got == b"f" * count + (b"x" * 1000 + b"\n") * 200
+
+    async def test_wait_sees_the_guest_power_off(self, launch: Launcher, spec: MachineSpec) -> None:
+        machine = await launch(spec)
+        waiting = [asyncio.ensure_future(machine.wait()) for _ in range(3)]
+        async with talk(machine) as guest:
+            await guest.say("off")
+            async with asyncio.timeout(ANSWER_S):
+                ends = await asyncio.gather(*waiting)
+        assert [end.status for end in ends] == [0, 0, 0]
+        assert (await machine.wait()).status == 0
+        with pytest.raises(MachineError):
+            machine.agent_socket()
+
+    async def test_kill_is_repeatable_and_leaves_nothing(
+        self, driver: Driver, spec: MachineSpec
+    ) -> None:
+        before = snapshot(folders=[spec.run_dir])
+        machine = await driver.launch(spec)
+        pid = machine.record.pid
+        assert left_behind(before, spec) != []
+        await machine.kill()
+        await machine.kill()
+        with pytest.raises(ProcessLookupError):
+            pidfd.start_ticks(pid)
+        assert left_behind(before, spec) == []
+
+    async def test_kill_after_its_own_end_leaves_nothing(
+        self, driver: Driver, spec: MachineSpec
+    ) -> None:
+        before = snapshot(folders=[spec.run_dir])
+        machine = await driver.launch(spec)
+        async with talk(machine) as guest:
+            await guest.say("off")
+            await machine.wait()
+        await machine.kill()
+        assert left_behind(before, spec) == []
+
+    async def test_attach_after_the_object_is_lost(
+        self, driver: Driver, launch: Launcher, spec: MachineSpec
+    ) -> None:
+        machine = await launch(spec)
+        async with talk(machine) as guest:
+            assert await guest.ask("echo before") == "before"
+        await machine.close()
+
+        again = await driver.attach(machine.record)
+        assert again is not None
+        assert again.record == machine.record
+        async with talk(again) as guest:
+            assert await guest.ask("echo after") == "after"
+            await again.pause()
+            await again.resume()
+            await guest.say("panic")
+            async with asyncio.timeout(ANSWER_S):
+                end = await again.wait()
+        assert end.status is None
+        assert "Kernel panic" in end.console
+        await again.kill()
+        assert list(spec.run_dir.iterdir()) == []
+
+    async def test_attach_to_the_dead_is_none(self, driver: Driver, spec: MachineSpec) -> None:
+        machine = await driver.launch(spec)
+        await machine.kill()
+        assert await driver.attach(machine.record) is None
+
+    async def test_attach_is_not_fooled_by_a_reused_pid(
+        self, driver: Driver, launch: Launcher, spec: MachineSpec
+    ) -> None:
+        record = (await launch(spec)).record
+        assert await driver.attach(replace(record, start_ticks=record.start_ticks + 1)) is None
+        assert await driver.attach(replace(record, pid=os.getpid())) is None
+
+    async def test_missing_disk(self, driver: Driver, spec: MachineSpec) -> None:
+        before = snapshot(folders=[spec.run_dir])
+        disk = Disk("a", spec.run_dir / "missing.img", read_only=True)
+        with pytest.raises(MachineError, match=r"missing\.img: No such file"):
+            await driver.launch(replace(spec, disks=(disk,)))
+        assert left_behind(before, spec) == []
+
+    async def test_missing_kernel(self, driver: Driver, spec: MachineSpec) -> None:
+        before = snapshot(folders=[spec.run_dir])
+        with pytest.raises(MachineError, match="did not start"):
+            await driver.launch(replace(spec, kernel=spec.run_dir / "vmlinux"))
+        assert left_behind(before, spec) == []
+
+    async def test_read_only_is_the_hosts_word(
+        self, launch: Launcher, spec: MachineSpec, tmp_path: Path
+    ) -> None:
+        content = b"content\n" + bytes(65536 - 8)
+        shared, own = tmp_path / "shared.img", tmp_path / "own.img"
+        for image in (shared, own):
+            image.write_bytes(content)
+        disks = (Disk("shared", shared, read_only=True), Disk("own", own, read_only=False))
+        async with talk(await launch(replace(spec, disks=disks))) as guest:
+            assert await guest.ask("read shared") == "content"
+            assert await guest.ask("read own") == "content"
+            assert await guest.ask("write shared") != "0"
+            assert await guest.ask("write own") == "0"
+        assert shared.read_bytes() == content
+        assert own.read_bytes()[:4096] == b"X" * 4096
+
+    async def test_as_many_disks_as_promised(
+        self, driver: Driver, launch: Launcher, spec: MachineSpec, tmp_path: Path
+    ) -> None:
+        disks = []
+        for number in range(driver.max_disks):
+            path = tmp_path / f"{number}.img"
+            path.write_bytes(f"disk {number}\n".encode().ljust(4096, b"\0"))
+            disks.append(Disk(f"disk{number}", path, read_only=True))
+        full = replace(spec, disks=tuple(disks), nics=(make_nic(),))
+        async with talk(await launch(full)) as guest:
+            for number in range(driver.max_disks):
+                assert await guest.ask(f"read disk{number}") == f"disk {number}"
+
+    async def test_pause_stops_the_guest(self, launch: Launcher, spec: MachineSpec) -> None:
+        machine = await launch(spec)
+        async with talk(machine) as guest:
+            await machine.pause()
+            await guest.say("echo frozen")
+            used = (await machine.stats()).cpu_ns
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await guest.receive()
+            assert (await machine.stats()).cpu_ns - used < 200_000_000
+            await machine.resume()
+            assert await guest.hear() == "frozen"
+
+    async def test_stats_and_vcpus(self, launch: Launcher, spec: MachineSpec) -> None:
+        machine = await launch(replace(spec, vcpus=2, limits=Limits(cpus=1.5)))
+        async with talk(machine) as guest:
+            assert await guest.ask("cpus") == "2"
+        stats = await machine.stats()
+        assert stats.vcpus == 2
+        assert stats.cpu_ns > 0
+        assert stats.resident_bytes > 10_000_000
+
+    async def test_stats_of_the_dead(self, driver: Driver, spec: MachineSpec) -> None:
+        machine = await driver.launch(spec)
+        await machine.kill()
+        with pytest.raises(MachineError):
+            await machine.stats()
+
+    async def test_console_holds_a_panic(
+        self, launch: Launcher, spec: MachineSpec, tmp_path: Path
+    ) -> None:
+        garbage = tmp_path / "garbage"
+        garbage.write_bytes(b"no archive at all" * 100)
+        machine = await launch(replace(spec, initrd=garbage))
+        async with asyncio.timeout(BOOT_S):
+            end = await machine.wait()
+        assert "Kernel panic" in end.console
+        assert "Kernel panic" in machine.console_tail()
+        assert len(end.console) <= 8192
+        with pytest.raises(MachineError) as raised:
+            await meet(machine)
+        assert "Kernel panic" in str(raised.value) or "no agent stream" in str(raised.value)
+
+    async def test_taken_port_is_a_conflict(
+        self, driver: Driver, launch: Launcher, spec: MachineSpec
+    ) -> None:
+        before = snapshot(folders=[spec.run_dir])
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            wanted = replace(spec, nics=(make_nic(Forward("tcp", "127.0.0.1", port, 80)),))
+            with pytest.raises(Conflict) as raised:
+                await driver.launch(wanted)
+        assert str(raised.value) == (
+            "driver failed programming external connectivity: "
+            f"Bind for 127.0.0.1:{port} failed: port is already allocated"
+        )
+        assert left_behind(before, spec) == []
+        await launch(wanted)
+
+    async def test_two_machines_are_independent(
+        self, driver: Driver, launch: Launcher, spec: MachineSpec, short_dir: Path
+    ) -> None:
+        other = make_spec(short_dir, kernel=spec.kernel, initrd=spec.initrd)
+        first, second = await asyncio.gather(launch(spec), launch(other))
+        async with talk(first) as one, talk(second) as two:
+            assert await one.ask("echo one") == "one"
+            assert await two.ask("echo two") == "two"
+            await first.kill()
+            assert await two.ask("echo still here") == "still here"
+        assert (await second.stats()).cpu_ns > 0
+
+    async def test_a_cancelled_launch_leaves_nothing(
+        self, driver: Driver, spec: MachineSpec
+    ) -> None:
+        before = snapshot(folders=[spec.run_dir])
+        for steps in (1, 2, 3, 5, 8):
+            launching = asyncio.ensure_future(driver.launch(spec))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            launching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await (await launching).kill()
+            assert left_behind(before, spec) == []
+
+
+def make_nic(*forwards: Forward) -> UserNic:
+    """A card on a user network."""
+    return UserNic(mac="52:54:00:12:34:56", network="10.0.2.0/24", forwards=forwards)

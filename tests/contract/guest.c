@@ -1,0 +1,170 @@
+/*
+ * The smallest guest a driver's contract can be tested with: PID 1 that answers HELLO, and lines of text, on the
+ * agent's port. It stands in for HyperStart where a test needs the guest to misbehave: to panic, to spin, to write
+ * to a read-only disk.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <unistd.h>
+
+enum { HEADER = 12, MAX_LINE = 4096, SECTOR = 4096 };
+
+static int port;
+
+static void put(const void *data, size_t size)
+{
+    const char *at = data;
+    while (size > 0) {
+        ssize_t done = write(port, at, size);
+        if (done < 0) {
+            usleep(10000);
+            continue;
+        }
+        at += done;
+        size -= (size_t)done;
+    }
+}
+
+/* One byte from the host; it may be away for a while. */
+static unsigned char get(void)
+{
+    unsigned char byte;
+    while (read(port, &byte, 1) != 1)
+        usleep(10000);
+    return byte;
+}
+
+static int first_line(const char *path, char *line, int size)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return -1;
+    char *got = fgets(line, size, file);
+    fclose(file);
+    if (got == NULL)
+        return -1;
+    line[strcspn(line, "\n")] = 0;
+    return 0;
+}
+
+/* The entry of `folder` whose attribute file says `value`, as a device; -1 if there is none. */
+static int open_device(const char *folder, const char *attribute, const char *value, int flags)
+{
+    DIR *dir = opendir(folder);
+    struct dirent *entry;
+    char path[PATH_MAX], found[256];
+    int fd = -1;
+    while (dir != NULL && fd < 0 && (entry = readdir(dir)) != NULL) {
+        snprintf(path, sizeof path, "%s/%s/%s", folder, entry->d_name, attribute);
+        if (first_line(path, found, sizeof found) == 0 && strcmp(found, value) == 0) {
+            snprintf(path, sizeof path, "/dev/%s", entry->d_name);
+            fd = open(path, flags | O_CLOEXEC);
+        }
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return fd;
+}
+
+static void answer_hello(void)
+{
+    unsigned char header[HEADER] = {1}, body[256], reply[HEADER + 24 + 8 + 4 + 8 + 4 + 1] = {1};
+    for (int i = 1; i < HEADER; i++)
+        header[i] = get();
+    uint32_t length = header[8] | (uint32_t)header[9] << 8;
+    for (uint32_t i = 0; i <= length; i++) /* and the end byte */
+        body[i % sizeof body] = get();
+    reply[8] = sizeof reply - HEADER - 1;
+    memcpy(reply + HEADER, body, 24); /* magic, version, nonce */
+    reply[HEADER + 32] = 8;
+    memcpy(reply + HEADER + 36, "contract", 8);
+    reply[sizeof reply - 1] = 0xCE;
+    put(reply, sizeof reply);
+}
+
+static int write_disk(const char *name)
+{
+    static char block[SECTOR] __attribute__((aligned(SECTOR)));
+    int fd = open_device("/sys/block", "serial", name, O_RDWR);
+    memset(block, 'X', sizeof block);
+    errno = fd < 0 ? errno : 0;
+    if (fd < 0 || pwrite(fd, block, sizeof block, 0) < 0 || fsync(fd) < 0)
+        return errno;
+    return 0;
+}
+
+static void read_disk(const char *name)
+{
+    char text[64] = "?";
+    int fd = open_device("/sys/block", "serial", name, O_RDONLY);
+    if (fd >= 0 && pread(fd, text, sizeof text - 2, 0) > 0)
+        text[strcspn(text, "\n")] = 0;
+    strcat(text, "\n");
+    put(text, strlen(text));
+}
+
+static void flood(unsigned long count)
+{
+    static char block[4096];
+    memset(block, 'f', sizeof block);
+    for (; count > 0; count -= count < sizeof block ? count : sizeof block)
+        put(block, count < sizeof block ? count : sizeof block);
+}
+
+static void obey(const char *word, const char *rest)
+{
+    char text[64];
+    if (strcmp(word, "echo") == 0) {
+        put(rest, strlen(rest));
+        put("\n", 1);
+    } else if (strcmp(word, "read") == 0) {
+        read_disk(rest);
+    } else if (strcmp(word, "write") == 0) {
+        snprintf(text, sizeof text, "%d\n", write_disk(rest));
+        put(text, strlen(text));
+    } else if (strcmp(word, "flood") == 0) {
+        flood(strtoul(rest, NULL, 10));
+    } else if (strcmp(word, "cpus") == 0) {
+        snprintf(text, sizeof text, "%ld\n", sysconf(_SC_NPROCESSORS_ONLN));
+        put(text, strlen(text));
+    } else if (strcmp(word, "off") == 0) {
+        reboot(RB_AUTOBOOT);
+    } else if (strcmp(word, "panic") == 0) {
+        exit(3); /* PID 1 must not */
+    }
+}
+
+int main(void)
+{
+    char line[MAX_LINE];
+    size_t used = 0;
+    mount("dev", "/dev", "devtmpfs", 0, NULL);
+    mount("sys", "/sys", "sysfs", 0, NULL);
+    mount("proc", "/proc", "proc", 0, NULL);
+    while ((port = open_device("/sys/class/virtio-ports", "name", "hyper.agent", O_RDWR)) < 0)
+        usleep(1000);
+    for (;;) {
+        unsigned char byte = get();
+        if (used == 0 && byte == 1) {
+            answer_hello();
+        } else if (byte == '\n') {
+            line[used] = 0;
+            used = 0;
+            char *rest = strchr(line, ' ');
+            if (rest != NULL)
+                *rest++ = 0;
+            obey(line, rest != NULL ? rest : "");
+        } else if (byte != 0 && used < sizeof line - 1) {
+            line[used++] = (char)byte;
+        }
+    }
+}
