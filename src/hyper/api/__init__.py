@@ -1,1 +1,7 @@
 """The Docker Engine API, served over HTTP."""
+
+from typing import Final
+
+#: The versions spoken. Older and newer clients are told so.
+API_VERSION: Final = "1.47"
+MIN_API_VERSION: Final = "1.24"

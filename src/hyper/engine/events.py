@@ -53,7 +53,9 @@ class EventBus:
     ) -> AsyncIterator[EngineEvent]:
         """Past events from ``since_ns`` on (None: none), then live ones until ``until_ns`` (None: for ever)."""
         queue: asyncio.Queue[EngineEvent | None] = asyncio.Queue()
-        past = [event for event in self._history if since_ns is not None and event.time_ns >= since_ns]
+        past = [
+            event for event in self._history if since_ns is not None and event.time_ns >= since_ns
+        ]
         self._queues.add(queue)
         try:
             for event in past:

@@ -1,7 +1,7 @@
 """A container's log on disk: appended by its output hub, read by ``logs``.
 
-The file is the durable half of the agent's flow control: bytes are acknowledged to the guest once they stand here. (Page
-cache is enough: what must be survived is the daemon's death, not the host's.)
+The file is the durable half of the agent's flow control: bytes are acknowledged to the guest once they stand here.
+(Page cache is enough: what must be survived is the daemon's death, not the host's.)
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ def count_lines(record: LogRecord) -> int:
 def _last_whole_record(fd: int) -> tuple[LogRecord | None, int]:
     """The last whole record of the file and where it ends.
 
-    The end of the file is tried first, which is the usual case and costs one read; a torn end makes it walk from the start.
+    The end of the file is tried first, which is the usual case and costs one read; a torn end makes
+    it walk from the start.
     """
     size = os.fstat(fd).st_size
     if size == 0:

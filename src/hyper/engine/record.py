@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from hyper.engine.state import Status
+from hyper.machine.driver import MachineRecord
 from hyper.types.container import ContainerConfig, HostConfig
 
 
@@ -15,18 +16,6 @@ class PublishedPort(Struct, frozen=True):
     container_port: int
     host_address: str
     host_port: int
-
-
-class MachineRef(Struct, frozen=True):
-    """Where the container's machine is, as ``machine.driver.MachineRecord`` says it."""
-
-    driver: str
-    accelerator: str
-    name: str
-    pid: int
-    start_ticks: int
-    run_dir: str
-    spawned_ns: int
 
 
 class ContainerRecord(Struct):
@@ -54,7 +43,7 @@ class ContainerRecord(Struct):
     finished_ns: int = 0
     restart_count: int = 0
     uid: int | None = None
-    machine: MachineRef | None = None
+    machine: MachineRecord | None = None
     boot_ms: float | None = None
     ports: list[PublishedPort] = field(default_factory=list)
 

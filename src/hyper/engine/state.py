@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 from hyper.errors import Conflict
 
 
-class Status(str, Enum):
+class Status(StrEnum):
     """Docker's words for where a container is in its life."""
 
     CREATED = "created"
@@ -18,7 +18,7 @@ class Status(str, Enum):
     DEAD = "dead"
 
 
-class Event(str, Enum):
+class Event(StrEnum):
     """What can happen to a container."""
 
     START = "start"

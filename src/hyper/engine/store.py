@@ -94,17 +94,17 @@ class Store:
         rows = self._db.execute("SELECT document FROM container")
         return [self._containers.decode(row[0]) for row in rows]
 
-    def free_uid(self, first: int, count: int) -> int:
-        """The lowest machine identity in the range that no container has.
+    def free_uid(self, uids: range) -> int:
+        """The lowest machine identity of ``uids`` that no container has.
 
         Raises:
             HyperError: all are taken.
         """
         taken = {row[0] for row in self._db.execute("SELECT uid FROM container WHERE uid NOTNULL")}
-        for uid in range(first, first + count):
+        for uid in uids:
             if uid not in taken:
                 return uid
-        raise HyperError(f"all {count} machine identities are in use")
+        raise HyperError(f"all {len(uids)} machine identities are in use")
 
     def save_exec(self, record: ExecRecord) -> None:
         """``record`` is kept as it is now."""
@@ -117,9 +117,9 @@ class Store:
         """All of them."""
         return [self._execs.decode(row[0]) for row in self._db.execute("SELECT document FROM exec")]
 
-    def delete_execs(self, container_id: str) -> None:
-        """Nothing is kept of the container's execs."""
-        self._db.execute("DELETE FROM exec WHERE container_id=?", (container_id,))
+    def delete_exec(self, exec_id: str) -> None:
+        """Nothing is kept of the exec."""
+        self._db.execute("DELETE FROM exec WHERE id=?", (exec_id,))
 
     def close(self) -> None:
         """Everything is on disk and the file is released."""

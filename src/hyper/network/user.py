@@ -10,7 +10,6 @@ import hashlib
 import ipaddress
 from dataclasses import dataclass
 
-from hyper.machine.spec import Forward, UserNic
 from hyper.proto.message import Interface, Ip, Route
 
 NETWORK = ipaddress.IPv4Network("10.0.2.0/24")
@@ -22,9 +21,10 @@ MTU = 1500
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """How one sandbox is connected: the card for the driver, the set-up for the agent, what to tell users."""
+    """How one sandbox is connected: the card's address, the set-up for the agent, what to tell users."""
 
-    nic: UserNic
+    mac: str
+    network: str
     interface: Interface
     address: str
     prefix: int
@@ -32,7 +32,7 @@ class Attachment:
     nameservers: tuple[str, ...]
 
 
-def attach(sandbox: str, forwards: tuple[Forward, ...]) -> Attachment:
+def attach(sandbox: str) -> Attachment:
     """The connection of ``sandbox``; the same id always gets the same hardware address."""
     mac = mac_address(sandbox)
     interface = Interface(
@@ -42,7 +42,8 @@ def attach(sandbox: str, forwards: tuple[Forward, ...]) -> Attachment:
         routes=(Route(_ip(ipaddress.IPv4Address(0), 0), _ip(GATEWAY, 0)),),
     )
     return Attachment(
-        nic=UserNic(mac=mac, network=str(NETWORK), forwards=forwards),
+        mac=mac,
+        network=str(NETWORK),
         interface=interface,
         address=str(GUEST),
         prefix=NETWORK.prefixlen,

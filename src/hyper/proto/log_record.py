@@ -2,7 +2,7 @@
 
 A record is a 32-byte header, the payload, and the payload's length again, so that a reader can walk backwards:
 
-    length u32, stream u8 (0 marker, 1 stdout, 2 stderr), flags u8, reserved u16,
+    length u32, stream u8 (0 marker, 1 stdout, 2 stderr), flags u8, mark u16 = 0x4C48,
     time u64 (ns since the epoch), stdout offset u64, stderr offset u64; payload; length u32
 
 Both offsets are the ends of the guest's streams after this record. The last whole record therefore tells what is
@@ -24,6 +24,8 @@ TRAILER_SIZE = _TRAILER.size
 OVERHEAD = HEADER_SIZE + TRAILER_SIZE
 MAX_PAYLOAD = 1024 * 1024
 MARKER, STDOUT, STDERR = 0, 1, 2
+#: So that zeros and text in a torn file are not taken for a header.
+_MARK = 0x4C48
 
 
 class LogFlag(IntFlag):
@@ -57,7 +59,7 @@ class LogRecord:
         """The record's bytes."""
         length = len(self.payload)
         header = _HEADER.pack(
-            length, self.stream, self.flags, 0, self.time_ns, self.stdout, self.stderr
+            length, self.stream, self.flags, _MARK, self.time_ns, self.stdout, self.stderr
         )
         return b"".join((header, self.payload, _TRAILER.pack(length)))
 
@@ -70,8 +72,8 @@ def decode(buffer: bytes | memoryview, at: int = 0) -> LogRecord | None:
     """
     if len(buffer) - at < HEADER_SIZE:
         return None
-    length, stream, flags, reserved, time_ns, stdout, stderr = _HEADER.unpack_from(buffer, at)
-    if length > MAX_PAYLOAD or stream > STDERR or reserved:
+    length, stream, flags, mark, time_ns, stdout, stderr = _HEADER.unpack_from(buffer, at)
+    if length > MAX_PAYLOAD or stream > STDERR or mark != _MARK:
         raise LogCorrupt(f"no log record at byte {at}")
     end = at + HEADER_SIZE + length
     if len(buffer) < end + TRAILER_SIZE:

@@ -1,0 +1,83 @@
+"""Routes of execs."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from hyper.api import render
+from hyper.api.containers import content_type, size_of
+from hyper.api.detach import EscapeFilter, parse_keys
+from hyper.api.hijack import Hijacked, hijack
+from hyper.api.http import Routes, body_of, json_response
+from hyper.api.streams import Input, Wanted, join
+from hyper.engine.engine import Engine
+from hyper.engine.execs import Exec
+from hyper.errors import Conflict
+from hyper.guest.process import GuestProcess
+from hyper.types.container import ExecBody, ExecStartBody
+from hyper.types.response import IdAnswer
+
+
+class ExecRoutes:
+    """Handlers of the exec routes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def routes(self) -> Routes:
+        """(method, path, handler) of each."""
+        return [
+            ("POST", "/containers/{id}/exec", self.create),
+            ("POST", "/exec/{id}/start", self.start),
+            ("POST", "/exec/{id}/resize", self.resize),
+            ("GET", "/exec/{id}/json", self.inspect),
+        ]
+
+    def _get(self, request: web.Request) -> Exec:
+        return self._engine.execs.get(request.match_info["id"])
+
+    async def create(self, request: web.Request) -> web.StreamResponse:
+        body, _ = await body_of(request, ExecBody)
+        parse_keys(body.detach_keys)
+        container = self._engine.containers.get(request.match_info["id"])
+        item = self._engine.execs.create(container, body)
+        return json_response(IdAnswer(item.record.id), status=201)
+
+    async def start(self, request: web.Request) -> web.StreamResponse:
+        item = self._get(request)
+        body, _ = await body_of(request, ExecStartBody)
+        record = item.record
+        if record.process:
+            raise Conflict(f"exec {record.id} has already been started")
+        if body.detach:
+            await self._engine.execs.start(item, body.console_size)
+            return web.Response(status=200)
+        wanted = Wanted(record.attach_stdin, record.attach_stdout, record.attach_stderr)
+        subscription = item.hub.subscribe()
+        try:
+            await self._engine.execs.start(item, body.console_size)
+            async with hijack(request, content_type=content_type(tty=record.tty)) as connection:
+                await join(connection, subscription, wanted, _source(item))
+        finally:
+            subscription.close()
+        return Hijacked()
+
+    async def resize(self, request: web.Request) -> web.StreamResponse:
+        rows, columns = size_of(request)
+        await self._engine.execs.resize(self._get(request), rows, columns)
+        return web.Response(status=200)
+
+    async def inspect(self, request: web.Request) -> web.StreamResponse:
+        return json_response(render.exec_inspect(self._get(request)))
+
+
+def _source(item: Exec) -> Input:
+    process = item.process
+    assert process is not None
+
+    async def program() -> GuestProcess:
+        return process
+
+    record = item.record
+    escape = EscapeFilter(parse_keys(record.detach_keys)) if record.tty else None
+    return Input(program=program, close_at_end=not record.tty, escape=escape)

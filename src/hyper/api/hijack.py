@@ -1,0 +1,128 @@
+"""Attach and exec: the HTTP connection becomes a raw, duplex, half-closable stream.
+
+aiohttp ends a connection when the client half-closes it, so the transport is given to a
+protocol of our own once the head is written. The old one is told when the
+connection is lost: the server counts on that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+
+from hyper.proto.docker_stream import DockerStream, encode_piece
+
+RAW: Final = "application/vnd.docker.raw-stream"
+MULTIPLEXED: Final = "application/vnd.docker.multiplexed-stream"
+_READ_SIZE: Final = 64 * 1024
+
+
+class _Tail:
+    """Collects what the client sent right after its request's head (aiohttp keeps it for a parser)."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self.data += data
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """Part of the parser interface; the tail has no end of its own."""
+
+
+class _Protocol(asyncio.StreamReaderProtocol):
+    """Streams for us, the news of the connection's end for the HTTP server."""
+
+    def __init__(self, reader: asyncio.StreamReader, old: asyncio.BaseProtocol) -> None:
+        super().__init__(reader)
+        self._old = old
+        self.lost = asyncio.Event()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._old.connection_lost(exc)
+        self.lost.set()
+
+
+class Hijacked(web.StreamResponse):
+    """What a handler returns after it has used the connection itself."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        return None
+
+
+class Connection:
+    """A hijacked connection. ``multiplexed``: pieces are written with Docker's 8-byte headers."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.lost = lost
+        self.multiplexed = False
+
+    async def read(self) -> bytes:
+        """The next bytes from the client; empty once it has closed its half (or all)."""
+        try:
+            return await self._reader.read(_READ_SIZE)
+        except ConnectionError:
+            return b""
+
+    async def write(self, fd: int, data: bytes) -> None:
+        """``data`` of stream ``fd`` is on its way; waits while the client does not read.
+
+        Raises:
+            ConnectionError: the client is gone.
+        """
+        self._writer.write(encode_piece(DockerStream(fd), data) if self.multiplexed else data)
+        await self._writer.drain()
+
+
+@asynccontextmanager
+async def hijack(request: web.Request, *, content_type: str) -> AsyncIterator[Connection]:
+    """The request's connection, with the head of the answer written; closed at the end.
+
+    Clients that ask for an upgrade get 101, the others 200 and raw bytes.
+    """
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError("the client is gone")
+    tail = _Tail()
+    request.protocol.set_parser(tail)  # type: ignore[arg-type]  # typed for its websockets only
+    transport.write(_head(request, content_type))
+    reader = asyncio.StreamReader(limit=2 * _READ_SIZE)
+    protocol = _Protocol(reader, request.protocol)
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)
+    if tail.data:
+        reader.feed_data(tail.data)
+    if not transport.is_reading():
+        transport.resume_reading()
+    loop = asyncio.get_running_loop()
+    writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+    connection = Connection(reader, writer, protocol.lost)
+    connection.multiplexed = content_type == MULTIPLEXED
+    try:
+        yield connection
+    finally:
+        writer.close()
+
+
+def _head(request: web.Request, content_type: str) -> bytes:
+    upgrade = request.headers.get("Upgrade")
+    lines = [f"Content-Type: {content_type}"]
+    if upgrade:
+        lines = ["HTTP/1.1 101 UPGRADED", *lines, "Connection: Upgrade", "Upgrade: tcp"]
+    else:
+        lines = ["HTTP/1.1 200 OK", *lines]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()

@@ -1,0 +1,145 @@
+"""GET /containers/{id}/logs: the log file's records as Docker's stream."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from aiohttp import web
+
+from hyper.api.hijack import MULTIPLEXED, RAW
+from hyper.api.http import flag
+from hyper.engine.container import Container
+from hyper.engine.log_file import LogFile, LogQuery
+from hyper.errors import InvalidRequest
+from hyper.proto.docker_stream import DockerStream, encode_piece
+from hyper.proto.log_record import LogFlag, LogRecord
+from hyper.units import parse_timestamp_ns, rfc3339
+
+#: Bytes gathered before they are written to the client.
+_BATCH: Final = 64 * 1024
+
+
+class Formatter:
+    """Records to bytes: headers when multiplexed, a time before each line when asked for."""
+
+    def __init__(self, *, multiplexed: bool, timestamps: bool) -> None:
+        self._multiplexed = multiplexed
+        self._timestamps = timestamps
+        self._inside_line: dict[int, bool] = {1: False, 2: False}
+
+    def format(self, record: LogRecord, *, skip_lines: int = 0) -> bytes:
+        """``record`` as the client reads it, without its first ``skip_lines`` lines."""
+        payload = record.payload
+        for _ in range(skip_lines):
+            payload = payload[payload.find(b"\n") + 1 :]
+        if not (self._timestamps or self._multiplexed):
+            return payload
+        return b"".join(self._line(record, line) for line in payload.splitlines(keepends=True))
+
+    def _line(self, record: LogRecord, line: bytes) -> bytes:
+        if self._timestamps and not self._inside_line[record.stream]:
+            line = rfc3339(record.time_ns).encode() + b" " + line
+        self._inside_line[record.stream] = bool(record.flags & LogFlag.PARTIAL)
+        if not self._multiplexed:
+            return line
+        return encode_piece(DockerStream(record.stream), line)
+
+
+async def serve(request: web.Request, container: Container) -> web.StreamResponse:
+    """Past lines, then (``follow``) new ones until the program ends or the client goes."""
+    query = _query(request)
+    tty = container.record.config.tty
+    formatter = Formatter(multiplexed=not tty, timestamps=flag(request, "timestamps"))
+    log = container.hub.log
+    assert log is not None
+    response = web.StreamResponse(headers={"Content-Type": RAW if tty else MULTIPLEXED})
+    await response.prepare(request)
+    end = log.size
+    start, skip = log.tail_start(query, end)
+    await _write(response, _formatted(log, query, formatter, start, end, skip))
+    if flag(request, "follow"):
+        await _follow(response, container, query, formatter, end)
+    await response.write_eof()
+    return response
+
+
+async def _follow(
+    response: web.StreamResponse,
+    container: Container,
+    query: LogQuery,
+    formatter: Formatter,
+    position: int,
+) -> None:
+    log = container.hub.log
+    assert log is not None
+    while not (query.until_ns is not None and time.time_ns() > query.until_ns):
+        grown = container.hub.grown()
+        end = log.size
+        await _write(response, _formatted(log, query, formatter, position, end, 0))
+        if not container.live and log.size == end:
+            return
+        position = end
+        if log.size == end:
+            await _wait(grown, query)
+
+
+async def _wait(grown: asyncio.Event, query: LogQuery) -> None:
+    remaining = (
+        None if query.until_ns is None else max(0.0, (query.until_ns - time.time_ns()) / 1e9)
+    )
+    try:
+        async with asyncio.timeout(remaining):
+            await grown.wait()
+    except TimeoutError:
+        return
+
+
+def _formatted(
+    log: LogFile, query: LogQuery, formatter: Formatter, start: int, end: int, skip: int
+) -> Iterator[bytes]:
+    for record in log.records(start, end):
+        if query.wants(record):
+            yield formatter.format(record, skip_lines=skip)
+            skip = 0
+
+
+async def _write(response: web.StreamResponse, pieces: Iterator[bytes]) -> None:
+    batch = bytearray()
+    for piece in pieces:
+        batch += piece
+        if len(batch) >= _BATCH:
+            await response.write(bytes(batch))
+            batch.clear()
+    if batch:
+        await response.write(bytes(batch))
+
+
+def _query(request: web.Request) -> LogQuery:
+    stdout, stderr = flag(request, "stdout"), flag(request, "stderr")
+    if not (stdout or stderr):
+        raise InvalidRequest("Bad parameters: you must choose at least one stream")
+    return LogQuery(
+        stdout=stdout,
+        stderr=stderr,
+        since_ns=_time(request, "since") or 0,
+        until_ns=_time(request, "until"),
+        tail=_tail(request.query.get("tail", "")),
+    )
+
+
+def _time(request: web.Request, name: str) -> int | None:
+    text = request.query.get(name, "")
+    if not text or text == "0":
+        return None
+    try:
+        return parse_timestamp_ns(text, now_ns=time.time_ns())
+    except ValueError:
+        raise InvalidRequest(f"invalid value for {name!r}: {text!r}") from None
+
+
+def _tail(text: str) -> int | None:
+    """Lines wanted from the end; anything that is no number means all, as in dockerd."""
+    return int(text) if text.isdecimal() and len(text) < 10 else None

@@ -1,0 +1,245 @@
+"""From what the engine knows to what the API says."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import msgspec
+
+from hyper.engine.container import Container
+from hyper.engine.execs import Exec
+from hyper.engine.plan import hostname
+from hyper.engine.record import ContainerRecord
+from hyper.engine.state import Status
+from hyper.network import user
+from hyper.types import response as wire
+from hyper.types.container import ContainerConfig, PortBinding
+from hyper.units import rfc3339
+
+NETWORK_ID: Final = "user"
+_LONG: Final = ((48, 1, "hours"), (336, 24, "days"), (1440, 168, "weeks"), (17520, 720, "months"))
+
+
+def vm_view(container: Container) -> wire.VmView | None:
+    """The machine behind a container; what it will be when it does not run."""
+    record = container.record
+    machine = record.machine
+    return wire.VmView(
+        driver=machine.driver if machine else container.host.driver.name,
+        accelerator=machine.accelerator if machine else "",
+        vcpus=record.vcpus,
+        memory_mib=record.memory_mib,
+        boot_ms=round(record.boot_ms, 1) if record.boot_ms else None,
+        pid=machine.pid if machine else 0,
+        sandbox=machine.name if machine else "",
+    )
+
+
+def inspect(container: Container) -> wire.ContainerInspect:
+    """The body of GET /containers/{id}/json."""
+    record = container.record
+    folder = container.host.container_dir(record.id)
+    command = record.command
+    return wire.ContainerInspect(
+        id=record.id,
+        created=rfc3339(record.created_ns),
+        path=command[0],
+        args=command[1:],
+        state=_state(container),
+        image=record.image_id,
+        resolv_conf_path="",
+        hostname_path="",
+        hosts_path="",
+        log_path=str(folder / "log"),
+        name=f"/{record.name}",
+        restart_count=record.restart_count,
+        driver="overlay",
+        platform="linux",
+        mount_label="",
+        process_label="",
+        app_armor_profile="",
+        exec_ids=list(container.exec_ids) or None,
+        host_config=record.host_config,
+        graph_driver=wire.DriverData("squashfs", {"Scratch": str(folder / "scratch.ext4")}),
+        mounts=_mounts(record),
+        config=_config(record),
+        network_settings=_network(container),
+        hyper=vm_view(container),
+    )
+
+
+def _state(container: Container) -> wire.ContainerState:
+    record = container.record
+    machine = record.machine
+    return wire.ContainerState(
+        status=record.status.value,
+        running=container.live,
+        paused=record.status is Status.PAUSED,
+        restarting=False,
+        oom_killed=record.oom_killed,
+        dead=record.status is Status.DEAD,
+        pid=machine.pid if machine and container.live else 0,
+        exit_code=record.exit_code,
+        error=record.error,
+        started_at=_time(record.started_ns),
+        finished_at=_time(record.finished_ns),
+    )
+
+
+def _time(timestamp_ns: int) -> str:
+    return rfc3339(timestamp_ns) if timestamp_ns else wire.ZERO_TIME
+
+
+def _config(record: ContainerRecord) -> ContainerConfig:
+    config = msgspec.structs.replace(record.config, hostname=hostname(record))
+    config.labels = config.labels or {}
+    config.exposed_ports = config.exposed_ports or {}
+    return config
+
+
+def _mounts(record: ContainerRecord) -> list[wire.Mount]:
+    return [
+        wire.Mount("volume", name, "", target, "local", "", True) for target, name in record.volumes
+    ]
+
+
+def _endpoint(container: Container) -> wire.Endpoint:
+    connected = container.live
+    return wire.Endpoint(
+        ip_address=str(user.GUEST) if connected else "",
+        ip_prefix_len=user.NETWORK.prefixlen if connected else 0,
+        gateway=str(user.GATEWAY) if connected else "",
+        mac_address=user.mac_address(container.record.id) if connected else "",
+        network_id=NETWORK_ID,
+        endpoint_id=container.record.id if connected else "",
+    )
+
+
+def _network_name(record: ContainerRecord) -> str:
+    mode = record.host_config.network_mode
+    return mode if mode not in ("", "default") else "bridge"
+
+
+def _network(container: Container) -> wire.NetworkSettings:
+    record = container.record
+    endpoint = _endpoint(container)
+    return wire.NetworkSettings(
+        sandbox_id=record.id if container.live else "",
+        ports=port_map(record),
+        ip_address=endpoint.ip_address,
+        ip_prefix_len=endpoint.ip_prefix_len,
+        gateway=endpoint.gateway,
+        mac_address=endpoint.mac_address,
+        networks={_network_name(record): endpoint},
+    )
+
+
+def port_map(record: ContainerRecord) -> dict[str, list[PortBinding] | None]:
+    """Every port the container has, with where it is published."""
+    result: dict[str, list[PortBinding] | None] = dict.fromkeys(record.config.exposed_ports or {})
+    for port in record.ports:
+        spec = f"{port.container_port}/{port.protocol}"
+        binding = PortBinding(host_ip=port.host_address, host_port=str(port.host_port))
+        result[spec] = [*(result.get(spec) or []), binding]
+    return result
+
+
+def summary(container: Container) -> wire.ContainerSummary:
+    """One entry of GET /containers/json."""
+    record = container.record
+    return wire.ContainerSummary(
+        id=record.id,
+        names=[f"/{record.name}"],
+        image=record.image_ref,
+        image_id=record.image_id,
+        command=" ".join(record.command),
+        created=record.created_ns // 10**9,
+        ports=_ports(record),
+        labels=record.config.labels or {},
+        state=record.status.value,
+        status=status_text(record, now_ns=time.time_ns()),
+        host_config=wire.SummaryHostConfig(record.host_config.network_mode),
+        network_settings=wire.SummaryNetworks({_network_name(record): _endpoint(container)}),
+        mounts=_mounts(record),
+        hyper=vm_view(container),
+    )
+
+
+def _ports(record: ContainerRecord) -> list[wire.Port]:
+    result = []
+    published = {(port.container_port, port.protocol) for port in record.ports}
+    for spec in record.config.exposed_ports or {}:
+        number, _, protocol = spec.partition("/")
+        if (int(number), protocol or "tcp") not in published:
+            result.append(wire.Port(int(number), protocol or "tcp"))
+    for port in record.ports:
+        result.append(
+            wire.Port(port.container_port, port.protocol, port.host_address, port.host_port)
+        )
+    return result
+
+
+def status_text(record: ContainerRecord, *, now_ns: int) -> str:
+    """``Up 3 minutes``, ``Exited (0) 2 hours ago``: as docker ps shows it."""
+    match record.status:
+        case Status.CREATED:
+            return "Created"
+        case Status.RUNNING:
+            return f"Up {human_duration((now_ns - record.started_ns) / 1e9)}"
+        case Status.PAUSED:
+            return f"Up {human_duration((now_ns - record.started_ns) / 1e9)} (Paused)"
+        case Status.EXITED:
+            ago = human_duration((now_ns - record.finished_ns) / 1e9)
+            return f"Exited ({record.exit_code}) {ago} ago"
+        case Status.REMOVING:
+            return "Removal In Progress"
+        case Status.DEAD:
+            return "Dead"
+
+
+def human_duration(seconds: float) -> str:
+    """A duration as Docker says it (go-units HumanDuration)."""
+    whole = int(seconds)
+    if whole < 1:
+        return "Less than a second"
+    if whole == 1:
+        return "1 second"
+    if whole < 60:
+        return f"{whole} seconds"
+    minutes = whole // 60
+    if minutes == 1:
+        return "About a minute"
+    if minutes < 60:
+        return f"{minutes} minutes"
+    hours = round(whole / 3600)
+    if hours == 1:
+        return "About an hour"
+    for limit, size, name in _LONG:
+        if hours < limit:
+            return f"{hours // size} {name}"
+    return f"{hours // 8760} years"
+
+
+def exec_inspect(item: Exec) -> wire.ExecInspect:
+    """The body of GET /exec/{id}/json."""
+    record = item.record
+    return wire.ExecInspect(
+        id=record.id,
+        running=record.running,
+        exit_code=record.exit_code,
+        process_config=wire.ProcessConfig(
+            tty=record.tty,
+            entrypoint=record.args[0],
+            arguments=record.args[1:],
+            privileged=record.privileged,
+            user=record.user,
+        ),
+        open_stdin=record.attach_stdin,
+        open_stderr=record.attach_stderr,
+        open_stdout=record.attach_stdout,
+        can_remove=record.exit_code is not None,
+        container_id=record.container_id,
+        detach_keys=record.detach_keys,
+        pid=record.pid,
+    )

@@ -1,0 +1,53 @@
+"""The HTTP application: every route, with and without a version in its path."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from hyper.api import API_VERSION
+from hyper.api.containers import ContainerRoutes
+from hyper.api.execs import ExecRoutes
+from hyper.api.http import MAX_BODY, errors, not_yet
+from hyper.api.images import ImageRoutes
+from hyper.api.system import HYPER_VERSION, SystemRoutes
+from hyper.engine.engine import Engine
+
+#: Parts of the Engine API that answer 501: their first path segment, or a whole path.
+NOT_YET: Final = (
+    "/containers/{id}/{verb:top|stats|changes|export|archive|attach/ws|update|rename|pause|unpause}",
+    "/containers/prune",
+    "/images/{verb:search|prune|get|load}",
+    "/images/{name:.+}/{verb:history|push|tag|get}",
+    "/{part:auth|build|commit|grpc|session}",
+    "/build/{rest:.*}",
+    "/distribution/{rest:.*}",
+    "/system/df",
+    "/{part:networks|volumes|plugins|swarm|nodes|services|tasks|secrets|configs}{rest:(/.*)?}",
+)
+
+
+def build_app(engine: Engine) -> web.Application:
+    """The application that serves ``engine``."""
+    app = web.Application(middlewares=[errors], client_max_size=MAX_BODY)
+    routes = [
+        *SystemRoutes(engine).routes(),
+        *ContainerRoutes(engine).routes(),
+        *ExecRoutes(engine).routes(),
+        *ImageRoutes(engine).routes(),
+    ]
+    for prefix in ("", r"/v{version:\d+\.\d+}"):
+        for method, path, handler in routes:
+            app.router.add_route(method, prefix + path, handler)
+        for path in NOT_YET:
+            app.router.add_route("*", prefix + path, not_yet)
+    app.on_response_prepare.append(_common_headers)
+    return app
+
+
+async def _common_headers(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Api-Version"] = API_VERSION
+    response.headers["Docker-Experimental"] = "false"
+    response.headers["Ostype"] = "linux"
+    response.headers["Server"] = f"Hyper/{HYPER_VERSION} (linux)"

@@ -1,0 +1,83 @@
+"""Between a hijacked connection and a program: both ways at once until one side has had enough."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Awaitable, Callable
+from dataclasses import dataclass
+
+from hyper.api.detach import EscapeFilter
+from hyper.api.hijack import Connection
+from hyper.errors import HyperError
+from hyper.guest.process import GuestProcess, Output
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which streams a client takes part in."""
+
+    stdin: bool
+    stdout: bool
+    stderr: bool
+
+    def takes(self, piece: Output) -> bool:
+        """Whether the client wants ``piece``."""
+        return self.stdout if piece.fd == 1 else self.stderr
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Where what the client sends goes. ``close_at_end``: its end of input is the program's."""
+
+    program: Callable[[], Awaitable[GuestProcess]]
+    close_at_end: bool
+    escape: EscapeFilter | None
+
+
+async def join(
+    connection: Connection, pieces: AsyncIterable[Output], wanted: Wanted, source: Input
+) -> None:
+    """Carry bytes until the program's output has ended, the client has gone, or it has detached."""
+    tasks = [
+        asyncio.create_task(_outward(connection, pieces, wanted)),
+        asyncio.create_task(_gone(connection)),
+    ]
+    if wanted.stdin:
+        tasks.append(asyncio.create_task(_inward(connection, source)))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _gone(connection: Connection) -> None:
+    await connection.lost.wait()
+
+
+async def _outward(connection: Connection, pieces: AsyncIterable[Output], wanted: Wanted) -> None:
+    try:
+        async for piece in pieces:
+            if wanted.takes(piece):
+                await connection.write(piece.fd, piece.data)
+    except ConnectionError:
+        return
+
+
+async def _inward(connection: Connection, source: Input) -> None:
+    """Returns when the client detaches. Its end of input alone is no reason to stop listening."""
+    while data := await connection.read():
+        detached = False
+        if source.escape is not None:
+            data, detached = source.escape.feed(data)
+        try:
+            program = await source.program()
+            await program.write(data)
+        except HyperError:
+            break  # the program has gone: its output's end says so
+        if detached:
+            return
+    if source.close_at_end:
+        (await source.program()).close_stdin()
+    await asyncio.Event().wait()

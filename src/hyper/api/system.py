@@ -1,0 +1,210 @@
+"""Routes about the daemon itself: ping, version, info, events."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import threading
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from hyper.api import API_VERSION, MIN_API_VERSION
+from hyper.api.http import Routes, filters_of, has_label, json_lines, json_response
+from hyper.engine.containers import by_status
+from hyper.engine.engine import Engine
+from hyper.engine.events import EngineEvent
+from hyper.engine.state import Status
+from hyper.errors import InvalidRequest
+from hyper.types import response as wire
+from hyper.units import parse_timestamp_ns, rfc3339
+
+HYPER_VERSION: Final = version("hypercontainer")
+_EVENT_FILTERS: Final = frozenset(
+    {"type", "event", "container", "image", "label", "scope", "daemon", "network", "volume"}
+)
+
+
+class SystemRoutes:
+    """Handlers of the system routes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def routes(self) -> Routes:
+        """(method, path, handler) of each."""
+        return [
+            ("GET", "/_ping", self.ping),
+            ("HEAD", "/_ping", self.ping),
+            ("GET", "/version", self.version),
+            ("GET", "/info", self.info),
+            ("GET", "/events", self.events),
+        ]
+
+    async def ping(self, request: web.Request) -> web.StreamResponse:
+        headers = {"Builder-Version": "", "Cache-Control": "no-cache, no-store, must-revalidate"}
+        return web.Response(text="OK" if request.method == "GET" else "", headers=headers)
+
+    async def version(self, request: web.Request) -> web.StreamResponse:
+        system = os.uname()
+        details = {"ApiVersion": API_VERSION, "MinAPIVersion": MIN_API_VERSION, "Os": "linux"}
+        driver = self._engine.host.driver
+        return json_response(
+            wire.VersionAnswer(
+                platform=wire.Platform("Hyper"),
+                components=[
+                    wire.Component("Engine", HYPER_VERSION, details),
+                    wire.Component(driver.name, "", {}),
+                ],
+                version=HYPER_VERSION,
+                api_version=API_VERSION,
+                min_api_version=MIN_API_VERSION,
+                git_commit="",
+                go_version="",
+                os="linux",
+                arch="amd64" if system.machine == "x86_64" else system.machine,
+                kernel_version=system.release,
+                build_time="",
+            )
+        )
+
+    async def info(self, request: web.Request) -> web.StreamResponse:
+        engine, config = self._engine, self._engine.host.config
+        counts = by_status(engine.containers.all())
+        verdicts = await engine.host.driver.probe()
+        system = os.uname()
+        stopped = counts[Status.EXITED] + counts[Status.CREATED] + counts[Status.DEAD]
+        return json_response(
+            wire.InfoAnswer(
+                id=engine.host.store.daemon_id,
+                containers=sum(counts.values()),
+                containers_running=counts[Status.RUNNING],
+                containers_paused=counts[Status.PAUSED],
+                containers_stopped=stopped,
+                images=len(engine.host.images.list()),
+                driver="squashfs",
+                driver_status=[["Writable layer", "ext4"]],
+                docker_root_dir=str(config.data_root),
+                plugins=wire.PluginsInfo(["local"], ["user"], ["json-file"]),
+                memory_limit=True,
+                swap_limit=False,
+                cpu_cfs_period=True,
+                cpu_cfs_quota=True,
+                cpu_shares=False,
+                cpu_set=False,
+                pids_limit=False,
+                oom_kill_disable=False,
+                ipv4_forwarding=True,
+                debug=config.log_level == "debug",
+                n_fd=sum(1 for _ in Path("/proc/self/fd").iterdir()),
+                n_goroutines=threading.active_count(),
+                system_time=rfc3339(time.time_ns()),
+                logging_driver="json-file",
+                cgroup_driver="cgroupfs",
+                cgroup_version="2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "1",
+                n_events_listener=engine.host.events.listeners,
+                kernel_version=system.release,
+                operating_system=_operating_system(),
+                os_version="",
+                os_type="linux",
+                architecture=system.machine,
+                ncpu=os.cpu_count() or 1,
+                mem_total=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+                index_server_address="https://index.docker.io/v1/",
+                registry_config=wire.RegistryServiceConfig(
+                    ["127.0.0.0/8"], {}, list(config.registry_mirrors)
+                ),
+                name=socket.gethostname(),
+                labels=list(config.labels),
+                experimental_build=False,
+                server_version=HYPER_VERSION,
+                runtimes={"hyper": {"path": "hyperd"}},
+                default_runtime="hyper",
+                swarm=wire.SwarmInfo(),
+                live_restore_enabled=True,
+                isolation="",
+                init_binary="hyperstart",
+                security_options=["name=vm", "name=seccomp,profile=builtin"],
+                warnings=_warnings(engine),
+                hyper=wire.HyperInfo(
+                    hypervisors=[
+                        wire.HypervisorView(
+                            item.driver, item.accelerator, item.usable, item.reason, item.boot_ms
+                        )
+                        for item in verdicts
+                    ],
+                    kernel={"Path": str(config.assets / "vmlinux")},
+                    default_memory_mib=config.default_memory_mib,
+                ),
+            )
+        )
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        filters = filters_of(request, _EVENT_FILTERS)
+        since, until = _moment(request, "since"), _moment(request, "until")
+        async with json_lines(request) as lines:
+            async for event in self._engine.host.events.subscribe(since_ns=since, until_ns=until):
+                if _passes(event, filters):
+                    await lines.send(_message(event))
+        return lines.response
+
+
+def _warnings(engine: Engine) -> list[str]:
+    if engine.host.privileged:
+        return []
+    return ["hyperd is not root: networks other than user networking and CPU limits are missing"]
+
+
+def _operating_system() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    except OSError:
+        return "Linux"
+
+
+def _moment(request: web.Request, name: str) -> int | None:
+    text = request.query.get(name, "")
+    if not text:
+        return None
+    try:
+        return parse_timestamp_ns(text, now_ns=time.time_ns())
+    except ValueError:
+        raise InvalidRequest(f"invalid value for {name!r}: {text!r}") from None
+
+
+def _passes(event: EngineEvent, filters: dict[str, set[str]]) -> bool:
+    attributes = event.attributes
+    for name, values in filters.items():
+        match name:
+            case "type":
+                passed = event.type in values
+            case "event":
+                passed = event.action in values or event.action.partition(":")[0] in values
+            case "label":
+                passed = all(has_label(attributes, value) for value in values)
+            case "scope":
+                passed = "local" in values
+            case _:
+                names = {event.actor, event.actor[:12], attributes.get("name", "")}
+                names |= {attributes.get("image", "")} if name == "image" else set()
+                passed = bool(names & values) and (event.type == name or name == "image")
+        if not passed:
+            return False
+    return True
+
+
+def _message(event: EngineEvent) -> wire.EventMessage:
+    return wire.EventMessage(
+        type=event.type,
+        action=event.action,
+        actor=wire.EventActor(event.actor, event.attributes),
+        time=event.time_ns // 10**9,
+        time_nano=event.time_ns,
+        status=event.action,
+        id=event.actor,
+        from_=event.attributes.get("image", ""),
+    )

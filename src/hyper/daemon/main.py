@@ -1,0 +1,185 @@
+"""hyperd: builds everything, serves until told to stop, and lets the machines go on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import grp
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from hyper import log
+from hyper.api.server import build_app
+from hyper.config import Config
+from hyper.daemon import options
+from hyper.engine.engine import Engine
+from hyper.engine.events import EventBus
+from hyper.engine.host import Host, machine_uids
+from hyper.engine.store import Store
+from hyper.engine.tasks import Tasks
+from hyper.errors import HyperError, InvalidRequest
+from hyper.image.images import Images
+from hyper.machine.qemu.driver import QemuDriver
+from hyper.sandbox.scratch import ScratchDisks
+from hyper.system import files, lock, nft
+from hyper.system import socket as sockets
+
+logger = logging.getLogger(__name__)
+
+#: How long open requests have to end when the daemon stops.
+_SHUTDOWN_S: Final = 2.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run hyperd; returns its exit code."""
+    try:
+        config, ready_fd = options.read(argv)
+        log.set_up(config.log_level)
+        asyncio.run(serve(config, ready_fd))
+    except HyperError as error:
+        print(f"hyperd: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def serve(config: Config, ready_fd: int | None) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        HyperError: it cannot be started (another daemon uses the roots, a socket is in use…).
+    """
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(_engine(config))
+        await stack.enter_async_context(_http(config, engine))
+        _say_ready(ready_fd)
+        logger.info("serving on %s", ", ".join(config.hosts))
+        await stopped.wait()
+        logger.info("stopping; machines go on")
+
+
+@asynccontextmanager
+async def _engine(config: Config) -> AsyncIterator[Engine]:
+    """The engine with its roots held, its store open and its walls up; let go of in reverse."""
+    async with AsyncExitStack() as stack:
+        for root in (config.data_root, config.exec_root):
+            files.make_private_dir(root)
+            stack.enter_context(lock.hold(root / "lock", purpose=f"the folder {root}"))
+        _check_assets(config.assets)
+        images = Images(
+            config.data_root / "image",
+            insecure_registries=config.insecure_registries,
+            registry_mirrors=config.registry_mirrors,
+        )
+        await images.open()
+        stack.push_async_callback(images.close)
+        engine = Engine(_host(config, images))
+        stack.push_async_callback(engine.close)
+        await stack.enter_async_context(_wall(engine))
+        await engine.open()
+        yield engine
+
+
+@asynccontextmanager
+async def _wall(engine: Engine) -> AsyncIterator[None]:
+    """As root, machines cannot reach what listens on the host's loopback. The wall stands as long as a machine runs."""
+    if not engine.host.privileged:
+        yield
+        return
+    daemon_id = engine.host.store.daemon_id
+    uids, table = machine_uids(daemon_id), f"hyper_{daemon_id[:12]}"
+    await nft.ensure_loopback_wall(first_uid=uids.start, count=len(uids), table=table)
+    yield
+    if not any(container.live for container in engine.containers.all()):
+        await nft.remove_loopback_wall(table=table)
+
+
+def _host(config: Config, images: Images) -> Host:
+    return Host(
+        config=config,
+        store=Store(config.data_root / "hyper.db"),
+        images=images,
+        driver=QemuDriver(
+            assets=config.assets,
+            state_dir=config.data_root / "machine",
+            accelerator=config.accelerator,
+        ),
+        scratch=ScratchDisks(config.data_root / "scratch"),
+        events=EventBus(),
+        tasks=Tasks(),
+        privileged=os.geteuid() == 0,
+    )
+
+
+def _check_assets(folder: Path) -> None:
+    for name in ("vmlinux", "initrd"):
+        if not (folder / name).is_file():
+            raise HyperError(
+                f"the guest's {name} is missing in {folder}",
+                hint="run `make setup` in Hyper's source folder, or say --assets DIR",
+            )
+
+
+@asynccontextmanager
+async def _http(config: Config, engine: Engine) -> AsyncIterator[None]:
+    runner = web.AppRunner(
+        build_app(engine), access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S
+    )
+    await runner.setup()
+    try:
+        for host in config.hosts:
+            await _listen(runner, host, config)
+        yield
+    finally:
+        await runner.cleanup()
+        for host in config.hosts:
+            if host.startswith("unix://"):
+                Path(host.removeprefix("unix://")).unlink(missing_ok=True)
+
+
+async def _listen(runner: web.AppRunner, host: str, config: Config) -> None:
+    parts = urlsplit(host)
+    if parts.scheme == "unix":
+        path = Path(host.removeprefix("unix://"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sock = sockets.listen(path, mode=0o660, gid=_gid(config.group))
+        await web.SockSite(runner, sock).start()
+    elif parts.scheme == "tcp" and parts.hostname and parts.port:
+        logger.warning("%s: whoever can reach this port has root's power on this host", host)
+        try:
+            await web.TCPSite(runner, parts.hostname, parts.port).start()
+        except OSError as error:
+            raise HyperError(f"cannot listen on {host}: {error.strerror}") from error
+    else:
+        raise InvalidRequest(f"invalid host: {host} (unix:///PATH or tcp://ADDRESS:PORT)")
+
+
+def _gid(group: str) -> int | None:
+    """The group that may use the socket; root alone where it does not exist."""
+    if os.geteuid() != 0:
+        return None
+    with contextlib.suppress(KeyError):
+        return grp.getgrnam(group).gr_gid
+    return None
+
+
+def _say_ready(fd: int | None) -> None:
+    if fd is not None:
+        os.write(fd, b"1")
+        os.close(fd)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

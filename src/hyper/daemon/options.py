@@ -1,0 +1,152 @@
+"""hyperd's command line and configuration file: dockerd's words where it has them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from hyper.config import Config, defaults
+from hyper.errors import InvalidRequest
+from hyper.log import LEVELS
+
+_EPILOG = """\
+A configuration file is JSON with the long option names as keys, as dockerd's:
+
+  {"hosts": ["unix:///run/hyper/hyper.sock"], "insecure-registries": ["10.0.0.5:5000"]}
+
+Without -H the socket is /run/hyper/hyper.sock (root) or $XDG_RUNTIME_DIR/hyper/hyper.sock.
+"""
+#: Keys of the configuration file that are not the field's name with dashes.
+_KEYS: Final = {
+    "insecure-registries": "insecure_registries",
+    "registry-mirrors": "registry_mirrors",
+}
+_LISTS: Final = frozenset({"hosts", "insecure_registries", "registry_mirrors", "labels"})
+_PATHS: Final = frozenset({"data_root", "exec_root", "assets"})
+
+
+def parser() -> argparse.ArgumentParser:
+    """hyperd's options."""
+    result = argparse.ArgumentParser(
+        prog="hyperd",
+        description="The Hyper daemon: the Docker Engine API, every container a virtual machine.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = result.add_argument
+    add(
+        "-H",
+        "--host",
+        action="append",
+        dest="hosts",
+        metavar="URL",
+        help="where to listen: unix:///PATH or tcp://ADDRESS:PORT (repeatable)",
+    )
+    add("--data-root", type=Path, metavar="DIR", help="where images and containers are kept")
+    add("--exec-root", type=Path, metavar="DIR", help="where sockets of running machines are kept")
+    add("--config-file", type=Path, metavar="FILE", help="JSON file with any of these options")
+    add("-l", "--log-level", choices=[*LEVELS], help="how much to log (default: info)")
+    add("-D", "--debug", action="store_true", help="the same as --log-level debug")
+    add("-G", "--group", help="group that may use the socket (default: docker, where it exists)")
+    add(
+        "--insecure-registry",
+        action="append",
+        dest="insecure_registries",
+        metavar="HOST[:PORT]",
+        help="registry that may be spoken to without TLS (loopback ones always may; repeatable)",
+    )
+    add(
+        "--registry-mirror",
+        action="append",
+        dest="registry_mirrors",
+        metavar="URL",
+        help="mirror of Docker Hub to ask first (repeatable)",
+    )
+    add(
+        "--accelerator",
+        choices=["auto", "kvm", "tcg"],
+        help="what runs the machines (default: auto, found out by booting one)",
+    )
+    add(
+        "--default-memory",
+        type=int,
+        dest="default_memory_mib",
+        metavar="MIB",
+        help="size of a container's machine without -m (default: 128)",
+    )
+    add("--assets", type=Path, metavar="DIR", help="folder with the guest's vmlinux and initrd")
+    add("--label", action="append", dest="labels", metavar="KEY=VALUE", help="label in info")
+    add("--ready-fd", type=int, metavar="FD", help="written to and closed once the daemon serves")
+    add("-v", "--version", action="version", version=f"Hyper {version('hypercontainer')}")
+    return result
+
+
+def read(argv: Sequence[str] | None = None) -> tuple[Config, int | None]:
+    """The configuration ``argv`` and the file it names amount to, and the ready descriptor.
+
+    Raises:
+        InvalidRequest: the file is unreadable or says something unknown.
+    """
+    options = parser().parse_args(argv)
+    config = defaults()
+    moved = config.hosts
+    if options.config_file is not None:
+        config = config.with_settings(from_file(options.config_file))
+    names = {item.name for item in fields(Config)}
+    given = {key: _typed(key, value) for key, value in vars(options).items() if key in names}
+    if options.debug:
+        given["log_level"] = "debug"
+    config = config.with_settings(given)
+    if config.hosts == moved and options.exec_root is not None:
+        config = config.with_settings({"hosts": (f"unix://{config.exec_root}/hyper.sock",)})
+    return config, options.ready_fd
+
+
+def from_file(path: Path) -> dict[str, Any]:
+    """The settings a configuration file makes, by field name.
+
+    Raises:
+        InvalidRequest: not readable, not a JSON object, or a value of the wrong type.
+    """
+    try:
+        parsed = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except OSError as error:
+        raise InvalidRequest(
+            f"cannot read the configuration file {path}: {error.strerror}"
+        ) from None
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise InvalidRequest(f"the configuration file {path} is no JSON object: {error}") from None
+    settings: dict[str, Any] = {}
+    for key, value in parsed.items():
+        if key == "debug":
+            if value:
+                settings["log_level"] = "debug"
+            continue
+        name = _KEYS.get(key, key.replace("-", "_"))
+        name = "default_memory_mib" if name == "default_memory" else name
+        settings[name] = _typed(name, _checked(key, name, value))
+    return settings
+
+
+def _checked(key: str, name: str, value: Any) -> Any:
+    expected: Any = list[str] if name in _LISTS else int if name == "default_memory_mib" else str
+    try:
+        return msgspec.convert(value, expected)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"configuration key {key}: {error}") from None
+
+
+def _typed(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if name in _PATHS:
+        return Path(os.path.abspath(value))  # noqa: PTH100 (does not resolve links: people know their names)
+    return tuple(value) if name in _LISTS else value

@@ -1,0 +1,421 @@
+"""One container: its record, its machine while it runs, and everything that may be done to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import signal
+import time
+from typing import Final
+
+from hyper.engine import plan, ports
+from hyper.engine.create import cpus
+from hyper.engine.host import Host
+from hyper.engine.log_file import LogFile
+from hyper.engine.output import OutputHub
+from hyper.engine.record import ContainerRecord
+from hyper.engine.state import LIVE, Event, next_status
+from hyper.errors import Conflict, GuestError, HyperError, InvalidRequest, MachineError
+from hyper.guest.process import GuestProcess
+from hyper.machine.driver import MachineRecord
+from hyper.machine.spec import Disk, Forward, Limits, MachineSpec, UserNic
+from hyper.network import user
+from hyper.proto.message import ProcessExit, ProcessResize, ProcessSignal, ReplyCode
+from hyper.sandbox.sandbox import MAIN_PROCESS, Plan, Sandbox
+
+logger = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT_S: Final = 20.0
+DEFAULT_STOP_TIMEOUT_S: Final = 10
+#: How long a program may take to die of SIGKILL before its machine is ended.
+KILL_TIMEOUT_S: Final = 10.0
+#: Exit code of a program whose machine went away under it: as if killed; unknown: as Docker after a reboot.
+CODE_KILLED: Final = 137
+CODE_UNKNOWN: Final = 255
+
+
+class Container:
+    """A container that exists. State changes are synchronous and kept before anybody hears of them.
+
+    ``lock`` keeps starts and removals apart; everything else is legal at any time and looks at the state.
+    """
+
+    def __init__(self, record: ContainerRecord, host: Host) -> None:
+        self.record = record
+        self.host = host
+        self.lock = asyncio.Lock()
+        self.hub = OutputHub(LogFile(host.container_dir(record.id) / "log"))
+        self.sandbox: Sandbox | None = None
+        self.main: GuestProcess | None = None
+        self.removed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.exec_ids: list[str] = []
+        self._exit_waiters: list[asyncio.Future[int]] = []
+        self._started = asyncio.Event()
+        self._machine_gone = asyncio.Event()
+        self._machine_gone.set()
+        self._next_process = MAIN_PROCESS + 1
+
+    @property
+    def live(self) -> bool:
+        """Whether a machine runs its program."""
+        return self.record.status in LIVE
+
+    def publish(self, action: str, **attributes: str) -> None:
+        """Tell everybody who listens to events."""
+        record = self.record
+        labels = record.config.labels or {}
+        names = {"image": record.image_ref, "name": record.name}
+        self.host.events.publish("container", action, record.id, {**labels, **names, **attributes})
+
+    def _save(self) -> None:
+        self.host.store.save_container(self.record)
+
+    # Start
+
+    async def start(self) -> bool:
+        """Its program runs; False when it already did.
+
+        Raises:
+            Conflict: a port is in use, or it is being removed.
+            InvalidRequest: the program cannot be run (Docker's words and codes).
+            MachineError: the machine did not start.
+        """
+        async with self.lock:
+            if self.live:
+                return False
+            next_status(self.record.status, Event.START)
+            await self._settled()
+            try:
+                await self._launch()
+            except HyperError as error:
+                await self._start_failed(error)
+                raise
+            return True
+
+    async def _settled(self) -> None:
+        """The machine of the last run is gone."""
+        await self._machine_gone.wait()
+
+    async def _launch(self) -> None:
+        record = self.record
+        record.ports = ports.allocate(ports.wanted(record.config, record.host_config))
+        run_dir = self.host.run_dir(record.id)
+        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        todo = await self._plan()
+        self.hub.begin_run()
+        try:
+            sandbox, main, pid = await Sandbox.launch(self.host.driver, todo, made=self._made)
+        except GuestError as error:
+            raise program_error(error, record.command[0]) from error
+        self.record.boot_ms = sandbox.boot_ms
+        self._running(sandbox, main, pid)
+
+    def _made(self, machine: MachineRecord) -> None:
+        self.record.machine = machine
+        self._save()
+
+    def _running(self, sandbox: Sandbox, main: GuestProcess, pid: int) -> None:
+        record = self.record
+        record.status = next_status(record.status, Event.START)
+        record.pid = pid
+        record.exit_code, record.error, record.oom_killed = 0, "", False
+        record.started_ns, record.finished_ns = time.time_ns(), 0
+        self._save()
+        self.adopt(sandbox, main)
+        self.publish("start")
+
+    def adopt(self, sandbox: Sandbox, main: GuestProcess) -> None:
+        """Watch over a running machine: a fresh one, or one found again."""
+        self.sandbox, self.main = sandbox, main
+        self._next_process = max(
+            [MAIN_PROCESS, *(info.process for info in sandbox.hello.processes)], default=1
+        )
+        self._started.set()
+        self._machine_gone.clear()
+        self.host.tasks.spawn(
+            self._supervise(sandbox, main), name=f"container {self.record.id[:12]}"
+        )
+
+    async def _plan(self) -> Plan:
+        record, host = self.record, self.host
+        layers = await host.images.disks(record.image_id, max_disks=host.driver.max_disks - 1)
+        forwards = tuple(
+            Forward(port.protocol, port.host_address, port.host_port, port.container_port)
+            for port in record.ports
+        )
+        connected = record.host_config.network_mode != "none"
+        network = user.attach(record.id) if connected else None
+        nics = (UserNic(network.mac, network.network, forwards),) if network else ()
+        scratch = host.container_dir(record.id) / "scratch.ext4"
+        disks = [Disk(plan.layer_name(n), path, True) for n, path in enumerate(layers)]
+        spec = MachineSpec(
+            name=record.id[:16],
+            vcpus=record.vcpus,
+            memory_mib=record.memory_mib,
+            kernel=host.config.assets / "vmlinux",
+            initrd=host.config.assets / "initrd",
+            disks=(*disks, Disk(plan.SCRATCH, scratch, False)),
+            nics=nics,
+            run_dir=host.run_dir(record.id),
+            uid=record.uid,
+            limits=Limits(cpus=cpus(record.host_config)),
+        )
+        return Plan(
+            spec=spec,
+            setup=plan.sandbox_setup(record, network),
+            container=plan.container_create(record, layers, network),
+            program=plan.main_program(record, MAIN_PROCESS),
+        )
+
+    async def _start_failed(self, error: HyperError) -> None:
+        record = self.record
+        record.machine = None
+        record.error = str(error)
+        record.exit_code = error.exit_code if error.exit_code in (126, 127) else 128
+        record.ports = []
+        self._save()
+        self._forget_run_dir()
+        self._resolve_exit(record.exit_code)
+        await self.hub.finish()
+        if record.host_config.auto_remove:
+            await self._remove()
+
+    # End
+
+    async def _supervise(self, sandbox: Sandbox, main: GuestProcess) -> None:
+        """Until the program's end is known and kept, and its machine is gone."""
+        try:
+            await self.hub.pump(main)
+            exit = await main.exited
+        except HyperError as lost:
+            await self._lost(sandbox, lost)
+        else:
+            self._exited(exit.status, exit_event=exit)
+            await self.hub.finish()
+            await self._release(sandbox)
+        self._gone()
+        if self.record.host_config.auto_remove:
+            async with self.lock:
+                await self._remove()
+
+    def _exited(self, code: int, *, exit_event: ProcessExit | None = None, error: str = "") -> None:
+        record = self.record
+        record.status = next_status(record.status, Event.EXIT)
+        record.exit_code, record.error, record.pid = code, error, 0
+        record.finished_ns = time.time_ns()
+        record.oom_killed = exit_event.oom if exit_event else False
+        record.ports = []
+        self._save()
+        self._started.clear()
+        if record.oom_killed:
+            self.publish("oom")
+        self.publish("die", exitCode=str(code))
+        self._resolve_exit(code)
+
+    def _resolve_exit(self, code: int) -> None:
+        waiters, self._exit_waiters = self._exit_waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(code)
+
+    async def _release(self, sandbox: Sandbox) -> None:
+        if self.record.host_config.auto_remove:
+            await sandbox.destroy()  # its file system is thrown away: no need to unmount it
+        else:
+            await sandbox.shut_down()
+
+    async def _lost(self, sandbox: Sandbox, reason: HyperError) -> None:
+        """The agent is not heard any more: the machine was killed, panicked, or talks nonsense."""
+        autopsy = await sandbox.autopsy()
+        text = f"the machine ended unexpectedly: {reason.message}"
+        if autopsy.console:
+            text += f"\n--- end of the machine's console ---\n{autopsy.console}"
+        logger.warning("container %s: %s", self.record.id[:12], text)
+        self._exited(CODE_KILLED, error=text)
+        await self.hub.finish()
+
+    def _gone(self) -> None:
+        self.sandbox = self.main = None
+        self.record.machine = None
+        self._save()
+        self._forget_run_dir()
+        self._machine_gone.set()
+
+    def _forget_run_dir(self) -> None:
+        shutil.rmtree(self.host.run_dir(self.record.id), ignore_errors=True)
+
+    def lost_in_absence(self) -> None:
+        """It ran when an earlier daemon was killed, and its machine is gone now."""
+        if self.live:
+            self._exited(CODE_UNKNOWN, error="the machine was gone when the daemon came back")
+        self._gone()
+
+    # What may be asked of a running one
+
+    def running(self) -> tuple[Sandbox, GuestProcess]:
+        """Its machine and program.
+
+        Raises:
+            Conflict: it does not run.
+        """
+        if not self.live or self.sandbox is None or self.main is None:
+            raise Conflict(f"container {self.record.id} is not running")
+        return self.sandbox, self.main
+
+    async def wait_started(self) -> GuestProcess:
+        """Its program, as soon as it runs."""
+        await self._started.wait()
+        assert self.main is not None
+        return self.main
+
+    def new_process(self) -> int:
+        """A number no process of this machine has had."""
+        self._next_process += 1
+        return self._next_process
+
+    async def kill(self, number: int) -> None:
+        """Signal ``number`` was sent to its program; after SIGKILL it has ended.
+
+        Raises:
+            Conflict: it does not run.
+        """
+        sandbox, _ = self.running()
+        ended = self.next_exit()
+        request = ProcessSignal(MAIN_PROCESS, number)
+        try:
+            await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)
+        except (MachineError, GuestError):
+            if number != signal.SIGKILL:
+                raise
+        self.publish("kill", signal=str(number))
+        if number == signal.SIGKILL:
+            await self._enforce(sandbox, ended)
+
+    async def _enforce(self, sandbox: Sandbox, ended: asyncio.Future[int]) -> None:
+        try:
+            async with asyncio.timeout(KILL_TIMEOUT_S):
+                await asyncio.shield(ended)
+        except TimeoutError:
+            await sandbox.machine.kill()
+            await ended
+
+    async def stop(self, *, timeout_s: int | None, number: int | None) -> bool:
+        """Its program was asked to end, then made to; False when it did not run. ``timeout_s`` < 0: no limit."""
+        if not self.live:
+            return False
+        config = self.record.config
+        if timeout_s is None:
+            timeout_s = (
+                DEFAULT_STOP_TIMEOUT_S if config.stop_timeout is None else config.stop_timeout
+            )
+        ended = self.next_exit()
+        with contextlib.suppress(Conflict):  # it ended by itself meanwhile
+            await self.kill(number or plan.stop_signal(config))
+        try:
+            async with asyncio.timeout(timeout_s if timeout_s >= 0 else None):
+                await asyncio.shield(ended)
+        except TimeoutError:
+            with contextlib.suppress(Conflict):
+                await self.kill(signal.SIGKILL)
+        await self._settled()
+        self.publish("stop")
+        return True
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Its terminal has this size.
+
+        Raises:
+            Conflict: it does not run.
+        """
+        sandbox, _ = self.running()
+        request = ProcessResize(MAIN_PROCESS, rows, columns)
+        await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)
+        self.publish("resize", height=str(rows), width=str(columns))
+
+    def next_exit(self) -> asyncio.Future[int]:
+        """Resolves to the exit code of the run that ends next."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._exit_waiters.append(future)
+        return future
+
+    # Removal
+
+    async def remove(self, *, force: bool) -> None:
+        """Nothing is left of it.
+
+        Raises:
+            Conflict: it runs and ``force`` was not said.
+        """
+        if self.live and not force:
+            raise Conflict(
+                f'cannot remove container "/{self.record.name}": container is running: '
+                "stop the container before removing or force remove"
+            )
+        async with self.lock:
+            if self.removed.done():
+                return
+            if self.live:
+                with contextlib.suppress(Conflict):
+                    await self.kill(signal.SIGKILL)
+            await self._settled()
+            await self._remove()
+
+    async def _remove(self) -> None:
+        """The lock is held and no machine runs."""
+        record = self.record
+        if self.removed.done():
+            return
+        record.status = next_status(record.status, Event.REMOVE)
+        self._save()
+        self._forget_run_dir()
+        self.hub.close()
+        await asyncio.to_thread(_remove_tree, str(self.host.container_dir(record.id)))
+        await self.host.images.release(record.id)
+        self.host.store.delete_container(record.id)
+        self.removed.set_result(record.exit_code)
+        self.publish("destroy")
+
+    async def let_go(self) -> None:
+        """The daemon ends; the machine does not."""
+        if self.sandbox is not None:
+            await self.sandbox.detach()
+        self.hub.close()
+
+
+def _remove_tree(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path)
+
+
+class ProgramError(InvalidRequest):
+    """The program cannot be run; ``exit_code`` is 126 or 127 as a shell says it."""
+
+    def __init__(self, message: str, *, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def program_error(error: GuestError, program: str, *, what: str = "container") -> HyperError:
+    """Docker's words: its clients derive the exit code from them. ``what``: container or exec."""
+    lead = f"unable to start {what} process"
+    if error.code == ReplyCode.NOT_FOUND:
+        text = f"{lead}: exec: {_quoted(program)}: executable file not found in $PATH"
+        if "/" in program:
+            text = f"{lead}: exec: {_quoted(program)}: stat {program}: no such file or directory"
+        return ProgramError(text, exit_code=127)
+    if error.code == ReplyCode.NOT_EXECUTABLE:
+        denied = error.errno in (0, errno.EACCES)
+        reason = "permission denied" if denied else f"{os.strerror(error.errno).lower()}"
+        text = f"{lead}: exec: {_quoted(program)}: {reason}"
+        return ProgramError(text, exit_code=126)
+    if error.code in (ReplyCode.USER, ReplyCode.CWD, ReplyCode.MALFORMED):
+        return InvalidRequest(f"{lead}: {error.message}")
+    return HyperError(f"{lead}: {error.message}")
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '\\"') + '"'

@@ -1,0 +1,241 @@
+"""All containers: made, found, listed, and found again after the daemon's death."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+from hyper.engine import create, plan, ports
+from hyper.engine.container import Container
+from hyper.engine.host import Host, machine_uids
+from hyper.engine.record import ContainerRecord
+from hyper.engine.state import Status
+from hyper.errors import Conflict, HyperError, InvalidRequest, NotFound
+from hyper.ids import NAME_PATTERN, is_valid_name, new_id, random_name
+from hyper.sandbox.sandbox import MAIN_PROCESS, Sandbox
+from hyper.types.container import ContainerConfig, HostConfig
+
+logger = logging.getLogger(__name__)
+
+MAX_CONTAINERS: Final = 10_000
+
+
+class Containers:
+    """Every container of this daemon by id."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._by_id: dict[str, Container] = {}
+
+    # Finding
+
+    def get(self, name: str) -> Container:
+        """The container called ``name``: full id, name (with or without slash), or unique start of an id.
+
+        Raises:
+            NotFound: no such container.
+            InvalidRequest: several ids begin so.
+        """
+        exact = self._by_id.get(name)
+        if exact is not None:
+            return exact
+        bare = name.removeprefix("/")
+        for container in self._by_id.values():
+            if container.record.name == bare:
+                return container
+        found = [item for key, item in self._by_id.items() if name and key.startswith(name)]
+        if len(found) > 1:
+            raise InvalidRequest(f"Multiple IDs found with provided prefix: {name}")
+        if not found:
+            raise NotFound(f"No such container: {name}")
+        return found[0]
+
+    def all(self) -> list[Container]:
+        """All of them, the newest first."""
+        return sorted(self._by_id.values(), key=lambda item: -item.record.created_ns)
+
+    def users_of(self, image_id: str) -> list[Container]:
+        """The containers made from an image."""
+        return [item for item in self._by_id.values() if item.record.image_id == image_id]
+
+    # Making
+
+    async def create(
+        self, name: str | None, config: ContainerConfig, host: HostConfig, raw: dict[str, Any]
+    ) -> tuple[Container, list[str]]:
+        """A new container and warnings about what has no effect; nothing runs yet.
+
+        Raises:
+            NotFound: the image is not here ("No such image").
+            InvalidRequest, NotImplementedYet: it cannot be as asked.
+            Conflict: the name is taken.
+        """
+        if len(self._by_id) >= MAX_CONTAINERS:
+            raise Conflict(f"there are {MAX_CONTAINERS} containers already")
+        self._check_name(name)
+        warnings = create.check(host, raw)
+        image = self._host.images.get(config.image)
+        merged = create.merge(config, create.image_defaults(image.config.config))
+        record = self._record(name, merged, host, image.id)
+        _dry_run(record)
+        return await self._keep(record), warnings
+
+    def _check_name(self, name: str | None) -> None:
+        if name is None:
+            return
+        bare = name.removeprefix("/")
+        if not is_valid_name(bare):
+            raise InvalidRequest(
+                f"Invalid container name ({name}), only {NAME_PATTERN.pattern} are allowed"
+            )
+        for container in self._by_id.values():
+            if container.record.name == bare:
+                raise Conflict(
+                    f'Conflict. The container name "/{bare}" is already in use by container '
+                    f'"{container.record.id}". You have to remove (or rename) that container '
+                    "to be able to reuse that name."
+                )
+
+    def _record(
+        self, name: str | None, config: ContainerConfig, host: HostConfig, image_id: str
+    ) -> ContainerRecord:
+        available = len(os.sched_getaffinity(0))
+        defaults = self._host.config
+        return ContainerRecord(
+            id=new_id(),
+            name=name.removeprefix("/") if name else self._free_name(),
+            created_ns=time.time_ns(),
+            image_id=image_id,
+            image_ref=config.image,
+            config=config,
+            host_config=host,
+            vcpus=create.vcpus(host, default=1, available=available),
+            memory_mib=create.memory_mib(host, defaults.default_memory_mib),
+            volumes=[(target, new_id()) for target in config.volumes or {}],
+        )
+
+    def _free_name(self) -> str:
+        taken = {item.record.name for item in self._by_id.values()}
+        name = random_name()
+        while name in taken:
+            name = random_name(suffix=True)
+        return name
+
+    async def _keep(self, record: ContainerRecord) -> Container:
+        """On disk first, then in the table; undone whole when any step fails."""
+        store, images = self._host.store, self._host.images
+        if self._host.privileged:
+            record.uid = store.free_uid(machine_uids(store.daemon_id))
+        store.add_container(record)
+        folder = self._host.container_dir(record.id)
+        container = None
+        try:
+            await images.hold(record.id, record.image_id)
+            folder.mkdir(mode=0o700, parents=True)
+            container = Container(record, self._host)
+            self._adopt(container)
+            await self._host.scratch.create(folder / "scratch.ext4")
+        except BaseException:
+            await self._undo(record, container)
+            raise
+        container.publish("create")
+        return container
+
+    async def _undo(self, record: ContainerRecord, container: Container | None) -> None:
+        if container is not None:
+            await container.remove(force=True)
+            return
+        await self._host.images.release(record.id)
+        self._host.store.delete_container(record.id)
+
+    def _adopt(self, container: Container) -> None:
+        self._by_id[container.record.id] = container
+        container.removed.add_done_callback(
+            lambda _: self._by_id.pop(container.record.id, None) and None
+        )
+
+    # Coming back
+
+    async def recover(self) -> None:
+        """Every kept container is known; those whose machine still runs are watched over again."""
+        for record in self._host.store.containers():
+            container = Container(record, self._host)
+            self._adopt(container)
+            try:
+                await self._recover(container)
+            except HyperError as error:
+                logger.error("container %s: cannot be taken up again: %s", record.id[:12], error)
+                container.lost_in_absence()
+
+    async def _recover(self, container: Container) -> None:
+        record = container.record
+        sandbox = None
+        if record.machine is not None:
+            try:
+                sandbox = await Sandbox.reattach(self._host.driver, record.machine)
+            except HyperError:
+                await self._end_deaf_machine(container)
+                raise
+        if record.status in (Status.REMOVING, Status.DEAD):
+            await self._finish_removal(container, sandbox)
+        elif sandbox is None:
+            container.lost_in_absence()
+            await self._auto_remove(container)
+        elif not container.live:
+            await sandbox.shut_down()
+            container.lost_in_absence()
+            await self._auto_remove(container)
+        else:
+            self._go_on(container, sandbox)
+
+    async def _end_deaf_machine(self, container: Container) -> None:
+        """A machine whose agent does not answer is of no use to anybody."""
+        assert container.record.machine is not None
+        machine = await self._host.driver.attach(container.record.machine)
+        if machine is not None:
+            await machine.kill()
+            await machine.close()
+
+    async def _finish_removal(self, container: Container, sandbox: Sandbox | None) -> None:
+        if sandbox is not None:
+            await sandbox.destroy()
+        container.lost_in_absence()
+        await container.remove(force=True)
+
+    async def _auto_remove(self, container: Container) -> None:
+        if container.record.host_config.auto_remove:
+            await container.remove(force=True)
+
+    def _go_on(self, container: Container, sandbox: Sandbox) -> None:
+        log = container.hub.log
+        assert log is not None
+        stdin = {info.process: info.stdin for info in sandbox.hello.processes}
+        start = {0: stdin.get(MAIN_PROCESS, 0), 1: log.stdout, 2: log.stderr}
+        main = sandbox.session.process(MAIN_PROCESS, tty=container.record.config.tty, start=start)
+        container.adopt(sandbox, main)
+        main.resume()
+
+    async def close(self) -> None:
+        """The daemon lets go of all; machines go on."""
+        for container in self._by_id.values():
+            await container.let_go()
+
+
+def _dry_run(record: ContainerRecord) -> None:
+    """What the agent will be told can be said: mistakes are found when the container is made."""
+    ports.wanted(record.config, record.host_config)
+    plan.stop_signal(record.config)
+    plan.main_program(record, MAIN_PROCESS)
+    plan.container_create(record, [], None)
+    create.cpus(record.host_config)
+
+
+def by_status(containers: Iterable[Container]) -> dict[Status, int]:
+    """How many there are of each."""
+    counts = dict.fromkeys(Status, 0)
+    for container in containers:
+        counts[container.record.status] += 1
+    return counts

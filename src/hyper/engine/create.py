@@ -1,0 +1,199 @@
+"""What a new container becomes: the client's words, the image's defaults and the host's limits brought together. Pure.
+
+Source of the rules: Docker's ``runconfig`` merge; errors in Docker's words where clients match on them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from hyper.config import MINIMUM_MEMORY_MIB
+from hyper.errors import InvalidRequest, NotImplementedYet
+from hyper.types import oci
+from hyper.types.container import (
+    IGNORED,
+    REFUSED,
+    ContainerConfig,
+    HostConfig,
+    is_asked_for,
+)
+from hyper.types.response import ImageConfig
+from hyper.units import MIB
+
+NANO = 1_000_000_000
+_NETWORK_MODES = frozenset({"", "default", "bridge", "none"})
+
+
+def image_defaults(config: oci.ContainerConfig | None) -> ImageConfig:
+    """What containers inherit from an image, as the API shows it."""
+    if config is None:
+        return ImageConfig()
+    return ImageConfig(
+        user=config.user or "",
+        exposed_ports=_set(config.exposed_ports),
+        env=list(config.env or ()),
+        entrypoint=config.entrypoint_argv() or None,
+        cmd=config.cmd_argv() or None,
+        volumes=_set(config.volumes),
+        working_dir=config.working_dir or "",
+        labels=config.labels,
+        stop_signal=config.stop_signal or None,
+    )
+
+
+def _set(members: dict[str, Any] | None) -> dict[str, dict[str, Any]] | None:
+    """JSON objects used as sets: some builders write null for the empty values."""
+    return {name: {} for name in members} if members else None
+
+
+def merge(asked: ContainerConfig, image: ImageConfig) -> ContainerConfig:
+    """What the container is configured to: ``asked``, completed by ``image``.
+
+    Raises:
+        InvalidRequest: neither says which program to run.
+    """
+    cmd, entrypoint = _program(asked, image)
+    return ContainerConfig(
+        hostname=asked.hostname,
+        domainname=asked.domainname,
+        user=asked.user or image.user,
+        attach_stdin=asked.attach_stdin,
+        attach_stdout=asked.attach_stdout,
+        attach_stderr=asked.attach_stderr,
+        exposed_ports={**(image.exposed_ports or {}), **(asked.exposed_ports or {})},
+        tty=asked.tty,
+        open_stdin=asked.open_stdin,
+        stdin_once=asked.stdin_once,
+        env=merge_env(image.env or [], asked.env or []),
+        cmd=cmd,
+        image=asked.image,
+        volumes={**(image.volumes or {}), **(asked.volumes or {})} or None,
+        working_dir=asked.working_dir or image.working_dir,
+        entrypoint=entrypoint,
+        labels={**(image.labels or {}), **(asked.labels or {})},
+        stop_signal=asked.stop_signal or image.stop_signal,
+        stop_timeout=asked.stop_timeout,
+    )
+
+
+def _program(
+    asked: ContainerConfig, image: ImageConfig
+) -> tuple[list[str] | None, list[str] | None]:
+    """An entry point of one's own drops the image's command; ``[""]`` is docker's way to drop the entry point."""
+    cmd, entrypoint = asked.cmd, asked.entrypoint
+    if entrypoint is None:
+        entrypoint = image.entrypoint
+        cmd = cmd or image.cmd
+    elif entrypoint == [""]:
+        entrypoint = None
+    if not entrypoint and not cmd:
+        raise InvalidRequest("no command specified")
+    return cmd, entrypoint
+
+
+def merge_env(base: list[str], over: list[str]) -> list[str]:
+    """``base`` with the variables of ``over`` set; a name without ``=`` in ``over`` removes it."""
+    merged = {item.partition("=")[0]: item for item in base}
+    for item in over:
+        name, equals, _ = item.partition("=")
+        if not name:
+            raise InvalidRequest(f"invalid environment variable: {item}")
+        if equals:
+            merged[name] = item
+        else:
+            merged.pop(name, None)
+    return list(merged.values())
+
+
+def memory_mib(host: HostConfig, default: int) -> int:
+    """The machine's size in MiB.
+
+    Raises:
+        InvalidRequest: less than the kernel needs.
+    """
+    if not host.memory:
+        return default
+    wanted = math.ceil(host.memory / MIB)
+    if wanted < MINIMUM_MEMORY_MIB:
+        raise InvalidRequest(
+            f"Minimum memory limit allowed is {MINIMUM_MEMORY_MIB}MB",
+            hint="the limit is the size of the virtual machine, its kernel included",
+        )
+    return wanted
+
+
+def cpus(host: HostConfig) -> float | None:
+    """How many CPUs' time the machine may use; None: no limit asked for.
+
+    Raises:
+        InvalidRequest: negative, or both ways of saying it were used.
+    """
+    if host.nano_cpus and host.cpu_quota:
+        raise InvalidRequest("Conflicting options: Nano CPUs and CPU Period cannot both be set.")
+    if host.nano_cpus < 0 or host.cpu_quota < -1:
+        raise InvalidRequest("invalid CPU limit: it must not be negative")
+    if host.nano_cpus:
+        return host.nano_cpus / NANO
+    if host.cpu_quota > 0:
+        return host.cpu_quota / (host.cpu_period or 100_000)
+    return None
+
+
+def vcpus(host: HostConfig, *, default: int, available: int) -> int:
+    """How many virtual CPUs the machine gets: enough to use its CPU limit.
+
+    Raises:
+        InvalidRequest: more than the host has.
+    """
+    limit = cpus(host)
+    if limit is None:
+        return default
+    if limit > available:
+        raise InvalidRequest(
+            f"Range of CPUs is from 0.01 to {available:.2f}, as there are only {available} CPUs available"
+        )
+    return max(1, math.ceil(limit))
+
+
+def check(host: HostConfig, raw: dict[str, Any]) -> list[str]:
+    """Warnings about what was asked for and has no effect here; ``raw`` is HostConfig as it came.
+
+    Raises:
+        NotImplementedYet: something that cannot just be left out was asked for.
+        InvalidRequest: something makes no sense in a virtual machine.
+    """
+    for member, what in REFUSED.items():
+        if is_asked_for(raw.get(member)):
+            raise NotImplementedYet(f"{what} (HostConfig.{member}) are not supported yet")
+    _check_modes(host)
+    _check_restart(host)
+    warnings = []
+    for member in IGNORED:
+        if is_asked_for(raw.get(member)):
+            warnings.append(f"HostConfig.{member} has no effect and was ignored.")
+    return warnings
+
+
+def _check_modes(host: HostConfig) -> None:
+    mode = host.network_mode
+    if mode == "host":
+        raise InvalidRequest(
+            "network mode host is impossible: a virtual machine has a network stack of its own",
+            hint="publish ports with -p instead",
+        )
+    if mode not in _NETWORK_MODES:
+        raise NotImplementedYet(f"network mode {mode} is not supported yet")
+    for member, value in (("IpcMode", host.ipc_mode), ("PidMode", host.pid_mode)):
+        if value not in ("", "private", "shareable"):
+            raise NotImplementedYet(f"HostConfig.{member} {value} is not supported yet")
+
+
+def _check_restart(host: HostConfig) -> None:
+    if host.restart_policy.name not in ("", "no"):
+        raise NotImplementedYet(
+            f"restart policy {host.restart_policy.name} is not supported yet",
+            hint="leave --restart out",
+        )
+    if host.log_config.type not in ("", "json-file", "local"):
+        raise NotImplementedYet(f"log driver {host.log_config.type} is not supported yet")

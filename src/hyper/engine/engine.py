@@ -1,0 +1,27 @@
+"""The engine: all use cases around one host."""
+
+from __future__ import annotations
+
+from hyper.engine.containers import Containers
+from hyper.engine.execs import Execs
+from hyper.engine.host import Host
+
+
+class Engine:
+    """Containers and execs of one daemon. ``open`` before use, ``close`` lets go of what runs."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.containers = Containers(host)
+        self.execs = Execs(host, self.containers)
+
+    async def open(self) -> None:
+        """What an earlier daemon left is known and watched over again."""
+        await self.containers.recover()
+        self.execs.recover()
+
+    async def close(self) -> None:
+        """Nothing of this process works on containers any more; their machines go on."""
+        await self.host.tasks.close()
+        await self.containers.close()
+        self.host.store.close()

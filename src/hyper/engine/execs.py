@@ -1,0 +1,200 @@
+"""Execs: programs run beside a container's own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from hyper.engine import plan
+from hyper.engine.container import REQUEST_TIMEOUT_S, Container, program_error
+from hyper.engine.containers import Containers
+from hyper.engine.host import Host
+from hyper.engine.output import OutputHub
+from hyper.engine.record import ExecRecord
+from hyper.errors import Conflict, GuestError, HyperError, InvalidRequest, NotFound
+from hyper.guest.process import GuestProcess
+from hyper.guest.session import checked
+from hyper.ids import new_id
+from hyper.proto.message import ProcessInfo, ProcessResize, ProcessSignal
+from hyper.sandbox.sandbox import Sandbox
+from hyper.types.container import ExecBody
+
+#: Execs kept per container once they have ended; older ones are forgotten.
+MAX_ENDED: Final = 256
+
+
+class Exec:
+    """One exec. ``finished`` is set once its exit code is kept and all its output was delivered."""
+
+    def __init__(self, record: ExecRecord, container: Container) -> None:
+        self.record = record
+        self.container = container
+        self.hub = OutputHub(None)
+        self.process: GuestProcess | None = None
+        self.finished = asyncio.Event()
+
+
+class Execs:
+    """Every exec of this daemon by id."""
+
+    def __init__(self, host: Host, containers: Containers) -> None:
+        self._host = host
+        self._containers = containers
+        self._by_id: dict[str, Exec] = {}
+
+    def get(self, exec_id: str) -> Exec:
+        """The exec of that id.
+
+        Raises:
+            NotFound: no such exec.
+        """
+        try:
+            return self._by_id[exec_id]
+        except KeyError:
+            raise NotFound(f"No such exec instance: {exec_id}") from None
+
+    def create(self, container: Container, body: ExecBody) -> Exec:
+        """An exec that is ready to be started.
+
+        Raises:
+            Conflict: the container does not run.
+            InvalidRequest: no program.
+        """
+        container.running()
+        if not body.cmd:
+            raise InvalidRequest("No exec command specified")
+        record = ExecRecord(
+            id=new_id(),
+            container_id=container.record.id,
+            args=body.cmd,
+            env=body.env or [],
+            cwd=body.working_dir,
+            user=body.user,
+            tty=body.tty,
+            privileged=body.privileged,
+            attach_stdin=body.attach_stdin,
+            attach_stdout=body.attach_stdout,
+            attach_stderr=body.attach_stderr,
+            detach_keys=body.detach_keys,
+        )
+        self._host.store.save_exec(record)
+        self._add(Exec(record, container))
+        container.publish(f"exec_create: {' '.join(body.cmd)}", execID=record.id)
+        return self._by_id[record.id]
+
+    def _add(self, item: Exec) -> None:
+        record = item.record
+        self._by_id[record.id] = item
+        item.container.exec_ids.append(record.id)
+        item.container.removed.add_done_callback(
+            lambda _: self._by_id.pop(record.id, None) and None
+        )
+
+    async def start(self, item: Exec, size: list[int] | None) -> None:
+        """Its program runs.
+
+        Raises:
+            Conflict: it was started before, or the container does not run.
+            InvalidRequest: the program cannot be run.
+        """
+        record, container = item.record, item.container
+        if record.process:
+            raise Conflict(f"exec {record.id} has already been started")
+        sandbox, _ = container.running()
+        record.process = container.new_process()
+        self._host.store.save_exec(record)  # first: a daemon killed now must know it again
+        item.process = sandbox.session.process(record.process, tty=record.tty)
+        request = plan.exec_program(container.record, record, record.process, size)
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                reply = checked(await sandbox.session.post(request))
+        except GuestError as error:
+            sandbox.session.drop(record.process)
+            failure = program_error(error, record.args[0], what="exec")
+            self._end(item, failure.exit_code)
+            raise failure from error
+        record.pid, record.running = reply.pid(), True
+        self._host.store.save_exec(record)
+        container.publish(f"exec_start: {' '.join(record.args)}", execID=record.id)
+        self._watch(item, sandbox)
+
+    def _watch(self, item: Exec, sandbox: Sandbox) -> None:
+        self._host.tasks.spawn(self._supervise(item, sandbox), name=f"exec {item.record.id[:12]}")
+
+    async def _supervise(self, item: Exec, sandbox: Sandbox) -> None:
+        """Until its output is delivered and its exit code is kept."""
+        process = item.process
+        assert process is not None
+        try:
+            await item.hub.pump(process)
+            code = (await process.exited).status
+            sandbox.session.forget(process.number)
+        except HyperError:
+            code = 137  # the machine is gone, and the program with it
+        self._end(item, code)
+        item.container.publish("exec_die", execID=item.record.id, exitCode=str(code))
+        await item.hub.finish()
+
+    def _end(self, item: Exec, code: int) -> None:
+        record = item.record
+        record.running, record.exit_code = False, code
+        self._host.store.save_exec(record)
+        item.finished.set()
+        self._forget_old(item.container)
+
+    def _forget_old(self, container: Container) -> None:
+        ended = [id for id in container.exec_ids if not self._by_id[id].record.running]
+        for exec_id in ended[:-MAX_ENDED]:
+            container.exec_ids.remove(exec_id)
+            del self._by_id[exec_id]
+            self._host.store.delete_exec(exec_id)
+
+    async def resize(self, item: Exec, rows: int, columns: int) -> None:
+        """Its terminal has this size.
+
+        Raises:
+            Conflict: it does not run.
+        """
+        sandbox, _ = item.container.running()
+        if not item.record.running:
+            raise Conflict(f"exec {item.record.id} is not running")
+        request = ProcessResize(item.record.process, rows, columns)
+        await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)
+
+    async def kill(self, item: Exec, number: int) -> None:
+        """Signal ``number`` was sent to its program. Raises: Conflict if it does not run."""
+        sandbox, _ = item.container.running()
+        request = ProcessSignal(item.record.process, number)
+        await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)
+
+    def recover(self) -> None:
+        """Every kept exec is known; those that still run in a machine found again are watched over."""
+        for record in self._host.store.execs():
+            try:
+                container = self._containers.get(record.container_id)
+            except NotFound:
+                continue
+            item = Exec(record, container)
+            self._add(item)
+            if record.running or (record.process and record.exit_code is None):
+                self._take_up(item)
+
+    def _take_up(self, item: Exec) -> None:
+        sandbox = item.container.sandbox
+        info = _find(sandbox, item.record.process)
+        if sandbox is None or info is None:
+            self._end(item, 137 if item.record.exit_code is None else item.record.exit_code)
+            return
+        self._resume(item, sandbox, info)
+
+    def _resume(self, item: Exec, sandbox: Sandbox, info: ProcessInfo) -> None:
+        start = {0: info.stdin, 1: info.stdout, 2: info.stderr}
+        item.process = sandbox.session.process(info.process, tty=item.record.tty, start=start)
+        item.process.resume()
+        item.record.running = True
+        self._watch(item, sandbox)
+
+
+def _find(sandbox: Sandbox | None, number: int) -> ProcessInfo | None:
+    processes = sandbox.hello.processes if sandbox else ()
+    return next((info for info in processes if info.process == number), None)

@@ -1,0 +1,48 @@
+"""What every use case works with, built once by the daemon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hyper.config import Config
+from hyper.engine.events import EventBus
+from hyper.engine.store import Store
+from hyper.engine.tasks import Tasks
+from hyper.image.images import Images
+from hyper.machine.driver import Driver
+from hyper.sandbox.scratch import ScratchDisks
+
+#: Unprivileged identities of machines when the daemon is root: one each, none in /etc/passwd. Every daemon of a host
+#: has a range of its own (one of 4096), so that two daemons' machines are strangers too.
+_FIRST_UID: Final = 0x48000000
+_UIDS_PER_DAEMON: Final = 16384
+
+
+def machine_uids(daemon_id: str) -> range:
+    """The identities a daemon gives to its machines."""
+    first = _FIRST_UID + int(daemon_id[:3], 16) * _UIDS_PER_DAEMON
+    return range(first, first + _UIDS_PER_DAEMON)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The parts of the daemon. ``privileged``: it runs as root."""
+
+    config: Config
+    store: Store
+    images: Images
+    driver: Driver
+    scratch: ScratchDisks
+    events: EventBus
+    tasks: Tasks
+    privileged: bool
+
+    def container_dir(self, container_id: str) -> Path:
+        """Where a container's scratch disk and log are kept."""
+        return self.config.data_root / "containers" / container_id
+
+    def run_dir(self, container_id: str) -> Path:
+        """Where a running machine's sockets are; short, since socket paths must be < 108 bytes."""
+        return self.config.exec_root / "vm" / container_id[:16]

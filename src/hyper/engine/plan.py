@@ -1,0 +1,347 @@
+"""From a container's record to what its machine and its agent are told. Pure."""
+
+from __future__ import annotations
+
+import re
+import resource
+import signal
+from pathlib import Path
+from typing import Final
+
+from hyper.engine.record import ContainerRecord, ExecRecord
+from hyper.errors import InvalidRequest
+from hyper.ids import short_id
+from hyper.network.user import Attachment
+from hyper.proto.message import (
+    ContainerCreate,
+    ContainerFlag,
+    File,
+    Mount,
+    ProcessFlag,
+    ProcessStart,
+    Rlimit,
+    SandboxSetup,
+    Volume,
+)
+from hyper.types.container import ContainerConfig, HostConfig, Ulimit
+from hyper.units import parse_size
+
+CONTAINER: Final = 1
+SCRATCH: Final = "scratch"
+SHM: Final = "/dev/shm"  # noqa: S108 (in the guest)
+DEFAULT_PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+#: linux/capability.h, in order of their numbers.
+CAPABILITIES: Final = (
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE "
+    "NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO "
+    "SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME "
+    "SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG "
+    "WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+).split()
+#: What Docker leaves to containers (moby, oci/caps/defaults.go).
+DEFAULT_CAPABILITIES: Final = frozenset(
+    "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP "
+    "NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE".split()
+)
+#: moby, oci/defaults.go.
+MASKED: Final = (
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+)
+READONLY: Final = (
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+)
+_RLIMITS: Final = {
+    name.removeprefix("RLIMIT_").lower(): getattr(resource, name)
+    for name in dir(resource)
+    if name.startswith("RLIMIT_")
+}
+_UNLIMITED: Final = 2**64 - 1
+_MS: Final = {"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "sync": 16, "noatime": 1024}
+_MS_CLEAR: Final = frozenset({"rw", "suid", "dev", "exec", "async", "atime"})
+
+
+def hostname(record: ContainerRecord) -> str:
+    """What the container calls itself: as asked, else its short id."""
+    return record.config.hostname or short_id(record.id)
+
+
+def sandbox_setup(record: ContainerRecord, network: Attachment | None) -> SandboxSetup:
+    """The agent's instructions for the machine as a whole."""
+    return SandboxSetup(
+        hostname=hostname(record),
+        interfaces=(network.interface,) if network else (),
+        sysctls=tuple((record.host_config.sysctls or {}).items()),
+    )
+
+
+def layer_name(index: int) -> str:
+    """What the guest looks for to find layer ``index`` (0 is the lowest)."""
+    return f"layer{index}"
+
+
+def container_create(
+    record: ContainerRecord, layers: list[Path], network: Attachment | None
+) -> ContainerCreate:
+    """The agent's instructions for the container's root."""
+    host = record.host_config
+    shown = host.privileged
+    return ContainerCreate(
+        container=CONTAINER,
+        flags=ContainerFlag.READ_ONLY if host.readonly_rootfs else ContainerFlag.NONE,
+        hostname=hostname(record),
+        layers=tuple(layer_name(index) for index in range(len(layers))),
+        scratch=SCRATCH,
+        mounts=tuple(_mounts(host)),
+        volumes=tuple(Volume(target, name) for target, name in record.volumes),
+        files=tuple(_files(record, network)),
+        masked=() if shown else tuple(MASKED if host.masked_paths is None else host.masked_paths),
+        readonly=()
+        if shown
+        else tuple(READONLY if host.readonly_paths is None else host.readonly_paths),
+    )
+
+
+def _mounts(host: HostConfig) -> list[Mount]:
+    mounts = []
+    if host.shm_size != HostConfig().shm_size:
+        mounts.append(Mount("tmpfs", "shm", SHM, 2 | 4 | 8, f"mode=1777,size={host.shm_size}"))
+    for target, options in (host.tmpfs or {}).items():
+        mounts.append(tmpfs(target, options))
+    return mounts
+
+
+def tmpfs(target: str, options: str) -> Mount:
+    """The mount ``--tmpfs target:options`` asks for (Docker's default: nosuid, nodev, noexec).
+
+    Raises:
+        InvalidRequest: an option tmpfs does not have.
+    """
+    flags, data = 2 | 4 | 8, []
+    for option in filter(None, options.split(",")):
+        name, _, value = option.partition("=")
+        if option in _MS:
+            flags |= _MS[option]
+        elif option in _MS_CLEAR:
+            positive = "ro" if option == "rw" else f"no{option}"
+            flags &= ~_MS.get(positive, 0)
+        elif name == "size":
+            data.append(f"size={_size(value)}")
+        elif name in ("mode", "uid", "gid", "nr_inodes", "nr_blocks"):
+            data.append(option)
+        else:
+            raise InvalidRequest(f"invalid tmpfs option {option!r} for {target}")
+    return Mount("tmpfs", "tmpfs", target, flags, ",".join(data))
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from None
+
+
+def _files(record: ContainerRecord, network: Attachment | None) -> list[File]:
+    name = hostname(record)
+    return [
+        File("/etc/hostname", f"{name}\n".encode()),
+        File("/etc/hosts", _hosts(record, name, network).encode()),
+        File("/etc/resolv.conf", _resolv_conf(record.host_config, network).encode()),
+    ]
+
+
+def _hosts(record: ContainerRecord, name: str, network: Attachment | None) -> str:
+    lines = [
+        "127.0.0.1\tlocalhost",
+        "::1\tlocalhost ip6-localhost ip6-loopback",
+        "fe00::\tip6-localnet",
+        "ff00::\tip6-mcastprefix",
+        "ff02::1\tip6-allnodes",
+        "ff02::2\tip6-allrouters",
+    ]
+    for extra in record.host_config.extra_hosts or []:
+        host, address = split_extra_host(extra)
+        if address == "host-gateway" and network is not None:
+            address = network.gateway
+        lines.append(f"{address}\t{host}")
+    if network is not None:
+        domain = record.config.domainname
+        names = f"{name}.{domain} {name}" if domain else name
+        lines.append(f"{network.address}\t{names}")
+    return "\n".join(lines) + "\n"
+
+
+def split_extra_host(extra: str) -> tuple[str, str]:
+    """Name and address of ``--add-host name:address`` (or ``name=address``).
+
+    Raises:
+        InvalidRequest: it is not of that form.
+    """
+    match = re.fullmatch(r"([^:=\s]+)[:=](\S+)", extra)
+    if match is None:
+        raise InvalidRequest(f"bad format for add-host: {extra!r}")
+    return match[1], match[2].strip("[]")
+
+
+def _resolv_conf(host: HostConfig, network: Attachment | None) -> str:
+    servers = host.dns or (list(network.nameservers) if network else [])
+    lines = [f"nameserver {server}" for server in servers]
+    if host.dns_search:
+        lines.append("search " + " ".join(host.dns_search))
+    if host.dns_options:
+        lines.append("options " + " ".join(host.dns_options))
+    return "\n".join(lines) + "\n"
+
+
+def main_program(record: ContainerRecord, process: int) -> ProcessStart:
+    """The agent's instructions for the container's own program."""
+    config, host = record.config, record.host_config
+    flags = ProcessFlag.INIT
+    if config.tty:
+        flags |= ProcessFlag.TTY
+    if config.open_stdin:
+        flags |= ProcessFlag.STDIN
+    if "no-new-privileges" in {_security(option) for option in host.security_opt or []}:
+        flags |= ProcessFlag.NO_NEW_PRIVS
+    rows, columns = console_size(host.console_size)
+    return ProcessStart(
+        process=process,
+        container=CONTAINER,
+        args=tuple(record.command),
+        flags=flags,
+        env=environment(record, tty=config.tty),
+        cwd=config.working_dir or "/",
+        user=config.user,
+        groups=tuple(host.group_add or ()),
+        capabilities=capability_mask(host),
+        rlimits=tuple(rlimit(limit) for limit in host.ulimits or []),
+        rows=rows,
+        columns=columns,
+    )
+
+
+def _security(option: str) -> str:
+    return option.removesuffix(":true").removesuffix("=true")
+
+
+def exec_program(
+    record: ContainerRecord, exec_: ExecRecord, process: int, size: list[int] | None
+) -> ProcessStart:
+    """The agent's instructions for a program beside the container's own."""
+    flags = ProcessFlag.TTY if exec_.tty else ProcessFlag.NONE
+    if exec_.attach_stdin:
+        flags |= ProcessFlag.STDIN
+    base = environment(record, tty=exec_.tty)
+    own = {item.partition("=")[0] for item in exec_.env}
+    rows, columns = console_size(size)
+    return ProcessStart(
+        process=process,
+        container=CONTAINER,
+        args=tuple(exec_.args),
+        flags=flags,
+        env=(*(item for item in base if item.partition("=")[0] not in own), *exec_.env),
+        cwd=exec_.cwd or record.config.working_dir or "/",
+        user=exec_.user or record.config.user,
+        groups=tuple(record.host_config.group_add or ()),
+        capabilities=ALL_CAPABILITIES if exec_.privileged else capability_mask(record.host_config),
+        rlimits=tuple(rlimit(limit) for limit in record.host_config.ulimits or []),
+        rows=rows,
+        columns=columns,
+    )
+
+
+def environment(record: ContainerRecord, *, tty: bool) -> tuple[str, ...]:
+    """The program's variables: what Docker sets, under what image and client say."""
+    env = [DEFAULT_PATH, f"HOSTNAME={hostname(record)}"]
+    if tty:
+        env.append("TERM=xterm")
+    own = record.config.env or []
+    names = {item.partition("=")[0] for item in own}
+    return (*(item for item in env if item.partition("=")[0] not in names), *own)
+
+
+def console_size(size: list[int] | None) -> tuple[int, int]:
+    """(rows, columns) as the API's ``[height, width]`` says; (0, 0): unknown."""
+    if size is None or len(size) != 2:
+        return 0, 0
+    return min(max(size[0], 0), 65535), min(max(size[1], 0), 65535)
+
+
+ALL_CAPABILITIES: Final = (1 << len(CAPABILITIES)) - 1
+
+
+def capability_mask(host: HostConfig) -> int:
+    """The bits of the capabilities the container's root has.
+
+    Raises:
+        InvalidRequest: a name that is no capability.
+    """
+    if host.privileged:
+        return ALL_CAPABILITIES
+    add = {_capability(name) for name in host.cap_add or []}
+    drop = {_capability(name) for name in host.cap_drop or []}
+    names = set(CAPABILITIES) if "ALL" in add else set(DEFAULT_CAPABILITIES)
+    if "ALL" in drop:
+        names = set()
+    names = (names - drop) | (add - {"ALL"})
+    return sum(1 << number for number, name in enumerate(CAPABILITIES) if name in names)
+
+
+def _capability(name: str) -> str:
+    bare = name.upper().removeprefix("CAP_")
+    if bare != "ALL" and bare not in CAPABILITIES:
+        raise InvalidRequest(f'invalid capability: unknown capability: "{name}"')
+    return bare
+
+
+def rlimit(limit: Ulimit) -> Rlimit:
+    """The agent's form of ``--ulimit``; -1 is unlimited.
+
+    Raises:
+        InvalidRequest: no such limit.
+    """
+    number = _RLIMITS.get(limit.name.lower())
+    if number is None:
+        raise InvalidRequest(f"invalid ulimit type: {limit.name}")
+    soft, hard = (_UNLIMITED if value < 0 else value for value in (limit.soft, limit.hard))
+    return Rlimit(number, soft, hard)
+
+
+def signal_number(text: str) -> int:
+    """The number of ``SIGTERM``, ``TERM``, ``15``, ``RTMIN+3``.
+
+    Raises:
+        InvalidRequest: no such signal (Docker's words).
+    """
+    if text.isdecimal() and 0 < int(text) <= 64:
+        return int(text)
+    name = text.upper().removeprefix("SIG")
+    base, _, offset = name.partition("+")
+    if base == "RTMIN" and (not offset or offset.isdecimal()):
+        number = 34 + int(offset or 0)
+        if number <= 64:
+            return number
+    try:
+        return signal.Signals[f"SIG{name}"].value
+    except KeyError:
+        raise InvalidRequest(f"invalid signal: {text}") from None
+
+
+def stop_signal(config: ContainerConfig) -> int:
+    """What asks the program to end: as configured, else SIGTERM."""
+    return signal_number(config.stop_signal or "TERM")

@@ -1,0 +1,109 @@
+"""Published ports: from the API's bindings to forwards of the machine's card."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from typing import Final
+
+from hyper.engine.record import PublishedPort
+from hyper.errors import Conflict, HyperError, InvalidRequest
+from hyper.types.container import ContainerConfig, HostConfig, PortBinding
+
+_PORT: Final = re.compile(r"(\d{1,5})(?:/(tcp|udp|sctp))?")
+_KINDS: Final = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+
+
+def parse_port(text: str) -> tuple[int, str]:
+    """Number and protocol of ``80`` or ``80/udp``.
+
+    Raises:
+        InvalidRequest: neither.
+    """
+    match = _PORT.fullmatch(text)
+    if match is None or not 0 < int(match[1]) < 65536:
+        raise InvalidRequest(f"invalid port specification: {text!r}")
+    protocol = match[2] or "tcp"
+    if protocol not in _KINDS:
+        raise InvalidRequest(f"publishing {protocol} ports is not supported: {text!r}")
+    return int(match[1]), protocol
+
+
+def wanted(config: ContainerConfig, host: HostConfig) -> list[tuple[int, str, PortBinding]]:
+    """Every publication asked for: (port, protocol, binding).
+
+    Raises:
+        InvalidRequest: a port or address that is none.
+    """
+    result = []
+    bindings = host.port_bindings or {}
+    for spec, places in bindings.items():
+        port, protocol = parse_port(spec)
+        for place in places or [PortBinding()]:
+            _check(spec, place)
+            result.append((port, protocol, place))
+    if host.publish_all_ports:
+        published = {(port, protocol) for port, protocol, _ in result}
+        for spec in config.exposed_ports or {}:
+            port, protocol = parse_port(spec)
+            if (port, protocol) not in published:
+                result.append((port, protocol, PortBinding()))
+    return result
+
+
+def _check(spec: str, place: PortBinding) -> None:
+    if place.host_port:
+        first, _, last = place.host_port.partition("-")
+        for number in (first, last or first):
+            if not number.isdecimal() or int(number) > 65535:
+                raise InvalidRequest(f"invalid host port {place.host_port!r} for {spec}")
+    if place.host_ip:
+        try:
+            ipaddress.IPv4Address(place.host_ip)
+        except ValueError:
+            raise InvalidRequest(f"invalid IP address {place.host_ip!r} for {spec}") from None
+
+
+def allocate(wishes: list[tuple[int, str, PortBinding]]) -> list[PublishedPort]:
+    """The host ports for ``wishes``, free at this moment (the machine takes them when it starts).
+
+    Raises:
+        Conflict: one is in use.
+        HyperError: the address is not this host's, or the port needs privilege.
+    """
+    held: list[socket.socket] = []
+    try:
+        return [_allocate(port, protocol, place, held) for port, protocol, place in wishes]
+    finally:
+        for sock in held:
+            sock.close()
+
+
+def _allocate(
+    port: int, protocol: str, place: PortBinding, held: list[socket.socket]
+) -> PublishedPort:
+    address = place.host_ip or "0.0.0.0"
+    first, _, last = (place.host_port or "0").partition("-")
+    for number in range(int(first), int(last or first) + 1):
+        sock = socket.socket(socket.AF_INET, _KINDS[protocol])
+        held.append(sock)
+        if protocol == "tcp":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((address, number))
+            if protocol == "tcp":
+                sock.listen(1)
+        except OSError as error:
+            failure = _explain(address, number, error)
+            continue
+        return PublishedPort(protocol, port, address, sock.getsockname()[1])
+    raise failure
+
+
+def _explain(address: str, number: int, error: OSError) -> HyperError:
+    """Docker's words: clients look for them."""
+    lead = f"driver failed programming external connectivity: Bind for {address}:{number} failed"
+    if error.errno == 98:
+        return Conflict(f"{lead}: port is already allocated")
+    return HyperError(f"{lead}: {error.strerror}")

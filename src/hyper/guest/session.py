@@ -1,0 +1,254 @@
+"""The talk with one agent: a handshake, requests with answers, processes with streams.
+
+Pipelined on purpose: HELLO and requests are written at once, before the guest has booted, and are answered when it has.
+A start costs no round trip more than the boot itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from typing import Any, Final
+
+from hyper.errors import GuestError, HyperError, MachineError, ProtocolError
+from hyper.guest.process import GuestProcess
+from hyper.proto import message
+from hyper.proto.frame import Flag, Frame, FrameDecoder, FrameType, Resync, decode_data
+from hyper.proto.limits import ENTROPY_SIZE, MAX_PROCESSES, NONCE_SIZE, RESYNC, VERSION
+from hyper.proto.message import GuestHello, HostHello, ProcessExit, Reply, ReplyCode, Request
+
+logger = logging.getLogger(__name__)
+
+#: A guest that logs more lines than this in one session is not listened to any more.
+MAX_GUEST_LOG: Final = 100
+
+
+class Session(asyncio.Protocol):
+    """A connection to an agent. ``closed`` resolves to the reason once it is over (never raises)."""
+
+    def __init__(self, *, resync: bool) -> None:
+        loop = asyncio.get_running_loop()
+        self.hello: asyncio.Future[GuestHello] = loop.create_future()
+        self.closed: asyncio.Future[HyperError] = loop.create_future()
+        self.hello_ns = 0
+        self._nonce = os.urandom(NONCE_SIZE)
+        self._resync = Resync(self._nonce)
+        self._decoder: FrameDecoder | None = None
+        self._padding = RESYNC if resync else 0
+        self._transport: asyncio.Transport | None = None
+        self._pending: dict[int, asyncio.Future[Reply]] = {}
+        self._processes: dict[int, GuestProcess] = {}
+        self._exits: dict[int, ProcessExit] = {}
+        self._last_request = 0
+        self._logged = 0
+
+    @classmethod
+    async def open(cls, sock: socket.socket, *, resync: bool) -> Session:
+        """A session over ``sock`` (owned from now on); our HELLO is written, the guest's not awaited.
+
+        ``resync``: the guest may have been talked to before.
+        """
+        loop = asyncio.get_running_loop()
+        _, session = await loop.create_connection(lambda: cls(resync=resync), sock=sock)
+        return session
+
+    async def meet(self, *, timeout_s: float) -> GuestHello:
+        """The guest's HELLO.
+
+        Raises:
+            MachineError: none came in time, or the machine went away.
+            ProtocolError: it is of another version.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.shield(self.hello)
+        except TimeoutError:
+            raise MachineError(
+                f"the agent in the machine did not answer in {timeout_s:g} s"
+            ) from None
+
+    def post(self, request: Request) -> asyncio.Future[Reply]:
+        """Send a request now; the future has its answer, good or bad."""
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        if self.closed.done():
+            future.set_exception(self.closed.result())
+            return future
+        self._last_request += 1
+        self._pending[self._last_request] = future
+        self._send(message.encode_request(self._last_request, request))
+        return future
+
+    async def call(self, request: Request, *, timeout_s: float) -> Reply:
+        """The answer to ``request``.
+
+        Raises:
+            GuestError: the agent refused or failed it.
+            MachineError: no answer in time, or the machine went away.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                return checked(await self.post(request))
+        except TimeoutError:
+            raise MachineError(
+                f"the agent did not answer {request.op.name} in {timeout_s:g} s"
+            ) from None
+
+    def process(
+        self, number: int, *, tty: bool, start: dict[int, int] | None = None
+    ) -> GuestProcess:
+        """The handle of process ``number``; ``start`` are its streams' offsets when it is older than we."""
+        handle = GuestProcess(number, tty=tty, send=self._send, start=start or {})
+        self._processes[number] = handle
+        if self.closed.done():
+            handle.fail(self.closed.result())
+        elif number in self._exits:
+            handle.on_exit(self._exits.pop(number))
+        return handle
+
+    def forget(self, number: int) -> None:
+        """Have the guest forget an exited process; its number may not be used again."""
+        self._processes.pop(number, None)
+        if not self.closed.done():
+            self.post(message.ProcessReap(number)).add_done_callback(_log_refusal)
+
+    def drop(self, number: int) -> None:
+        """A process that could not be started is none."""
+        self._processes.pop(number, None)
+
+    def abort(self, reason: HyperError) -> None:
+        """End the session; whoever waits on it gets ``reason``."""
+        self._end(reason)
+
+    def _send(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if self._padding:
+            transport.write(bytes(self._padding))
+        hello = HostHello(self._nonce, time.time_ns(), os.urandom(ENTROPY_SIZE))
+        transport.write(message.encode_hello(hello))
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            if self._decoder is None:
+                rest = self._resync.feed(data)
+                if rest is None:
+                    return
+                self._decoder, data = FrameDecoder(), rest
+            for frame in self._decoder.feed(data):
+                self._dispatch(frame)
+        except ProtocolError as error:
+            self._end(ProtocolError(f"the agent broke its protocol: {error}"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(MachineError("the connection to the machine's agent was lost"))
+
+    # Frames
+
+    def _dispatch(self, frame: Frame) -> None:
+        match frame.type:
+            case FrameType.DATA:
+                self._on_data(frame)
+            case FrameType.ACK:
+                self._on_ack(frame)
+            case FrameType.REPLY:
+                self._on_reply(frame)
+            case FrameType.EVENT:
+                self._on_event(message.decode_event(frame.body))
+            case FrameType.HELLO:
+                self._on_hello(GuestHello.decode(frame.body))
+            case FrameType.REQUEST:
+                raise ProtocolError("REQUEST from the guest")
+
+    def _on_hello(self, hello: GuestHello) -> None:
+        if self.hello.done():
+            raise ProtocolError("a second HELLO")
+        if hello.version != VERSION:
+            raise ProtocolError(f"it speaks version {hello.version}, we speak {VERSION}")
+        self.hello_ns = time.monotonic_ns()
+        self.hello.set_result(hello)
+
+    def _on_data(self, frame: Frame) -> None:
+        number, fd = message.split_stream_id(frame.stream)
+        process = self._processes.get(number)
+        if process is None or not process.has_stream(fd):
+            raise ProtocolError(f"DATA of stream {frame.stream}, which nobody opened")
+        offset, payload = decode_data(frame)
+        process.on_data(fd, offset, payload, fin=bool(frame.flags & Flag.FIN))
+
+    def _on_ack(self, frame: Frame) -> None:
+        number, fd = message.split_stream_id(frame.stream)
+        if fd != 0 or len(frame.body) != 8:
+            raise ProtocolError(f"malformed ACK of stream {frame.stream}")
+        process = self._processes.get(number)
+        if process is not None:
+            process.on_ack(int.from_bytes(frame.body, "little"))
+
+    def _on_reply(self, frame: Frame) -> None:
+        future = self._pending.pop(frame.stream, None)
+        if future is None:
+            raise ProtocolError(f"REPLY to request {frame.stream}, which is not open")
+        if not future.done():
+            future.set_result(Reply.decode(frame.body))
+
+    def _on_event(self, event: message.Event) -> None:
+        if isinstance(event, ProcessExit):
+            self._on_exit(event)
+            return
+        self._logged += 1
+        if self._logged <= MAX_GUEST_LOG:
+            logger.warning("the agent says: %r", event.text)
+
+    def _on_exit(self, event: ProcessExit) -> None:
+        """After a reconnect exits are told again, maybe before their process was asked for."""
+        process = self._processes.get(event.process)
+        if process is not None:
+            process.on_exit(event)
+        elif len(self._exits) < MAX_PROCESSES:
+            self._exits[event.process] = event
+
+    def _end(self, reason: HyperError) -> None:
+        if self.closed.done():
+            return
+        self.closed.set_result(reason)
+        for future in self._pending.values():
+            _fail(future, reason)
+        _fail(self.hello, reason)
+        self._pending.clear()
+        for process in self._processes.values():
+            process.fail(reason)
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def checked(reply: Reply) -> Reply:
+    """``reply`` if it is a good one.
+
+    Raises:
+        GuestError: it is not.
+    """
+    if reply.code is ReplyCode.OK:
+        return reply
+    raise GuestError(reply.text or reply.code.name, code=reply.code, errno=reply.errno)
+
+
+def _fail(future: asyncio.Future[Any], reason: HyperError) -> None:
+    if not future.done():
+        future.set_exception(reason)
+        future.exception()  # nobody may be waiting; that is no unheard failure
+
+
+def _log_refusal(future: asyncio.Future[Reply]) -> None:
+    if future.cancelled() or future.exception() is not None:
+        return
+    reply = future.result()
+    if reply.code is not ReplyCode.OK:
+        logger.warning("the agent refused: %s %s", reply.code.name, reply.text)

@@ -1,0 +1,138 @@
+"""Creating a container: the client's words, the image's defaults and the host's limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hyper.engine import create
+from hyper.errors import InvalidRequest, NotImplementedYet
+from hyper.types.container import ContainerConfig, HostConfig, LogConfig, RestartPolicy
+from hyper.types.response import ImageConfig
+
+IMAGE = ImageConfig(
+    user="app",
+    env=["PATH=/bin", "A=image"],
+    entrypoint=["/entry"],
+    cmd=["serve"],
+    working_dir="/srv",
+    labels={"from": "image", "both": "image"},
+    exposed_ports={"80/tcp": {}},
+    volumes={"/data": {}},
+    stop_signal="SIGQUIT",
+)
+
+
+def test_what_the_client_leaves_out_comes_from_the_image() -> None:
+    """Every inherited member, in one go."""
+    merged = create.merge(ContainerConfig(image="x"), IMAGE)
+    assert (merged.entrypoint, merged.cmd) == (["/entry"], ["serve"])
+    assert (merged.user, merged.working_dir, merged.stop_signal) == ("app", "/srv", "SIGQUIT")
+    assert merged.volumes == {"/data": {}}
+    assert merged.exposed_ports == {"80/tcp": {}}
+
+
+def test_what_the_client_says_wins_member_by_member() -> None:
+    """Variables and labels are merged by name, the rest replaced."""
+    asked = ContainerConfig(
+        env=["A=mine", "B=2"], labels={"both": "mine"}, user="0", exposed_ports={"81/tcp": {}}
+    )
+    merged = create.merge(asked, IMAGE)
+    assert merged.env == ["PATH=/bin", "A=mine", "B=2"]
+    assert merged.labels == {"from": "image", "both": "mine"}
+    assert merged.user == "0"
+    assert sorted(merged.exposed_ports or {}) == ["80/tcp", "81/tcp"]
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "cmd", "expected"),
+    [
+        (None, ["x"], (["/entry"], ["x"])),
+        (["/mine"], None, (["/mine"], None)),
+        (["/mine"], ["x"], (["/mine"], ["x"])),
+        ([""], ["x"], (None, ["x"])),
+    ],
+)
+def test_an_entry_point_of_ones_own_drops_the_images_command(
+    entrypoint: list[str] | None, cmd: list[str] | None, expected: Any
+) -> None:
+    """Docker's four cases; ``[""]`` is how its client says --entrypoint ''."""
+    merged = create.merge(ContainerConfig(entrypoint=entrypoint, cmd=cmd), IMAGE)
+    assert (merged.entrypoint, merged.cmd) == expected
+
+
+def test_a_container_without_a_program_is_refused() -> None:
+    """In Docker's words."""
+    with pytest.raises(InvalidRequest, match="no command specified"):
+        create.merge(ContainerConfig(), ImageConfig())
+
+
+def test_a_variable_without_a_value_removes_it() -> None:
+    """``-e NAME`` with NAME unset in the client's environment."""
+    assert create.merge_env(["A=1", "B=2"], ["A"]) == ["B=2"]
+
+
+def test_memory_is_the_machines_size_rounded_up_and_has_a_floor() -> None:
+    """What is below the kernel's need is refused with the number that works."""
+    assert create.memory_mib(HostConfig(), 128) == 128
+    assert create.memory_mib(HostConfig(memory=(100 << 20) + 1), 128) == 101
+    with pytest.raises(InvalidRequest, match="Minimum memory limit allowed is 48MB"):
+        create.memory_mib(HostConfig(memory=6 << 20), 128)
+
+
+@pytest.mark.parametrize(("nano", "vcpus"), [(0, 1), (500_000_000, 1), (1_500_000_000, 2)])
+def test_cpus_are_rounded_up_to_virtual_ones(nano: int, vcpus: int) -> None:
+    """Half a CPU needs one; the host holds it to the half."""
+    assert create.vcpus(HostConfig(nano_cpus=nano), default=1, available=4) == vcpus
+
+
+def test_more_cpus_than_the_host_has_are_refused() -> None:
+    """In Docker's words."""
+    with pytest.raises(InvalidRequest, match=r"Range of CPUs is from 0\.01 to 2\.00"):
+        create.vcpus(HostConfig(nano_cpus=3_000_000_000), default=1, available=2)
+
+
+def test_quota_and_period_say_the_same_as_nano_cpus() -> None:
+    """Both together are refused."""
+    assert create.cpus(HostConfig(cpu_quota=50_000, cpu_period=100_000)) == 0.5
+    with pytest.raises(InvalidRequest, match="Conflicting options"):
+        create.cpus(HostConfig(cpu_quota=1, nano_cpus=1))
+
+
+@pytest.mark.parametrize(
+    ("host", "raw"),
+    [
+        (HostConfig(), {"Binds": ["/:/x"]}),
+        (HostConfig(), {"Mounts": [{"Type": "bind"}]}),
+        (HostConfig(), {"VolumesFrom": ["x"]}),
+        (HostConfig(network_mode="container:x"), {}),
+        (HostConfig(restart_policy=RestartPolicy("always")), {}),
+        (HostConfig(log_config=LogConfig("syslog")), {}),
+        (HostConfig(pid_mode="host"), {}),
+    ],
+)
+def test_what_cannot_be_left_out_is_refused(host: HostConfig, raw: dict[str, Any]) -> None:
+    """A container that silently lacks its mount would be worse than none."""
+    with pytest.raises(NotImplementedYet, match="not supported yet"):
+        create.check(host, raw)
+
+
+def test_the_hosts_network_is_refused_with_a_way_out() -> None:
+    """A machine has a network stack of its own."""
+    with pytest.raises(InvalidRequest, match="publish ports with -p"):
+        create.check(HostConfig(network_mode="host"), {})
+
+
+def test_what_has_no_effect_is_warned_about() -> None:
+    """And the empty values every client sends are not."""
+    raw = {
+        "CpuShares": 512,
+        "PidsLimit": 0,
+        "BlkioWeight": 0,
+        "OomKillDisable": False,
+        "Binds": None,
+    }
+    assert create.check(HostConfig(), raw) == [
+        "HostConfig.CpuShares has no effect and was ignored."
+    ]

@@ -1,0 +1,144 @@
+"""What the agent is told: environment, capabilities, files, mounts, signals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hyper.engine import plan
+from hyper.engine.record import ContainerRecord
+from hyper.errors import InvalidRequest
+from hyper.network import user
+from hyper.proto.message import ContainerFlag, ProcessFlag
+from hyper.types.container import ContainerConfig, HostConfig, Ulimit
+
+
+def make(config: ContainerConfig | None = None, host: HostConfig | None = None) -> ContainerRecord:
+    """A container record of id aaaa…"""
+    return ContainerRecord(
+        id="a" * 64,
+        name="web",
+        created_ns=1,
+        image_id="sha256:x",
+        image_ref="x",
+        config=config or ContainerConfig(cmd=["true"]),
+        host_config=host or HostConfig(),
+        vcpus=1,
+        memory_mib=128,
+    )
+
+
+def test_the_environment_is_dockers_under_the_images_and_the_clients() -> None:
+    """PATH and HOSTNAME always, TERM with a terminal; what was said wins and is said once."""
+    record = make(ContainerConfig(cmd=["x"], env=["PATH=/mine", "A=1"], tty=True))
+    env = plan.main_program(record, 1).env
+    assert env == ("HOSTNAME=" + "a" * 12, "TERM=xterm", "PATH=/mine", "A=1")
+
+
+def test_flags_follow_the_configuration() -> None:
+    """Terminal, open standard input, no new privileges."""
+    config = ContainerConfig(cmd=["x"], tty=True, open_stdin=True)
+    start = plan.main_program(make(config, HostConfig(security_opt=["no-new-privileges"])), 1)
+    expected = ProcessFlag.INIT | ProcessFlag.TTY | ProcessFlag.STDIN | ProcessFlag.NO_NEW_PRIVS
+    assert start.flags == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "has", "has_not"),
+    [
+        (HostConfig(), "CHOWN", "SYS_ADMIN"),
+        (HostConfig(cap_add=["SYS_ADMIN"]), "SYS_ADMIN", "NET_ADMIN"),
+        (HostConfig(cap_drop=["CAP_CHOWN"]), "KILL", "CHOWN"),
+        (HostConfig(cap_drop=["ALL"], cap_add=["net_admin"]), "NET_ADMIN", "CHOWN"),
+        (HostConfig(cap_add=["ALL"], cap_drop=["MKNOD"]), "SYS_ADMIN", "MKNOD"),
+    ],
+)
+def test_capabilities_are_added_and_dropped(host: HostConfig, has: str, has_not: str) -> None:
+    """With and without CAP_, in either case, ALL included."""
+    mask = plan.capability_mask(host)
+    assert mask >> plan.CAPABILITIES.index(has) & 1
+    assert not mask >> plan.CAPABILITIES.index(has_not) & 1
+
+
+def test_privileged_means_every_capability_and_nothing_masked() -> None:
+    """It is the machine that isolates."""
+    record = make(host=HostConfig(privileged=True))
+    assert plan.capability_mask(record.host_config) == plan.ALL_CAPABILITIES
+    created = plan.container_create(record, [Path("l0")], None)
+    assert (created.masked, created.readonly) == ((), ())
+
+
+def test_an_unknown_capability_is_refused() -> None:
+    """By name."""
+    with pytest.raises(InvalidRequest, match='unknown capability: "FLY"'):
+        plan.capability_mask(HostConfig(cap_add=["FLY"]))
+
+
+def test_the_three_files_say_who_and_where_the_container_is() -> None:
+    """hostname, hosts, resolv.conf; with extra hosts, host-gateway and own name servers."""
+    host = HostConfig(
+        extra_hosts=["db:10.1.1.1", "up:host-gateway"], dns=["9.9.9.9"], dns_search=["example.org"]
+    )
+    record = make(ContainerConfig(cmd=["x"], hostname="box", domainname="lan"), host)
+    created = plan.container_create(record, [], user.attach(record.id))
+    files = {file.path: file.content.decode() for file in created.files}
+    assert files["/etc/hostname"] == "box\n"
+    assert "10.1.1.1\tdb\n" in files["/etc/hosts"]
+    assert f"{user.GATEWAY}\tup\n" in files["/etc/hosts"]
+    assert f"{user.GUEST}\tbox.lan box\n" in files["/etc/hosts"]
+    assert files["/etc/resolv.conf"] == "nameserver 9.9.9.9\nsearch example.org\n"
+
+
+def test_layers_are_named_lowest_first_and_read_only_is_passed_on() -> None:
+    """The names are what the disks are called."""
+    created = plan.container_create(
+        make(host=HostConfig(readonly_rootfs=True)), [Path("a"), Path("b")], None
+    )
+    assert created.layers == ("layer0", "layer1")
+    assert created.flags is ContainerFlag.READ_ONLY
+
+
+def test_tmpfs_options_become_flags_and_data() -> None:
+    """Docker's defaults (nosuid, nodev, noexec) unless said otherwise; sizes in any unit."""
+    assert plan.tmpfs("/t", "").flags == 2 | 4 | 8
+    mount = plan.tmpfs("/t", "exec,ro,size=64m,mode=1777")
+    assert (mount.flags, mount.data) == (1 | 2 | 4, f"size={64 << 20},mode=1777")
+    assert plan.tmpfs("/t", "rw,size=1k").flags == 2 | 4 | 8
+
+
+@pytest.mark.parametrize("options", ["huge", "size=x", "lowerdir=/"])
+def test_other_tmpfs_options_are_refused(options: str) -> None:
+    """They would go to mount(2) in the guest."""
+    with pytest.raises(InvalidRequest):
+        plan.tmpfs("/t", options)
+
+
+def test_ulimits_are_numbers_and_minus_one_is_unlimited() -> None:
+    """By their names in either case."""
+    limit = plan.rlimit(Ulimit("NOFILE", 64, -1))
+    assert (limit.resource, limit.soft, limit.hard) == (7, 64, 2**64 - 1)
+    with pytest.raises(InvalidRequest, match="invalid ulimit type: fun"):
+        plan.rlimit(Ulimit("fun", 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("SIGTERM", 15), ("kill", 9), ("2", 2), ("RTMIN+3", 37), ("sighup", 1)]
+)
+def test_signals_by_name_and_number(text: str, number: int) -> None:
+    """Docker's forms."""
+    assert plan.signal_number(text) == number
+
+
+@pytest.mark.parametrize("text", ["0", "65", "NOPE", "", "RTMIN+99", "-1"])
+def test_signals_that_are_none_are_refused(text: str) -> None:
+    """Before anything is sent."""
+    with pytest.raises(InvalidRequest, match="invalid signal"):
+        plan.signal_number(text)
+
+
+@pytest.mark.parametrize("extra", ["x", "a b:1.2.3.4", ":1.2.3.4", "x:"])
+def test_bad_extra_hosts_are_refused(extra: str) -> None:
+    """They would become lines of /etc/hosts."""
+    with pytest.raises(InvalidRequest, match="bad format for add-host"):
+        plan.split_extra_host(extra)

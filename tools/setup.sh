@@ -1,0 +1,83 @@
+#!/bin/sh
+# Everything Hyper needs to run ("run") or to be tested ("test"), on Debian 12 or newer. Idempotent: a second call
+# takes a second. Installs Debian packages only when some are missing; services that packages bring are not started,
+# since what only the tests need is unpacked under build/ instead of being installed.
+set -eu
+cd "$(dirname "$0")/.."
+
+level=${1:-run}
+root=$PWD
+assets=.venv/share/hyper
+run_packages="python3 python3-venv qemu-system-x86 linux-source gcc libc6-dev make musl-tools bc bison flex
+    libelf-dev kmod cpio xz-utils squashfs-tools-ng skopeo e2fsprogs bubblewrap util-linux nftables iproute2
+    ca-certificates"
+test_packages="clang libclang-rt-dev llvm clang-format busybox-static squashfs-tools openssl tmux attr
+    iptables procps"
+# Unpacked under build/debs, never installed: they bring services that would be started.
+unpacked_packages="docker-registry docker.io containerd runc tini nginx nginx-light"
+
+say() { printf '%s\n' "setup: $*"; }
+die() { printf '%s\n' "setup: $*" >&2; exit 1; }
+
+missing_packages() {
+    for name in $1; do
+        state=$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null) || state=absent
+        [ "$state" = installed ] || printf '%s ' "$name"
+    done
+}
+
+install_packages() {
+    missing=$(missing_packages "$1")
+    [ -n "$missing" ] || return 0
+    [ "$(id -u)" = 0 ] || die "as root, please: apt-get install --no-install-recommends $missing"
+    say "installing $missing"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # shellcheck disable=SC2086
+    apt-get install -y -qq --no-install-recommends $missing >build/apt.log 2>&1 ||
+        { tail -20 build/apt.log >&2; die "apt-get failed (build/apt.log)"; }
+}
+
+unpack_packages() {
+    stamp=build/debs/.done
+    [ "$(cat $stamp 2>/dev/null)" = "$unpacked_packages" ] && return 0
+    say "fetching $unpacked_packages (unpacked under build/debs, not installed)"
+    rm -rf build/debs
+    mkdir -p build/debs/cache
+    [ "$(id -u)" = 0 ] && apt-get update -qq
+    # shellcheck disable=SC2086
+    (cd build/debs/cache && apt-get download -qq $unpacked_packages) 2>/dev/null ||
+        die "apt-get download failed for: $unpacked_packages"
+    for deb in build/debs/cache/*.deb; do dpkg-deb -x "$deb" build/debs; done
+    rm -rf build/debs/cache
+    printf '%s' "$unpacked_packages" >$stamp
+}
+
+make_venv() {
+    want=$(cat pyproject.toml requirements.txt | sha256sum)
+    [ "$(cat .venv/.hyper 2>/dev/null)" = "$want" ] && return 0
+    say "making .venv"
+    [ -x .venv/bin/python ] || /usr/bin/python3 -m venv .venv
+    .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+    .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+    printf '%s' "$want" >.venv/.hyper
+}
+
+build_guest() {
+    mkdir -p $assets
+    make -s -C guest/hyperstart O="$root/build/hyperstart"
+    install_if_changed build/hyperstart/hyperstart.cpio $assets/initrd
+    /usr/bin/python3 guest/hyperkernel/build.py --out build/hyperkernel
+    for name in vmlinux kernel.json; do install_if_changed build/hyperkernel/$name $assets/$name; done
+}
+
+install_if_changed() {
+    cmp -s "$1" "$2" || { cp "$1" "$2.new" && mv "$2.new" "$2"; }
+}
+
+mkdir -p build
+install_packages "$run_packages"
+[ "$level" = run ] || install_packages "$test_packages"
+make_venv
+[ "$level" = run ] || unpack_packages
+build_guest
