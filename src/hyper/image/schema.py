@@ -87,8 +87,8 @@ def _migrate(database: sqlite3.Connection, path: Path) -> None:
         )
     for number in range(version + 1, len(MIGRATIONS) + 1):
         # executescript ends an open transaction: the script itself must hold it.
-        database.executescript(  # noqa: S608 (our own constants)
-            "BEGIN IMMEDIATE;"
+        database.executescript(
+            "BEGIN IMMEDIATE;"  # noqa: S608 (our own constants)
             + MIGRATIONS[number - 1]
             + "INSERT INTO migrations SELECT coalesce(max(version), 0) + 1 FROM migrations; COMMIT;"
         )

@@ -1,0 +1,35 @@
+"""A registry per session, a store per test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from hyper.image.images import Images
+from hyper.image.registry import Patience
+from tests.support.registry import RealRegistry, registry
+
+#: For registries that misbehave on purpose.
+SHORT = Patience(
+    connect_s=5.0, answer_s=0.5, stall_s=0.5, attempts=3, first_pause_s=0.01, longest_pause_s=0.05
+)
+
+
+@pytest.fixture(scope="session")
+def real() -> Iterator[RealRegistry]:
+    """Debian's docker-registry, empty at the start of the session."""
+    with registry() as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def images(tmp_path: Path) -> AsyncIterator[Images]:
+    """An open, empty store with little patience. After the test nothing half-done is in it."""
+    store = Images(tmp_path / "images", patience=SHORT, certs_dir=tmp_path / "certs.d")
+    await store.open()
+    yield store
+    assert not list((tmp_path / "images/tmp").iterdir())
+    await store.close()
