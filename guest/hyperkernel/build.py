@@ -48,6 +48,7 @@ TOOLS = {
     "ld": "binutils",
     "bc": "bc",
     "bison": "bison",
+    "patch": "patch",
     "flex": "flex",
     "tar": "tar",
     "xz": "xz-utils",
@@ -80,7 +81,7 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Fragment:
-    """One config fragment: its file name and its text."""
+    """One config fragment or one patch: its file name and its text."""
 
     name: str
     text: str
@@ -93,13 +94,16 @@ class Inputs:
     source: Source
     fragments: tuple[Fragment, ...]
     toolchain: str
+    patches: tuple[Fragment, ...] = ()
 
     @property
     def key(self) -> str:
         """16 hex digits that change whenever any input changes."""
         digest = hashlib.sha256()
         parts = [f"recipe {RECIPE_VERSION}", self.source.version, self.toolchain]
-        parts += [part for f in self.fragments for part in (f.name, f.text)]
+        for files in (self.fragments, self.patches):
+            parts.append(str(len(files)))
+            parts += [part for file in files for part in (file.name, file.text)]
         for part in parts:
             data = part.encode()
             digest.update(struct.pack("<Q", len(data)) + data)
@@ -191,15 +195,15 @@ def first_line(argv: Sequence[str]) -> str:
     return done.stdout.partition("\n")[0]
 
 
-def read_fragments(directory: Path) -> tuple[Fragment, ...]:
-    """Return a directory's ``*.config`` files in name order.
+def read_fragments(directory: Path, suffix: str = ".config") -> tuple[Fragment, ...]:
+    """Return a directory's files with a suffix, in name order.
 
     Raises:
         BuildError: there are none.
     """
-    paths = sorted(directory.glob("*.config"))
+    paths = sorted(directory.glob(f"*{suffix}"))
     if not paths:
-        raise BuildError(f"no config fragments in {directory}")
+        raise BuildError(f"no *{suffix} files in {directory}")
     return tuple(Fragment(path.name, path.read_text()) for path in paths)
 
 
@@ -498,17 +502,18 @@ class Builder:
         """Return the directory that now holds all files of the result."""
         say(f"unpacking {self.inputs.source.tarball}")
         self.unpack()
+        self.patch()
         self.configure()
         say("compiling; this happens once per kernel version and takes some minutes")
         self.make(f"-j{len(os.sched_getaffinity(0))}", "vmlinux", "bzImage")
         self.collect()
         return self.result
 
-    def step(self, *argv: str, cwd: Path | None = None) -> None:
+    def step(self, *argv: str) -> None:
         """Run a program in the source tree."""
         run(
             argv,
-            cwd=cwd or self.tree,
+            cwd=self.tree,
             log=self.log,
             progress=self.progress,
             lock_fd=self.lock_fd,
@@ -529,13 +534,22 @@ class Builder:
             f"--file={self.inputs.source.tarball}",
         )
 
+    def write(self, name: str, files: Iterable[Fragment]) -> list[str]:
+        """Write texts, the very ones the key was made from, to a directory; return their paths."""
+        parts = self.directory / name
+        parts.mkdir()
+        for file in files:
+            (parts / file.name).write_text(file.text)
+        return [str(parts / file.name) for file in files]
+
+    def patch(self) -> None:
+        """Our patches are applied to the tree; one that does not fit fails the build."""
+        for path in self.write("patches", self.inputs.patches):
+            self.step("patch", "--strip=1", "--batch", "--forward", f"--input={path}")
+
     def configure(self) -> None:
         """The tree has a ``.config`` that grants every option the fragments ask for."""
-        parts = self.directory / "fragments"
-        parts.mkdir()
-        for fragment in self.inputs.fragments:
-            (parts / fragment.name).write_text(fragment.text)
-        paths = [str(parts / fragment.name) for fragment in self.inputs.fragments]
+        paths = self.write("fragments", self.inputs.fragments)
         self.make("tinyconfig")
         self.step("scripts/kconfig/merge_config.sh", "-m", ".config", *paths)
         self.make("olddefconfig")
@@ -604,7 +618,12 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def gather_inputs(*, source_dir: Path = SOURCE_DIR, here: Path = HERE) -> Inputs:
     """Look at the machine and return what a build would be made from."""
-    return Inputs(find_source(source_dir), read_fragments(here / "fragments"), toolchain_version())
+    return Inputs(
+        find_source(source_dir),
+        read_fragments(here / "fragments"),
+        toolchain_version(),
+        read_fragments(here / "patches", ".patch"),
+    )
 
 
 def on_sigterm(_signal: int, _frame: FrameType | None) -> NoReturn:
