@@ -1,0 +1,18 @@
+/* The child between clone and execve. */
+#pragma once
+
+#include "container.h"
+
+struct child {
+    const struct start *start;
+    const struct container *container;
+    int in, out, err; /* pipes, -1 with a terminal; in also without stdin */
+    int status;
+    int init; /* pidfd of the container's first process, -1 if this is it */
+};
+
+/* Becomes the program, or says on the status socket why not and ends. */
+_Noreturn void child_run(struct child *child);
+
+/* The resource limits children begin with: the agent's own before it raised them. */
+void child_save_limits(void);

@@ -1,0 +1,215 @@
+#include "container.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "disk.h"
+
+static struct container *containers[MAX_CONTAINERS];
+static size_t container_count;
+
+struct container *container_find(uint32_t id)
+{
+    for (size_t i = 0; i < container_count; i++)
+        if (containers[i]->id == id)
+            return containers[i];
+    return NULL;
+}
+
+static bool make_directory(const char *path, mode_t mode, struct error *e)
+{
+    if (mkdir(path, mode) && errno != EEXIST)
+        return fail(e, SYSTEM, errno, "mkdir ", path, NULL);
+    return true;
+}
+
+/* Mounts the layers, lowest first, and writes overlayfs's list of them, highest first. */
+static bool mount_layers(const struct create *c, char *lower, size_t size, struct error *e)
+{
+    *lower = 0;
+    for (uint32_t i = c->layer_count; i-- > 0;) {
+        char device[160], path[64];
+        if (!disk_find(c->layers[i], device, sizeof device, e) ||
+            !shared_mount("squashfs", device, c->layers[i], MS_RDONLY | MS_NODEV, NULL, path,
+                          sizeof path, e))
+            return false;
+        append(lower, size, *lower ? ":" : "");
+        append(lower, size, path);
+    }
+    return true;
+}
+
+/* The directory for upper and work: on the scratch disk if there is one. */
+static bool writable_directory(struct container *c, char *path, size_t size, struct error *e)
+{
+    const char *scratch = c->request.create.scratch;
+    char base[64], device[160];
+    if (!*scratch)
+        return join(path, size, c->directory, NULL) &&
+               join(c->volumes, sizeof c->volumes, RUN "/volumes", NULL) &&
+               make_directory(c->volumes, 0700, e);
+    if (!disk_find(scratch, device, sizeof device, e) ||
+        !shared_mount("ext4", device, scratch, MS_NODEV, NULL, base, sizeof base, e))
+        return false;
+    join(path, size, base, "/", DEC(c->id), NULL);
+    join(c->volumes, sizeof c->volumes, base, "/volumes", NULL);
+    return make_directory(path, 0700, e) && make_directory(c->volumes, 0700, e);
+}
+
+static bool stack_root(struct container *c, struct error *e)
+{
+    char lower[MAX_LAYERS * 32], writable[96], upper[112], work[112], root[64], data[3072];
+    if (!mount_layers(&c->request.create, lower, sizeof lower, e) ||
+        !writable_directory(c, writable, sizeof writable, e))
+        return false;
+    join(upper, sizeof upper, writable, "/upper", NULL);
+    join(work, sizeof work, writable, "/work", NULL);
+    join(root, sizeof root, c->directory, "/root", NULL);
+    if (!make_directory(upper, 0755, e) || !make_directory(work, 0700, e) ||
+        !make_directory(root, 0755, e))
+        return false;
+    if (!join(data, sizeof data, "lowerdir=", lower, ",upperdir=", upper, ",workdir=", work, NULL))
+        return fail(e, LIMIT, 0, "too many layers", NULL);
+    if (mount("overlay", root, "overlay", MS_NODEV, data))
+        return fail(e, MOUNT_FAILED, errno, "stack the layers of container ", DEC(c->id), NULL);
+    return true;
+}
+
+/* Keeps a file's content where it can be bind-mounted from. */
+static bool keep_file(const struct container *c, uint32_t number, struct error *e)
+{
+    const struct file *f = &c->request.create.files[number];
+    char path[64];
+    join(path, sizeof path, c->directory, "/f", DEC(number), NULL);
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fail(e, SYSTEM, errno, "keep file ", f->path, NULL);
+    for (size_t done = 0; done < f->size;) {
+        ssize_t n = write(fd, f->content + done, f->size - done);
+        if (n <= 0)
+            return fail(e, SYSTEM, errno, "keep file ", f->path, NULL);
+        done += (size_t)n;
+    }
+    if (fchown(fd, f->uid, f->gid) || fchmod(fd, f->mode & 07777))
+        return fail(e, SYSTEM, errno, "keep file ", f->path, NULL);
+    return true;
+}
+
+/* Mounts what a mount's source names: disk:NAME or tag:TAG, either with :/PATH behind it. */
+static bool resolve_source(const struct mount *m, struct shared_source *s, struct error *e)
+{
+    bool disk = strncmp(m->source, "disk:", 5) == 0;
+    if (!disk && strncmp(m->source, "tag:", 4) != 0)
+        return true;
+    const char *name = m->source + (disk ? 5 : 4);
+    size_t size = strcspn(name, ":");
+    char source[128], device[160];
+    if (size == 0 || size >= sizeof source)
+        return fail(e, NO_SUCH, 0, "no source \"", m->source, "\"", NULL);
+    memcpy(source, name, size);
+    source[size] = 0;
+    s->path = name[size] ? name + size + 1 : "/";
+    if (disk && !disk_find(source, device, sizeof device, e))
+        return false;
+    unsigned long flags = m->flags & ~(unsigned long)(MS_BIND | MS_REC | MS_REMOUNT | MS_MOVE);
+    return shared_mount(m->type, disk ? device : source, source, flags, m->data, s->root,
+                        sizeof s->root, e);
+}
+
+static bool fill(struct container *c, struct error *e)
+{
+    struct create *create = &c->request.create;
+    join(c->directory, sizeof c->directory, RUN "/c", DEC(c->id), NULL);
+    join(c->cgroup, sizeof c->cgroup, "/cgroup/", DEC(c->id), NULL);
+    c->sources = arena_alloc(&c->request.arena, (create->mount_count + 1) * sizeof *c->sources);
+    if (!c->sources)
+        return fail(e, SYSTEM, ENOMEM, "create container", NULL);
+    if (!runtime_prepare(e) || !make_directory(c->directory, 0700, e) ||
+        !make_directory(c->cgroup, 0755, e) || !stack_root(c, e))
+        return false;
+    for (uint32_t i = 0; i < create->file_count; i++)
+        if (!keep_file(c, i, e))
+            return false;
+    for (uint32_t i = 0; i < create->mount_count; i++)
+        if (!resolve_source(&create->mounts[i], &c->sources[i], e))
+            return false;
+    return true;
+}
+
+static void unstack(struct container *c)
+{
+    char root[64];
+    join(root, sizeof root, c->directory, "/root", NULL);
+    umount2(root, MNT_DETACH);
+}
+
+struct container *container_create(struct request *q, struct error *e)
+{
+    uint32_t id = q->create.container;
+    if (container_find(id)) {
+        fail(e, EXISTS, 0, "container ", DEC(id), " exists", NULL);
+        return NULL;
+    }
+    struct container *c = container_count < MAX_CONTAINERS ? calloc(1, sizeof *c) : NULL;
+    if (!c) {
+        fail(e, LIMIT, 0, "no room for container ", DEC(id), NULL);
+        return NULL;
+    }
+    c->id = id;
+    c->request = *q;
+    if (!fill(c, e)) {
+        unstack(c);
+        rmdir(c->cgroup);
+        *q = c->request; /* the arena may have grown */
+        free(c);
+        return NULL;
+    }
+    *q = (struct request){.op = q->op, .id = q->id};
+    containers[container_count++] = c;
+    return c;
+}
+
+uint64_t container_oom_kills(struct container *c)
+{
+    char path[80], events[512];
+    join(path, sizeof path, c->cgroup, "/memory.events", NULL);
+    if (read_file(path, events, sizeof events) < 0)
+        return 0;
+    const char *at = strstr(events, "oom_kill ");
+    uint64_t now = at ? strtoull(at + strlen("oom_kill "), NULL, 10) : 0;
+    uint64_t since = now - c->oom_kills;
+    c->oom_kills = now;
+    return since;
+}
+
+bool container_signal(struct container *c, int signal)
+{
+    char path[80];
+    if (signal == SIGKILL) {
+        join(path, sizeof path, c->cgroup, "/cgroup.kill", NULL);
+        if (write_file(path, "1"))
+            return true;
+    }
+    join(path, sizeof path, c->cgroup, "/cgroup.procs", NULL);
+    _cleanup_free_ char *pids = malloc(65536);
+    if (!pids || read_file(path, pids, 65536) < 0)
+        return false;
+    for (char *at = pids, *end; *at; at = end + 1) {
+        long pid = strtol(at, &end, 10);
+        if (end == at || *end != '\n')
+            break;
+        if (pid > 1)
+            kill((pid_t)pid, signal);
+    }
+    return true;
+}
+
+void containers_release(void)
+{
+    for (size_t i = 0; i < container_count; i++)
+        unstack(containers[i]);
+}

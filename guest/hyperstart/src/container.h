@@ -1,0 +1,37 @@
+/* Containers: the stacked root, made by the agent. What is mounted into it is root.c's, in the
+ * child. */
+#pragma once
+
+#include "request.h"
+
+struct container {
+    uint32_t id;
+    struct request request;        /* CONTAINER_CREATE, kept: a start mounts what it says */
+    char directory[48];            /* RUN/cN: root, files, upper and work in a tmpfs */
+    char cgroup[48];               /* /cgroup/N */
+    char volumes[64];              /* the scratch's directory of volumes */
+    struct shared_source *sources; /* one per mount of the request */
+    int init_pid;                  /* 0: nothing runs */
+    bool init_ready;               /* the INIT process has been executed: others may join */
+    uint64_t oom_kills;
+};
+
+/* Where a mount's source is: path below a file system the agent mounted; root empty if it is the
+ * mount's own affair. */
+struct shared_source {
+    char root[64];
+    const char *path;
+};
+
+/* Stacks the root of a new container. Takes the request over if it succeeds. */
+struct container *container_create(struct request *q, struct error *e);
+struct container *container_find(uint32_t id);
+
+/* How many of the container's processes the OOM killer has killed since the last call. */
+uint64_t container_oom_kills(struct container *c);
+
+/* Sends a signal to every process of the container; false with errno if that fails. */
+bool container_signal(struct container *c, int signal);
+
+/* Unmounts every container's root. */
+void containers_release(void);

@@ -1,0 +1,29 @@
+/* Limits of the agent protocol, under the names the Python side uses (src/hyper/proto/limits.py).
+ */
+#pragma once
+
+enum {
+    VERSION = 1,
+    MAGIC = 0x52505948, /* "HYPR" */
+
+    HEADER_SIZE = 12,
+    END_BYTE = 0xCE,
+    MAX_BODY = 65536,
+    RESYNC = HEADER_SIZE + MAX_BODY + 1,
+    DATA_HEADER = 8,
+    WINDOW = 262144,
+
+    MAX_REQUEST = 1024 * 1024,
+    MAX_STR = 131072,
+    MAX_ITEMS = 8192,
+    MAX_TEXT = 512,
+    MAX_PROCESSES = 1024,
+    MAX_PROCESS_ID = (1 << 30) - 1,
+    MAX_CONTAINERS = 64,
+    MAX_LAYERS = 64,
+
+    NONCE_SIZE = 16,
+    ENTROPY_SIZE = 32,
+    MAC_SIZE = 6,
+    ADDRESS_SIZE = 16,
+};

@@ -1,0 +1,88 @@
+/* HyperStart: PID 1 of a Hyper sandbox. See docs/protocol.md for what it does. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mount.h>
+#include <sys/signalfd.h>
+#include <time.h>
+
+#include "child.h"
+#include "session.h"
+#include "shutdown.h"
+
+enum { TAG_PORT = 0, TAG_CHILD = 1 }; /* from 256 on: a process's descriptor */
+
+static bool child_ended;
+
+static void watch(int fd, uint32_t events, uint64_t tag)
+{
+    struct epoll_event event = {.events = events, .data.u64 = tag};
+    epoll_ctl(session.epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+static void boot(void)
+{
+    session.boot_ns = now_ns(CLOCK_BOOTTIME);
+    sigset_t all, child;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, NULL);
+    session.port = port_open();
+    session.epoll = epoll_create1(EPOLL_CLOEXEC);
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    /* Edge-triggered: while no host is connected the port reports HUP all the time. */
+    watch(session.port, EPOLLIN | EPOLLOUT | EPOLLET, TAG_PORT);
+    watch(signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK), EPOLLIN | EPOLLET, TAG_CHILD);
+    child_save_limits();
+    session.readable = true;
+}
+
+static void dispatch(const struct epoll_event *event)
+{
+    uint64_t tag = event->data.u64;
+    if (tag == TAG_PORT) {
+        session.readable = true;
+    } else if (tag == TAG_CHILD) {
+        child_ended = true;
+    } else {
+        size_t slot = (size_t)((tag - 256) >> 8);
+        enum process_part part = (enum process_part)(tag & 255);
+        if (part != PART_STATUS)
+            process_event(slot, part, event->events);
+        else if (slot < process_slots && processes[slot])
+            process_status(processes[slot], session.epoll, session_started);
+    }
+}
+
+static bool pump(void)
+{
+    bool more = false;
+    for (size_t i = 0; i < process_slots; i++)
+        if (processes[i])
+            more |= process_pump(processes[i]);
+    return more;
+}
+
+int main(void)
+{
+    bool children = false;
+    boot();
+    for (bool more = true;;) {
+        struct epoll_event events[64];
+        if (child_ended || session.stopping) {
+            child_ended = false;
+            children = processes_wait(session.epoll, session_started);
+        }
+        int timeout = shutdown_step(children);
+        int n = epoll_wait(session.epoll, events, COUNT(events), more ? 0 : timeout);
+        for (int i = 0; i < n; i++)
+            dispatch(&events[i]);
+        more = child_ended;
+        more |= session_receive(&session);
+        more |= pump();
+        more |= session_transmit(&session);
+    }
+}

@@ -1,0 +1,112 @@
+/* Requests as structures, and their decoder. Pure: everything points into the body or the arena. */
+#pragma once
+
+#include "wire.h"
+
+enum op {
+    SANDBOX_SETUP = 1,
+    CONTAINER_CREATE = 2,
+    PROCESS_START = 3,
+    PROCESS_SIGNAL = 4,
+    PROCESS_RESIZE = 5,
+    PROCESS_REAP = 6,
+    SHUTDOWN = 7,
+};
+
+enum { CONTAINER_READ_ONLY = 1 };
+enum { START_TTY = 1, START_STDIN = 2, START_INIT = 4, START_NO_NEW_PRIVS = 8 };
+enum { SIGNAL_CONTAINER = 1 };
+
+struct ip {
+    uint8_t family; /* 4 or 6 */
+    uint8_t prefix;
+    const uint8_t *address; /* ADDRESS_SIZE bytes */
+};
+struct route {
+    struct ip destination, gateway;
+};
+struct interface {
+    const uint8_t *mac;
+    uint32_t mtu;
+    uint32_t address_count, route_count;
+    struct ip *addresses;
+    struct route *routes;
+};
+struct sysctl {
+    const char *key, *value;
+};
+struct setup {
+    const char *hostname;
+    uint32_t interface_count, sysctl_count;
+    struct interface *interfaces;
+    struct sysctl *sysctls;
+};
+
+struct mount {
+    const char *type, *source, *target;
+    uint32_t flags;
+    const char *data;
+};
+struct volume {
+    const char *target, *name;
+    uint32_t flags;
+};
+struct file {
+    const char *path;
+    uint32_t mode, uid, gid;
+    const uint8_t *content;
+    size_t size;
+};
+struct create {
+    uint32_t container, flags;
+    const char *hostname, *scratch;
+    const char **layers, **masked, **readonly;
+    struct mount *mounts;
+    struct volume *volumes;
+    struct file *files;
+    uint32_t layer_count, mount_count, volume_count, file_count, masked_count, readonly_count;
+};
+
+struct limit {
+    uint32_t resource;
+    uint64_t soft, hard;
+};
+struct start {
+    uint32_t process, container, flags;
+    const char **args, **env, **groups; /* args and env end in NULL */
+    const char *cwd, *user;
+    uint64_t capabilities;
+    struct limit *limits;
+    uint32_t arg_count, env_count, group_count, limit_count;
+    uint16_t rows, columns;
+};
+
+struct signal_request {
+    uint32_t process, signal, flags;
+};
+struct resize {
+    uint32_t process;
+    uint16_t rows, columns;
+};
+
+/* One decoded request; body and arena are its own. */
+struct request {
+    uint16_t op;
+    uint32_t id;
+    uint8_t *body;
+    struct arena arena;
+    union {
+        struct setup setup;
+        struct create create;
+        struct start start;
+        struct signal_request signal;
+        struct resize resize;
+        uint32_t reap;
+        uint32_t shutdown_ms;
+    };
+};
+
+/* Decodes body (of size bytes, from malloc, now owned by the request). On failure the code says
+ * whether it was malformed, unknown, or memory was short. request_free is due either way. */
+bool request_decode(struct request *q, uint32_t id, uint8_t *body, size_t size, struct error *e);
+void request_free(struct request *q);

@@ -1,0 +1,244 @@
+#include "root.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h> /* renameat */
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+
+#include "disk.h"
+#include "target.h"
+#include "volume.h"
+
+static const unsigned long safe = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+
+static bool mount_at(int root, const char *target, const char *type, unsigned long flags,
+                     const char *data, struct error *e)
+{
+    _cleanup_close_ int fd = target_make(root, target, DIRECTORY);
+    if (fd < 0 || !mount_on(fd, type, type, flags, data))
+        return fail(e, MOUNT_FAILED, errno, "mount ", type, " on ", target, NULL);
+    return true;
+}
+
+static bool make_device(int dev, const char *name, unsigned major, unsigned minor)
+{
+    return !mknodat(dev, name, S_IFCHR | 0666, makedev(major, minor));
+}
+
+static bool fill_dev(int root, struct error *e)
+{
+    _cleanup_close_ int dev = target_open(root, "/dev");
+    bool ok = dev >= 0 && make_device(dev, "null", 1, 3) && make_device(dev, "zero", 1, 5) &&
+              make_device(dev, "full", 1, 7) && make_device(dev, "random", 1, 8) &&
+              make_device(dev, "urandom", 1, 9) && make_device(dev, "tty", 5, 0) &&
+              !symlinkat("pts/ptmx", dev, "ptmx") && !symlinkat("/proc/self/fd", dev, "fd") &&
+              !symlinkat("/proc/self/fd/0", dev, "stdin") &&
+              !symlinkat("/proc/self/fd/1", dev, "stdout") &&
+              !symlinkat("/proc/self/fd/2", dev, "stderr") && !mkdirat(dev, "pts", 0755) &&
+              !mkdirat(dev, "shm", 01777) && !mkdirat(dev, "mqueue", 0755);
+    return ok || fail(e, MOUNT_FAILED, errno, "fill /dev", NULL);
+}
+
+/* What every container has. */
+static bool mount_standard(int root, struct error *e)
+{
+    return mount_at(root, "/proc", "proc", safe, NULL, e) &&
+           mount_at(root, "/sys", "sysfs", safe | MS_RDONLY, NULL, e) &&
+           mount_at(root, "/sys/fs/cgroup", "cgroup2", safe | MS_RDONLY, NULL, e) &&
+           mount_at(root, "/dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=755,size=64m", e) &&
+           fill_dev(root, e) &&
+           mount_at(root, "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+                    "newinstance,ptmxmode=0666,mode=0620,gid=5", e) &&
+           mount_at(root, "/dev/shm", "tmpfs", safe, "mode=1777,size=64m", e) &&
+           mount_at(root, "/dev/mqueue", "mqueue", safe, NULL, e);
+}
+
+/* Binds an open file or directory on an open target; flags are set by a second mount. */
+static bool bind_on(int target, int source, unsigned long flags)
+{
+    char path[64];
+    join(path, sizeof path, "/proc/self/fd/", DEC(source), NULL);
+    return mount_on(target, path, NULL, MS_BIND | (flags & MS_REC), NULL);
+}
+
+static const unsigned long bind_flags =
+    MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME;
+
+/* Sets the flags of the mount that is now at path. */
+static bool remount_bind(int root, const char *path, unsigned long flags)
+{
+    if (!(flags & bind_flags))
+        return true;
+    _cleanup_close_ int fd = target_open(root, path);
+    return fd >= 0 && mount_on(fd, NULL, NULL, MS_REMOUNT | MS_BIND | (flags & bind_flags), NULL);
+}
+
+static bool bind_at(int root, int source, const char *target, unsigned long flags, struct error *e)
+{
+    struct stat s;
+    if (source < 0 || fstat(source, &s))
+        return fail(e, MOUNT_FAILED, errno, "bind on ", target, NULL);
+    _cleanup_close_ int fd = target_make(root, target, S_ISDIR(s.st_mode) ? DIRECTORY : FILE_);
+    if (fd < 0 || !bind_on(fd, source, flags) || !remount_bind(root, target, flags))
+        return fail(e, MOUNT_FAILED, errno, "bind on ", target, NULL);
+    return true;
+}
+
+static bool mount_shared(int root, const struct mount *m, const struct shared_source *s,
+                         struct error *e)
+{
+    _cleanup_close_ int shared = open(s->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int source = shared < 0 ? -1 : target_open(shared, s->path);
+    if (source < 0)
+        return fail(e, MOUNT_FAILED, errno, "mount ", m->source, " on ", m->target, NULL);
+    return bind_at(root, source, m->target, m->flags, e);
+}
+
+static bool mount_one(int root, const struct mount *m, const struct shared_source *s,
+                      struct error *e)
+{
+    if (*s->root)
+        return mount_shared(root, m, s, e);
+    if (m->flags & MS_BIND) {
+        _cleanup_close_ int source = target_open(root, m->source);
+        return bind_at(root, source, m->target, m->flags, e);
+    }
+    _cleanup_close_ int fd = target_make(root, m->target, m->flags & MS_REMOUNT ? ANY : DIRECTORY);
+    if (fd < 0 || !mount_on(fd, m->source, m->type, m->flags, *m->data ? m->data : NULL))
+        return fail(e, MOUNT_FAILED, errno, "mount ", m->type, " on ", m->target, NULL);
+    return true;
+}
+
+/* Makes the volume's directory in volumes: filled under another name first, so that it is whole or
+ * not there. */
+static int open_volume(const struct container *c, int volumes, int target, const char *name)
+{
+    char fresh[300];
+    int fd = openat(volumes, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    if (!join(fresh, sizeof fresh, ".", DEC(c->id), ".", DEC(now_ns(7 /* CLOCK_BOOTTIME */)),
+              NULL) ||
+        mkdirat(volumes, fresh, 0755))
+        return -1;
+    _cleanup_close_ int to = openat(volumes, fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (to < 0 || !copy_tree(target, to))
+        return -1;
+    if (renameat(volumes, fresh, volumes, name) && errno != ENOTEMPTY && errno != EEXIST)
+        return -1;
+    return openat(volumes, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static bool mount_volume(int root, const struct container *c, const struct volume *v,
+                         struct error *e)
+{
+    if (!*v->name || *v->name == '.' || strchr(v->name, '/'))
+        return fail(e, MOUNT_FAILED, EINVAL, "volume \"", v->name, "\"", NULL);
+    _cleanup_close_ int target = target_make(root, v->target, DIRECTORY);
+    char path[64];
+    join(path, sizeof path, "/proc/self/fd/", DEC(target), NULL);
+    /* O_PATH descriptors cannot be read. */
+    _cleanup_close_ int from = target < 0 ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int volumes = open(c->volumes, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (from < 0 || volumes < 0)
+        return fail(e, MOUNT_FAILED, errno, "volume ", v->name, " on ", v->target, NULL);
+    _cleanup_close_ int source = open_volume(c, volumes, from, v->name);
+    if (source < 0 || !bind_on(target, source, 0) || !remount_bind(root, v->target, v->flags))
+        return fail(e, MOUNT_FAILED, errno, "volume ", v->name, " on ", v->target, NULL);
+    return true;
+}
+
+static bool mount_file(int root, const struct container *c, uint32_t number, struct error *e)
+{
+    char path[64];
+    join(path, sizeof path, c->directory, "/f", DEC(number), NULL);
+    _cleanup_close_ int source = open(path, O_PATH | O_CLOEXEC);
+    return bind_at(root, source, c->request.create.files[number].path, 0, e);
+}
+
+static bool mask(int root, const char *path, struct error *e)
+{
+    _cleanup_close_ int fd = target_open(root, path);
+    struct stat s;
+    if (fd < 0 || fstat(fd, &s))
+        return errno == ENOENT || errno == ENOTDIR ||
+               fail(e, MOUNT_FAILED, errno, "mask ", path, NULL);
+    if (S_ISDIR(s.st_mode)) {
+        if (!mount_on(fd, "tmpfs", "tmpfs", safe | MS_RDONLY, "size=0"))
+            return fail(e, MOUNT_FAILED, errno, "mask ", path, NULL);
+        return true;
+    }
+    _cleanup_close_ int null = target_open(root, "/dev/null");
+    if (null < 0 || !bind_on(fd, null, 0))
+        return fail(e, MOUNT_FAILED, errno, "mask ", path, NULL);
+    return true;
+}
+
+static bool make_readonly(int root, const char *path, struct error *e)
+{
+    _cleanup_close_ int fd = target_open(root, path);
+    if (fd < 0)
+        return errno == ENOENT || errno == ENOTDIR ||
+               fail(e, MOUNT_FAILED, errno, "make read-only ", path, NULL);
+    struct statfs s; /* its flags are those of mount(2): what is forbidden already stays so */
+    if (fstatfs(fd, &s) || !bind_on(fd, fd, MS_REC) ||
+        !remount_bind(root, path, MS_RDONLY | ((unsigned long)s.f_flags & safe)))
+        return fail(e, MOUNT_FAILED, errno, "make read-only ", path, NULL);
+    return true;
+}
+
+static int open_root(const struct container *c)
+{
+    char path[64];
+    join(path, sizeof path, c->directory, "/root", NULL);
+    return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+bool root_mount(const struct container *c, struct error *e)
+{
+    const struct create *create = &c->request.create;
+    _cleanup_close_ int root = open_root(c);
+    if (root < 0)
+        return fail(e, MOUNT_FAILED, errno, "open the root", NULL);
+    bool ok = mount_standard(root, e);
+    for (uint32_t i = 0; ok && i < create->mount_count; i++)
+        ok = mount_one(root, &create->mounts[i], &c->sources[i], e);
+    for (uint32_t i = 0; ok && i < create->volume_count; i++)
+        ok = mount_volume(root, c, &create->volumes[i], e);
+    for (uint32_t i = 0; ok && i < create->file_count; i++)
+        ok = mount_file(root, c, i, e);
+    for (uint32_t i = 0; ok && i < create->masked_count; i++)
+        ok = mask(root, create->masked[i], e);
+    for (uint32_t i = 0; ok && i < create->readonly_count; i++)
+        ok = make_readonly(root, create->readonly[i], e);
+    return ok;
+}
+
+bool root_enter(const struct container *c, struct error *e)
+{
+    _cleanup_close_ int root = open_root(c);
+    /* pivot_root refuses to leave the initial root file system; what is moved over it cannot be
+     * left either once everything else is detached. */
+    if (root < 0 || fchdir(root) || mount(".", "/", NULL, MS_MOVE, NULL))
+        return fail(e, MOUNT_FAILED, errno, "move the root", NULL);
+    umount2(RUN, MNT_DETACH);
+    umount2("/cgroup", MNT_DETACH);
+    umount2("/dev", MNT_DETACH);
+    umount2("/sys", MNT_DETACH);
+    umount2("/proc", MNT_DETACH);
+    if (chroot(".") || chdir("/"))
+        return fail(e, MOUNT_FAILED, errno, "enter the root", NULL);
+    return true;
+}
+
+bool root_seal(const struct container *c, struct error *e)
+{
+    if (c->request.create.flags & CONTAINER_READ_ONLY &&
+        mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV, NULL))
+        return fail(e, MOUNT_FAILED, errno, "make the root read-only", NULL);
+    return true;
+}

@@ -1,0 +1,273 @@
+#include "session.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "sandbox.h"
+#include "shutdown.h"
+
+#ifndef AGENT
+#define AGENT "hyperstart 0.1.0"
+#endif
+
+struct session session;
+
+enum { HELLO_SIZE = 4 + 2 + 2 + NONCE_SIZE + 8 + ENTROPY_SIZE, PROCESS_SIZE = 4 + 1 + 3 * 8 };
+
+static void put_str(uint8_t *to, const char *text, size_t size)
+{
+    put_u32(to, (uint32_t)size);
+    memcpy(to + 4, text, size);
+}
+
+void session_reply(uint32_t id, const struct error *e, const uint8_t *result, size_t size)
+{
+    size_t text = strlen(e->text);
+    if (e->code == OK)
+        text = 0;
+    else
+        size = 0;
+    uint8_t *body = tx_frame(&session.tx, REPLY, 0, id, 8 + text + size);
+    if (!body)
+        return; /* cannot be: no request is taken while there is no room for its answer */
+    put_u16(body, e->code);
+    put_u16(body + 2, e->err);
+    put_str(body + 4, e->text, text);
+    if (size)
+        memcpy(body + 8 + text, result, size);
+}
+
+void session_error(const struct error *e)
+{
+    size_t text = strlen(e->text);
+    uint8_t *body =
+        tx_held(&session.tx) < TX_DATA ? tx_frame(&session.tx, EVENT, 0, 0, 6 + text) : NULL;
+    if (!body)
+        return;
+    put_u16(body, 2);
+    put_str(body + 2, e->text, text);
+}
+
+void session_started(const struct process *p, const struct error *e)
+{
+    uint8_t pid[4];
+    put_u32(pid, (uint32_t)p->pid);
+    if (p->request_id)
+        session_reply(p->request_id, e, pid, sizeof pid);
+}
+
+static size_t process_count(void)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < process_slots; i++)
+        count += processes[i] != NULL;
+    return count;
+}
+
+static void put_hello(const uint8_t *nonce)
+{
+    static const char agent[] = AGENT;
+    size_t count = process_count();
+    size_t size = 4 + 2 + 2 + NONCE_SIZE + 8 + 4 + strlen(agent) + 4 + count * PROCESS_SIZE;
+    uint8_t *at = tx_frame(&session.tx, HELLO, 0, 0, size);
+    if (!at)
+        return;
+    put_u32(at, MAGIC);
+    put_u16(at + 4, VERSION);
+    put_u16(at + 6, 0);
+    memcpy(at + 8, nonce, NONCE_SIZE);
+    put_u64(at + 24, session.boot_ns);
+    put_str(at + 32, agent, strlen(agent));
+    at += 36 + strlen(agent);
+    put_u32(at, (uint32_t)count);
+    at += 4;
+    for (size_t i = 0; i < process_slots; i++) {
+        const struct process *p = processes[i];
+        if (!p)
+            continue;
+        put_u32(at, p->id);
+        at[4] = p->state == EXITED ? 2 : 1;
+        put_u64(at + 5, p->in.expected);
+        put_u64(at + 13, p->out.base);
+        put_u64(at + 21, p->err.base);
+        at += PROCESS_SIZE;
+    }
+}
+
+static void drop_partial(struct session *s)
+{
+    free(s->partial);
+    s->partial = NULL;
+    s->partial_size = 0;
+    s->partial_id = 0;
+}
+
+/* Everything that was under way ends; what is kept is told again. */
+static bool on_hello(struct session *s, const struct frame *f)
+{
+    if (f->length < HELLO_SIZE - ENTROPY_SIZE - 8 || get_u32(f->body) != MAGIC)
+        return false;
+    uint16_t version = get_u16(f->body + 4);
+    if (version == VERSION && (f->length != HELLO_SIZE || get_u16(f->body + 6)))
+        return false;
+    s->tx.start = s->tx.end = 0;
+    s->stop_id = 0;
+    drop_partial(s);
+    put_hello(f->body + 8);
+    s->greeted = version == VERSION;
+    if (!s->greeted)
+        return true;
+    sandbox_clock(get_u64(f->body + 24));
+    sandbox_entropy(f->body + 32);
+    for (size_t i = 0; i < process_slots; i++)
+        if (processes[i])
+            process_greeted(processes[i]);
+    return true;
+}
+
+/* Does a request. Returns whether it is to be answered now. */
+static bool perform(struct session *s, struct request *q, struct error *e)
+{
+    if (s->stopping && q->op != PROCESS_REAP && q->op != PROCESS_SIGNAL && q->op != PROCESS_RESIZE)
+        return !fail(e, STATE, 0, "shutting down", NULL);
+    switch (q->op) {
+    case SANDBOX_SETUP:
+        sandbox_setup(&q->setup, e);
+        return true;
+    case CONTAINER_CREATE:
+        container_create(q, e);
+        return true;
+    case PROCESS_START:
+        return !process_start(q, s->epoll, e);
+    case PROCESS_SIGNAL:
+        process_signal(&q->signal, e);
+        return true;
+    case PROCESS_RESIZE:
+        process_resize(&q->resize, e);
+        return true;
+    case PROCESS_REAP:
+        process_reap(q->reap, e);
+        return true;
+    default:
+        shutdown_begin(q->id, q->shutdown_ms);
+        return false;
+    }
+}
+
+static void handle_request(struct session *s, uint32_t id, uint8_t *body, size_t size)
+{
+    struct error e = {0};
+    struct request q;
+    bool answer = !request_decode(&q, id, body, size, &e) || perform(s, &q, &e);
+    if (answer)
+        session_reply(id, &e, NULL, 0);
+    request_free(&q);
+}
+
+static bool on_request(struct session *s, const struct frame *f)
+{
+    if ((s->partial_id && s->partial_id != f->stream) || s->partial_size + f->length > MAX_REQUEST)
+        return false;
+    uint8_t *grown = realloc(s->partial, s->partial_size + f->length + 1);
+    if (!grown) {
+        struct error e;
+        fail(&e, SYSTEM, ENOMEM, "request", NULL);
+        session_reply(f->stream, &e, NULL, 0);
+        drop_partial(s);
+        return true;
+    }
+    memcpy(grown + s->partial_size, f->body, f->length);
+    s->partial = grown;
+    s->partial_size += f->length;
+    s->partial_id = f->stream;
+    if (f->flags & MORE)
+        return true;
+    uint8_t *body = s->partial;
+    size_t size = s->partial_size;
+    s->partial = NULL;
+    drop_partial(s);
+    handle_request(s, f->stream, body, size);
+    return true;
+}
+
+/* False: the frame is one the host must not send. */
+static bool on_frame(struct session *s, const struct frame *f)
+{
+    struct error e = {0};
+    if (f->type == HELLO)
+        return on_hello(s, f);
+    if (!s->greeted)
+        return true;
+    if (s->partial_id && f->type == REQUEST && f->stream != s->partial_id)
+        return false;
+    switch (f->type) {
+    case REQUEST:
+        return on_request(s, f);
+    case DATA:
+        if (!process_data(f->stream, f->flags & FIN, f->body, f->length, &e))
+            session_error(&e);
+        return true;
+    case ACK:
+        if (f->length != 8)
+            return false;
+        if (!process_ack(f->stream, get_u64(f->body), &e))
+            session_error(&e);
+        return true;
+    }
+    return false;
+}
+
+static void refused(struct session *s)
+{
+    struct error e;
+    drop_partial(s);
+    if (!s->greeted)
+        return;
+    fail(&e, MALFORMED, 0, "protocol error: everything is ignored until the next HELLO", NULL);
+    session_error(&e);
+}
+
+bool session_receive(struct session *s)
+{
+    struct frame f;
+    for (;;) {
+        if (tx_held(&s->tx) > TX_CONTROL)
+            return false; /* the host does not read: nor do we */
+        enum decoded got = decoder_next(&s->decoder, &f);
+        if (got == NOTHING)
+            break;
+        if (got == FRAME && on_frame(s, &f))
+            continue;
+        if (got == FRAME)
+            decoder_lose(&s->decoder);
+        refused(s);
+    }
+    if (!s->readable)
+        return false;
+    uint8_t *where;
+    size_t room = decoder_space(&s->decoder, &where);
+    ssize_t n = read(s->port, where, room);
+    if (n > 0)
+        decoder_filled(&s->decoder, (size_t)n);
+    else if (n == 0 || errno != EINTR)
+        s->readable = false; /* nothing there, or the host is away: epoll says when it is back */
+    return true;
+}
+
+bool session_transmit(struct session *s)
+{
+    static size_t turn;
+    if (!s->greeted && !tx_held(&s->tx))
+        return false;
+    bool more = false;
+    size_t slots = process_slots;
+    for (size_t i = 0; s->greeted && i < slots; i++) {
+        struct process *p = processes[(turn + i) % slots];
+        if (p)
+            more |= process_transmit(p, &s->tx);
+    }
+    turn = slots ? (turn + 1) % slots : 0;
+    return tx_flush(&s->tx, s->port) && more;
+}

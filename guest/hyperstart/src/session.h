@@ -1,0 +1,34 @@
+/* The conversation with the host: frames in, requests done, answers out. */
+#pragma once
+
+#include "frame.h"
+#include "process.h"
+
+struct session {
+    int epoll;
+    int port;
+    bool greeted; /* HELLO has been answered, and the versions agree */
+    bool readable;
+    uint64_t boot_ns;
+    uint32_t partial_id; /* request whose fragments are coming, or 0 */
+    uint8_t *partial;
+    size_t partial_size;
+    bool stopping; /* SHUTDOWN has been asked for */
+    uint32_t stop_id;
+    uint64_t stop_ns; /* CLOCK_BOOTTIME of the deadline */
+    bool killed;
+    struct decoder decoder;
+    struct tx tx;
+};
+
+/* Reads once from the port and does what it says. Returns whether there may be more. */
+bool session_receive(struct session *s);
+
+/* Writes what there is. Returns whether there is more that could be written now. */
+bool session_transmit(struct session *s);
+
+void session_reply(uint32_t id, const struct error *e, const uint8_t *result, size_t size);
+void session_started(const struct process *p, const struct error *e);
+void session_error(const struct error *e);
+
+extern struct session session;

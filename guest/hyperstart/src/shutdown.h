@@ -1,0 +1,11 @@
+/* The orderly end: TERM, KILL, unmount, answer, power off. */
+#pragma once
+
+#include "base.h"
+
+/* Begins it; a second request only takes over who is answered. */
+void shutdown_begin(uint32_t request_id, uint32_t timeout_ms);
+
+/* Goes on with it. Returns in how many milliseconds it wants to be called again at the latest; -1
+ * if there is nothing to do. */
+int shutdown_step(bool children);

@@ -1,0 +1,118 @@
+#include "volume.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+enum { MAX_DEPTH = 128 }; /* two descriptors each */
+
+static void copy_attributes(int from, int to)
+{
+    char names[4096], value[4096];
+    ssize_t size = flistxattr(from, names, sizeof names);
+    for (ssize_t at = 0; at < size; at += (ssize_t)strlen(names + at) + 1) {
+        ssize_t n = fgetxattr(from, names + at, value, sizeof value);
+        if (n >= 0)
+            fsetxattr(to, names + at, value, (size_t)n, 0);
+    }
+}
+
+/* Owner, mode and times of an open file; the mode last, since chown clears set-user-ID. */
+static bool copy_owner(int to, const struct stat *s)
+{
+    const struct timespec times[2] = {s->st_atim, s->st_mtim};
+    return !fchown(to, s->st_uid, s->st_gid) && !fchmod(to, s->st_mode & 07777) &&
+           !futimens(to, times);
+}
+
+static bool copy_file(int from, int to, const char *name, const struct stat *s)
+{
+    _cleanup_close_ int in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    _cleanup_close_ int out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (in < 0 || out < 0)
+        return false;
+    ssize_t n;
+    while ((n = sendfile(out, in, NULL, 1 << 20)) > 0)
+        ;
+    copy_attributes(in, out);
+    return n == 0 && copy_owner(out, s);
+}
+
+static bool copy_link(int from, int to, const char *name, const struct stat *s)
+{
+    char target[PATH_MAX];
+    ssize_t n = readlinkat(from, name, target, sizeof target - 1);
+    if (n < 0)
+        return false;
+    target[n] = 0;
+    return !symlinkat(target, to, name) &&
+           !fchownat(to, name, s->st_uid, s->st_gid, AT_SYMLINK_NOFOLLOW);
+}
+
+static bool copy_special(int to, const char *name, const struct stat *s)
+{
+    return !mknodat(to, name, s->st_mode, s->st_rdev) &&
+           !fchownat(to, name, s->st_uid, s->st_gid, AT_SYMLINK_NOFOLLOW) &&
+           !fchmodat(to, name, s->st_mode & 07777, 0);
+}
+
+static bool copy_level(int from, int to, int depth);
+
+static bool copy_directory(int from, int to, const char *name, int depth)
+{
+    errno = ELOOP;
+    if (depth == MAX_DEPTH || mkdirat(to, name, 0700))
+        return false;
+    _cleanup_close_ int in = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_close_ int out = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return in >= 0 && out >= 0 && copy_level(in, out, depth + 1);
+}
+
+static bool copy_entry(int from, int to, const char *name, int depth)
+{
+    struct stat s;
+    if (fstatat(from, name, &s, AT_SYMLINK_NOFOLLOW))
+        return false;
+    switch (s.st_mode & S_IFMT) {
+    case S_IFDIR:
+        return copy_directory(from, to, name, depth);
+    case S_IFREG:
+        return copy_file(from, to, name, &s);
+    case S_IFLNK:
+        return copy_link(from, to, name, &s);
+    default:
+        return copy_special(to, name, &s);
+    }
+}
+
+static bool copy_level(int from, int to, int depth)
+{
+    int again = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *entries = again < 0 ? NULL : fdopendir(again);
+    if (!entries) {
+        close_fd(&again);
+        return false;
+    }
+    bool ok = true;
+    for (struct dirent *d; ok && (d = readdir(entries));)
+        if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+            ok = copy_entry(from, to, d->d_name, depth);
+    int err = errno;
+    closedir(entries);
+    errno = err;
+    struct stat s;
+    if (!ok || fstat(from, &s))
+        return false;
+    copy_attributes(from, to);
+    return copy_owner(to, &s);
+}
+
+bool copy_tree(int from, int to)
+{
+    return copy_level(from, to, 0);
+}
