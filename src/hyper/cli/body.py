@@ -140,7 +140,7 @@ def _split(text: str) -> tuple[str, str]:
 
 def _restart_policy(text: str | None) -> dict[str, Any]:
     name, _, count = (text or "").partition(":")
-    return {"Name": name, "MaximumRetryCount": int(count or 0)} if name else {}
+    return {"Name": name or "no", "MaximumRetryCount": int(count or 0)}
 
 
 def _ulimit_body(text: str) -> dict[str, Any]:

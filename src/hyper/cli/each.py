@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def for_each(names: Sequence[str], action: Callable[[str], object], *, echo: bool = True) -> int:
-    """Call ``action`` with each name; print the name (or what the action returns, if a string) when it worked.
+    """Call ``action`` with each name; print what it returns if a string, the name if None, nothing if False.
 
     Returns 0, or 1 if the daemon refused any. Other errors (no daemon) end it at once.
     """
@@ -23,8 +23,8 @@ def for_each(names: Sequence[str], action: Callable[[str], object], *, echo: boo
             say(f"hyper: {error}")
             status = 1
             continue
-        if isinstance(said, str):
-            tell(said)
-        elif echo:
+        if said is None and echo:
             tell(name)
+        elif isinstance(said, str):
+            tell(said)
     return status

@@ -23,7 +23,13 @@ _BOOLEANS = {
 }
 
 
-class UsageError(HyperError):
+class LocalError(HyperError):
+    """It failed here, before or without the daemon: the exit code is the same for every command."""
+
+    exit_code = 1
+
+
+class UsageError(LocalError):
     """The command line makes no sense; nothing was done."""
 
     exit_code = 2

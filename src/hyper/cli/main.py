@@ -9,7 +9,7 @@ import os
 import sys
 
 from hyper.cli.context import Context, say
-from hyper.cli.flags import Flag, UsageError, parse_flags, suggestion
+from hyper.cli.flags import Flag, LocalError, UsageError, parse_flags, suggestion
 from hyper.errors import HyperError
 
 TYPE_CHECKING = False
@@ -84,7 +84,7 @@ def _run(name: str, argv: list[str], context: Context) -> int:
         return 0
     try:
         return command.run(context, arguments)
-    except UsageError:
+    except LocalError:
         raise
     except HyperError as error:
         error.exit_code = command.failure
@@ -135,3 +135,7 @@ def _open_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

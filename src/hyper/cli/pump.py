@@ -11,6 +11,7 @@ import select
 import socket
 import stat
 import time
+from contextlib import suppress
 
 from hyper.proto.docker_stream import DockerStream, DockerStreamDecoder
 
@@ -83,7 +84,14 @@ class Pump:
             if self._output_ended and not any(out.pending for out in self._outputs.values()):
                 return True
             self._turn()
+        self._send_rest()
         return False
+
+    def _send_rest(self) -> None:
+        """What was typed before the detach keys still belongs to the program."""
+        self._wire.setblocking(True)
+        with suppress(OSError):  # it may end at the same moment
+            self._wire.sendall(self._input, socket.MSG_NOSIGNAL)
 
     def _turn(self) -> None:
         self._watch()

@@ -11,11 +11,10 @@ from contextlib import ExitStack, contextmanager
 from hyper.cli import terminal
 from hyper.cli.context import say
 from hyper.cli.detach import DEFAULT_KEYS, DetachKeys, parse_keys
-from hyper.cli.flags import UsageError
+from hyper.cli.flags import LocalError, UsageError
 from hyper.cli.pump import Pump
 from hyper.cli.signals import PROXIED, Signals
 from hyper.client.errors import ApiError, ConnectionLost
-from hyper.errors import HyperError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,10 +31,8 @@ _RESIZE_TRIES = 25
 _INSISTING = 3
 
 
-class NotATerminal(HyperError):
+class NotATerminal(LocalError):
     """``-it`` without a terminal to read from."""
-
-    exit_code = 1
 
 
 class Session:

@@ -48,8 +48,16 @@ CREATION: tuple[Flag, ...] = (
         parse=values.one_of("stdin", "stdout", "stderr"),
         help="Attach only this: stdin, stdout, stderr",
     ),
-    Flag("--cap-add", takes="CAP", many=True, help="Add a Linux capability"),
-    Flag("--cap-drop", takes="CAP", many=True, help="Drop a Linux capability"),
+    Flag(
+        "--cap-add", takes="CAP", many=True, parse=values.capability, help="Add a Linux capability"
+    ),
+    Flag(
+        "--cap-drop",
+        takes="CAP",
+        many=True,
+        parse=values.capability,
+        help="Drop a Linux capability",
+    ),
     Flag("--cidfile", takes="FILE", help="Write the container's id to a new file"),
     Flag(
         "--cpus",

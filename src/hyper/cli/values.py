@@ -45,6 +45,12 @@ def pair(text: str) -> str:
     return text
 
 
+def capability(text: str) -> str:
+    """``net_admin`` and ``CAP_NET_ADMIN`` are one."""
+    name = text.upper()
+    return name if name == "ALL" or name.startswith("CAP_") else f"CAP_{name}"
+
+
 def label(text: str) -> str:
     if not text.partition("=")[0]:
         raise ValueError("it has no name")

@@ -31,7 +31,8 @@ def event_line(event: dict[str, Any]) -> str:
     seconds, fraction = divmod(nanoseconds, NANOSECONDS)
     local = time.localtime(seconds)
     zone = time.strftime("%z", local)
-    stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{fraction:09d}{zone[:3]}:{zone[3:]}"
+    zone = "Z" if zone == "+0000" else f"{zone[:3]}:{zone[3:]}"
+    stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{fraction:09d}{zone}"
     pairs = sorted((actor.get("Attributes") or {}).items())
     about = f" ({', '.join(f'{name}={value}' for name, value in pairs)})" if pairs else ""
     return f"{stamp} {event.get('Type')} {event.get('Action')} {actor.get('ID')}{about}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hyper.cli.context import say
 from hyper.cli.each import for_each
 from hyper.cli.flags import Command, Flag, whole_number
 from hyper.client.engine import container_path
@@ -50,14 +51,17 @@ def _wait(context: Context, arguments: Arguments) -> int:
 def _rm(context: Context, arguments: Arguments) -> int:
     force = arguments.on("--force")
 
-    def remove(name: str) -> None:
+    def remove(name: str) -> bool | None:
         try:
             context.engine.delete(container_path(name), force=force, v=arguments.on("--volumes"))
         except ApiError as error:
-            if not (force and error.status == 404):
-                if error.status == 409 and not force:
-                    error.hint = f"stop it first, or: hyper rm -f {name}"
-                raise
+            if force and error.status == 404:
+                say(f"hyper: {error}")
+                return False
+            if error.status == 409 and not force:
+                error.hint = f"stop it first, or: hyper rm -f {name}"
+            raise
+        return None
 
     return for_each(arguments.words, remove)
 
