@@ -1,0 +1,469 @@
+"""``hyper`` beside ``docker`` on the same engine: the same words, the same output, the same exit code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.dockerd import Engine
+
+pytestmark = pytest.mark.root
+
+HYPER = [sys.executable, "-m", "hyper.cli.main"]
+DOCKER = ["docker"]
+TIMEOUT_S = 60
+
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+def call(
+    engine: Engine, program: list[str], *words: str, stdin: bytes = b"", **environ: str
+) -> subprocess.CompletedProcess[bytes]:
+    """One command, to its end."""
+    return subprocess.run(
+        [*program, *words],
+        input=stdin,
+        capture_output=True,
+        timeout=TIMEOUT_S,
+        env=engine.environ() | environ,
+    )
+
+
+@pytest.fixture
+def hyper(engine: Engine) -> Run:
+    return lambda *words, **more: call(engine, HYPER, *words, **more)
+
+
+@pytest.fixture
+def docker(engine: Engine) -> Run:
+    return lambda *words, **more: call(engine, DOCKER, *words, **more)
+
+
+@pytest.fixture
+def clean(engine: Engine) -> Iterator[None]:
+    """After the test no container is left."""
+    yield
+    left = call(engine, DOCKER, "ps", "-aq").stdout.decode().split()
+    if left:
+        call(engine, DOCKER, "rm", "-f", "-v", *left)
+
+
+@pytest.fixture
+def sleeper(hyper: Run, engine: Engine, clean: None) -> str:
+    """A running container."""
+    words = (
+        "run",
+        "-d",
+        "--name",
+        "sleeper",
+        "-e",
+        "WHO=me",
+        "--init",
+        engine.image,
+        "sleep",
+        "600",
+    )
+    assert hyper(*words).returncode == 0
+    return "sleeper"
+
+
+def same(
+    mine: subprocess.CompletedProcess[bytes], docker: subprocess.CompletedProcess[bytes]
+) -> None:
+    """Both printed the same on standard output and ended with the same code."""
+    assert (mine.returncode, mine.stdout) == (docker.returncode, docker.stdout), mine.stderr
+
+
+RUNS = {
+    "hello": ([], ["echo", "hi"]),
+    "status": ([], ["sh", "-c", "exit 17"]),
+    "signalled": (["--init"], ["sh", "-c", "kill -9 $$"]),
+    "terminated": (["--init"], ["sh", "-c", "kill -TERM $$; sleep 9"]),
+    "both_streams": ([], ["sh", "-c", "echo o; echo e >&2"]),
+    "not_found": ([], ["nosuch"]),
+    "no_such_file": ([], ["/no/such"]),
+    "is_a_folder": ([], ["/tmp"]),
+    "not_executable": ([], ["/etc/passwd"]),
+    "bad_folder": (["-w", "/etc/passwd"], ["true"]),
+    "dashes": ([], ["echo", "--", "-x", "--rm"]),
+    "dashes_first": ([], ["--", "echo"]),
+    "no_rm": (["--rm=false"], ["true"]),
+    "env": (["-e", "A=b c", "-e", "FROM_US", "-e", "UNSET", "--env=Z="], ["env"]),
+    "env_short": (["-eA=b"], ["sh", "-c", "echo $A"]),
+    "user": (["-u", "nobody", "--group-add", "50"], ["id"]),
+    "user_number": (["-u", "1000:1000"], ["id"]),
+    "no_such_user": (["-u", "ghost"], ["id"]),
+    "workdir": (["-w", "/a/b"], ["pwd"]),
+    "hostname": (["-h", "box"], ["hostname"]),
+    "entrypoint": (["--entrypoint", "echo"], ["-n", "x"]),
+    "entrypoint_reset": (["--entrypoint", ""], ["echo", "x"]),
+    "read_only": (["--read-only"], ["touch", "/x"]),
+    "tmpfs": (["--tmpfs", "/scratch:size=1m"], ["sh", "-c", "grep /scratch /proc/mounts"]),
+    "volume": (["-v", "/etc/hostname:/h:ro"], ["cat", "/h"]),
+    "anonymous_volume": (["-v", "/data"], ["sh", "-c", "touch /data/x && ls /data"]),
+    "mount": (["--mount", "type=bind,source=/etc/hostname,target=/h,readonly"], ["cat", "/h"]),
+    "ulimit": (["--ulimit", "nofile=64:128"], ["sh", "-c", "ulimit -n"]),
+    "tty_without_stdin": (["-t"], ["echo", "hi"]),
+    "attach_stderr_only": (["-a", "stderr"], ["sh", "-c", "echo o; echo e >&2"]),
+    "conflict": (["--name", "twice", "--name", "bad name"], ["true"]),
+    "dead_stdin": ([], ["cat"]),
+}
+
+
+@pytest.mark.parametrize("case", RUNS)
+def test_run(hyper: Run, docker: Run, engine: Engine, clean: None, case: str) -> None:
+    flags, command = RUNS[case]
+    words = ["run", "--rm", *flags, engine.image, *command]
+    mine, theirs = (r(*words, stdin=b"ignored", FROM_US="here") for r in (hyper, docker))
+    # The host name of each container is its own.
+    if case == "env":
+        assert _without(mine.stdout, b"HOSTNAME") == _without(theirs.stdout, b"HOSTNAME")
+    else:
+        same(mine, theirs)
+    if case == "both_streams":
+        assert mine.stderr == b"e\n"
+
+
+def _without(lines: bytes, name: bytes) -> list[bytes]:
+    return sorted(line for line in lines.splitlines() if not line.startswith(name))
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 300_000])
+def test_stdin_is_passed_on_and_its_end_too(hyper: Run, engine: Engine, size: int) -> None:
+    data = os.urandom(size)
+    done = hyper("run", "--rm", "-i", engine.image, "cat", stdin=data)
+    assert (done.returncode, done.stdout) == (0, data)
+
+
+def test_thirty_megabytes_go_through_both_ways_at_once(hyper: Run, engine: Engine) -> None:
+    data = os.urandom(1024 * 1024) * 30
+    done = hyper("run", "--rm", "-i", engine.image, "cat", stdin=data)
+    assert done.returncode == 0
+    assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(data).digest()
+
+
+def test_a_container_that_ends_before_its_input_ends_the_command(
+    hyper: Run, engine: Engine
+) -> None:
+    done = hyper("run", "--rm", "-i", engine.image, "head", "-c", "3", stdin=b"x" * 3_000_000)
+    assert (done.returncode, done.stdout) == (0, b"xxx")
+
+
+def test_a_reader_that_leaves_ends_the_command_quietly(engine: Engine, clean: None) -> None:
+    words = [*HYPER, "run", "--rm", engine.image, "yes"]
+    process = subprocess.Popen(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=engine.environ(),
+    )
+    assert process.stdout is not None
+    assert process.stdout.read(4) == b"y\ny\n"
+    process.stdout.close()
+    _, said = process.communicate(timeout=TIMEOUT_S)
+    assert (process.returncode, said) == (141, b"")
+
+
+EXECS = {
+    "status": ([], ["sh", "-c", "echo o; exit 3"]),
+    "not_found": ([], ["nosuch"]),
+    "env": (["-e", "A=b"], ["sh", "-c", "echo $A $WHO"]),
+    "user": (["-u", "nobody"], ["id"]),
+    "workdir": (["-w", "/tmp"], ["pwd"]),
+    "stdin": (["-i"], ["cat"]),
+    "detached": (["-d"], ["true"]),
+    "dashes": ([], ["echo", "--", "-i"]),
+    "tty": (["-t"], ["echo", "hi"]),
+}
+
+
+@pytest.mark.parametrize("case", EXECS)
+def test_exec(hyper: Run, docker: Run, sleeper: str, case: str) -> None:
+    flags, command = EXECS[case]
+    words = ["exec", *flags, sleeper, *command]
+    mine, theirs = (r(*words, stdin=b"some input\n") for r in (hyper, docker))
+    same(mine, theirs)
+
+
+LOOKS = [
+    ["ps", "--format", "{{.Names}}|{{.Image}}|{{.Command}}|{{.State}}|{{.Ports}}|{{.Labels}}"],
+    ["ps", "-a", "--format", "table {{.Names}}\t{{.Image}}"],
+    ["ps", "-aq", "--no-trunc"],
+    ["ps", "-a", "-f", "name=sleeper", "-f", "status=running", "--format", "{{.ID}}"],
+    ["ps", "-f", "name=nobody"],
+    ["ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.CreatedAt}} {{.Networks}}"],
+    ["images"],
+    ["images", "-q"],
+    ["images", "--no-trunc", "--digests"],
+    ["images", "--format", "{{.Repository}}:{{.Tag}} {{.Size}}"],
+    ["images", "nosuch"],
+    ["inspect", "-f", "{{.State.Status}} {{.State.Running}} {{json .Config.Cmd}}", "sleeper"],
+    ["inspect", "-f", "{{.Config.Cmd}} {{.State.Pid}} {{.State.StartedAt}}", "sleeper"],
+    [
+        "inspect",
+        "-f",
+        '{{index .Config.Env 0}} {{len .Config.Cmd}} {{join .Config.Cmd ","}}',
+        "sleeper",
+    ],
+    ["inspect", "--type", "image", "-f", "{{.Os}}/{{.Architecture}} {{.RepoTags}}", "busybox"],
+    ["inspect", "sleeper", "busybox"],
+    ["inspect", "nosuch"],
+    ["inspect", "-f", "{{.Id}}", "sleeper", "nosuch"],
+    ["logs", "sleeper"],
+    ["logs", "nosuch"],
+    ["port", "sleeper"],
+    ["port", "sleeper", "80"],
+    ["exec", "nosuch", "true"],
+    ["start", "nosuch"],
+    ["attach", "nosuch"],
+    ["wait", "nosuch"],
+    ["rm", "nosuch"],
+    ["rm", "sleeper"],
+    ["rm", "-f", "nosuch"],
+    ["kill", "nosuch"],
+    ["stop", "nosuch", "also"],
+    ["rmi", "nosuch"],
+    ["create", "--pull", "never", "nosuch"],
+    ["run", "--pull", "never", "nosuch"],
+    ["run", "-it", "busybox", "true"],
+    ["exec", "-it", "sleeper", "true"],
+    ["pull", "localhost:1/nothing"],
+    ["pull", "-q", "localhost:1/nothing:tag"],
+]
+
+
+@pytest.mark.parametrize("words", LOOKS, ids=" ".join)
+def test_words_that_change_nothing(hyper: Run, docker: Run, sleeper: str, words: list[str]) -> None:
+    same(hyper(*words), docker(*words))
+
+
+def test_ps_and_list(hyper: Run, docker: Run, sleeper: str) -> None:
+    """The tables; the age may tick between the two."""
+    mine, theirs = (r("ps", "-a").stdout.decode().split("\n") for r in (hyper, docker))
+    assert mine[0].split() == theirs[0].split()
+    assert len(mine) == len(theirs)
+    listed = hyper("list").stdout.decode()
+    assert listed.split("\n")[0].split() == (
+        "CONTAINER ID NAME IMAGE STATUS DRIVER VCPUS MEMORY BOOT PORTS".split()
+    )
+    assert "sleeper" in listed
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["stop", "-t", "0"], ["kill"], ["kill", "-s", "TERM"], ["rm", "-f"], ["restart", "-t", "0"]],
+    ids=" ".join,
+)
+def test_words_that_end_a_container(
+    hyper: Run, docker: Run, engine: Engine, clean: None, words: list[str]
+) -> None:
+    for run in (docker, hyper):
+        assert (
+            run("run", "-d", "--init", "--name", "ending", engine.image, "sleep", "600").returncode
+            == 0
+        )
+        done = run(*words, "ending")
+        assert (done.returncode, done.stdout) == (0, b"ending\n")
+        docker("rm", "-f", "ending")
+
+
+def test_create_start_wait_logs_remove(
+    hyper: Run, engine: Engine, clean: None, tmp_path: Path
+) -> None:
+    cidfile = tmp_path / "cid"
+    script = "echo out; echo err >&2; exit 4"
+    made = hyper(
+        "create", "--name", "job", "--cidfile", str(cidfile), engine.image, "sh", "-c", script
+    )
+    assert made.stdout.decode().strip() == cidfile.read_text()
+    again = hyper("create", "--cidfile", str(cidfile), engine.image)
+    assert again.returncode == 1
+    assert hyper("start", "job").stdout == b"job\n"
+    assert hyper("wait", "job").stdout == b"4\n"
+    logs = hyper("logs", "job")
+    assert (logs.stdout, logs.stderr) == (b"out\n", b"err\n")
+    stamped = hyper("logs", "-t", "--tail", "1", "--since", "1h", "job")
+    assert (stamped.stdout + stamped.stderr).count(b"Z ") == 1
+    attached = hyper("start", "-a", "job")
+    assert (attached.returncode, attached.stdout) == (4, b"out\n")
+    assert hyper("attach", "job").returncode == 1
+    assert hyper("rm", "job").stdout == b"job\n"
+
+
+def test_follow_ends_with_the_container(hyper: Run, engine: Engine, clean: None) -> None:
+    script = "echo a; sleep 1; echo b"
+    hyper("run", "-d", "--name", "talk", engine.image, "sh", "-c", script)
+    followed = hyper("logs", "-f", "talk")
+    assert (followed.returncode, followed.stdout) == (0, b"a\nb\n")
+
+
+CREATIONS = {
+    "plain": [],
+    "terminal": ["-it"],
+    "input": ["-i"],
+    "ports": [
+        "-p",
+        "80",
+        "-p",
+        "127.0.0.1:8080:81/udp",
+        "-p",
+        "9000-9002:90-92",
+        "--expose",
+        "7-8",
+    ],
+    "port_range_to_one": ["-p", "8000-8010:80", "-p", "[::1]:1:2", "-P"],
+    "limits": ["-m", "64m", "--cpus", "1.5", "--shm-size", "8m", "--ulimit", "nofile=10:20"],
+    "names": ["-h", "box", "--add-host", "a:1.2.3.4", "--add-host", "b=::1", "--dns", "9.9.9.9"],
+    "labels": ["-l", "a=b", "--label", "alone", "--label", "x=y=z"],
+    "caps": ["--cap-add", "NET_ADMIN", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"],
+    "stop": ["--stop-signal", "INT", "--stop-timeout", "0", "--init"],
+    "restart": ["--restart", "on-failure:3"],
+    "always": ["--restart", "always"],
+    "volumes": ["-v", "/a:/b:ro", "-v", "/anonymous", "-v", "named:/n", "--tmpfs", "/t:size=1m"],
+    "privileged": ["--privileged", "--read-only", "--sysctl", "net.ipv4.ip_forward=1"],
+    "no_network": ["--network", "none"],
+    "user": ["-u", "1:2", "--group-add", "3", "-w", "/x", "--entrypoint", "a", "-e", "B=c"],
+}
+
+
+@pytest.mark.parametrize("case", CREATIONS)
+def test_create_asks_for_the_same_container(
+    hyper: Run, docker: Run, engine: Engine, clean: None, case: str
+) -> None:
+    seen = []
+    for name, run in (("mine", hyper), ("theirs", docker)):
+        made = run("create", "--name", name, *CREATIONS[case], engine.image, "sleep", "1")
+        assert made.returncode == 0, made.stderr
+        found = json.loads(docker("inspect", name).stdout)[0]
+        seen.append(_asked_for(found))
+    assert seen[0] == seen[1]
+
+
+def _asked_for(found: dict[str, object]) -> object:
+    """Config and HostConfig without what differs by nature (ids) or means the same (null, [], {})."""
+    config, host = found["Config"], found["HostConfig"]
+    assert isinstance(config, dict)
+    assert isinstance(host, dict)
+    if len(config["Hostname"]) == 12:
+        del config["Hostname"]
+    return [
+        {k: v for k, v in d.items() if v not in (None, [], {}, "", [0, 0])} for d in (config, host)
+    ]
+
+
+SCRIPT = """
+trap 'echo got TERM; exit 5' TERM
+trap 'echo got INT; exit 6' INT
+trap 'echo got USR1; exit 7' USR1
+echo ready
+while :; do sleep 0.05; done
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "word", "code"),
+    [(signal.SIGTERM, b"TERM", 5), (signal.SIGINT, b"INT", 6), (signal.SIGUSR1, b"USR1", 7)],
+)
+def test_a_signal_is_passed_on(
+    engine: Engine, clean: None, number: int, word: bytes, code: int
+) -> None:
+    words = [*HYPER, "run", "--rm", engine.image, "sh", "-c", SCRIPT]
+    process = _start(engine, words)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=TIMEOUT_S)
+    assert (out, process.returncode) == (b"got " + word + b"\n", code)
+
+
+def test_without_sig_proxy_a_signal_ends_only_the_command(
+    engine: Engine, docker: Run, clean: None
+) -> None:
+    words = [
+        *HYPER,
+        "run",
+        "--sig-proxy=false",
+        "--name",
+        "stays",
+        engine.image,
+        "sh",
+        "-c",
+        SCRIPT,
+    ]
+    process = _start(engine, words)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 130
+    assert docker("inspect", "-f", "{{.State.Running}}", "stays").stdout == b"true\n"
+
+
+def test_three_signals_end_a_command_whose_container_ignores_them(
+    engine: Engine, docker: Run, clean: None
+) -> None:
+    script = "trap 'echo again' INT; echo ready; while :; do sleep 0.05; done"
+    process = _start(engine, [*HYPER, "run", "--name", "deaf", engine.image, "sh", "-c", script])
+    assert process.stdout is not None
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == b"again\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 130
+    assert docker("inspect", "-f", "{{.State.Running}}", "deaf").stdout == b"true\n"
+
+
+def _start(engine: Engine, words: list[str]) -> subprocess.Popen[bytes]:
+    """A command whose container has said ``ready``."""
+    process = subprocess.Popen(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        env=engine.environ(),
+    )
+    assert process.stdout is not None
+    assert select.select([process.stdout], [], [], TIMEOUT_S)[0]
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def test_events_of_the_past(hyper: Run, docker: Run, engine: Engine, clean: None) -> None:
+    hyper("run", "--rm", "--name", "eventful", engine.image, "true")
+    # Whole seconds: docker drops the fraction of a relative time.
+    until = str(int(time.time()) + 1)
+    words = ["events", "--since", "1h", "--until", until, "--filter", "container=eventful"]
+    same(hyper(*words), docker(*words))
+
+
+def test_no_daemon(hyper: Run) -> None:
+    done = hyper("-H", "unix:///nowhere/x.sock", "ps")
+    assert done.returncode == 1
+    assert (
+        b"Cannot connect to hyperd at unix:///nowhere/x.sock. Is the daemon running?" in done.stderr
+    )
+    assert hyper("-H", "unix:///nowhere/x.sock", "run", "x").returncode == 125
+
+
+def test_hosts_are_honoured_in_order(hyper: Run, engine: Engine) -> None:
+    assert hyper("ps", HYPER_HOST="unix:///nowhere").returncode == 1
+    assert hyper("ps", HYPER_HOST=engine.host, DOCKER_HOST="unix:///nowhere").returncode == 0
+    assert hyper("-H", engine.host, "ps", HYPER_HOST="unix:///nowhere").returncode == 0
+
+
+def test_version_and_info(hyper: Run, docker: Run) -> None:
+    words = ["version", "--format", "{{.Server.Version}}"]
+    same(hyper(*words), docker(*words))
+    assert b"Server:" in hyper("version").stdout
+    assert b"Containers:" in hyper("info").stdout
+    words = ["info", "--format", "{{.OSType}} {{json .ServerVersion}}"]
+    same(hyper(*words), docker(*words))

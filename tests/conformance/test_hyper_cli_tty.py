@@ -1,0 +1,226 @@
+"""``hyper`` in a real terminal: size, keys, detaching, and the terminal as it was afterwards."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.dockerd import Engine
+
+pytestmark = pytest.mark.root
+
+HYPER = [sys.executable, "-m", "hyper.cli.main"]
+DEADLINE_S = 30
+#: A prompt nothing else prints.
+PROMPT = b"ready> "
+SHELL = ["env", "PS1=ready> ", "sh"]
+
+
+class Terminal:
+    """A pseudo-terminal with a program in it, and what the program has written."""
+
+    def __init__(
+        self, engine: Engine, words: list[str], *, rows: int = 24, columns: int = 80
+    ) -> None:
+        self.ours, theirs = os.openpty()
+        self.resize(rows, columns)
+        self.before = termios.tcgetattr(theirs)
+        self._theirs = theirs
+        self.seen = b""
+        # A session of its own with this as its terminal, so that a resize reaches it as SIGWINCH.
+        self.process = subprocess.Popen(
+            ["setsid", "--ctty", *HYPER, *words],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=engine.environ() | {"TERM": "xterm"},
+        )
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self.ours, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+
+    def type(self, keys: bytes) -> None:
+        os.write(self.ours, keys)
+
+    def until(self, wanted: bytes) -> bytes:
+        """What was written up to and including ``wanted`` (a regular expression); it counts as read."""
+        deadline = time.monotonic() + DEADLINE_S
+        while (match := re.search(wanted, self.seen)) is None:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.ours], [], [], left)[0]:
+                raise AssertionError(f"{wanted!r} did not come, but {self.seen!r}")
+            self.seen += os.read(self.ours, 65536)
+        text, self.seen = self.seen[: match.end()], self.seen[match.end() :]
+        return text
+
+    def end(self) -> int:
+        """The exit code; the terminal must be as it was."""
+        code = self.process.wait(timeout=DEADLINE_S)
+        assert termios.tcgetattr(self._theirs) == self.before
+        return code
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.ours)
+        os.close(self._theirs)
+
+    def is_raw(self) -> bool:
+        return not termios.tcgetattr(self._theirs)[3] & termios.ICANON
+
+
+@pytest.fixture
+def terminals(engine: Engine) -> Iterator[list[Terminal]]:
+    """Terminals to close, and afterwards no container is left."""
+    opened: list[Terminal] = []
+    yield opened
+    for terminal in opened:
+        terminal.close()
+    left = _docker(engine, "ps", "-aq").split()
+    if left:
+        _docker(engine, "rm", "-f", *left)
+
+
+@pytest.fixture
+def shell(engine: Engine, terminals: list[Terminal]) -> Terminal:
+    """``hyper run -it`` with a shell at its prompt; the container is called box."""
+    words = ["run", "--rm", "-it", "--name", "box", engine.image, *SHELL]
+    terminal = Terminal(engine, words, rows=33, columns=101)
+    terminals.append(terminal)
+    terminal.until(PROMPT)
+    return terminal
+
+
+def _docker(engine: Engine, *words: str) -> str:
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, env=engine.environ())
+    return done.stdout
+
+
+def test_exit_code_and_restored_terminal(shell: Terminal) -> None:
+    assert shell.is_raw()
+    shell.type(b"exit 23\r")
+    assert shell.end() == 23
+
+
+def test_size_first_and_after_a_change(shell: Terminal) -> None:
+    shell.type(b"stty size\r")
+    shell.until(rb"33 101\r\n")
+    # The shell says when the change has reached it: nothing to wait for by guess.
+    shell.type(b"trap 'stty size' WINCH\r")
+    shell.until(PROMPT)
+    shell.resize(44, 122)
+    shell.type(b"until [ \"$(stty size)\" = '44 122' ]; do :; done; echo 'it ''came'\r")
+    shell.until(rb"it came")
+
+
+def _sleep_in(shell: Terminal) -> None:
+    """A program runs in the foreground of the shell (its own word says so: the echo of ours does not)."""
+    shell.type(b"sh -c 'echo go\"\"ing; exec sleep 600'\r")
+    shell.until(rb"going\r\n")
+
+
+def test_ctrl_c_goes_to_the_program_inside(shell: Terminal) -> None:
+    _sleep_in(shell)
+    shell.type(b"\x03")
+    shell.until(PROMPT)
+    shell.type(b"echo $?; exit\r")
+    shell.until(rb"130")
+    shell.end()
+
+
+def test_job_control(shell: Terminal) -> None:
+    _sleep_in(shell)
+    shell.type(b"\x1a")
+    shell.until(rb"Stopped")
+    shell.until(PROMPT)
+    shell.type(b"jobs; kill %1; exit 0\r")
+    shell.until(rb"\[1\]")
+
+
+def test_detach_and_attach_again(
+    engine: Engine, shell: Terminal, terminals: list[Terminal]
+) -> None:
+    shell.type(b"X=kept\r")
+    shell.until(PROMPT)
+    shell.type(b"\x10\x11")
+    assert shell.end() == 0
+    assert _docker(engine, "inspect", "-f", "{{.State.Running}}", "box") == "true\n"
+    again = Terminal(engine, ["attach", "box"])
+    terminals.append(again)
+    again.type(b"echo $X\r")
+    again.until(rb"kept\r\n")
+    again.type(b"exit 9\r")
+    assert again.end() == 9
+
+
+def test_keys_of_our_own_and_none(
+    engine: Engine, shell: Terminal, terminals: list[Terminal]
+) -> None:
+    watching = Terminal(engine, ["attach", "--detach-keys", "ctrl-a,d", "box"])
+    terminals.append(watching)
+    watching.type(b"echo h''i\r")
+    watching.until(rb"hi\r\n")
+    watching.type(b"\x01d")
+    assert watching.end() == 0
+    shell.type(b"exit\r")
+    shell.end()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_restores_the_terminal(
+    engine: Engine, shell: Terminal, terminals: list[Terminal], number: int
+) -> None:
+    """attach does not pass signals on where keys do it: it ends, and the terminal is as before."""
+    watching = Terminal(engine, ["attach", "box"])
+    terminals.append(watching)
+    watching.type(b"echo h''i\r")
+    watching.until(rb"hi\r\n")
+    assert watching.is_raw()
+    watching.process.send_signal(number)
+    assert watching.end() == 128 + number
+    assert _docker(engine, "inspect", "-f", "{{.State.Running}}", "box") == "true\n"
+
+
+def test_a_start_that_fails_restores_the_terminal(
+    engine: Engine, terminals: list[Terminal]
+) -> None:
+    terminal = Terminal(engine, ["run", "--rm", "-it", engine.image, "nosuch"])
+    terminals.append(terminal)
+    terminal.until(rb"executable file not found")
+    assert terminal.end() == 127
+
+
+def test_exec_has_a_terminal_of_its_size(
+    engine: Engine, shell: Terminal, terminals: list[Terminal]
+) -> None:
+    inner = Terminal(engine, ["exec", "-it", "box", *SHELL], rows=55, columns=66)
+    terminals.append(inner)
+    inner.until(PROMPT)
+    inner.type(b"until [ \"$(stty size)\" = '55 66' ]; do :; done; echo 'it ''came'; exit 5\r")
+    inner.until(rb"it came")
+    assert inner.end() == 5
+
+
+def test_a_killed_container_ends_the_command(engine: Engine, shell: Terminal) -> None:
+    _docker(engine, "kill", "box")
+    assert shell.end() == 137
+
+
+def test_start_again_with_a_terminal(engine: Engine, terminals: list[Terminal]) -> None:
+    _docker(engine, "create", "-it", "--name", "again", engine.image, *SHELL)
+    terminal = Terminal(engine, ["start", "-ai", "again"])
+    terminals.append(terminal)
+    terminal.until(PROMPT)
+    terminal.type(b"exit 3\r")
+    assert terminal.end() == 3
