@@ -1,0 +1,140 @@
+"""Verdicts: found once, kept, and found again when the host changes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hyper.errors import MachineError
+from hyper.machine import probe
+from hyper.machine.driver import Machine, MachineExit, MachineRecord, MachineStats
+from hyper.machine.probe import Host, Probe
+from hyper.machine.spec import MachineSpec
+from hyper.proto.frame import FrameDecoder
+from hyper.proto.hello import GuestHello, HostHello
+from hyper.proto.message import encode_hello
+
+HOST = Host(kernel="6.1", cpu="cpu", hypervisor="qemu", guest="guest")
+KERNEL, INITRD = Path("/k"), Path("/i")
+
+
+class FakeMachine:
+    """A machine whose agent answers HELLO, or never."""
+
+    def __init__(self, *, answers: bool) -> None:
+        self.killed = False
+        self._answers = answers
+        self._ours, self._theirs = socket.socketpair()
+        for stream in (self._ours, self._theirs):
+            stream.setblocking(False)
+
+    record = MachineRecord("fake", "kvm", "m", 1, 1, "/")
+
+    def agent_socket(self) -> socket.socket:
+        if self._answers:
+            asyncio.get_running_loop().add_reader(self._theirs, self._answer)
+        return self._ours
+
+    def _answer(self) -> None:
+        [frame] = FrameDecoder().feed(self._theirs.recv(65536))
+        hello = HostHello.decode(frame.body)
+        self._theirs.send(encode_hello(GuestHello(hello.nonce, 1, "fake")))
+
+    async def wait(self) -> MachineExit:
+        return MachineExit(status=1, stderr="why\n", console="panic")
+
+    async def kill(self) -> None:
+        self.killed = True
+        asyncio.get_running_loop().remove_reader(self._theirs)
+        self._ours.close()
+        self._theirs.close()
+
+    async def pause(self) -> None: ...
+    async def resume(self) -> None: ...
+    async def close(self) -> None: ...
+    async def stats(self) -> MachineStats:
+        raise NotImplementedError
+
+    def console_tail(self) -> str:
+        return ""
+
+
+class Launcher:
+    """Counts what it launches."""
+
+    def __init__(self, make: Callable[[], FakeMachine]) -> None:
+        self.machines: list[FakeMachine] = []
+        self._make = make
+
+    async def __call__(self, spec: MachineSpec, accelerator: str) -> Machine:
+        assert spec.run_dir.stat().st_mode & 0o777 == 0o700
+        self.machines.append(self._make())
+        return self.machines[-1]
+
+
+def make(tmp_path: Path, launch: probe.Launch) -> Probe:
+    return Probe("fake", launch=launch, state_dir=tmp_path / "state", uid=None)
+
+
+async def test_one_boot_for_many_questions(tmp_path: Path) -> None:
+    launch = Launcher(lambda: FakeMachine(answers=True))
+    first = await make(tmp_path, launch).verdict("tcg", host=HOST, kernel=KERNEL, initrd=INITRD)
+    again = await make(tmp_path, launch).verdict("tcg", host=HOST, kernel=KERNEL, initrd=INITRD)
+    assert first == again
+    assert first.usable
+    assert first.boot_ms is not None
+    assert [machine.killed for machine in launch.machines] == [True]
+    assert [path.name for path in (tmp_path / "state").iterdir()] == [probe.FILE]
+
+
+@pytest.mark.parametrize("field", ["kernel", "cpu", "hypervisor", "guest"])
+async def test_a_change_asks_again(tmp_path: Path, field: str) -> None:
+    launch = Launcher(lambda: FakeMachine(answers=True))
+    changed = Host(
+        **{"kernel": "6.1", "cpu": "cpu", "hypervisor": "qemu", "guest": "guest", field: "new"}
+    )
+    for host in (HOST, changed):
+        await make(tmp_path, launch).verdict("tcg", host=host, kernel=KERNEL, initrd=INITRD)
+    assert len(launch.machines) == 2
+
+
+async def test_damage_asks_again(tmp_path: Path) -> None:
+    launch = Launcher(lambda: FakeMachine(answers=True))
+    asked = make(tmp_path, launch)
+    await asked.verdict("tcg", host=HOST, kernel=KERNEL, initrd=INITRD)
+    for damage in ("", "[]", "{", json.dumps({"version": 99})):
+        (tmp_path / "state" / probe.FILE).write_text(damage)
+        assert (await asked.verdict("tcg", host=HOST, kernel=KERNEL, initrd=INITRD)).usable
+    assert len(launch.machines) == 5
+
+
+async def test_a_guest_that_hangs_is_killed_and_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(probe.DEADLINES_S, "tcg", 0.05)
+    launch = Launcher(lambda: FakeMachine(answers=False))
+    for _ in range(2):
+        verdict = await make(tmp_path, launch).verdict(
+            "tcg", host=HOST, kernel=KERNEL, initrd=INITRD
+        )
+        assert not verdict.usable
+        assert verdict.reason == "a guest did not come up within 0.05 s"
+    assert [machine.killed for machine in launch.machines] == [True]
+
+
+async def test_a_hypervisor_that_fails_is_a_verdict(tmp_path: Path) -> None:
+    async def launch(spec: MachineSpec, accelerator: str) -> Machine:
+        raise MachineError("no such CPU")
+
+    verdict = await make(tmp_path, launch).verdict("tcg", host=HOST, kernel=KERNEL, initrd=INITRD)
+    assert (verdict.usable, verdict.reason) == (False, "no such CPU")
+
+
+def test_host_names_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match=r"vmlinux: No such file"):
+        Host.current(hypervisor=Path("/bin/sh"), guest=[tmp_path / "vmlinux"])

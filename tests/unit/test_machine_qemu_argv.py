@@ -1,0 +1,96 @@
+"""QEMU's command line, word by word. ``HYPER_GOLDEN=write`` writes the files anew: read what changed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hyper.machine.qemu.argv import MachineFds, arguments, forward_rules
+from hyper.machine.spec import Disk, Forward, MachineSpec, UserNic
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+BINARY = Path("/usr/bin/qemu-system-x86_64")
+PLAIN = MachineSpec(
+    name="plain",
+    vcpus=1,
+    memory_mib=128,
+    kernel=Path("/host/vmlinux"),
+    initrd=Path("/host/initrd"),
+    disks=(),
+    nics=(),
+    run_dir=Path("/run/hyper/m/plain"),
+)
+FULL = replace(
+    PLAIN,
+    name="full",
+    vcpus=2,
+    disks=(
+        Disk("layer0", Path("/store/a"), read_only=True),
+        Disk("scratch", Path("/store/b"), read_only=False),
+    ),
+    nics=(
+        UserNic(
+            mac="52:54:00:12:34:56",
+            network="10.0.2.0/24",
+            forwards=(
+                Forward("tcp", "0.0.0.0", 8080, 80),
+                Forward("udp", "127.0.0.1", 5353, 53),
+            ),
+        ),
+    ),
+    command_line=("hyper.debug=1",),
+)
+
+
+def lines(spec: MachineSpec, accelerator: str) -> str:
+    """One option a line."""
+    fds = MachineFds(agent=10, monitor=11, console=12, disks=tuple(range(20, 20 + len(spec.disks))))
+    words = arguments(spec, binary=BINARY, accelerator=accelerator, fds=fds)
+    return (
+        " ".join(
+            f"\n{word}" if word.startswith("-") else repr(word) if " " in word else word
+            for word in words
+        ).replace(" \n", "\n")
+        + "\n"
+    )
+
+
+@pytest.mark.parametrize("accelerator", ["tcg", "kvm"])
+@pytest.mark.parametrize("spec", [PLAIN, FULL], ids=lambda spec: spec.name)
+def test_golden(spec: MachineSpec, accelerator: str) -> None:
+    path = GOLDEN / f"qemu-{spec.name}-{accelerator}.txt"
+    if os.environ.get("HYPER_GOLDEN") == "write":
+        path.write_text(lines(spec, accelerator))
+    assert lines(spec, accelerator) == path.read_text()
+
+
+def test_no_host_path_but_the_binary_is_named() -> None:
+    words = arguments(FULL, binary=BINARY, accelerator="tcg", fds=MachineFds(3, 4, 5, (6, 7)))
+    text = " ".join(words)
+    assert "/host" not in text
+    assert "/store" not in text
+    assert "/run/hyper" not in text
+
+
+@pytest.mark.parametrize("name", ["a,b", "a=b", "", "a\nb"])
+def test_names_cannot_smuggle_options(name: str) -> None:
+    bad_disk = replace(FULL, disks=(Disk(name, Path("/x"), read_only=True),))
+    for spec in (replace(PLAIN, name=name), bad_disk):
+        with pytest.raises(ValueError, match="not usable"):
+            arguments(spec, binary=BINARY, accelerator="tcg", fds=MachineFds(3, 4, 5, (6,)))
+
+
+def test_forwards_lead_to_the_15th_address() -> None:
+    nic = UserNic("52:54:00:12:34:56", "192.168.7.0/24", (Forward("tcp", "127.0.0.1", 1, 2),))
+    assert [rule for rule, _ in forward_rules(nic)] == ["tcp:127.0.0.1:1-192.168.7.15:2"]
+
+
+@pytest.mark.parametrize(
+    "forward", [Forward("sctp", "127.0.0.1", 1, 2), Forward("tcp", "::1", 1, 2)]
+)
+def test_what_slirp_cannot_forward(forward: Forward) -> None:
+    with pytest.raises(ValueError):
+        forward_rules(UserNic("52:54:00:12:34:56", "10.0.2.0/24", (forward,)))

@@ -1,0 +1,92 @@
+"""Control groups: both versions on a folder that stands in for theirs, the real ones in tests/vm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hyper.system import cgroup
+from hyper.system.cgroup import GroupLimits, Groups, Hierarchy
+
+LIMITS = GroupLimits(cpus=0.5, memory_bytes=1 << 20, pids=10)
+
+
+def test_files_of_both_versions() -> None:
+    assert LIMITS.files(1) == {
+        "cpu": {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "50000"},
+        "memory": {"memory.limit_in_bytes": "1048576"},
+        "pids": {"pids.max": "10"},
+    }
+    assert LIMITS.files(2) == {
+        "cpu": {"cpu.max": "50000 100000"},
+        "memory": {"memory.max": "1048576"},
+        "pids": {"pids.max": "10"},
+    }
+    assert GroupLimits().files(1) == GroupLimits().files(2) == {}
+
+
+def test_a_tiny_share_is_not_refused() -> None:
+    assert GroupLimits(cpus=0.0001).files(2) == {"cpu": {"cpu.max": "1000 100000"}}
+
+
+def mountinfo(*mounts: tuple[str, Path, str]) -> str:
+    return "".join(
+        f"30 29 0:1 / {folder} rw - {kind} cgroup {options}\n" for kind, folder, options in mounts
+    )
+
+
+def test_version_1(tmp_path: Path) -> None:
+    for name in ("cpu", "pids", "devices"):
+        (tmp_path / name).mkdir()
+    text = mountinfo(
+        ("cgroup", tmp_path / "cpu", "rw,cpu"),
+        ("cgroup", tmp_path / "pids", "rw,pids"),
+        ("cgroup", tmp_path / "devices", "rw,devices"),
+        ("tmpfs", tmp_path, "rw"),
+    )
+    groups = cgroup.discover(mountinfo=text)
+    assert groups.controllers == {"cpu", "pids"}
+    assert groups.reasons == ("no cgroup controller: memory",)
+    groups.create("m", LIMITS).add(42)
+    assert (tmp_path / "cpu/hyper/m/cpu.cfs_quota_us").read_text() == "50000"
+    assert (tmp_path / "pids/hyper/m/pids.max").read_text() == "10"
+    assert (tmp_path / "cpu/hyper/m/cgroup.procs").read_text() == "42"
+    assert not (tmp_path / "devices/hyper").exists()
+
+
+def test_version_2_switches_controllers_on(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("cpu io memory pids")
+    (tmp_path / "cgroup.subtree_control").write_text("memory")
+    (tmp_path / "hyper").mkdir()
+    (tmp_path / "hyper/cgroup.subtree_control").write_text("")
+    groups = cgroup.discover(mountinfo=mountinfo(("cgroup2", tmp_path, "rw")))
+    assert groups.controllers == {"cpu", "memory", "pids"}
+    assert groups.reasons == ()
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +pids"
+    assert (tmp_path / "hyper/cgroup.subtree_control").read_text() == "+cpu +memory +pids"
+
+
+def test_without_controllers_there_are_reasons(tmp_path: Path) -> None:
+    groups = cgroup.discover(mountinfo=mountinfo(("cgroup2", tmp_path / "gone", "rw")))
+    assert groups.controllers == frozenset()
+    assert groups.reasons[0] == f"no groups in {tmp_path}/gone: No such file or directory"
+    group = groups.create("m", LIMITS)
+    group.add(1)
+    group.kill()
+    group.remove()
+
+
+def test_a_refused_value_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: Path, files: dict[str, str]) -> None:
+        raise OSError("refused")
+
+    monkeypatch.setattr(cgroup, "_write_all", refuse)
+    groups = Groups([Hierarchy(1, tmp_path, frozenset({"cpu"}))])
+    with pytest.raises(OSError, match="refused"):
+        groups.create("m", LIMITS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_remove_of_nothing(tmp_path: Path) -> None:
+    Groups([Hierarchy(1, tmp_path, frozenset({"cpu"}))]).find("m").remove()

@@ -1,0 +1,75 @@
+"""The filter, run by an interpreter of classic BPF that knows nothing of how it was assembled."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from hyper.system import seccomp
+
+ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
+X86_64, I386, AARCH64 = 0xC000003E, 0x40000003, 0xC00000B7
+
+
+def run(number: int, *, arch: int = X86_64, args: tuple[int, ...] = ()) -> int:
+    """What the filter says to one system call."""
+    padded = (*args, 0, 0, 0, 0, 0, 0)[:6]
+    data = struct.pack("=IIQ6Q", number, arch, 0, *padded)
+    program = list(struct.iter_unpack("=HBBI", seccomp.program()))
+    at, accumulator = 0, 0
+    while True:
+        code, if_true, if_false, value = program[at]
+        at += 1
+        if code == 0x06:
+            return value
+        if code == 0x20:
+            accumulator = struct.unpack_from("=I", data, value)[0]
+        else:
+            holds = {0x15: accumulator == value, 0x35: accumulator >= value}.get(
+                code, bool(accumulator & value) if code == 0x45 else None
+            )
+            assert holds is not None, f"unknown instruction {code:#x}"
+            at += if_true if holds else if_false
+
+
+@pytest.mark.parametrize("name", sorted(seccomp.DENIED))
+def test_denied(name: str) -> None:
+    assert run(seccomp.DENIED[name]) == EPERM
+
+
+@pytest.mark.parametrize("name", ["read 0", "mmap 9", "execve 59", "connect 42", "futex 202"])
+def test_allowed(name: str) -> None:
+    assert run(int(name.split()[1])) == ALLOW
+
+
+@pytest.mark.parametrize("arch", [I386, AARCH64, 0])
+def test_a_foreign_architecture_kills(arch: int) -> None:
+    assert run(0, arch=arch) == KILL
+
+
+def test_x32_kills() -> None:
+    assert run(0x40000000) == KILL
+    assert run(0x40000000 | 101) == KILL
+
+
+@pytest.mark.parametrize("family", range(64))
+def test_only_internet_sockets(family: int) -> None:
+    assert run(41, args=(family,)) == (ALLOW if family in (2, 10) else EPERM)
+
+
+@pytest.mark.parametrize("flag", [0x20000, *(1 << bit for bit in range(25, 31))])
+def test_no_new_namespace(flag: int) -> None:
+    assert run(56, args=(flag | 17,)) == EPERM
+
+
+def test_threads_and_forks() -> None:
+    thread = 0x3D0F00
+    assert run(56, args=(thread,)) == ALLOW
+    assert run(56, args=(17,)) == ALLOW
+    assert run(435) == ENOSYS
+
+
+def test_it_fits() -> None:
+    assert len(seccomp.program()) < 4096  # a pipe takes it without blocking
+    assert len(seccomp.program()) // 8 <= 4096  # BPF_MAXINSNS
