@@ -1,8 +1,11 @@
-"""Debian's docker-registry as a test peer. One context manager owns the process, its folder and its port."""
+"""Registries to test with: Debian's docker-registry as a real peer, and one in-process that misbehaves on purpose."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -129,3 +132,124 @@ def _make_certificates(folder: Path) -> None:
     ]  # fmt: skip
     for command in commands:
         subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
+
+
+@dataclass
+class Answer:
+    """What the hostile registry says to one request, and how it then behaves.
+
+    ``cut``: bytes of the body really sent; ``end``: "close", "reset" or "hang" afterwards; ``length``: the
+    Content-Length it claims (None: the truth, -1: none at all).
+    """
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    cut: int | None = None
+    end: str = "close"
+    length: int | None = None
+
+
+class HostileRegistry:
+    """Serves one image in-process; ``script`` holds answers that come first, by a piece of the path."""
+
+    def __init__(self, image: Image) -> None:
+        self.image = image
+        self.script: dict[str, list[Answer]] = {}
+        self.always: dict[str, Answer] = {}
+        self.requests: list[tuple[str, dict[str, str]]] = []
+        self.ranges = True
+        self._stop = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self._busy: set[asyncio.Task[None]] = set()
+
+    @property
+    def host(self) -> str:
+        """``localhost:port``."""
+        assert self._server is not None
+        return f"localhost:{self._server.sockets[0].getsockname()[1]}"
+
+    @property
+    def reference(self) -> str:
+        """The image's name here."""
+        return f"{self.host}/image:latest"
+
+    def paths(self, piece: str) -> list[str]:
+        """The requests so far whose path has ``piece`` in it."""
+        return [path for path, _ in self.requests if piece in path]
+
+    async def __aenter__(self) -> HostileRegistry:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._stop.set()
+        self._server.close()
+        while self._busy:
+            await asyncio.wait(list(self._busy))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._busy.add(task)
+        try:
+            head = await _request_head(reader)
+            if head is not None:
+                await self._answer(*head, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+            self._busy.discard(task)
+
+    async def _answer(
+        self, path: str, headers: dict[str, str], writer: asyncio.StreamWriter
+    ) -> None:
+        self.requests.append((path, headers))
+        answer = self._scripted(path) or self._honest(path, headers)
+        length = len(answer.body) if answer.length is None else answer.length
+        lines = [f"HTTP/1.1 {answer.status} X", "Connection: close"]
+        lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+        if length >= 0:
+            lines.append(f"Content-Length: {length}")
+        writer.write("\r\n".join([*lines, "", ""]).encode() + answer.body[: answer.cut])
+        await writer.drain()
+        if answer.end == "hang":
+            await self._stop.wait()
+        elif answer.end == "reset":
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+
+    def _scripted(self, path: str) -> Answer | None:
+        for piece, answers in self.script.items():
+            if piece in path and answers:
+                return answers.pop(0)
+        return next((answer for piece, answer in self.always.items() if piece in path), None)
+
+    def _honest(self, path: str, headers: dict[str, str]) -> Answer:
+        name = path.rpartition("/")[2]
+        if "/manifests/" in path:
+            body = self.image.blobs.get(name, self.image.manifest)
+            return Answer(body=body, headers={"Content-Type": json.loads(body)["mediaType"]})
+        body = self.image.blobs.get(name, b"")
+        start = headers.get("range", "")
+        if start and self.ranges:
+            offset = int(start.removeprefix("bytes=").removesuffix("-"))
+            where = f"bytes {offset}-{len(body) - 1}/{len(body)}"
+            return Answer(206, body[offset:], {"Content-Range": where})
+        return Answer(body=body)
+
+
+async def _request_head(reader: asyncio.StreamReader) -> tuple[str, dict[str, str]] | None:
+    """Path and headers of a request; None for what is no plain HTTP (a TLS client's hello)."""
+    first = await reader.read(1)
+    if not first.isalpha():
+        return None
+    head = (first + await reader.readuntil(b"\r\n\r\n")).decode()
+    request, *lines = head.strip().split("\r\n")
+    headers = {
+        name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+    }
+    return request.split(" ")[1], headers

@@ -174,7 +174,7 @@ class Registry:
         raise AssertionError("no endpoint")
 
     async def _patiently(self, endpoint: Endpoint, ask: Callable[[Endpoint], Awaitable[_T]]) -> _T:
-        pause, failures = self._patience.first_pause_s, 0
+        failures = 0
         while True:
             try:
                 return await ask(endpoint)
@@ -184,10 +184,10 @@ class Registry:
                     raise Unavailable(
                         f"registry {endpoint}: {error} ({self._what()}, {failures} attempts)"
                     ) from error
-                wait = min(max(error.pause_s, pause), self._patience.longest_pause_s)
+                pause = max(error.pause_s, self._patience.first_pause_s * 2 ** (failures - 1))
+                wait = min(pause, self._patience.longest_pause_s)
                 log.info("registry %s: %s; again in %.1f s", endpoint, error, wait)
             await asyncio.sleep(wait)
-            pause = self._patience.first_pause_s if failures == 1 else pause * 2
 
     def _what(self) -> str:
         return f"pulling {self._reference.familiar}"
@@ -369,11 +369,16 @@ class Registry:
     async def _pieces(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         """The body in pieces of about a MiB: few, because each is handed to a thread."""
         buffer = bytearray()
-        async for piece in response.content.iter_any():
-            buffer += piece
-            if len(buffer) >= _CHUNK:
-                yield bytes(buffer)
-                buffer.clear()
+        try:
+            async for piece in response.content.iter_any():
+                buffer += piece
+                if len(buffer) >= _CHUNK:
+                    yield bytes(buffer)
+                    buffer.clear()
+        except (aiohttp.ClientError, TimeoutError):
+            if buffer:
+                yield bytes(buffer)  # so that the next attempt starts behind it
+            raise
         if buffer:
             yield bytes(buffer)
 

@@ -1,0 +1,305 @@
+"""Registries that refuse, lie, break off or stand still: typed errors, nothing stored."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tools.imagebuilder import Image, directory, file, image
+
+from hyper.errors import (
+    Forbidden,
+    HyperError,
+    InvalidRequest,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+)
+from hyper.image.images import Images
+from hyper.image.registry import VerificationFailed
+from tests.support.registry import Answer, HostileRegistry
+
+LAYER = b"".join(bytes([n % 251]) * 997 for n in range(3000))
+
+
+def _image() -> Image:
+    return image(
+        [[file("a", LAYER)], [directory("b"), file("b/c", LAYER[::-1])]], compression="none"
+    )
+
+
+ONE = _image()
+LAYERS = [one["digest"] for one in json.loads(ONE.manifest)["layers"]]
+
+
+def _error(code: str, message: str) -> bytes:
+    return json.dumps({"errors": [{"code": code, "message": message}]}).encode()
+
+
+async def _fails(images: Images, server: HostileRegistry, kind: type[HyperError]) -> str:
+    with pytest.raises(kind) as caught:
+        await images.pull(server.reference)
+    assert images.list() == []
+    assert images.usage().layers_bytes == 0
+    assert not any(path.is_file() for path in Path(images._root, "layers").iterdir())
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "text"),
+    [
+        (404, _error("MANIFEST_UNKNOWN", "manifest unknown"), NotFound,
+         "manifest for {}:latest not found: manifest unknown: manifest unknown"),
+        (404, _error("NAME_UNKNOWN", "repository name not known to registry"), NotFound,
+         "repository {} not found: name unknown: repository name not known to registry"),
+        (404, b"<html>", NotFound, "manifest for {}:latest not found: 404"),
+        (401, _error("UNAUTHORIZED", "authentication required"), Unauthorized, "authentication required"),
+        (401, _error("DENIED", "denied"), NotFound, "pull access denied for {}, repository does not exist or may"),
+        (403, _error("DENIED", "denied"), NotFound, "pull access denied for {}, repository does not exist or may"),
+        (403, b"", Forbidden, "forbids {}"),
+        (418, b"tea", Unavailable, "HTTP 418"),
+        (500, b"", Unavailable, "HTTP 500"),
+        (503, b"x" * 2_000_000, Unavailable, "HTTP 503"),
+        (429, _error("TOOMANYREQUESTS", "slow down"), Unavailable, "HTTP 429"),
+    ],
+)  # fmt: skip
+async def test_refusals(
+    images: Images, status: int, body: bytes, kind: type[HyperError], text: str
+) -> None:
+    async with HostileRegistry(ONE) as server:
+        server.always["/manifests/"] = Answer(status, body)
+        message = await _fails(images, server, kind)
+        assert text.format(f"{server.host}/image") in message
+        if kind is Unavailable:
+            assert server.host in message
+
+
+@pytest.mark.parametrize("where", ["/manifests/latest", "/blobs/" + LAYERS[0], "/blobs/" + ONE.id])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        Answer(500),
+        Answer(429, headers={"Retry-After": "0"}),
+        Answer(503),
+        Answer(length=100, end="hang"),
+        Answer(length=100, cut=0),
+        Answer(length=100, end="reset"),
+    ],
+    ids=["500", "429", "503", "hang", "cut", "reset"],
+)
+async def test_trouble_that_passes(images: Images, where: str, trouble: Answer) -> None:
+    async with HostileRegistry(ONE) as server:
+        server.script[where] = [trouble, trouble]
+        record = await images.pull(server.reference)
+        assert record.id == ONE.id
+        assert len(server.paths(where)) == 3
+
+
+@pytest.mark.parametrize("where", ["/manifests/latest", "/blobs/" + LAYERS[1]])
+@pytest.mark.parametrize("end", ["hang", "reset", "close"])
+async def test_trouble_that_stays(images: Images, where: str, end: str) -> None:
+    async with HostileRegistry(ONE) as server:
+        server.always[where] = Answer(length=len(LAYER), end=end)
+        message = await _fails(images, server, Unavailable)
+        assert server.host in message
+        assert "3 attempts" in message
+
+
+async def test_silence_before_the_headers(images: Images) -> None:
+    async def mute(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await stop.wait()
+        writer.close()
+
+    stop = asyncio.Event()
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    images._patience = type(images._patience)(0.05, 0.05, 0.1, 2, 0.01, 0.01)
+    with pytest.raises(Unavailable, match=f"registry {host}: no answer in time"):
+        await images.pull(f"{host}/image")
+    stop.set()
+    server.close()
+    await server.wait_closed()
+
+
+async def test_nobody_listens(images: Images) -> None:
+    server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
+    host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server.close()
+    await server.wait_closed()
+    with pytest.raises(Unavailable, match=f"registry {host}: connection refused"):
+        await images.pull(f"{host}/image")
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+async def test_broken_connection_resumes(images: Images, ranges: bool) -> None:
+    async with HostileRegistry(ONE) as server:
+        server.ranges = ranges
+        blob = ONE.blobs[LAYERS[0]]
+        server.script["/blobs/" + LAYERS[0]] = [Answer(body=blob, cut=2_000_000, end="close")]
+        record = await images.pull(server.reference)
+        assert record.size == 2 * len(LAYER)
+        asked = [headers.get("range") for path, headers in server.requests if LAYERS[0] in path]
+        first, second = asked
+        assert first is None
+        assert second is not None
+        assert 1 << 20 <= int(second.removeprefix("bytes=").removesuffix("-")) <= 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("lie", "text"),
+    [
+        (lambda blob: bytes(len(blob)), "verification failed for digest"),
+        (lambda blob: blob + b"more", "is longer than the"),
+        (lambda blob: blob[:-1] + b"x", "verification failed for digest"),
+    ],
+    ids=["zeros", "longer", "one byte"],
+)
+async def test_lying_blob(images: Images, lie: Any, text: str) -> None:
+    async with HostileRegistry(ONE) as server:
+        server.always["/blobs/" + LAYERS[0]] = Answer(body=lie(ONE.blobs[LAYERS[0]]))
+        message = await _fails(images, server, VerificationFailed)
+        assert text in message
+        assert LAYERS[0] in message
+
+
+@pytest.mark.parametrize("length", [None, -1])
+async def test_truncated_blob(images: Images, length: int | None) -> None:
+    async with HostileRegistry(ONE) as server:
+        server.ranges = False
+        answer = Answer(body=ONE.blobs[LAYERS[0]][:-1000], length=length)
+        server.always["/blobs/" + LAYERS[0]] = answer
+        assert "ended after" in await _fails(images, server, Unavailable)
+
+
+async def test_wrong_range_is_not_glued_together(images: Images) -> None:
+    async with HostileRegistry(ONE) as server:
+        blob = ONE.blobs[LAYERS[0]]
+        wrong = Answer(206, blob[5:], {"Content-Range": f"bytes 5-{len(blob) - 1}/{len(blob)}"})
+        server.script["/blobs/" + LAYERS[0]] = [Answer(body=blob, cut=2_000_000), wrong]
+        assert "another range" in await _fails(images, server, Unavailable)
+
+
+async def test_wrong_diff_id(images: Images) -> None:
+    other = json.loads(ONE.config)
+    other["rootfs"]["diff_ids"][0] = "sha256:" + "0" * 64
+    async with HostileRegistry(_with_config(json.dumps(other).encode())) as server:
+        message = await _fails(images, server, VerificationFailed)
+        assert LAYERS[0] in message
+
+
+async def test_lying_config(images: Images) -> None:
+    async with HostileRegistry(ONE) as server:
+        server.always["/blobs/" + ONE.id] = Answer(body=b"{}")
+        await _fails(images, server, VerificationFailed)
+
+
+def _with_config(config: bytes) -> Image:
+    digest = "sha256:" + hashlib.sha256(config).hexdigest()
+    manifest = json.loads(ONE.manifest)
+    manifest["config"].update(digest=digest, size=len(config))
+    return Image(json.dumps(manifest).encode(), config, {**ONE.blobs, digest: config}, ONE.tars)
+
+
+def _manifest(**changed: Any) -> bytes:
+    return json.dumps({**json.loads(ONE.manifest), **changed}).encode()
+
+
+@pytest.mark.parametrize(
+    ("manifest", "text"),
+    [
+        (b"", "invalid manifest"),
+        (b"{", "invalid manifest"),
+        (b"[]", "invalid manifest"),
+        (b"\xff\xfe", "invalid manifest"),
+        (b"[" * 100_000, "invalid manifest"),
+        (_manifest(layers="none"), "invalid manifest"),
+        (_manifest(layers=[]), "layers from manifest don't match image configuration"),
+        (_manifest(manifests=[]), "both a config and a list of manifests"),
+        (_manifest(schemaVersion=1), "schema 1"),
+        (_manifest(mediaType="application/x-strange"), "unsupported manifest media type"),
+        (_manifest(config={"digest": "md5:1", "size": 1, "mediaType": ""}), "unsupported digest"),
+        (_manifest(config={"digest": ONE.id, "size": -1, "mediaType": ""}), "negative size"),
+        (_manifest(config={"digest": ONE.id, "size": 3, "mediaType": "application/x-helm"}),
+         "no container image"),
+        (json.dumps({"schemaVersion": 2, "manifests": None}).encode(), "no matching manifest for linux/"),
+    ],
+)  # fmt: skip
+async def test_broken_manifests(images: Images, manifest: bytes, text: str) -> None:
+    async with HostileRegistry(ONE) as server:
+        server.always["/manifests/"] = Answer(body=manifest)
+        assert text in await _fails(images, server, HyperError)
+
+
+async def test_huge_manifest(images: Images) -> None:
+    async with HostileRegistry(ONE) as server:
+        server.always["/manifests/"] = Answer(body=b" " * (4 * 1024 * 1024 + 1))
+        assert "more than" in await _fails(images, server, VerificationFailed)
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        (b"[]", "invalid image configuration"),
+        (b'{"os": "windows", "rootfs": {"diff_ids": []}}', 'operating system "windows"'),
+        (b'{"rootfs": {"diff_ids": ["../../x", "y"]}}', "bad diff id"),
+        (b'{"config": {"Env": [1]}}', "invalid image configuration"),
+        (b'{"os": "linux"}', "layers from manifest don't match"),
+    ],
+)
+async def test_broken_configs(images: Images, config: bytes, text: str) -> None:
+    async with HostileRegistry(_with_config(config)) as server:
+        assert text in await _fails(images, server, InvalidRequest)
+
+
+async def test_redirect_loop(images: Images) -> None:
+    async with HostileRegistry(ONE) as server:
+        path = f"http://{server.host}/v2/image/manifests/again"
+        server.always["/manifests/"] = Answer(302, headers={"Location": path})
+        assert "redirects" in await _fails(images, server, Unavailable)
+        assert len(server.paths("/manifests/")) == 6
+
+
+async def test_credentials_stay_at_home(images: Images) -> None:
+    """A blob elsewhere is fetched, without the token."""
+    async with HostileRegistry(ONE) as elsewhere, HostileRegistry(ONE) as server:
+        challenge = {"WWW-Authenticate": f'Bearer realm="http://{server.host}/token",service="s"'}
+        server.script["/manifests/"] = [Answer(401, headers=challenge)]
+        server.always["/token"] = Answer(body=b'{"token": "abc"}')
+        away = {"Location": f"http://{elsewhere.host}/v2/image/blobs/{LAYERS[0]}"}
+        server.always[LAYERS[0]] = Answer(307, headers=away)
+        await images.pull(server.reference)
+        assert server.paths("/token") == ["/token?service=s&scope=repository:image:pull"]
+        ours = [
+            headers.get("authorization") for path, headers in server.requests if "/blobs/" in path
+        ]
+        assert set(ours) == {"Bearer abc"}
+        assert [headers.get("authorization") for _, headers in elsewhere.requests] == [None]
+
+
+async def test_refused_token(images: Images) -> None:
+    async with HostileRegistry(ONE) as server:
+        challenge = {"WWW-Authenticate": f'Bearer realm="http://{server.host}/token",service="s"'}
+        server.always["/manifests/"] = Answer(401, headers=challenge)
+        server.always["/token"] = Answer(401)
+        assert "refused the credentials" in await _fails(images, server, Unauthorized)
+        server.always["/token"] = Answer(body=b'{"token": "abc"}')
+        assert "pull access denied for" in await _fails(images, server, NotFound)
+
+
+async def test_retry_after_is_obeyed(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr("hyper.image.registry.asyncio.sleep", sleep)
+    images._patience = type(images._patience)(5, 5, 5, 5, 0.5, 30)
+    async with HostileRegistry(ONE) as server:
+        wait = Answer(429, headers={"Retry-After": "7"})
+        server.script["/manifests/"] = [wait, Answer(500), Answer(500)]
+        await images.pull(server.reference)
+    assert pauses == [7.0, 1.0, 2.0]
