@@ -6,6 +6,7 @@ Source: cgroups(7), kernel Documentation/admin-guide/cgroup-v1/ and cgroup-v2.rs
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -172,6 +173,8 @@ def _usable(version: int, folder: Path, options: set[str], reasons: list[str]) -
         if not controllers:
             return None
         (folder / _PARENT).mkdir(exist_ok=True)
+        if not os.access(folder / _PARENT, os.W_OK):  # made by root's daemon, and we are not root
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         if version == 2:
             _enable(folder / _PARENT, controllers)
     except OSError as error:

@@ -168,7 +168,7 @@ class QemuDriver:
             path = spec.run_dir / MONITOR_SOCKET
             monitor = Monitor(path, sockets.connect(path))
             undo.push_async_callback(monitor.close)
-            group = self._groups.create(spec.name, group_limits(spec))
+            group = self._make_group(spec)
             undo.callback(group.remove)
             spawned_ns = time.monotonic_ns()
             jailed = await self._enter(spec, accelerator, fds, group)
@@ -187,6 +187,12 @@ class QemuDriver:
             vcpus=spec.vcpus,
         )
         return QemuMachine(record, Parts(jailed.inner, jailed.outer, group, monitor, console))
+
+    def _make_group(self, spec: MachineSpec) -> cgroup.Group:
+        try:
+            return self._groups.create(spec.name, group_limits(spec))
+        except OSError as error:
+            raise MachineError(f"cannot limit machine {spec.name}: {error}") from error
 
     async def _enter(
         self, spec: MachineSpec, accelerator: str, fds: argv.MachineFds, group: cgroup.Group
