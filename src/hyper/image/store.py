@@ -27,6 +27,7 @@ from hyper.image.reference import Reference
 from hyper.image.schema import connect
 
 _SUFFIX = ".sqfs"
+_LOCK_PATIENCE_S = 0.5
 
 
 class Store:
@@ -305,13 +306,22 @@ def _reference(name: str, *, tag: str | None = None, digest: str | None = None) 
 
 
 def _lock(path: Path) -> int:
+    """A descriptor that locks ``path``. A moment of patience: a child that our predecessor forked just before it was
+    killed has the lock until it executes its program."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(fd)
-        raise Conflict(f"the image store {path.parent} is in use by another process") from error
-    return fd
+    deadline = time.monotonic() + _LOCK_PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                os.close(fd)
+                raise Conflict(
+                    f"the image store {path.parent} is in use by another process"
+                ) from error
+            time.sleep(0.01)
+        else:
+            return fd
 
 
 def _int(value: object) -> int:

@@ -1,0 +1,135 @@
+"""Credentials, certificates, mirrors and platforms, against the real registry where it can do it."""
+
+from __future__ import annotations
+
+import shutil
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from tools.imagebuilder import file, image, index
+
+from hyper.errors import InvalidRequest, NotFound, Unauthorized, Unavailable
+from hyper.image import endpoint
+from hyper.image.auth import RegistryAuth
+from hyper.image.images import Images
+from tests.image.conftest import SHORT
+from tests.support.images import busybox, full_config
+from tests.support.registry import PASSWORD, USER, Answer, HostileRegistry, RealRegistry, registry
+
+
+async def test_basic_auth(images: Images) -> None:
+    with registry(auth=True) as guarded:
+        name = guarded.push(busybox(), "private:1")
+        with pytest.raises(Unauthorized, match="authentication required"):
+            await images.pull(name)
+        with pytest.raises(Unauthorized, match="authentication required"):
+            await images.pull(name, auth=RegistryAuth(USER, "wrong"))
+        record = await images.pull(name, auth=RegistryAuth(USER, PASSWORD))
+        assert record.id == busybox().id
+
+
+async def test_own_certificate_authority(tmp_path: Path) -> None:
+    """localhost is always insecure; the name that is not shows that certs.d is used."""
+    with registry(tls=True) as secure:
+        secure.push(busybox(), "x:1")
+        host = secure.host.replace("localhost", "127.0.0.1")
+        for trusted in (False, True):
+            certs = tmp_path / str(trusted)
+            if trusted:
+                shutil.copytree(secure.certs_dir / secure.host, certs / host)
+            images = Images(tmp_path / "i", certs_dir=certs, patience=SHORT)
+            images._endpoints._networks = []  # loopback is trusted otherwise
+            await images.open()
+            if trusted:
+                assert (await images.pull(f"{host}/x:1")).id == busybox().id
+            else:
+                with pytest.raises(Unavailable, match="certificate"):
+                    await images.pull(f"{host}/x:1")
+            await images.close()
+
+
+async def test_insecure_registry_with_a_strange_certificate(images: Images) -> None:
+    with registry(tls=True) as secure:
+        name = secure.push(busybox(), "x:1")
+        assert (await images.pull(name)).id == busybox().id
+
+
+async def test_mirror_first_then_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = busybox()
+    async with HostileRegistry(one) as mirror, HostileRegistry(one) as hub:
+        monkeypatch.setattr(endpoint, "HUB_HOST", hub.host)
+        images = Images(tmp_path / "i", registry_mirrors=(f"http://{mirror.host}",), patience=SHORT)
+        await images.open()
+        record = await images.pull("nginx")
+        assert record.repo_tags == ("nginx:latest",)
+        assert mirror.paths("/v2/library/nginx/")
+        assert not hub.requests
+        await images.remove("nginx")
+        mirror.always["/"] = Answer(500)
+        assert (await images.pull("nginx", auth=RegistryAuth("u", "p"))).id == one.id
+        assert hub.paths("/v2/library/nginx/")
+        hub.always["/manifests/"] = Answer(500)
+        with pytest.raises(Unavailable) as caught:
+            await images.pull("nginx")
+        assert mirror.host in str(caught.value)
+        assert hub.host in str(caught.value)
+        before = len(mirror.requests)
+        with pytest.raises(Unavailable):
+            await images.pull("localhost:1/nginx")
+        assert len(mirror.requests) == before
+        await images.close()
+
+
+def test_mirrors_must_be_urls(tmp_path: Path) -> None:
+    for bad in ("mirror.example", "ftp://x", "https://user:pw@x"):
+        with pytest.raises(InvalidRequest, match="invalid mirror"):
+            Images(tmp_path, registry_mirrors=(bad,))
+
+
+async def test_platforms(images: Images, real: RealRegistry) -> None:
+    ours, theirs = busybox(), image([[file("arm", "x")]], architecture="arm64")
+    top, blobs = index({"linux/arm64/v8": theirs, "linux/amd64": ours, "unknown/unknown": theirs})
+    name = real.push_raw(top, blobs, "multi:1")
+    record = await images.pull(name, platform="linux/amd64")
+    assert record.id == ours.id
+    digest = f"sha256:{sha256(top).hexdigest()}"
+    assert record.repo_digests == (f"{real.host}/multi@{digest}",)
+    other = await images.pull(name, platform="linux/arm64")
+    assert (other.id, other.architecture) == (theirs.id, "arm64")
+    assert images.get(record.id).repo_tags == ()
+    assert (await images.pull(f"{real.host}/multi@{digest}", platform="linux/amd64")).id == ours.id
+    with pytest.raises(NotFound) as caught:
+        await images.pull(name, platform="linux/s390x")
+    assert str(caught.value) == "no matching manifest for linux/s390x in the manifest list entries"
+    with pytest.raises(InvalidRequest, match="invalid component"):
+        await images.pull(name, platform="linux/a b")
+
+
+async def test_unknown_image(images: Images, real: RealRegistry) -> None:
+    with pytest.raises(NotFound) as caught:
+        await images.pull(f"{real.host}/nope")
+    assert str(caught.value) == (
+        f"manifest for {real.host}/nope:latest not found: manifest unknown: manifest unknown"
+    )
+    with pytest.raises(InvalidRequest, match="invalid reference format"):
+        await images.pull("Not A Name")
+
+
+async def test_configuration(images: Images, real: RealRegistry) -> None:
+    record = await images.pull(real.push(full_config(), "full:1"))
+    config = record.config.config
+    assert config is not None
+    assert config.user == "app:staff"
+    assert set(config.exposed_ports or {}) == {"80/tcp", "53/udp"}
+    assert config.entrypoint_argv() == ["/bin/sh", "-c"]
+    assert config.cmd_argv() == ["echo $GREETING"]
+    assert set(config.volumes or {}) == {"/data"}
+    assert (config.working_dir, config.stop_signal, config.stop_timeout) == (
+        "/home/app",
+        "SIGUSR1",
+        3,
+    )
+    assert config.healthcheck is not None
+    assert config.healthcheck.retries == 4
+    assert record.raw_config == full_config().config
