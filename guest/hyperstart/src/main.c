@@ -15,6 +15,7 @@
 enum { TAG_PORT = 0, TAG_CHILD = 1 }; /* from 256 on: a process's descriptor */
 
 static bool child_ended;
+static int child_signal;
 
 static void watch(int fd, uint32_t events, uint64_t tag)
 {
@@ -35,7 +36,8 @@ static void boot(void)
     sigaddset(&child, SIGCHLD);
     /* Edge-triggered: while no host is connected the port reports HUP all the time. */
     watch(session.port, EPOLLIN | EPOLLOUT | EPOLLET, TAG_PORT);
-    watch(signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK), EPOLLIN | EPOLLET, TAG_CHILD);
+    child_signal = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+    watch(child_signal, EPOLLIN | EPOLLET, TAG_CHILD);
     child_save_limits();
     session.readable = true;
 }
@@ -46,7 +48,10 @@ static void dispatch(const struct epoll_event *event)
     if (tag == TAG_PORT) {
         session.readable = true;
     } else if (tag == TAG_CHILD) {
-        child_ended = true;
+        /* While the signal is pending, no other is told. */
+        struct signalfd_siginfo info;
+        while (read(child_signal, &info, sizeof info) > 0)
+            child_ended = true;
     } else {
         size_t slot = (size_t)((tag - 256) >> 8);
         enum process_part part = (enum process_part)(tag & 255);

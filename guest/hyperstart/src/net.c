@@ -66,12 +66,16 @@ static void note_link(struct links *links, const struct nlmsghdr *h)
     size_t left = h->nlmsg_len - NLMSG_LENGTH(sizeof *info);
     if (info->ifi_type != ARPHRD_ETHER || links->count == MAX_ETHERNETS)
         return;
-    for (const struct rtattr *a = IFLA_RTA(info); RTA_OK(a, left); a = RTA_NEXT(a, left))
-        if (a->rta_type == IFLA_ADDRESS && RTA_PAYLOAD(a) == MAC_SIZE) {
-            struct link *l = &links->of[links->count++];
-            l->index = info->ifi_index;
-            memcpy(l->mac, RTA_DATA(a), MAC_SIZE);
-        }
+    struct link link = {.index = info->ifi_index};
+    bool hardware = true, found = false;
+    for (const struct rtattr *a = IFLA_RTA(info); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+        hardware &= a->rta_type != IFLA_LINKINFO; /* dummy0 and its like have a kind */
+        found |= a->rta_type == IFLA_ADDRESS && RTA_PAYLOAD(a) == MAC_SIZE;
+        if (a->rta_type == IFLA_ADDRESS && RTA_PAYLOAD(a) == MAC_SIZE)
+            memcpy(link.mac, RTA_DATA(a), MAC_SIZE);
+    }
+    if (hardware && found)
+        links->of[links->count++] = link;
 }
 
 static bool list_links(int fd, struct links *links)
