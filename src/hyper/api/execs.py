@@ -7,12 +7,13 @@ from aiohttp import web
 from hyper.api import render
 from hyper.api.containers import content_type, size_of
 from hyper.api.detach import EscapeFilter, parse_keys
-from hyper.api.hijack import Hijacked, hijack
+from hyper.api.hijack import Connection, Hijacked, hijack
 from hyper.api.http import Routes, body_of, json_response
 from hyper.api.streams import Input, Wanted, join
 from hyper.engine.engine import Engine
 from hyper.engine.execs import Exec
-from hyper.errors import Conflict
+from hyper.engine.output import Subscription
+from hyper.errors import Conflict, HyperError
 from hyper.guest.process import GuestProcess
 from hyper.types.container import ExecBody, ExecStartBody
 from hyper.types.response import IdAnswer
@@ -52,15 +53,27 @@ class ExecRoutes:
         if body.detach:
             await self._engine.execs.start(item, body.console_size)
             return web.Response(status=200)
-        wanted = Wanted(record.attach_stdin, record.attach_stdout, record.attach_stderr)
+        item.container.running()
         subscription = item.hub.subscribe()
         try:
-            await self._engine.execs.start(item, body.console_size)
             async with hijack(request, content_type=content_type(tty=record.tty)) as connection:
-                await join(connection, subscription, wanted, _source(item))
+                await self._serve(connection, item, subscription, body)
         finally:
             subscription.close()
         return Hijacked()
+
+    async def _serve(
+        self, connection: Connection, item: Exec, subscription: Subscription, body: ExecStartBody
+    ) -> None:
+        """As dockerd: the connection is taken over first, so a failure can only be told inside it."""
+        record = item.record
+        try:
+            await self._engine.execs.start(item, body.console_size)
+        except HyperError as error:
+            await connection.write(1, f"{error.message}\r\n".encode())
+            return
+        wanted = Wanted(record.attach_stdin, record.attach_stdout, record.attach_stderr)
+        await join(connection, subscription, wanted, _source(item))
 
     async def resize(self, request: web.Request) -> web.StreamResponse:
         rows, columns = size_of(request)

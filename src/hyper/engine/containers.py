@@ -77,6 +77,7 @@ class Containers:
             raise Conflict(f"there are {MAX_CONTAINERS} containers already")
         self._check_name(name)
         warnings = create.check(host, raw)
+        create.fill_in(host)
         image = self._host.images.get(config.image)
         merged = create.merge(config, create.image_defaults(image.config.config))
         record = self._record(name, merged, host, image.id)

@@ -175,6 +175,14 @@ def check(host: HostConfig, raw: dict[str, Any]) -> list[str]:
     return warnings
 
 
+def fill_in(host: HostConfig) -> None:
+    """What clients leave empty says what it amounts to, as dockerd does it."""
+    host.cgroupns_mode = host.cgroupns_mode or "private"
+    host.ipc_mode = host.ipc_mode or "private"
+    host.runtime = host.runtime or "hyper"
+    host.log_config.type = host.log_config.type or "json-file"
+
+
 def _check_modes(host: HostConfig) -> None:
     mode = host.network_mode
     if mode == "host":

@@ -1,0 +1,67 @@
+"""What all tests share: registry, daemon, and the check that a run leaves the machine as it was."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tools import imagebuilder
+
+from tests.support.hygiene import snapshot
+from tests.support.hyperd import Hyperd, hyperd
+from tests.support.registry import RealRegistry, registry
+
+#: Programs that `make setup` unpacks instead of installing (registry, docker).
+UNPACKED = Path(__file__).parents[1] / "build/debs/usr"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What is installed comes first, what was unpacked for the tests after it."""
+    extra = [str(UNPACKED / "bin"), str(UNPACKED / "sbin")]
+    os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin", *extra])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def machine_as_it_was() -> Iterator[None]:
+    """No process, mount, link, table, cgroup or listener outlives the run."""
+    before = snapshot()
+    yield
+    assert before.differences(snapshot()) == []
+
+
+@pytest.fixture(scope="session")
+def real_registry() -> Iterator[RealRegistry]:
+    """Debian's docker-registry, empty at first."""
+    with registry() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def busybox(real_registry: RealRegistry) -> str:
+    """The full reference of a busybox image in the registry."""
+    return real_registry.push(imagebuilder.busybox(), "busybox:latest")
+
+
+@pytest.fixture(scope="session")
+def shared_daemon(busybox: str) -> Iterator[Hyperd]:
+    """One daemon for all tests that do not harm it; it has the busybox image."""
+    with hyperd() as daemon:
+        daemon.run("pull", "-q", busybox)
+        yield daemon
+
+
+@pytest.fixture
+def daemon(shared_daemon: Hyperd) -> Iterator[Hyperd]:
+    """The shared daemon; after the test it has no container."""
+    yield shared_daemon
+    shared_daemon.clear()
+
+
+@pytest.fixture
+def own_daemon(busybox: str) -> Iterator[Hyperd]:
+    """A daemon that the test may kill and start again; it has the busybox image."""
+    with hyperd() as started:
+        started.run("pull", "-q", busybox)
+        yield started

@@ -1,0 +1,123 @@
+"""A real hyperd with private roots. One context manager owns it, its containers and its files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.api import Api
+from tests.support.dockerd import Engine
+
+START_TIMEOUT_S = 60.0
+
+
+class Hyperd:
+    """A daemon that can be killed and started again on the same roots. ``running`` tells whether it serves."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.data_root, self.exec_root = folder / "data", folder / "exec"
+        self.socket = folder / "s.sock"
+        self.log = folder / "hyperd.log"
+        self.options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def host(self) -> str:
+        """What DOCKER_HOST has to be."""
+        return f"unix://{self.socket}"
+
+    @property
+    def api(self) -> Api:
+        """Its API; every answer is checked against the contract."""
+        return Api(self.socket)
+
+    @property
+    def pid(self) -> int:
+        """Of the daemon's process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def argv(self) -> list[str]:
+        """Its command line."""
+        roots = ["--data-root", str(self.data_root), "--exec-root", str(self.exec_root)]
+        return [sys.executable, "-m", "hyper.daemon.main", "-H", self.host, *roots, *self.options]
+
+    def start(self) -> None:
+        """It serves. Raises: AssertionError with its log if it does not."""
+        read, write = os.pipe()
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self.argv(), "-l", "debug", "--ready-fd", str(write)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[write],
+            )
+        os.close(write)
+        with os.fdopen(read, "rb") as ready:
+            answer = ready.read(1)
+        assert answer == b"1", f"hyperd does not serve:\n{self.log.read_text()[-3000:]}"
+
+    def kill(self) -> None:
+        """It died as by ``kill -9``; its machines have not."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def stop(self) -> int:
+        """It ended as asked to; its exit code."""
+        assert self._process is not None
+        self._process.terminate()
+        code = self._process.wait(timeout=START_TIMEOUT_S)
+        self._process = None
+        return code
+
+    def docker(
+        self, *words: str, stdin: bytes = b"", timeout_s: float = 120
+    ) -> subprocess.CompletedProcess[bytes]:
+        """The stock docker client, to its end."""
+        environ = Engine(self.host, "").environ()
+        argv = ["docker", *words]
+        return subprocess.run(
+            argv, input=stdin, capture_output=True, timeout=timeout_s, env=environ
+        )
+
+    def run(self, *words: str, stdin: bytes = b"") -> bytes:
+        """What ``docker WORDS`` printed. Raises: AssertionError if it failed."""
+        done = self.docker(*words, stdin=stdin)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+    def clear(self) -> None:
+        """No container is left."""
+        for item in self.api.get("/containers/json?all=1"):
+            self.api.delete(f"/containers/{item['Id']}?force=1")
+
+    def close(self) -> None:
+        """Nothing is left of it: containers, machines, files."""
+        if self._process is None:
+            self.start()
+        self.clear()
+        assert self.stop() == 0
+        shutil.rmtree(self.folder)
+
+
+@contextmanager
+def hyperd(*options: str) -> Iterator[Hyperd]:
+    """A serving daemon with fresh roots."""
+    # Not pytest's folder: its names are too long for a unix socket.
+    daemon = Hyperd(Path(tempfile.mkdtemp(prefix="hyperd-")), *options)
+    try:
+        daemon.start()
+        yield daemon
+    finally:
+        daemon.close()
