@@ -96,6 +96,11 @@ def test_many_at_once_start_one(folder: Path, prepare: Prepare) -> None:
         out, said = process.communicate(timeout=60)
         assert (process.returncode, out, said) == (0, b"fake\n", b"")
     assert len(_started(folder)) == 1
+    # What the daemon insists on: a root that we made must not be in its way.
+    assert [(folder / name).stat().st_mode & 0o777 for name in ("run/hyper", "data/hyper")] == [
+        0o700,
+        0o700,
+    ]
 
 
 def test_one_that_fails_says_why(folder: Path, prepare: Prepare) -> None:
@@ -104,6 +109,15 @@ def test_one_that_fails_says_why(folder: Path, prepare: Prepare) -> None:
     assert process.returncode == 1
     assert b"no hypervisor here" in said
     assert b"hyperd.log" in said
+
+
+def test_roots_of_somebody_else_are_refused(folder: Path, prepare: Prepare) -> None:
+    (folder / "run/hyper").mkdir()
+    process = _spawn(folder, prepare(SERVES))
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert b"belongs to user 0" in said
+    assert _started(folder) == []
 
 
 def test_none_is_started_where_a_host_was_named(folder: Path, prepare: Prepare) -> None:
@@ -116,7 +130,7 @@ def test_none_is_started_where_a_host_was_named(folder: Path, prepare: Prepare) 
     assert _started(folder) == []
 
 
-def test_one_that_stays_silent_is_killed(folder: Path, prepare: Prepare) -> None:
+def test_one_that_stays_silent_is_killed(folder: Path, prepare: Prepare, tmp_path: Path) -> None:
     prepare(SILENT)
     with pytest.raises(DaemonUnreachable, match=r"did not serve within 0\.2 s"):
-        launch(folder / "hyperd", (), folder / "log", deadline_s=0.2)
+        launch(folder / "hyperd", (), tmp_path / "log", deadline_s=0.2)

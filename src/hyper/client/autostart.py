@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hyper.client.errors import DaemonUnreachable
+from hyper.system.files import make_private_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,14 +35,18 @@ def start_daemon(address: Address) -> None:
 
     Raises:
         DaemonUnreachable: hyperd is not installed, ended, or did not serve within ``DEADLINE_S``.
+        Forbidden: its folders belong to somebody else or are open to others.
     """
     from hyper.config import defaults
 
     config = defaults()
-    with _lock(config.exec_root / "start.lock"):
-        if _is_served(address):
-            return
-        launch(find_hyperd(), (), config.data_root / "hyperd.log")
+    try:
+        # The daemon insists on private roots: we may be the one who makes them.
+        with _lock(config.exec_root / "start.lock"):
+            if not _is_served(address):
+                launch(find_hyperd(), (), config.data_root / "hyperd.log")
+    except OSError as error:
+        raise DaemonUnreachable(f"no daemon runs, and none could be started: {error}") from error
 
 
 def launch(
@@ -52,7 +57,7 @@ def launch(
     Raises:
         DaemonUnreachable: it ended first, or said nothing for ``deadline_s`` (it is killed then).
     """
-    log.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
+    make_private_dir(log.parent)
     written_before = log.stat().st_size if log.exists() else 0
     ours, theirs = os.pipe()
     try:
@@ -121,7 +126,7 @@ def _await_ready(pipe: int, deadline_s: float) -> str:
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
     """Only one client at a time starts a daemon; the others wait and find it running."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
+    make_private_dir(path.parent)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
