@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,6 +25,8 @@ def read_env_file(path: str, environ: Mapping[str, str]) -> list[str]:
     Raises:
         ValueError: the file cannot be read, or a line is no variable (with its number).
     """
+    from pathlib import Path  # 3 ms that run and exec need not pay
+
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

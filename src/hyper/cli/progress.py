@@ -58,15 +58,19 @@ class Display:
             self._rows[layer] = len(self._rows)
             self._output.write("\n")
         up = len(self._rows) - self._rows[layer]
-        columns = _columns(self._output)
-        self._output.write(f"\x1b[{up}A\r\x1b[2K{text[: columns - 1]}\x1b[{up}B\r")
+        columns, rows = _size_of(self._output)
+        # A line that has scrolled away cannot be reached: the cursor would stop at the top, on another.
+        if up < rows:
+            self._output.write(f"\x1b[{up}A\r\x1b[2K{text[: columns - 1]}\x1b[{up}B\r")
 
 
-def _columns(output: TextIO) -> int:
+def _size_of(output: TextIO) -> tuple[int, int]:
+    """Columns and rows."""
     try:
-        return os.get_terminal_size(output.fileno()).columns or 80
+        columns, rows = os.get_terminal_size(output.fileno())
     except OSError:
-        return 80
+        columns, rows = 0, 0
+    return columns or 80, rows or 24
 
 
 def _line(layer: str, message: dict[str, Any], detail: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Held at most in either direction.
 ROOM = 1024 * 1024
-READ_SIZE = 64 * 1024
+READ_SIZE = 256 * 1024
 #: poll promises this much room in a pipe, and no more.
 PIPE_WRITE = select.PIPE_BUF
 _READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
@@ -58,7 +58,7 @@ class Pump:
         self._keys = keys
         self._decoder = None if tty else DockerStreamDecoder()
         self._input = bytearray()
-        self._outputs = {1: Output(1), 2: Output(2)}
+        self._outputs = (Output(1), Output(2))
         self._output_ended = False
         self._detached = False
         self._half_close = False
@@ -80,11 +80,15 @@ class Pump:
             ProtocolError: the daemon sent what is no stream.
         """
         self._wire.setblocking(False)
-        while not self._detached:
-            if self._output_ended and not any(out.pending for out in self._outputs.values()):
-                return True
-            self._turn()
-        self._send_rest()
+        try:
+            while not self._detached:
+                if self._output_ended and not any(out.pending for out in self._outputs):
+                    return True
+                self._turn()
+            self._send_rest()
+        finally:
+            for out in self._outputs:
+                out.close()
         return False
 
     def _send_rest(self) -> None:
@@ -104,7 +108,7 @@ class Pump:
             elif descriptor == self._stdin:
                 self._read_stdin()
             else:
-                self._outputs[descriptor].write()
+                next(out for out in self._outputs if out.descriptor == descriptor).write()
 
     def _wait(self) -> list[tuple[int, int]]:
         if self._timer is None:
@@ -117,13 +121,13 @@ class Pump:
     def _watch(self) -> None:
         """Tell poll what we are ready for; a descriptor with nothing to do is taken out (POLLHUP would spin)."""
         wanted = {self._signals.fileno(): select.POLLIN}
-        has_room = sum(len(out.pending) for out in self._outputs.values()) < ROOM
+        has_room = sum(len(out.pending) for out in self._outputs) < ROOM
         wire = 0 if self._output_ended or not has_room else select.POLLIN
         wire |= select.POLLOUT if self._input or self._half_close else 0
         wanted[self._wire.fileno()] = wire
         if self._stdin is not None and len(self._input) < ROOM:
             wanted[self._stdin] = select.POLLIN
-        wanted |= {out.descriptor: select.POLLOUT for out in self._outputs.values() if out.pending}
+        wanted |= {out.descriptor: select.POLLOUT for out in self._outputs if out.pending}
         wanted = {descriptor: mask for descriptor, mask in wanted.items() if mask}
         for descriptor in self._watched.keys() - wanted.keys():
             self._poll.unregister(descriptor)
@@ -154,10 +158,10 @@ class Pump:
 
     def _deliver(self, data: bytes) -> None:
         if self._decoder is None:
-            self._outputs[1].pending += data
+            self._outputs[0].pending += data
             return
         for stream, piece in self._decoder.feed(data):
-            self._outputs[2 if stream is DockerStream.STDERR else 1].pending += piece
+            self._outputs[stream is DockerStream.STDERR].pending += piece
 
     def _read_stdin(self) -> None:
         assert self._stdin is not None
@@ -198,10 +202,19 @@ class Pump:
 class Output:
     """One of our own descriptors and what is still to be written to it."""
 
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
+    def __init__(self, number: int) -> None:
+        """``number`` is 1 or 2. Where it could block, writes go to a private opening of the same file."""
+        own = _reopened(number)
+        self.descriptor = number if own is None else own
         self.pending = bytearray()
-        self._most = PIPE_WRITE if _may_block(descriptor) else READ_SIZE
+        self._is_own = own is not None
+        self._most = READ_SIZE if own is not None or _is_file(number) else PIPE_WRITE
+
+    def close(self) -> None:
+        """Close what we opened; 1 and 2 themselves stay open."""
+        if self._is_own:
+            os.close(self.descriptor)
+            self._is_own = False
 
     def write(self) -> None:
         """Write what fits without blocking; poll has just said that something does.
@@ -219,9 +232,23 @@ class Output:
         del self.pending[:written]
 
 
-def _may_block(descriptor: int) -> bool:
-    mode = os.fstat(descriptor).st_mode
-    return not stat.S_ISREG(mode)
+def _reopened(number: int) -> int | None:
+    """A non-blocking opening of our own of the pipe or terminal ``number``; None where there can be none.
+
+    Not O_NONBLOCK on the descriptor itself: whoever shares it (our shell) would get it, too.
+    """
+    mode = os.fstat(number).st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        return None
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        return os.open(f"/proc/self/fd/{number}", flags)
+    except OSError:
+        return None  # no /proc, the reader has gone, or another user's terminal (su)
+
+
+def _is_file(number: int) -> bool:
+    return stat.S_ISREG(os.fstat(number).st_mode)
 
 
 class Timer:

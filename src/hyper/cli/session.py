@@ -107,7 +107,11 @@ class Session:
                 pump.repeat(_RESIZE_RETRY_S, self._resize_again())
             elif redraw:
                 self._resize()
-            return pump.run()
+            has_ended = pump.run()
+        if not has_ended:
+            # The terminal is still raw: a line of its own needs the carriage return, too.
+            say("\r\nhyper: detached; it goes on running\r")
+        return has_ended
 
     def exit_code(self, waiting: Response) -> int:
         """What ``/wait`` answers in the end; closes it.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from hyper.cli import mounts, values
 from hyper.cli.detach import DEFAULT_KEYS
 from hyper.cli.flags import Flag, whole_number
-from hyper.units import parse_size
 
 #: Of run, create and exec.
 ENVIRONMENT = (
@@ -74,7 +73,7 @@ CREATION: tuple[Flag, ...] = (
     Flag("--init", help="Run a small init in it that reaps children"),
     Flag("-i", "--interactive", help="Pass our input on to it"),
     Flag("-l", "--label", takes="NAME=VALUE", many=True, parse=values.label, help="Label it"),
-    Flag("-m", "--memory", takes="SIZE", parse=parse_size, help="Its VM's memory (512m, 2g)"),
+    Flag("-m", "--memory", takes="SIZE", parse=values.size, help="Its VM's memory (512m, 2g)"),
     Flag(
         "--mount",
         takes="SPEC",
@@ -117,7 +116,7 @@ CREATION: tuple[Flag, ...] = (
         parse=values.security,
         help="Security option, as docker's",
     ),
-    Flag("--shm-size", takes="SIZE", parse=parse_size, help="Size of /dev/shm"),
+    Flag("--shm-size", takes="SIZE", parse=values.size, help="Size of /dev/shm"),
     Flag("--stop-signal", takes="SIGNAL", help="Signal that hyper stop sends"),
     Flag(
         "--stop-timeout",

@@ -56,8 +56,8 @@ def _tell_server(server: dict[str, Any]) -> None:
         if value:
             tell(f" {name + ':':<15} {value}")
     for component in server.get("Components") or ():
-        if component.get("Name") not in (None, "Engine"):
-            tell(f" {component['Name'] + ':':<15} {component.get('Version')}")
+        if component.get("Name") not in (None, "Engine") and component.get("Version"):
+            tell(f" {component['Name'] + ':':<15} {component['Version']}")
 
 
 VERSION = Command(
