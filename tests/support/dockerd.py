@@ -58,6 +58,7 @@ def dockerd() -> Iterator[Engine]:
             yield Engine(host, "busybox")
     finally:
         _unmount_below(folder)
+        _remove_cgroups(folder.name)
         shutil.rmtree(folder)
 
 
@@ -67,6 +68,7 @@ def _serving(folder: Path) -> Iterator[str]:
     argv = ["dockerd", "-H", host, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
     argv += ["--pidfile", f"{folder}/pid", "--config-file", f"{folder}/none.json"]
     argv += ["--bridge=none", "--iptables=false", "--storage-driver=vfs"]
+    argv += ["--cgroup-parent", f"/{folder.name}"]
     (folder / "none.json").write_text("{}")
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify,
@@ -139,3 +141,9 @@ def _unmount_below(folder: Path) -> None:
     mounted = [line.split()[1] for line in lines]
     for path in sorted((m for m in mounted if m.startswith(f"{folder}/")), reverse=True):
         subprocess.run(["umount", "-l", path], check=True)
+
+
+def _remove_cgroups(name: str) -> None:
+    """dockerd removes its containers' cgroups and leaves their parent."""
+    for parent in Path("/sys/fs/cgroup").glob(f"*/{name}"):
+        parent.rmdir()
