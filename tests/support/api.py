@@ -103,7 +103,11 @@ class Api:
 def contract() -> dict[str, Any]:
     """The contract as JSON Schema: ``x-nullable`` members may be null."""
     document = yaml.load(CONTRACT.read_text(), Loader=yaml.CSafeLoader)
-    return dict(_nullable(document))
+    made = dict(_nullable(document))
+    # dockerd answers null while an exec runs, and clients look for that.
+    answer = made["paths"]["/exec/{id}/json"]["get"]["responses"][200]["schema"]
+    answer["properties"]["ExitCode"]["type"] = ["integer", "null"]
+    return made
 
 
 def _nullable(node: Any) -> Any:
@@ -122,7 +126,11 @@ def _nullable(node: Any) -> Any:
 @functools.cache
 def _patterns() -> list[tuple[re.Pattern[str], str]]:
     paths = sorted(contract()["paths"], key=lambda path: path.count("{"))
-    return [(re.compile(re.sub(r"\{[^}]+\}", ".+", path)), path) for path in paths]
+    made = [re.sub(r"\{name\}", ".+", path) for path in paths]
+    return [
+        (re.compile(re.sub(r"\{[^}]+\}", "[^/]+", text)), path)
+        for text, path in zip(made, paths, strict=True)
+    ]
 
 
 def check(method: str, path: str, status: int, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hyper.engine.host import machine_uids
 from tests.support.api import Api
 from tests.support.dockerd import Engine
 
@@ -102,13 +104,27 @@ class Hyperd:
         for item in self.api.get("/containers/json?all=1"):
             self.api.delete(f"/containers/{item['Id']}?force=1")
 
+    def machines(self) -> list[int]:
+        """Pids of everything that runs under this daemon's machine identities (as root)."""
+        uids = machine_uids(self.api.get("/info")["ID"])
+        return [pid for pid, uid in _owners() if uid in uids]
+
     def close(self) -> None:
         """Nothing is left of it: containers, machines, files."""
         if self._process is None:
             self.start()
         self.clear()
+        left = self.machines()
         assert self.stop() == 0
+        assert left == []
         shutil.rmtree(self.folder)
+
+
+def _owners() -> Iterator[tuple[int, int]]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                yield int(entry.name), entry.stat().st_uid
 
 
 @contextmanager
