@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -132,7 +133,29 @@ async def test_a_hypervisor_that_fails_is_a_verdict(tmp_path: Path) -> None:
         raise MachineError("no such CPU")
 
     verdict = await make(tmp_path, launch).verdict("tcg", host=HOST, kernel=KERNEL, initrd=INITRD)
-    assert (verdict.usable, verdict.reason) == (False, "no such CPU")
+    assert (verdict.usable, verdict.reason) == (
+        False,
+        "no guest came up: no such CPU",
+    )
+
+
+@pytest.mark.parametrize(("exists", "reason"), [(False, "there is no"), (True, "may not open")])
+async def test_what_is_seen_without_a_boot_is_not_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool, reason: str
+) -> None:
+    node = tmp_path / "kvm"
+    monkeypatch.setattr(probe, "_KVM", node)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    if exists:
+        node.touch()
+    launch = Launcher(lambda: FakeMachine(answers=True))
+    asked = make(tmp_path, launch)
+    verdict = await asked.verdict("kvm", host=HOST, kernel=KERNEL, initrd=INITRD)
+    assert not verdict.usable
+    assert reason in verdict.reason
+    monkeypatch.undo()
+    assert launch.machines == []
+    assert not (tmp_path / "state").exists()
 
 
 def test_host_names_what_is_missing(tmp_path: Path) -> None:

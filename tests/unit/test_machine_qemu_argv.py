@@ -48,7 +48,7 @@ FULL = replace(
 def lines(spec: MachineSpec, accelerator: str) -> str:
     """One option a line."""
     fds = MachineFds(agent=10, monitor=11, console=12, disks=tuple(range(20, 20 + len(spec.disks))))
-    words = arguments(spec, binary=BINARY, accelerator=accelerator, fds=fds)
+    words = arguments(spec, binary=BINARY, accelerator=accelerator, fds=fds, tsc_khz=2500000)
     return (
         " ".join(
             f"\n{word}" if word.startswith("-") else repr(word) if " " in word else word

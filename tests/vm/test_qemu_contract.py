@@ -8,11 +8,8 @@ import pytest
 
 from hyper.machine.driver import Driver
 from hyper.machine.qemu.driver import QemuDriver
+from tests.contract.driver import DriverContract
 from tests.support.assets import find_asset
-
-pytest.register_assert_rewrite("tests.contract.driver")
-
-from tests.contract.driver import DriverContract  # noqa: E402 (its asserts explain themselves only if imported now)
 
 pytestmark = pytest.mark.vm
 

@@ -34,6 +34,7 @@ _FILE_VERSION = 1
 DEADLINES_S = {"kvm": 5.0, "tcg": 60.0}
 _MEMORY_MIB = 128
 _CHUNK = 65536
+_KVM = Path("/dev/kvm")
 
 Launch = Callable[[MachineSpec, str], Awaitable[Machine]]
 
@@ -103,6 +104,17 @@ def _stamp(path: Path) -> str:
     return f"{path}:{status.st_size}:{status.st_mtime_ns}"
 
 
+def _obstacle(accelerator: str) -> str | None:
+    """Why a boot need not be tried; not remembered, since it costs nothing to see and is easily changed."""
+    if accelerator != "kvm":
+        return None
+    if not _KVM.exists():
+        return f"there is no {_KVM}"
+    if not os.access(_KVM, os.R_OK | os.W_OK):
+        return f"{_KVM} exists but we may not open it (a member of the group kvm may)"
+    return None
+
+
 class Probe:
     """Verdicts for one driver, kept in ``state_dir`` (made if missing)."""
 
@@ -115,6 +127,9 @@ class Probe:
 
     async def verdict(self, accelerator: str, *, host: Host, kernel: Path, initrd: Path) -> Verdict:
         """The remembered verdict on ``accelerator`` for ``host``, or a new one, by booting ``kernel``."""
+        obstacle = _obstacle(accelerator)
+        if obstacle is not None:
+            return Verdict(self._driver, accelerator, usable=False, reason=obstacle)
         async with self._lock:
             known = self._load(host)
             if accelerator not in known:
@@ -123,8 +138,6 @@ class Probe:
             return known[accelerator]
 
     async def _try(self, accelerator: str, kernel: Path, initrd: Path) -> Verdict:
-        if accelerator == "kvm" and not Path("/dev/kvm").exists():
-            return Verdict(self._driver, accelerator, usable=False, reason="there is no /dev/kvm")
         files.make_private_dir(self._dir)
         # Short: unix sockets are made in it.
         run_dir = Path(tempfile.mkdtemp(prefix="p", dir=self._dir))
@@ -155,7 +168,8 @@ class Probe:
         except TimeoutError:
             return self._refused(accelerator, f"a guest did not come up within {deadline_s:g} s")
         except HyperError as error:
-            return self._refused(accelerator, error.message)
+            why = error.message.removeprefix(f"machine {spec.name} did not start: ")
+            return self._refused(accelerator, f"no guest came up: {why}")
         finally:
             if machine is not None:
                 await machine.kill()
@@ -164,7 +178,7 @@ class Probe:
         return Verdict(self._driver, accelerator, usable=True, reason=why, boot_ms=boot_ms)
 
     def _refused(self, accelerator: str, why: str) -> Verdict:
-        reason = f"/dev/kvm exists but {why}" if accelerator == "kvm" else why
+        reason = f"{_KVM} exists but {why}" if accelerator == "kvm" else why
         log.info("%s is not usable: %s", accelerator, reason)
         return Verdict(self._driver, accelerator, usable=False, reason=reason)
 

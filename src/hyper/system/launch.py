@@ -93,10 +93,15 @@ async def _admit(outer: Process, info: int, block: int, group: Group | None) -> 
     learning = asyncio.ensure_future(_child_pid(info, outer))
     try:
         pid = await asyncio.shield(learning)
-        inner = Pidfd.open(pid)
-        _restrict(pid, group)
-        os.write(block, b"x")
-        return Jailed(outer=outer, inner=inner, start_ticks=start_ticks(pid))
+        with contextlib.ExitStack() as undo:
+            inner = Pidfd.open(pid)
+            undo.callback(inner.close)
+            jailed = Jailed(outer=outer, inner=inner, start_ticks=start_ticks(pid))
+            _restrict(pid, group)
+            # Last: from here on it may end at any moment.
+            os.write(block, b"x")
+            undo.pop_all()
+        return jailed
     except ProcessLookupError:
         await outer.wait()
         raise LaunchFailed(outer.stderr_tail()) from None

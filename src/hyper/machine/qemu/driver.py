@@ -33,6 +33,7 @@ from hyper.system.cgroup import GroupLimits
 from hyper.system.jail import JailSpec, View
 from hyper.system.launch import Jailed, LaunchFailed
 from hyper.system.pidfd import Pidfd
+from hyper.system.tsc import TscMeter
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class QemuDriver:
         self._probe = Probe(NAME, launch=self.launch_on, state_dir=state_dir, uid=uid)
         self._state_dir = state_dir
         self._groups = cgroup.discover()
+        self._tsc = TscMeter()
         self._chosen: str | None = None
 
     @property
@@ -197,7 +199,13 @@ class QemuDriver:
     async def _enter(
         self, spec: MachineSpec, accelerator: str, fds: argv.MachineFds, group: cgroup.Group
     ) -> Jailed:
-        command = argv.arguments(spec, binary=self._binary, accelerator=accelerator, fds=fds)
+        command = argv.arguments(
+            spec,
+            binary=self._binary,
+            accelerator=accelerator,
+            fds=fds,
+            tsc_khz=await self._tsc.khz(),
+        )
         try:
             devices = self._devices() if accelerator == "kvm" else ()
             walls = jail_for(spec, binary=self._binary, devices=devices)

@@ -1,0 +1,58 @@
+"""The real kernel and the real agent on the driver: what the contract's own guest cannot show."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hyper.machine.probe import FILE, meet
+from hyper.machine.qemu.driver import QemuDriver
+from tests.contract.driver import BOOT_S, make_spec
+from tests.support.assets import find_asset
+
+pytestmark = pytest.mark.vm
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="hyper-") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def assets() -> Path:
+    find_asset("initrd")
+    return find_asset("vmlinux").parent
+
+
+async def test_hyperstart_answers_and_answers_again(folder: Path, assets: Path) -> None:
+    driver = QemuDriver(assets=assets, state_dir=folder / "s", accelerator="tcg")
+    spec = make_spec(folder, kernel=assets / "vmlinux", initrd=assets / "initrd")
+    machine = await driver.launch(spec)
+    try:
+        async with asyncio.timeout(BOOT_S):
+            first = await meet(machine)
+            second = await meet(machine)
+        assert first.agent.lower().startswith("hyperstart")
+        assert second.boot_ns == first.boot_ns
+        assert first.processes == ()
+    finally:
+        await machine.kill()
+
+
+async def test_probe_finds_an_accelerator_and_remembers(folder: Path, assets: Path) -> None:
+    driver = QemuDriver(assets=assets, state_dir=folder / "s")
+    verdicts = await driver.probe()
+    assert [verdict.accelerator for verdict in verdicts] == ["kvm", "tcg"]
+    tcg = verdicts[1]
+    assert tcg.usable, tcg.reason
+    kept = json.loads((folder / "s" / FILE).read_text())
+    assert kept["verdicts"][-1]["boot_ms"] == tcg.boot_ms
+    again = QemuDriver(assets=assets, state_dir=folder / "s")
+    assert await again.probe() == verdicts
+    assert {path.name for path in (folder / "s").iterdir()} <= {FILE, "kvm"}
