@@ -4,7 +4,8 @@
     tools/demo_image.py --push localhost:5000/nginx --busybox localhost:5000/busybox
 
 The nginx image has four layers: a minimal root (busybox, the C library), nginx with its libraries, its
-configuration, and a page. Needs skopeo, busybox-static and nginx-light installed (the files are taken from this machine).
+configuration, and a page. Needs skopeo, busybox-static and nginx-light installed (the files are taken from this
+machine).
 """
 
 from __future__ import annotations

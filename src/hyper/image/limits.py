@@ -7,7 +7,7 @@ from hyper.units import GIB, KIB, MIB
 #: Longest blob of a layer, compressed, and longest tar after unpacking (stops decompression bombs).
 MAX_LAYER_BLOB_BYTES = 64 * GIB
 MAX_LAYER_TAR_BYTES = 128 * GIB
-#: Most entries of a layer. A million take about 400 MB in the converter.
+#: Most entries of a layer. A million take 550 MB and 20 s in the converter.
 MAX_LAYER_ENTRIES = 1_000_000
 #: Linux's own limits: a name, a path, a symbolic link's target.
 MAX_NAME_BYTES = 255

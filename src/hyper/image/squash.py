@@ -24,7 +24,7 @@ from hyper.system import pipe
 from hyper.system.process import DEVNULL, Process, ProcessFailed, spawn
 
 #: Measured in docs/decisions/0002-images.md.
-COMPRESSION = ("-c", "zstd", "-X", "level=3")
+COMPRESSION = ("-c", "lz4")
 _PIPE_BYTES = 1 << 20
 _MAX_LINE = 8192
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
