@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 
 
-def entry(number: int, name: str, mode: int, data: bytes = b"", rdev: tuple[int, int] = (0, 0)) -> bytes:
+def entry(
+    number: int, name: str, mode: int, data: bytes = b"", rdev: tuple[int, int] = (0, 0)
+) -> bytes:
     """Return one newc record; name and data are padded to four bytes."""
     path = name.encode() + b"\0"
     fields = (number, mode, 0, 0, 1, 0, len(data), 0, 0, *rdev, len(path), 0)

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "child.h"
+#include "port.h"
 #include "session.h"
 #include "shutdown.h"
 

@@ -1,9 +1,9 @@
 /* Processes the host started, and their streams. */
 #pragma once
 
-#include "port.h"
 #include "ring.h"
 #include "spawn.h"
+#include "tx.h"
 
 /* Output of a process: read from its pipe or terminal, kept until the host acknowledges it. */
 struct output {

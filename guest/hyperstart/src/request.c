@@ -153,6 +153,22 @@ static bool read_arguments(struct reader *r, struct request *q)
     return false;
 }
 
+bool hello_decode(struct hello *h, uint8_t *body, size_t size)
+{
+    struct reader r = {.at = body, .end = body + size};
+    uint32_t magic = read_u32(&r);
+    *h = (struct hello){.version = read_u16(&r)};
+    uint16_t reserved = read_u16(&r);
+    h->nonce = read_raw(&r, NONCE_SIZE);
+    if (r.bad || magic != MAGIC || reserved)
+        return false;
+    if (h->version != VERSION)
+        return true;
+    h->realtime_ns = read_u64(&r);
+    h->entropy = read_raw(&r, ENTROPY_SIZE);
+    return read_end(&r);
+}
+
 bool request_decode(struct request *q, uint32_t id, uint8_t *body, size_t size, struct error *e)
 {
     *q = (struct request){.id = id, .body = body};

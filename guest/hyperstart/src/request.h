@@ -81,6 +81,14 @@ struct start {
     uint16_t rows, columns;
 };
 
+/* The host's HELLO. */
+struct hello {
+    uint16_t version;
+    const uint8_t *nonce;
+    uint64_t realtime_ns;
+    const uint8_t *entropy;
+};
+
 struct signal_request {
     uint32_t process, signal, flags;
 };
@@ -105,6 +113,10 @@ struct request {
         uint32_t shutdown_ms;
     };
 };
+
+/* Decodes the body of a HELLO in place. Of a foreign version only version and nonce are looked at.
+ */
+bool hello_decode(struct hello *h, uint8_t *body, size_t size);
 
 /* Decodes body (of size bytes, from malloc, now owned by the request). On failure the code says
  * whether it was malformed, unknown, or memory was short. request_free is due either way. */

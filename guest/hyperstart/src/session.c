@@ -14,7 +14,7 @@
 
 struct session session;
 
-enum { HELLO_SIZE = 4 + 2 + 2 + NONCE_SIZE + 8 + ENTROPY_SIZE, PROCESS_SIZE = 4 + 1 + 3 * 8 };
+enum { PROCESS_SIZE = 4 + 1 + 3 * 8 };
 
 static void put_str(uint8_t *to, const char *text, size_t size)
 {
@@ -107,20 +107,18 @@ static void drop_partial(struct session *s)
 /* Everything that was under way ends; what is kept is told again. */
 static bool on_hello(struct session *s, const struct frame *f)
 {
-    if (f->length < HELLO_SIZE - ENTROPY_SIZE - 8 || get_u32(f->body) != MAGIC)
-        return false;
-    uint16_t version = get_u16(f->body + 4);
-    if (version == VERSION && (f->length != HELLO_SIZE || get_u16(f->body + 6)))
+    struct hello hello;
+    if (!hello_decode(&hello, f->body, f->length))
         return false;
     s->tx.start = s->tx.end = 0;
     s->stop_id = 0;
     drop_partial(s);
-    put_hello(f->body + 8);
-    s->greeted = version == VERSION;
+    put_hello(hello.nonce);
+    s->greeted = hello.version == VERSION;
     if (!s->greeted)
         return true;
-    sandbox_clock(get_u64(f->body + 24));
-    sandbox_entropy(f->body + 32);
+    sandbox_clock(hello.realtime_ns);
+    sandbox_entropy(hello.entropy);
     for (size_t i = 0; i < process_slots; i++)
         if (processes[i])
             process_greeted(processes[i]);
@@ -130,7 +128,8 @@ static bool on_hello(struct session *s, const struct frame *f)
 /* Does a request. Returns whether it is to be answered now. */
 static bool perform(struct session *s, struct request *q, struct error *e)
 {
-    if (s->stopping && q->op != PROCESS_REAP && q->op != PROCESS_SIGNAL && q->op != PROCESS_RESIZE)
+    bool begins = q->op == SANDBOX_SETUP || q->op == CONTAINER_CREATE || q->op == PROCESS_START;
+    if (s->stopping && begins)
         return !fail(e, STATE, 0, "shutting down", NULL);
     switch (q->op) {
     case SANDBOX_SETUP:

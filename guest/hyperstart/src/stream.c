@@ -65,7 +65,8 @@ static bool input_pump(struct process *p)
         input_end(p);
     for (size_t done = 0; in->fd >= 0 && in->writable && in->ring.held && done < PUMP;) {
         const uint8_t *where;
-        ssize_t n = write(in->fd, where, ring_peek(&in->ring, 0, &where));
+        size_t size = ring_peek(&in->ring, 0, &where);
+        ssize_t n = write(in->fd, where, size);
         if (n > 0) {
             ring_drop(&in->ring, (size_t)n);
             in->written += (uint64_t)n;
