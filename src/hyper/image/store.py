@@ -101,8 +101,8 @@ class Store:
 
     def add_layer(self, info: LayerInfo, finished: Path) -> None:
         """Take the complete, synced file ``finished`` in as a layer."""
-        self._adopt(finished, self.layer_path(info.diff_id))
-        with self.change() as db:
+        # One lock over both steps: collect() would take the file for garbage in between.
+        with self._mutex, self._adopted(finished, self.layer_path(info.diff_id)) as db:
             values = (info.diff_id, info.content_bytes, info.file_bytes, info.entries)
             db.execute(
                 "INSERT OR REPLACE INTO layers VALUES (?, ?, ?, ?, ?, ?)",
@@ -116,17 +116,20 @@ class Store:
     def add_merged(self, chain: str, finished: Path) -> None:
         """Take the complete, synced file ``finished`` in as the union of a chain."""
         size = finished.stat().st_size
-        self._adopt(finished, self.merged_path(chain))
-        with self.change() as db:
+        with self._mutex, self._adopted(finished, self.merged_path(chain)) as db:
             db.execute("INSERT OR REPLACE INTO merged VALUES (?, ?)", (chain, size))
 
-    def _adopt(self, finished: Path, target: Path) -> None:
+    @contextmanager
+    def _adopted(self, finished: Path, target: Path) -> Iterator[sqlite3.Connection]:
+        """Rename, make the name durable, then a transaction for the record."""
         finished.rename(target)
         folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+        with self.change() as db:
+            yield db
 
     @contextmanager
     def pinned(self, diff_ids: Iterable[str]) -> Iterator[None]:
