@@ -9,9 +9,13 @@ import pytest
 from tests.support.dockerd import Engine, dockerd, why_not
 
 
-@pytest.fixture(scope="session", params=["dockerd"])
+@pytest.fixture(scope="session", params=["dockerd", "hyperd"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """A serving engine with a busybox image. Add a kind of engine here and every test runs against it."""
+    """A serving engine with a busybox image: every test runs against Docker's and against ours."""
+    if request.param == "hyperd":
+        daemon = request.getfixturevalue("shared_daemon")
+        yield Engine(daemon.host, request.getfixturevalue("busybox"), is_hyper=True)
+        return
     reason = why_not()
     if reason is not None:
         pytest.skip(reason)

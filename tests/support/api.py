@@ -93,8 +93,11 @@ class Api:
         return connection.getresponse()
 
     def lines(self, path: str) -> Generator[Any, None, None]:
-        """The objects of a streamed answer as they come; closing the iterator closes the connection."""
-        with contextlib.closing(self.open(path)) as answer:
+        """The objects of a streamed answer as they come; the stream is open on return. Closing ends it."""
+        return self._lines(self.open(path))
+
+    def _lines(self, answer: http.client.HTTPResponse) -> Generator[Any, None, None]:
+        with contextlib.closing(answer):
             while line := answer.readline():
                 yield json.loads(line)
 

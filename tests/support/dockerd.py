@@ -30,6 +30,7 @@ class Engine:
 
     host: str
     image: str
+    is_hyper: bool = False
 
     def environ(self) -> dict[str, str]:
         """The environment in which ``docker`` and ``hyper`` speak to it, and to nothing else."""
@@ -48,12 +49,17 @@ def why_not() -> str | None:
 
 
 @contextmanager
-def dockerd() -> Iterator[Engine]:
-    """A serving dockerd that has an image ``busybox``."""
+def dockerd(*, bridge: bool = False, storage: str = "vfs") -> Iterator[Engine]:
+    """A serving dockerd that has an image ``busybox``.
+
+    ``bridge``: with Docker's default network (bridge, veth, iptables) in a network namespace of its own, which takes
+    all of it along when it ends and cannot reach registries of the host; else it shares the host's network and its
+    containers have none. ``storage``: Docker's default is ``overlay2``.
+    """
     # Not pytest's folder: its names are too long for a unix socket.
     folder = Path(tempfile.mkdtemp(prefix="hyper-dockerd-"))
     try:
-        with _serving(folder) as host:
+        with _serving(folder, bridge=bridge, storage=storage) as host:
             _import_busybox(host)
             yield Engine(host, "busybox")
     finally:
@@ -63,12 +69,16 @@ def dockerd() -> Iterator[Engine]:
 
 
 @contextmanager
-def _serving(folder: Path) -> Iterator[str]:
+def _serving(folder: Path, *, bridge: bool, storage: str) -> Iterator[str]:
     host = f"unix://{folder}/docker.sock"
     argv = ["dockerd", "-H", host, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
     argv += ["--pidfile", f"{folder}/pid", "--config-file", f"{folder}/none.json"]
-    argv += ["--bridge=none", "--iptables=false", "--storage-driver=vfs"]
+    argv += ["--storage-driver", storage]
     argv += ["--cgroup-parent", f"/{folder.name}"]
+    if bridge:
+        argv = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *argv]
+    else:
+        argv += ["--bridge=none", "--iptables=false"]
     (folder / "none.json").write_text("{}")
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify,

@@ -12,6 +12,7 @@ from hyper.config import MINIMUM_MEMORY_MIB
 from hyper.errors import InvalidRequest, NotImplementedYet
 from hyper.types import oci
 from hyper.types.container import (
+    DEFAULT_SHM_SIZE,
     IGNORED,
     REFUSED,
     ContainerConfig,
@@ -181,6 +182,8 @@ def fill_in(host: HostConfig) -> None:
     host.ipc_mode = host.ipc_mode or "private"
     host.runtime = host.runtime or "hyper"
     host.log_config.type = host.log_config.type or "json-file"
+    host.log_config.config = host.log_config.config or {}
+    host.shm_size = host.shm_size or DEFAULT_SHM_SIZE
 
 
 def _check_modes(host: HostConfig) -> None:

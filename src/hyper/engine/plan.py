@@ -23,7 +23,7 @@ from hyper.proto.message import (
     SandboxSetup,
     Volume,
 )
-from hyper.types.container import ContainerConfig, HostConfig, Ulimit
+from hyper.types.container import DEFAULT_SHM_SIZE, ContainerConfig, HostConfig, Ulimit
 from hyper.units import parse_size
 
 CONTAINER: Final = 1
@@ -119,7 +119,7 @@ def container_create(
 
 def _mounts(host: HostConfig) -> list[Mount]:
     mounts = []
-    if host.shm_size != HostConfig().shm_size:
+    if host.shm_size != DEFAULT_SHM_SIZE:
         mounts.append(Mount("tmpfs", "shm", SHM, 2 | 4 | 8, f"mode=1777,size={host.shm_size}"))
     for target, options in (host.tmpfs or {}).items():
         mounts.append(tmpfs(target, options))

@@ -13,6 +13,9 @@ import msgspec
 from msgspec import Struct, field
 
 
+DEFAULT_SHM_SIZE = 64 * 1024 * 1024
+
+
 class Wire(Struct, rename="pascal", kw_only=True, omit_defaults=False):
     """Base of every body: members are written PascalCase."""
 
@@ -85,7 +88,7 @@ class HostConfig(Wire):
     readonly_rootfs: bool = False
     security_opt: list[str] | None = None
     tmpfs: dict[str, str] | None = None
-    shm_size: int = 64 * 1024 * 1024
+    shm_size: int = DEFAULT_SHM_SIZE
     sysctls: dict[str, str] | None = None
     memory: int = 0
     nano_cpus: int = field(default=0)
