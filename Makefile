@@ -18,7 +18,7 @@ setup-test: ## the same, and what the tests need (registry, docker CLI, clang)
 	@tools/setup.sh test
 
 demo: setup-test ## serve a page from a real nginx in a microVM, saying how long each step took
-	@$(PY) tools/demo.py
+	@$(PY) -m tools.demo
 
 test: setup-test ## the whole test suite, VMs included
 	@$(PY) -m pytest -m 'not soak' $(ARGS)

@@ -4,8 +4,8 @@
     tools/demo_image.py --push localhost:5000/nginx --busybox localhost:5000/busybox
 
 The nginx image has four layers: a minimal root (busybox, the C library), nginx with its libraries, its
-configuration, and a page. Needs skopeo, busybox-static and nginx-light installed (the files are taken from this
-machine).
+configuration, and a page. Its files are taken from this machine: nginx as `make setup-test` unpacks it, its libraries
+and busybox as they are installed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from tools.imagebuilder import (
     symlink,
 )
 
-NGINX = Path("/usr/sbin/nginx")
+#: Where `make setup-test` unpacks Debian's nginx: installing the package would start a server.
+UNPACKED = Path(__file__).parents[1] / "build/debs"
 _LIBC = ("libc.so.6", "ld-linux-x86-64.so.2", "libm.so.6", "libpthread.so.0", "libdl.so.2")
 
 CONFIG: dict[str, Any] = {
@@ -94,17 +95,24 @@ def nginx() -> Image:
     """The nginx image.
 
     Raises:
-        SystemExit: nginx is not installed here.
+        SystemExit: nginx was not unpacked here.
     """
-    if not NGINX.exists():
-        raise SystemExit("nginx is not installed: apt-get install nginx-light")
-    needed = libraries(NGINX)
+    program = UNPACKED / "usr/sbin/nginx"
+    if not program.exists():
+        raise SystemExit(f"there is no {program}: run make setup-test")
+    needed = libraries(program)
     libc = [path for path in needed if path.name in _LIBC]
     nss = list(Path("/lib/x86_64-linux-gnu").glob("libnss_files.so.2"))
     base = busybox_items() + from_host(libc + nss)
-    server = [NGINX, Path("/etc/nginx/mime.types"), *(path for path in needed if path not in libc)]
+    server = [
+        directory("usr/sbin"),
+        file("usr/sbin/nginx", program.read_bytes(), mode=0o755),
+        directory("etc/nginx"),
+        file("etc/nginx/mime.types", (UNPACKED / "etc/nginx/mime.types").read_bytes()),
+        *from_host(path for path in needed if path not in libc),
+    ]
     return image(
-        [_once(base), from_host(server), _configuration(), _page()],
+        [_once(base), _once(server), _configuration(), _page()],
         CONFIG,
         history=[
             {"created": imagebuilder.CREATED, "created_by": step}

@@ -14,7 +14,7 @@ run_packages="python3 python3-venv qemu-system-x86 linux-source gcc libc6-dev ma
 test_packages="clang libclang-rt-dev llvm clang-format busybox-static squashfs-tools openssl tmux attr
     iptables procps"
 # Unpacked under build/debs, never installed: they bring services that would be started.
-unpacked_packages="docker-registry docker.io containerd runc tini nginx nginx-light"
+unpacked_packages="docker-registry docker.io containerd runc tini nginx nginx-common"
 
 say() { printf '%s\n' "setup: $*"; }
 die() { printf '%s\n' "setup: $*" >&2; exit 1; }

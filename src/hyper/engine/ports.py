@@ -8,7 +8,7 @@ import socket
 from typing import Final
 
 from hyper.engine.record import PublishedPort
-from hyper.errors import Conflict, HyperError, InvalidRequest
+from hyper.errors import Conflict, HyperError, InvalidRequest, NotImplementedYet
 from hyper.types.container import ContainerConfig, HostConfig, PortBinding
 
 _PORT: Final = re.compile(r"(\d{1,5})(?:/(tcp|udp|sctp))?")
@@ -60,9 +60,11 @@ def _check(spec: str, place: PortBinding) -> None:
                 raise InvalidRequest(f"invalid host port {place.host_port!r} for {spec}")
     if place.host_ip:
         try:
-            ipaddress.IPv4Address(place.host_ip)
+            address = ipaddress.ip_address(place.host_ip)
         except ValueError:
             raise InvalidRequest(f"invalid IP address {place.host_ip!r} for {spec}") from None
+        if address.version != 4:
+            raise NotImplementedYet(f"publishing on {address} is not supported yet: IPv4 only")
 
 
 def allocate(wishes: list[tuple[int, str, PortBinding]]) -> list[PublishedPort]:

@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-
 DEFAULT_SHM_SIZE = 64 * 1024 * 1024
 
 
