@@ -61,11 +61,14 @@ static int open_console(void)
 
 int port_open(void)
 {
-    /* With one virtio-serial port, its name is this; no file system needs to be mounted to find
-     * out. */
-    int fd = open_port("/dev/vport0p1");
-    if (fd >= 0)
-        return fd;
+    /* With one virtio-serial port, its name is this: no file system needs to be mounted to find
+     * out. The kernel makes it in the background and may be a moment behind us. */
+    int fd;
+    for (int tries = 0; tries < 40; tries++) {
+        if ((fd = open_port("/dev/vport0p1")) >= 0)
+            return fd;
+        nanosleep(&(struct timespec){.tv_nsec = 250000}, NULL);
+    }
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     for (;;) {
