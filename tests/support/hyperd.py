@@ -23,12 +23,13 @@ START_TIMEOUT_S = 60.0
 class Hyperd:
     """A daemon that can be killed and started again on the same roots. ``running`` tells whether it serves."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, user: int | None = None) -> None:
         self.folder = folder
         self.data_root, self.exec_root = folder / "data", folder / "exec"
         self.socket = folder / "s.sock"
         self.log = folder / "hyperd.log"
         self.options = options
+        self.user = user
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -62,6 +63,9 @@ class Hyperd:
                 stdout=log,
                 stderr=log,
                 pass_fds=[write],
+                user=self.user,
+                group=self.user,
+                extra_groups=None if self.user is None else [],
             )
         os.close(write)
         with os.fdopen(read, "rb") as ready:
@@ -128,10 +132,12 @@ def _owners() -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def hyperd(*options: str) -> Iterator[Hyperd]:
-    """A serving daemon with fresh roots."""
+def hyperd(*options: str, user: int | None = None) -> Iterator[Hyperd]:
+    """A serving daemon with fresh roots; as ``user`` (a number) when we are root."""
     # Not pytest's folder: its names are too long for a unix socket.
-    daemon = Hyperd(Path(tempfile.mkdtemp(prefix="hyperd-")), *options)
+    daemon = Hyperd(Path(tempfile.mkdtemp(prefix="hyperd-")), *options, user=user)
+    if user is not None:
+        os.chown(daemon.folder, user, user)
     try:
         daemon.start()
         yield daemon

@@ -74,8 +74,9 @@ async def serve(config: Config, ready_fd: int | None) -> None:
 async def _engine(config: Config) -> AsyncIterator[Engine]:
     """The engine with its roots held, its store open and its walls up; let go of in reverse."""
     async with AsyncExitStack() as stack:
-        for root in (config.data_root, config.exec_root):
-            files.make_private_dir(root)
+        # The group that may use the socket has to get to it; what else is there has modes of its own.
+        for root, mode in ((config.data_root, 0o700), (config.exec_root, 0o711)):
+            files.make_private_dir(root, mode=mode)
             stack.enter_context(lock.hold(root / "lock", purpose=f"the folder {root}"))
         _check_assets(config.assets)
         images = Images(

@@ -1,0 +1,70 @@
+"""hyperd as an ordinary user: no root, no group, user networking only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.api import ApiError
+from tests.support.hyperd import Hyperd, hyperd
+from tests.vm.test_run import create, fetch, follow, free_port
+
+pytestmark = [
+    pytest.mark.vm,
+    pytest.mark.skipif(os.geteuid() != 0, reason="run by root, who alone can become somebody else"),
+]
+#: Nobody on this machine.
+USER = 54321
+
+
+@pytest.fixture(scope="module")
+def daemon(busybox: str) -> Iterator[Hyperd]:
+    """A daemon of an ordinary user, with the busybox image."""
+    with hyperd(user=USER) as started:
+        started.run("pull", "-q", busybox)
+        yield started
+
+
+def test_run_exec_and_a_published_port_work(daemon: Hyperd, busybox: str) -> None:
+    """The same as root's daemon: output, exit code, exec, a page on a port."""
+    assert daemon.run("run", "--rm", busybox, "id", "-u") == b"0\n"
+    assert daemon.docker("run", "--rm", busybox, "sh", "-c", "exit 4").returncode == 4
+    port = free_port()
+    serve = "mkdir -p /w && echo hello > /w/index.html && echo up && exec httpd -f -p 80 -h /w"
+    daemon.run(
+        "run", "-d", "--name", "web", "-p", f"127.0.0.1:{port}:80", busybox, "sh", "-c", serve
+    )
+    follow(daemon, "web", "up")
+    assert fetch(port) == "hello\n"
+    assert daemon.run("exec", "web", "cat", "/w/index.html") == b"hello\n"
+    daemon.run("rm", "-f", "web")
+
+
+def test_the_machine_runs_as_the_user_with_no_new_privileges(daemon: Hyperd, busybox: str) -> None:
+    """Uid, capabilities and seccomp of the hypervisor as the kernel tells them."""
+    daemon.run("run", "-d", "--name", "box", busybox, "sleep", "600")
+    pid = daemon.api.get("/containers/box/json")["Hyper"]["Pid"]
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    assert status["Uid"].split() == [str(USER)] * 4
+    assert status["CapEff"].strip("0") == ""
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    daemon.run("rm", "-f", "box")
+
+
+def test_it_says_what_is_missing(daemon: Hyperd) -> None:
+    """info warns, in plain words."""
+    assert any("not root" in text for text in daemon.api.get("/info")["Warnings"])
+
+
+def test_a_privileged_port_is_refused_with_its_reason(daemon: Hyperd, busybox: str) -> None:
+    """As an ordinary user nobody may bind port 80."""
+    if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 80:
+        pytest.skip("this host lets everybody bind port 80")
+    bindings = {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "80"}]}
+    container = create(daemon, busybox, "true", HostConfig={"PortBindings": bindings})
+    with pytest.raises(ApiError, match=r"127\.0\.0\.1:80 failed: permission denied"):
+        daemon.api.post(f"/containers/{container}/start")
