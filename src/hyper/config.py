@@ -37,6 +37,8 @@ class Config:
     #: "auto" probes; "kvm" and "tcg" insist.
     accelerator: str = "auto"
     default_memory_mib: int = DEFAULT_MEMORY_MIB
+    #: How long a machine may take from its start to its program's.
+    boot_timeout_s: int = 60
     labels: tuple[str, ...] = field(default=())
 
     @property

@@ -16,6 +16,8 @@ _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9})\d*)?)?([Zz]|[+-]\d\d:\d\d)?"
 )
 NANOSECONDS = 1_000_000_000
+#: Longer than anything anybody means.
+_MAX_SECONDS = 1e11
 
 
 def parse_size(text: str) -> int:
@@ -67,13 +69,16 @@ def parse_timestamp_ns(text: str, *, now_ns: int) -> int:
     Raises:
         ValueError: none of these.
     """
-    if re.fullmatch(r"\d+(\.\d{1,9})?", text):
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", text):
         seconds, _, fraction = text.partition(".")
         return int(seconds) * NANOSECONDS + int(fraction.ljust(9, "0") or 0)
     match = _RFC3339.fullmatch(text)
     if match is not None:
         return _from_rfc3339(match)
-    return now_ns - int(parse_duration_s(text) * NANOSECONDS)
+    duration_s = parse_duration_s(text)
+    if duration_s > _MAX_SECONDS:
+        raise ValueError(f"duration is too long: {text!r}")
+    return now_ns - int(duration_s * NANOSECONDS)
 
 
 def _from_rfc3339(match: re.Match[str]) -> int:

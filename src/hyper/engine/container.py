@@ -74,6 +74,13 @@ class Container:
     def _save(self) -> None:
         self.host.store.save_container(self.record)
 
+    def _try_save(self) -> None:
+        """What has happened has happened, whether it can be written down now (disk full) or only later."""
+        try:
+            self._save()
+        except HyperError as error:
+            logger.error("container %s: its state was not kept: %s", self.record.id[:12], error)
+
     # Start
 
     async def start(self) -> bool:
@@ -94,6 +101,10 @@ class Container:
             except HyperError as error:
                 await self._start_failed(error)
                 raise
+            except OSError as error:
+                failure = HyperError(f"cannot start container {self.record.id[:12]}: {error}")
+                await self._start_failed(failure)
+                raise failure from error
             return True
 
     async def _settled(self) -> None:
@@ -108,7 +119,12 @@ class Container:
         todo = await self._plan()
         self.hub.begin_run()
         try:
-            sandbox, main, pid = await Sandbox.launch(self.host.driver, todo, made=self._made)
+            sandbox, main, pid = await Sandbox.launch(
+                self.host.driver,
+                todo,
+                made=self._made,
+                boot_timeout_s=self.host.config.boot_timeout_s,
+            )
         except GuestError as error:
             raise program_error(error, record.command[0]) from error
         self.record.boot_ms = sandbox.boot_ms
@@ -124,7 +140,7 @@ class Container:
         record.pid = pid
         record.exit_code, record.error, record.oom_killed = 0, "", False
         record.started_ns, record.finished_ns = time.time_ns(), 0
-        self._save()
+        self._try_save()
         self.adopt(sandbox, main)
         self.publish("start")
 
@@ -136,6 +152,7 @@ class Container:
         )
         self._started.set()
         self._machine_gone.clear()
+        main.exited.add_done_callback(lambda _: self.hub.release())
         self.host.tasks.spawn(
             self._supervise(sandbox, main), name=f"container {self.record.id[:12]}"
         )
@@ -177,10 +194,10 @@ class Container:
         record.error = str(error)
         record.exit_code = error.exit_code if error.exit_code in (126, 127) else 128
         record.ports = []
-        self._save()
+        self._try_save()
         self._forget_run_dir()
         self._resolve_exit(record.exit_code)
-        await self.hub.finish()
+        self.hub.finish()
         if record.host_config.auto_remove:
             await self._remove()
 
@@ -195,12 +212,13 @@ class Container:
             await self._lost(sandbox, lost)
         else:
             self._exited(exit.status, exit_event=exit)
-            await self.hub.finish()
+            self.hub.finish()
             await self._release(sandbox)
         self._gone()
         if self.record.host_config.auto_remove:
             async with self.lock:
-                await self._remove()
+                if not self.live:  # else somebody was quick to start it again
+                    await self._remove()
 
     def _exited(self, code: int, *, exit_event: ProcessExit | None = None, error: str = "") -> None:
         record = self.record
@@ -209,7 +227,7 @@ class Container:
         record.finished_ns = time.time_ns()
         record.oom_killed = exit_event.oom if exit_event else False
         record.ports = []
-        self._save()
+        self._try_save()
         self._started.clear()
         if record.oom_killed:
             self.publish("oom")
@@ -236,12 +254,12 @@ class Container:
             text += f"\n--- end of the machine's console ---\n{autopsy.console}"
         logger.warning("container %s: %s", self.record.id[:12], text)
         self._exited(CODE_KILLED, error=text)
-        await self.hub.finish()
+        self.hub.finish()
 
     def _gone(self) -> None:
         self.sandbox = self.main = None
         self.record.machine = None
-        self._save()
+        self._try_save()
         self._forget_run_dir()
         self._machine_gone.set()
 
@@ -263,8 +281,30 @@ class Container:
             Conflict: it does not run.
         """
         if not self.live or self.sandbox is None or self.main is None:
-            raise Conflict(f"container {self.record.id} is not running")
+            raise self._not_running()
         return self.sandbox, self.main
+
+    def _not_running(self) -> Conflict:
+        return Conflict(f"container {self.record.id} is not running")
+
+    async def ask(self, request: ProcessSignal | ProcessResize) -> None:
+        """The agent has done ``request``.
+
+        Raises:
+            Conflict: the container, or the process the request is about, does not run (any more).
+            GuestError, MachineError: it failed for another reason.
+        """
+        sandbox, _ = self.running()
+        try:
+            await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)
+        except GuestError as error:
+            if error.code in (ReplyCode.NO_SUCH, ReplyCode.STATE):
+                raise Conflict(f"container {self.record.id}: {error.message}") from error
+            raise
+        except MachineError as error:
+            if sandbox.session.closed.done():
+                raise self._not_running() from error
+            raise
 
     async def wait_started(self) -> GuestProcess:
         """Its program, as soon as it runs."""
@@ -284,16 +324,16 @@ class Container:
             Conflict: it does not run.
         """
         sandbox, _ = self.running()
-        ended = self.next_exit()
         request = ProcessSignal(MAIN_PROCESS, number)
-        try:
-            await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)
-        except (MachineError, GuestError):
-            if number != signal.SIGKILL:
-                raise
+        if number != signal.SIGKILL:
+            await self.ask(request)
+            self.publish("kill", signal=str(number))
+            return
+        ended = self.next_exit()
+        with contextlib.suppress(HyperError):  # whatever the agent says: it will end
+            await self.ask(request)
         self.publish("kill", signal=str(number))
-        if number == signal.SIGKILL:
-            await self._enforce(sandbox, ended)
+        await self._enforce(sandbox, ended)
 
     async def _enforce(self, sandbox: Sandbox, ended: asyncio.Future[int]) -> None:
         try:
@@ -313,8 +353,12 @@ class Container:
                 DEFAULT_STOP_TIMEOUT_S if config.stop_timeout is None else config.stop_timeout
             )
         ended = self.next_exit()
-        with contextlib.suppress(Conflict):  # it ended by itself meanwhile
+        try:
             await self.kill(number or plan.stop_signal(config))
+        except Conflict:
+            pass  # it ended by itself meanwhile
+        except HyperError:
+            timeout_s = 0  # it cannot be asked
         try:
             async with asyncio.timeout(timeout_s if timeout_s >= 0 else None):
                 await asyncio.shield(ended)
@@ -331,16 +375,19 @@ class Container:
         Raises:
             Conflict: it does not run.
         """
-        sandbox, _ = self.running()
-        request = ProcessResize(MAIN_PROCESS, rows, columns)
-        await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)
+        await self.ask(ProcessResize(MAIN_PROCESS, rows, columns))
         self.publish("resize", height=str(rows), width=str(columns))
 
     def next_exit(self) -> asyncio.Future[int]:
         """Resolves to the exit code of the run that ends next."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._exit_waiters.append(future)
+        future.add_done_callback(self._forget_waiter)
         return future
+
+    def _forget_waiter(self, future: asyncio.Future[int]) -> None:
+        if future in self._exit_waiters:
+            self._exit_waiters.remove(future)
 
     # Removal
 
@@ -350,19 +397,23 @@ class Container:
         Raises:
             Conflict: it runs and ``force`` was not said.
         """
-        if self.live and not force:
-            raise Conflict(
-                f'cannot remove container "/{self.record.name}": container is running: '
-                "stop the container before removing or force remove"
-            )
+        self._check_removable(force=force)
         async with self.lock:
             if self.removed.done():
                 return
+            self._check_removable(force=force)  # it may just have been started
             if self.live:
                 with contextlib.suppress(Conflict):
                     await self.kill(signal.SIGKILL)
             await self._settled()
             await self._remove()
+
+    def _check_removable(self, *, force: bool) -> None:
+        if self.live and not force:
+            raise Conflict(
+                f'cannot remove container "/{self.record.name}": container is running: '
+                "stop the container before removing or force remove"
+            )
 
     async def _remove(self) -> None:
         """The lock is held and no machine runs."""
@@ -370,8 +421,9 @@ class Container:
         if self.removed.done():
             return
         record.status = next_status(record.status, Event.REMOVE)
-        self._save()
+        self._try_save()
         self._forget_run_dir()
+        self._resolve_exit(record.exit_code)
         self.hub.close()
         await asyncio.to_thread(_remove_tree, str(self.host.container_dir(record.id)))
         await self.host.images.release(record.id)
@@ -412,6 +464,8 @@ def program_error(error: GuestError, program: str, *, what: str = "container") -
         reason = "permission denied" if denied else f"{os.strerror(error.errno).lower()}"
         text = f"{lead}: exec: {_quoted(program)}: {reason}"
         return ProgramError(text, exit_code=126)
+    if error.code in (ReplyCode.NO_SUCH, ReplyCode.STATE):
+        return Conflict(f"{lead}: {error.message}")
     if error.code in (ReplyCode.USER, ReplyCode.CWD, ReplyCode.MALFORMED):
         return InvalidRequest(f"{lead}: {error.message}")
     return HyperError(f"{lead}: {error.message}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import shutil
 import time
 from collections.abc import Iterable
 from typing import Any, Final
@@ -15,8 +17,11 @@ from hyper.engine.record import ContainerRecord
 from hyper.engine.state import Status
 from hyper.errors import Conflict, HyperError, InvalidRequest, NotFound
 from hyper.ids import NAME_PATTERN, is_valid_name, new_id, random_name
+from hyper.machine.driver import MachineRecord
+from hyper.proto.message import ProcessInfo
 from hyper.sandbox.sandbox import MAIN_PROCESS, Sandbox
 from hyper.types.container import ContainerConfig, HostConfig
+from hyper.units import MIB
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +119,9 @@ class Containers:
             config=config,
             host_config=host,
             vcpus=create.vcpus(host, default=1, available=available),
-            memory_mib=create.memory_mib(host, defaults.default_memory_mib),
+            memory_mib=create.memory_mib(
+                host, defaults.default_memory_mib, available_mib=_host_memory_mib()
+            ),
             volumes=[(target, new_id()) for target in config.volumes or {}],
         )
 
@@ -163,6 +170,9 @@ class Containers:
     async def recover(self) -> None:
         """Every kept container is known; those whose machine still runs are watched over again."""
         for record in self._host.store.containers():
+            if not self._is_whole(record):
+                await self._discard(record)
+                continue
             container = Container(record, self._host)
             self._adopt(container)
             try:
@@ -171,6 +181,22 @@ class Containers:
                 logger.error("container %s: cannot be taken up again: %s", record.id[:12], error)
                 container.lost_in_absence()
 
+    def _is_whole(self, record: ContainerRecord) -> bool:
+        """Whether its creation had come to an end, and its removal not far."""
+        folder = self._host.container_dir(record.id)
+        return (folder / "scratch.ext4").exists() and (folder / "log").exists()
+
+    async def _discard(self, record: ContainerRecord) -> None:
+        """Nothing is left of a container that a killed daemon had begun to make or to remove."""
+        logger.warning("container %s is not whole: it is removed", record.id[:12])
+        if record.machine is not None:
+            await self._end_deaf_machine(record.machine)
+        shutil.rmtree(self._host.run_dir(record.id), ignore_errors=True)
+        folder = self._host.container_dir(record.id)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await self._host.images.release(record.id)
+        self._host.store.delete_container(record.id)
+
     async def _recover(self, container: Container) -> None:
         record = container.record
         sandbox = None
@@ -178,24 +204,23 @@ class Containers:
             try:
                 sandbox = await Sandbox.reattach(self._host.driver, record.machine)
             except HyperError:
-                await self._end_deaf_machine(container)
+                await self._end_deaf_machine(record.machine)
                 raise
         if record.status in (Status.REMOVING, Status.DEAD):
             await self._finish_removal(container, sandbox)
         elif sandbox is None:
             container.lost_in_absence()
             await self._auto_remove(container)
-        elif not container.live:
+        elif not container.live or _main_of(sandbox) is None:
             await sandbox.shut_down()
             container.lost_in_absence()
             await self._auto_remove(container)
         else:
             self._go_on(container, sandbox)
 
-    async def _end_deaf_machine(self, container: Container) -> None:
+    async def _end_deaf_machine(self, kept: MachineRecord) -> None:
         """A machine whose agent does not answer is of no use to anybody."""
-        assert container.record.machine is not None
-        machine = await self._host.driver.attach(container.record.machine)
+        machine = await self._host.driver.attach(kept)
         if machine is not None:
             await machine.kill()
             await machine.close()
@@ -213,8 +238,12 @@ class Containers:
     def _go_on(self, container: Container, sandbox: Sandbox) -> None:
         log = container.hub.log
         assert log is not None
-        stdin = {info.process: info.stdin for info in sandbox.hello.processes}
-        start = {0: stdin.get(MAIN_PROCESS, 0), 1: log.stdout, 2: log.stderr}
+        info = _main_of(sandbox)
+        assert info is not None
+        # Where the guest has forgotten more than the log has, the log had no room for it.
+        log.skip(1, max(0, info.stdout - log.stdout))
+        log.skip(2, max(0, info.stderr - log.stderr))
+        start = {0: info.stdin, 1: log.stdout, 2: log.stderr}
         main = sandbox.session.process(MAIN_PROCESS, tty=container.record.config.tty, start=start)
         container.adopt(sandbox, main)
         main.resume()
@@ -225,13 +254,26 @@ class Containers:
             await container.let_go()
 
 
+def _main_of(sandbox: Sandbox) -> ProcessInfo | None:
+    """What the agent of a machine found again says of the container's own program."""
+    found = (info for info in sandbox.hello.processes if info.process == MAIN_PROCESS)
+    return next(found, None)
+
+
+def _host_memory_mib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / MIB
+
+
 def _dry_run(record: ContainerRecord) -> None:
     """What the agent will be told can be said: mistakes are found when the container is made."""
+    plan.check_paths(record)
     ports.wanted(record.config, record.host_config)
     plan.stop_signal(record.config)
-    plan.main_program(record, MAIN_PROCESS)
-    plan.container_create(record, [], None)
-    create.cpus(record.host_config)
+    plan.check_encodes(
+        plan.sandbox_setup(record, None),
+        plan.container_create(record, [], None),
+        plan.main_program(record, MAIN_PROCESS),
+    )
 
 
 def by_status(containers: Iterable[Container]) -> dict[Status, int]:

@@ -5,6 +5,7 @@ Source of the rules: Docker's ``runconfig`` merge; errors in Docker's words wher
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from typing import Any
 
@@ -107,11 +108,11 @@ def merge_env(base: list[str], over: list[str]) -> list[str]:
     return list(merged.values())
 
 
-def memory_mib(host: HostConfig, default: int) -> int:
+def memory_mib(host: HostConfig, default: int, *, available_mib: float = math.inf) -> int:
     """The machine's size in MiB.
 
     Raises:
-        InvalidRequest: less than the kernel needs.
+        InvalidRequest: less than the kernel needs, or more than the host has.
     """
     if not host.memory:
         return default
@@ -120,6 +121,10 @@ def memory_mib(host: HostConfig, default: int) -> int:
         raise InvalidRequest(
             f"Minimum memory limit allowed is {MINIMUM_MEMORY_MIB}MB",
             hint="the limit is the size of the virtual machine, its kernel included",
+        )
+    if wanted > available_mib:
+        raise InvalidRequest(
+            f"Maximum memory limit allowed is {available_mib:.0f}MB: the host has no more"
         )
     return wanted
 
@@ -134,6 +139,12 @@ def cpus(host: HostConfig) -> float | None:
         raise InvalidRequest("Conflicting options: Nano CPUs and CPU Period cannot both be set.")
     if host.nano_cpus < 0 or host.cpu_quota < -1:
         raise InvalidRequest("invalid CPU limit: it must not be negative")
+    if host.cpu_period and not 1000 <= host.cpu_period <= 1_000_000:
+        raise InvalidRequest(
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"
+        )
+    if 0 < host.cpu_quota < 1000:
+        raise InvalidRequest("CPU cfs quota can not be less than 1ms (i.e. 1000)")
     if host.nano_cpus:
         return host.nano_cpus / NANO
     if host.cpu_quota > 0:
@@ -150,7 +161,7 @@ def vcpus(host: HostConfig, *, default: int, available: int) -> int:
     limit = cpus(host)
     if limit is None:
         return default
-    if limit > available:
+    if not 0.01 <= limit <= available:
         raise InvalidRequest(
             f"Range of CPUs is from 0.01 to {available:.2f}, as there are only {available} CPUs available"
         )
@@ -169,6 +180,7 @@ def check(host: HostConfig, raw: dict[str, Any]) -> list[str]:
             raise NotImplementedYet(f"{what} (HostConfig.{member}) are not supported yet")
     _check_modes(host)
     _check_restart(host)
+    _check_values(host)
     warnings = []
     for member in IGNORED:
         if is_asked_for(raw.get(member)):
@@ -198,6 +210,16 @@ def _check_modes(host: HostConfig) -> None:
     for member, value in (("IpcMode", host.ipc_mode), ("PidMode", host.pid_mode)):
         if value not in ("", "private", "shareable"):
             raise NotImplementedYet(f"HostConfig.{member} {value} is not supported yet")
+
+
+def _check_values(host: HostConfig) -> None:
+    if host.shm_size < 0:
+        raise InvalidRequest("SHM size can not be less than 0")
+    for server in host.dns or []:
+        try:
+            ipaddress.ip_address(server)
+        except ValueError:
+            raise InvalidRequest(f"invalid IP address for DNS: {server[:100]!r}") from None
 
 
 def _check_restart(host: HostConfig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final
 
 from hyper.engine import plan
@@ -13,11 +14,12 @@ from hyper.engine.output import OutputHub
 from hyper.engine.record import ExecRecord
 from hyper.errors import Conflict, GuestError, HyperError, InvalidRequest, NotFound
 from hyper.guest.process import GuestProcess
-from hyper.guest.session import checked
 from hyper.ids import new_id
-from hyper.proto.message import ProcessInfo, ProcessResize, ProcessSignal
+from hyper.proto.message import ProcessExit, ProcessInfo, ProcessResize, ProcessSignal
 from hyper.sandbox.sandbox import Sandbox
 from hyper.types.container import ExecBody
+
+logger = logging.getLogger(__name__)
 
 #: Execs kept per container once they have ended; older ones are forgotten.
 MAX_ENDED: Final = 256
@@ -77,6 +79,8 @@ class Execs:
             attach_stderr=body.attach_stderr,
             detach_keys=body.detach_keys,
         )
+        plan.check_working_dir(record.cwd)
+        plan.check_encodes(plan.exec_program(container.record, record, 1, None))
         self._host.store.save_exec(record)
         self._add(Exec(record, container))
         container.publish(f"exec_create: {' '.join(body.cmd)}", execID=record.id)
@@ -85,10 +89,15 @@ class Execs:
     def _add(self, item: Exec) -> None:
         record = item.record
         self._by_id[record.id] = item
-        item.container.exec_ids.append(record.id)
-        item.container.removed.add_done_callback(
-            lambda _: self._by_id.pop(record.id, None) and None
-        )
+        container = item.container
+        if not container.exec_ids:
+            container.removed.add_done_callback(lambda _: self._forget_all(container))
+        container.exec_ids.append(record.id)
+
+    def _forget_all(self, container: Container) -> None:
+        for exec_id in container.exec_ids:
+            self._by_id.pop(exec_id, None)
+        container.exec_ids.clear()
 
     async def start(self, item: Exec, size: list[int] | None) -> None:
         """Its program runs.
@@ -106,15 +115,17 @@ class Execs:
         item.process = sandbox.session.process(record.process, tty=record.tty)
         request = plan.exec_program(container.record, record, record.process, size)
         try:
-            async with asyncio.timeout(REQUEST_TIMEOUT_S):
-                reply = checked(await sandbox.session.post(request))
+            reply = await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)
+            record.pid, record.running = reply.pid(), True
         except GuestError as error:
             sandbox.session.drop(record.process)
             failure = program_error(error, record.args[0], what="exec")
             self._end(item, failure.exit_code)
             raise failure from error
-        record.pid, record.running = reply.pid(), True
-        self._host.store.save_exec(record)
+        except HyperError as error:
+            self._end(item, error.exit_code)
+            raise
+        self._try_save(record)
         container.publish(f"exec_start: {' '.join(record.args)}", execID=record.id)
         self._watch(item, sandbox)
 
@@ -125,6 +136,7 @@ class Execs:
         """Until its output is delivered and its exit code is kept."""
         process = item.process
         assert process is not None
+        process.exited.add_done_callback(lambda exited: _let_go(item.hub, exited))
         try:
             await item.hub.pump(process)
             code = (await process.exited).status
@@ -133,14 +145,21 @@ class Execs:
             code = 137  # the machine is gone, and the program with it
         self._end(item, code)
         item.container.publish("exec_die", execID=item.record.id, exitCode=str(code))
-        await item.hub.finish()
+        item.hub.finish()
+
+    def _try_save(self, record: ExecRecord) -> None:
+        try:
+            self._host.store.save_exec(record)
+        except HyperError as error:
+            logger.error("exec %s: its state was not kept: %s", record.id[:12], error)
 
     def _end(self, item: Exec, code: int) -> None:
         record = item.record
         record.running, record.exit_code = False, code
-        self._host.store.save_exec(record)
         item.finished.set()
-        self._forget_old(item.container)
+        if not item.container.removed.done():
+            self._try_save(record)
+            self._forget_old(item.container)
 
     def _forget_old(self, container: Container) -> None:
         ended = [id for id in container.exec_ids if not self._by_id[id].record.running]
@@ -155,17 +174,13 @@ class Execs:
         Raises:
             Conflict: it does not run.
         """
-        sandbox, _ = item.container.running()
         if not item.record.running:
             raise Conflict(f"exec {item.record.id} is not running")
-        request = ProcessResize(item.record.process, rows, columns)
-        await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)
+        await item.container.ask(ProcessResize(item.record.process, rows, columns))
 
     async def kill(self, item: Exec, number: int) -> None:
         """Signal ``number`` was sent to its program. Raises: Conflict if it does not run."""
-        sandbox, _ = item.container.running()
-        request = ProcessSignal(item.record.process, number)
-        await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)
+        await item.container.ask(ProcessSignal(item.record.process, number))
 
     def recover(self) -> None:
         """Every kept exec is known; those that still run in a machine found again are watched over."""
@@ -193,6 +208,12 @@ class Execs:
         item.process.resume()
         item.record.running = True
         self._watch(item, sandbox)
+
+
+def _let_go(hub: OutputHub, exited: asyncio.Future[ProcessExit]) -> None:
+    """Its machine is gone: no client holds anything up. (Children of a program that merely ended may write on.)"""
+    if exited.cancelled() or exited.exception() is not None:
+        hub.release()
 
 
 def _find(sandbox: Sandbox | None, number: int) -> ProcessInfo | None:

@@ -91,7 +91,7 @@ class LogFile:
     def records(self, start: int, end: int) -> Iterator[LogRecord]:
         """The records between two positions that are record boundaries."""
         buffer, at, position = b"", 0, start
-        while position < end or at < len(buffer):
+        while self._fd >= 0 and (position < end or at < len(buffer)):
             record = log_record.decode(buffer, at) if at < len(buffer) else None
             if record is None:
                 data = os.pread(self._fd, min(_CHUNK, end - position), position)
@@ -127,10 +127,10 @@ class LogFile:
         return record, end - size
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file; whoever still reads finds its end."""
         if self._fd >= 0:
             os.close(self._fd)
-            self._fd = -1
+            self._fd, self._size = -1, 0
 
 
 def count_lines(record: LogRecord) -> int:

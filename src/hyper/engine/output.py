@@ -2,7 +2,8 @@
 
 Order of things for each piece: attached clients get it, the log gets whole lines, and only then is it
 acknowledged to the guest. A client that does not read holds the program up, as a terminal does; bytes are never dropped
-and memory is bounded by the guest's window.
+and memory is bounded by the guest's window. Once the program has ended nobody holds anything up any more: what is left
+is no more than that window, and waits for the client in memory.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -29,27 +31,51 @@ class Subscription:
 
     def __init__(self, hub: OutputHub) -> None:
         self._hub = hub
-        self._queue: asyncio.Queue[Output | None] = asyncio.Queue(CLIENT_BACKLOG)
+        self._pieces: deque[Output | None] = deque()
+        self._arrived = asyncio.Event()
+        self._moved = asyncio.Event()
         self._closed = False
 
     def __aiter__(self) -> AsyncIterator[Output]:
-        return self._pieces()
+        return self._read()
 
-    async def _pieces(self) -> AsyncIterator[Output]:
-        while (piece := await self._queue.get()) is not None:
+    async def _read(self) -> AsyncIterator[Output]:
+        while True:
+            while not self._pieces:
+                self._arrived.clear()
+                await self._arrived.wait()
+            piece = self._pieces.popleft()
+            self._moved.set()
+            if piece is None:
+                return
             yield piece
 
-    async def put(self, piece: Output | None) -> None:
-        """The client will get ``piece``; waits while it lags too far behind."""
+    async def put(self, piece: Output) -> None:
+        """The client will get ``piece``; waits while it lags too far behind and the program goes on."""
+        while len(self._pieces) >= CLIENT_BACKLOG and self._hub.waits and not self._closed:
+            self._moved.clear()
+            await self._moved.wait()
+        self._append(piece)
+
+    def end(self) -> None:
+        """The client finds the end after what it has not read yet."""
+        self._append(None)
+
+    def _append(self, piece: Output | None) -> None:
         if not self._closed:
-            await self._queue.put(piece)
+            self._pieces.append(piece)
+            self._arrived.set()
+
+    def look_again(self) -> None:
+        """Whoever waits for the client looks whether it still has to."""
+        self._moved.set()
 
     def close(self) -> None:
         """The client is gone; whoever waits for it goes on."""
         self._closed = True
         self._hub.unsubscribe(self)
-        while not self._queue.empty():
-            self._queue.get_nowait()
+        self._pieces.clear()
+        self._moved.set()
 
 
 class OutputHub:
@@ -61,6 +87,8 @@ class OutputHub:
         self._pending: dict[int, bytearray] = {1: bytearray(), 2: bytearray()}
         self._grown = asyncio.Event()
         self._log_broken = False
+        #: Whether the program has to wait for slow clients.
+        self.waits = True
 
     def subscribe(self) -> Subscription:
         """A subscription to everything from now on."""
@@ -78,7 +106,12 @@ class OutputHub:
         return [Output(fd, bytes(data)) for fd, data in self._pending.items() if data]
 
     def begin_run(self) -> None:
-        """A new machine runs the program: its streams count from 0 again."""
+        """A new machine runs the program: its streams count from 0 again.
+
+        Raises:
+            OSError: the log cannot be written.
+        """
+        self.waits = True
         if self.log is not None:
             self.log.begin_run(time.time_ns())
 
@@ -99,11 +132,17 @@ class OutputHub:
         for subscription in list(self._subscriptions):
             await subscription.put(piece)
 
-    async def finish(self) -> None:
+    def release(self) -> None:
+        """The program has ended: what it left waits for slow clients, and nobody else does."""
+        self.waits = False
+        for subscription in self._subscriptions:
+            subscription.look_again()
+
+    def finish(self) -> None:
         """The run is over: every subscription ends."""
         for subscription in list(self._subscriptions):
             self.unsubscribe(subscription)
-            await subscription.put(None)
+            subscription.end()
         self.notify()
 
     def _record(self, process: GuestProcess, piece: Output) -> None:
@@ -149,6 +188,7 @@ class OutputHub:
         return self._grown
 
     def close(self) -> None:
-        """The log file is released."""
+        """The log file is released and every subscription ends."""
+        self.finish()
         if self.log is not None:
             self.log.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from hyper.engine.record import ContainerRecord, ExecRecord
-from hyper.errors import InvalidRequest
+from hyper.errors import InvalidRequest, ProtocolError
 from hyper.ids import short_id
 from hyper.network.user import Attachment
 from hyper.proto.message import (
@@ -19,9 +19,11 @@ from hyper.proto.message import (
     Mount,
     ProcessFlag,
     ProcessStart,
+    Request,
     Rlimit,
     SandboxSetup,
     Volume,
+    encode_request,
 )
 from hyper.types.container import DEFAULT_SHM_SIZE, ContainerConfig, HostConfig, Ulimit
 from hyper.units import parse_size
@@ -74,6 +76,50 @@ _RLIMITS: Final = {
 _UNLIMITED: Final = 2**64 - 1
 _MS: Final = {"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "sync": 16, "noatime": 1024}
 _MS_CLEAR: Final = frozenset({"rw", "suid", "dev", "exec", "async", "atime"})
+
+
+#: HOST_NAME_MAX of Linux.
+_MAX_HOSTNAME: Final = 64
+
+
+def check_paths(record: ContainerRecord) -> None:
+    """What must be an absolute path is one, and the name is one the kernel takes.
+
+    Raises:
+        InvalidRequest: not so.
+    """
+    config = record.config
+    check_working_dir(config.working_dir)
+    for target in [*(config.volumes or {}), *(record.host_config.tmpfs or {})]:
+        if not target.startswith("/") or target.strip("/.") == "":
+            raise InvalidRequest(
+                f"invalid mount path: {target[:100]!r} must be absolute, and not /"
+            )
+    if len(hostname(record).encode(errors="replace")) > _MAX_HOSTNAME:
+        raise InvalidRequest(f"invalid hostname: more than {_MAX_HOSTNAME} bytes")
+
+
+def check_working_dir(path: str) -> None:
+    """Raises:
+    InvalidRequest: ``path`` is neither empty nor absolute (Docker's words).
+    """
+    if path and not path.startswith("/"):
+        raise InvalidRequest(
+            f"the working directory {path[:100]!r} is invalid, it needs to be an absolute path"
+        )
+
+
+def check_encodes(*requests: Request) -> None:
+    """The agent can be told all of ``requests``.
+
+    Raises:
+        InvalidRequest: one holds a NUL byte, a number out of range, or more than fits.
+    """
+    for request in requests:
+        try:
+            encode_request(1, request)
+        except ProtocolError as error:
+            raise InvalidRequest(f"this cannot be passed on to the machine: {error}") from error
 
 
 def hostname(record: ContainerRecord) -> str:
@@ -152,8 +198,8 @@ def tmpfs(target: str, options: str) -> Mount:
 def _size(text: str) -> int:
     try:
         return parse_size(text)
-    except ValueError as error:
-        raise InvalidRequest(str(error)) from None
+    except (ValueError, OverflowError):
+        raise InvalidRequest(f"invalid size: {text[:100]!r}") from None
 
 
 def _files(record: ContainerRecord, network: Attachment | None) -> list[File]:
@@ -328,18 +374,18 @@ def signal_number(text: str) -> int:
     Raises:
         InvalidRequest: no such signal (Docker's words).
     """
-    if text.isdecimal() and 0 < int(text) <= 64:
+    if re.fullmatch("[0-9]{1,2}", text) and 0 < int(text) <= 64:
         return int(text)
     name = text.upper().removeprefix("SIG")
     base, _, offset = name.partition("+")
-    if base == "RTMIN" and (not offset or offset.isdecimal()):
+    if base == "RTMIN" and re.fullmatch("[0-9]{0,2}", offset):
         number = 34 + int(offset or 0)
         if number <= 64:
             return number
     try:
         return signal.Signals[f"SIG{name}"].value
     except KeyError:
-        raise InvalidRequest(f"invalid signal: {text}") from None
+        raise InvalidRequest(f"invalid signal: {text[:100]}") from None
 
 
 def stop_signal(config: ContainerConfig) -> int:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import re
 import socket
 from typing import Final
 
 from hyper.engine.record import PublishedPort
-from hyper.errors import Conflict, HyperError, InvalidRequest, NotImplementedYet
+from hyper.errors import Conflict, Forbidden, HyperError, InvalidRequest, NotImplementedYet
 from hyper.types.container import ContainerConfig, HostConfig, PortBinding
 
-_PORT: Final = re.compile(r"(\d{1,5})(?:/(tcp|udp|sctp))?")
+_PORT: Final = re.compile(r"([0-9]{1,5})(?:/(tcp|udp|sctp))?")
 _KINDS: Final = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
@@ -55,9 +56,8 @@ def wanted(config: ContainerConfig, host: HostConfig) -> list[tuple[int, str, Po
 def _check(spec: str, place: PortBinding) -> None:
     if place.host_port:
         first, _, last = place.host_port.partition("-")
-        for number in (first, last or first):
-            if not number.isdecimal() or int(number) > 65535:
-                raise InvalidRequest(f"invalid host port {place.host_port!r} for {spec}")
+        if not _is_port(first) or not _is_port(last or first) or int(last or first) < int(first):
+            raise InvalidRequest(f"invalid host port {place.host_port[:100]!r} for {spec}")
     if place.host_ip:
         try:
             address = ipaddress.ip_address(place.host_ip)
@@ -67,12 +67,18 @@ def _check(spec: str, place: PortBinding) -> None:
             raise NotImplementedYet(f"publishing on {address} is not supported yet: IPv4 only")
 
 
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) < 65536
+
+
 def allocate(wishes: list[tuple[int, str, PortBinding]]) -> list[PublishedPort]:
     """The host ports for ``wishes``, free at this moment (the machine takes them when it starts).
 
     Raises:
         Conflict: one is in use.
-        HyperError: the address is not this host's, or the port needs privilege.
+        InvalidRequest: the address is not this host's.
+        Forbidden: the port needs privilege.
+        HyperError: any other reason.
     """
     held: list[socket.socket] = []
     try:
@@ -106,6 +112,8 @@ def _allocate(
 def _explain(address: str, number: int, error: OSError) -> HyperError:
     """Docker's words: clients look for them."""
     lead = f"driver failed programming external connectivity: Bind for {address}:{number} failed"
-    if error.errno == 98:
+    if error.errno == errno.EADDRINUSE:
         return Conflict(f"{lead}: port is already allocated")
-    return HyperError(f"{lead}: {error.strerror}")
+    kinds = {errno.EADDRNOTAVAIL: InvalidRequest, errno.EACCES: Forbidden}
+    kind = kinds.get(error.errno or 0, HyperError)
+    return kind(f"{lead}: {str(error.strerror).lower()}")

@@ -7,13 +7,17 @@ Every change is one transaction, so a daemon killed at any moment finds either t
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
 from hyper.engine.record import ContainerRecord, ExecRecord
 from hyper.errors import Conflict, HyperError
 from hyper.ids import new_id
+
+T = TypeVar("T")
 
 _MIGRATIONS = (
     """
@@ -34,6 +38,8 @@ _MIGRATIONS = (
 class Store:
     """The database at ``path``, made or brought up to date on opening. One daemon at a time.
 
+    Every method raises HyperError when the database cannot be read or written (disk full, damaged).
+
     Raises:
         HyperError: it was written by a newer Hyper, or is damaged.
     """
@@ -42,15 +48,28 @@ class Store:
         self._encode = msgspec.json.Encoder().encode
         self._containers = msgspec.json.Decoder(ContainerRecord)
         self._execs = msgspec.json.Decoder(ExecRecord)
+        self._path = path
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("PRAGMA foreign_keys=ON")
             self._migrate(path)
-        except sqlite3.DatabaseError as error:
-            raise HyperError(f"cannot use the database {path}: {error}") from error
-        self.daemon_id = self._daemon_id()
+            self.daemon_id = self._daemon_id()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> HyperError:
+        return HyperError(f"cannot use the database {self._path}: {error}")
+
+    def _do(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """All rows of one statement, which is a transaction of its own."""
+        try:
+            return self._db.execute(statement, values).fetchall()
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
 
     def _migrate(self, path: Path) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -71,7 +90,7 @@ class Store:
             Conflict: its name is taken.
         """
         try:
-            self._db.execute(
+            self._do(
                 "INSERT INTO container (id, name, uid, document) VALUES (?, ?, ?, ?)",
                 (record.id, record.name, record.uid, self._encode(record)),
             )
@@ -80,19 +99,24 @@ class Store:
 
     def save_container(self, record: ContainerRecord) -> None:
         """The kept document of ``record`` is what it says now."""
-        self._db.execute(
+        self._do(
             "UPDATE container SET name=?, uid=?, document=? WHERE id=?",
             (record.name, record.uid, self._encode(record), record.id),
         )
 
     def delete_container(self, container_id: str) -> None:
         """Nothing is kept of the container and its execs."""
-        self._db.execute("DELETE FROM container WHERE id=?", (container_id,))
+        self._do("DELETE FROM container WHERE id=?", (container_id,))
 
     def containers(self) -> list[ContainerRecord]:
         """All of them, in no particular order."""
-        rows = self._db.execute("SELECT document FROM container")
-        return [self._containers.decode(row[0]) for row in rows]
+        return self._documents("SELECT document FROM container", self._containers)
+
+    def _documents(self, query: str, decoder: msgspec.json.Decoder[T]) -> list[T]:
+        try:
+            return [decoder.decode(row[0]) for row in self._do(query)]
+        except msgspec.DecodeError as error:
+            raise self._failed(error) from error
 
     def free_uid(self, uids: range) -> int:
         """The lowest machine identity of ``uids`` that no container has.
@@ -100,7 +124,7 @@ class Store:
         Raises:
             HyperError: all are taken.
         """
-        taken = {row[0] for row in self._db.execute("SELECT uid FROM container WHERE uid NOTNULL")}
+        taken = {row[0] for row in self._do("SELECT uid FROM container WHERE uid NOTNULL")}
         for uid in uids:
             if uid not in taken:
                 return uid
@@ -108,18 +132,18 @@ class Store:
 
     def save_exec(self, record: ExecRecord) -> None:
         """``record`` is kept as it is now."""
-        self._db.execute(
+        self._do(
             "INSERT INTO exec VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET document=excluded.document",
             (record.id, record.container_id, self._encode(record)),
         )
 
     def execs(self) -> list[ExecRecord]:
         """All of them."""
-        return [self._execs.decode(row[0]) for row in self._db.execute("SELECT document FROM exec")]
+        return self._documents("SELECT document FROM exec", self._execs)
 
     def delete_exec(self, exec_id: str) -> None:
         """Nothing is kept of the exec."""
-        self._db.execute("DELETE FROM exec WHERE id=?", (exec_id,))
+        self._do("DELETE FROM exec WHERE id=?", (exec_id,))
 
     def close(self) -> None:
         """Everything is on disk and the file is released."""

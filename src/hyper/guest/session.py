@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 #: A guest that logs more lines than this in one session is not listened to any more.
 MAX_GUEST_LOG: Final = 100
+#: Bytes that may wait for a guest that does not read; a few of the largest requests.
+MAX_UNREAD: Final = 8 * 1024 * 1024
 
 
 class Session(asyncio.Protocol):
@@ -75,6 +77,9 @@ class Session(asyncio.Protocol):
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         if self.closed.done():
             future.set_exception(self.closed.result())
+            return future
+        if self._transport is not None and self._transport.get_write_buffer_size() > MAX_UNREAD:
+            future.set_exception(MachineError("the agent in the machine does not read"))
             return future
         self._last_request += 1
         self._pending[self._last_request] = future
@@ -205,7 +210,7 @@ class Session(asyncio.Protocol):
             return
         self._logged += 1
         if self._logged <= MAX_GUEST_LOG:
-            logger.warning("the agent says: %r", event.text)
+            logger.warning("the agent says: %r", event.text)  # quoted: it may be anything
 
     def _on_exit(self, event: ProcessExit) -> None:
         """After a reconnect exits are told again, maybe before their process was asked for."""
@@ -237,7 +242,8 @@ def checked(reply: Reply) -> Reply:
     """
     if reply.code is ReplyCode.OK:
         return reply
-    raise GuestError(reply.text or reply.code.name, code=reply.code, errno=reply.errno)
+    text = "".join(letter if letter.isprintable() else "\ufffd" for letter in reply.text)
+    raise GuestError(text or reply.code.name, code=reply.code, errno=reply.errno)
 
 
 def _fail(future: asyncio.Future[Any], reason: HyperError) -> None:

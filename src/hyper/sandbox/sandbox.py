@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from hyper.errors import HyperError, MachineError
+from hyper.errors import HyperError, MachineError, ProtocolError
 from hyper.guest.process import GuestProcess
 from hyper.guest.session import Session, checked
 from hyper.machine.driver import Driver, Machine, MachineExit, MachineRecord
@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 
 #: The number of a container's own program in its guest; execs count from the next.
 MAIN_PROCESS: Final = 1
-BOOT_TIMEOUT_S: Final = 60.0
 REATTACH_TIMEOUT_S: Final = 30.0
 #: How long programs have after SIGTERM, and the machine after the file systems are unmounted.
 SHUTDOWN_GRACE_MS: Final = 500
@@ -51,7 +50,12 @@ class Sandbox:
 
     @classmethod
     async def launch(
-        cls, driver: Driver, plan: Plan, *, made: Callable[[MachineRecord], None]
+        cls,
+        driver: Driver,
+        plan: Plan,
+        *,
+        made: Callable[[MachineRecord], None],
+        boot_timeout_s: float,
     ) -> tuple[Sandbox, GuestProcess, int]:
         """The sandbox, its program's handle and pid. ``made`` is called as soon as the machine exists.
 
@@ -67,16 +71,16 @@ class Sandbox:
             program = session.process(plan.program.process, tty=bool(plan.program.flags & 1))
             requests = (plan.setup, plan.container, plan.program)
             replies = [session.post(request) for request in requests]
-            hello = await _meet(machine, session, timeout_s=BOOT_TIMEOUT_S)
-            async with asyncio.timeout(BOOT_TIMEOUT_S):
-                answers = [checked(await reply) for reply in replies]
-            return cls(machine, session, hello), program, answers[-1].pid()
-        except TimeoutError:
-            await _discard(machine)
-            raise MachineError(
-                f"the agent did not start the program in {BOOT_TIMEOUT_S:g} s",
-                console=machine.console_tail(),
-            ) from None
+            try:
+                hello = await session.meet(timeout_s=boot_timeout_s)
+                async with asyncio.timeout(boot_timeout_s):
+                    answers = [checked(await reply) for reply in replies]
+                return cls(machine, session, hello), program, answers[-1].pid()
+            except TimeoutError:
+                error = MachineError(f"the agent did not start the program in {boot_timeout_s:g} s")
+                raise await _explain(machine, session, error) from None
+            except (MachineError, ProtocolError) as error:
+                raise await _explain(machine, session, error) from error
         except BaseException:
             await _discard(machine)
             raise
@@ -94,7 +98,11 @@ class Sandbox:
             return None
         try:
             session = await Session.open(machine.agent_socket(), resync=True)
-            hello = await _meet(machine, session, timeout_s=REATTACH_TIMEOUT_S)
+            try:
+                hello = await session.meet(timeout_s=REATTACH_TIMEOUT_S)
+            except BaseException:
+                session.abort(MachineError("the machine's agent does not answer"))
+                raise
         except BaseException:
             await machine.close()
             raise
@@ -133,25 +141,22 @@ class Sandbox:
         except TimeoutError:
             await self.machine.kill()
             exit = await self.machine.wait()
-        await self.machine.close()
+        await self.machine.kill()  # its control group and sockets go too
         return exit
 
 
-async def _meet(machine: Machine, session: Session, *, timeout_s: float) -> GuestHello:
-    """The agent's hello, or why there is none: the console's tail says most."""
-    try:
-        return await session.meet(timeout_s=timeout_s)
-    except MachineError as error:
-        raise await _explain(machine, error) from error
-
-
-async def _explain(machine: Machine, error: MachineError) -> MachineError:
+async def _explain(
+    machine: Machine, session: Session, error: MachineError | ProtocolError
+) -> MachineError:
+    """Why a start failed, in full: the console's tail says most."""
     try:
         async with asyncio.timeout(1):
             exit = await machine.wait()
     except TimeoutError:
         return MachineError(error.message, console=machine.console_tail())
     what = "the machine ended before its agent answered"
+    if session.hello.done() and session.hello.exception() is None:
+        what = "the machine ended before its program was started"
     cause = exit.stderr.strip().rpartition("\n")[2]
     return MachineError(f"{what}: {cause}" if cause else what, console=exit.console)
 

@@ -45,7 +45,7 @@ class ScratchDisks:
         self._lock = asyncio.Lock()
 
     async def create(self, path: Path, *, size: int = DEFAULT_SIZE) -> None:
-        """A fresh, empty ext4 file system of ``size`` bytes stands at ``path`` (mode 0600).
+        """A fresh, empty ext4 file system of ``size`` bytes stands at ``path`` (mode 0600), whole or not at all.
 
         Raises:
             ProcessFailed: it could not be formatted.
@@ -55,7 +55,9 @@ class ScratchDisks:
         async with self._lock:
             if not template.exists():
                 await self._format(template, size)
-        await asyncio.to_thread(files.copy_sparse, template, path)
+        draft = path.with_name(f"{path.name}.new")
+        await asyncio.to_thread(files.copy_sparse, template, draft)
+        draft.rename(path)
 
     async def _format(self, template: Path, size: int) -> None:
         self._folder.mkdir(mode=0o700, exist_ok=True)
