@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -24,6 +24,8 @@ from hyper.errors import Conflict, InvalidRequest, NotFound
 from hyper.guest.process import Output
 from hyper.types import response as wire
 from hyper.types.container import CreateBody, HostConfig
+
+T = TypeVar("T")
 
 _FILTERS: Final = frozenset(
     {"id", "name", "label", "status", "ancestor", "exited", "before", "since", "network", "health"}
@@ -59,6 +61,10 @@ class ContainerRoutes:
     def _get(self, request: web.Request) -> Container:
         return self._engine.containers.get(request.match_info["id"])
 
+    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """What was begun is brought to its end, whether the client waits for it or not."""
+        return await self._engine.host.tasks.see_through(work)
+
     async def create(self, request: web.Request) -> web.StreamResponse:
         body, plain = await body_of(request, CreateBody)
         host = body.host_config or HostConfig()
@@ -69,6 +75,10 @@ class ContainerRoutes:
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         filters = filters_of(request, _FILTERS)
+        for value in filters.get("status", ()):
+            _status(value)
+        for value in (*filters.get("before", ()), *filters.get("since", ())):
+            self._created(value)
         limit = number(request, "limit") or 0
         everything = flag(request, "all") or limit > 0 or "status" in filters or "exited" in filters
         chosen = [
@@ -121,20 +131,18 @@ class ContainerRoutes:
         return json_response(render.inspect(self._get(request)))
 
     async def start(self, request: web.Request) -> web.StreamResponse:
-        started = await self._get(request).start()
+        started = await self._whole(self._get(request).start())
         return web.Response(status=204 if started else 304)
 
     async def stop(self, request: web.Request) -> web.StreamResponse:
-        stopped = await self._get(request).stop(
-            timeout_s=number(request, "t"), number=_signal(request)
+        stopped = await self._whole(
+            self._get(request).stop(timeout_s=number(request, "t"), number=_signal(request))
         )
         return web.Response(status=204 if stopped else 304)
 
     async def restart(self, request: web.Request) -> web.StreamResponse:
-        container = self._get(request)
-        await container.stop(timeout_s=number(request, "t"), number=_signal(request))
-        await container.start()
-        container.publish("restart")
+        container, timeout_s = self._get(request), number(request, "t")
+        await self._whole(_restart(container, timeout_s=timeout_s, signal=_signal(request)))
         return web.Response(status=204)
 
     async def kill(self, request: web.Request) -> web.StreamResponse:
@@ -145,7 +153,7 @@ class ContainerRoutes:
                 f"cannot kill container: {request.match_info['id']}: "
                 f"container {container.record.id} is not running"
             )
-        await container.kill(number_)
+        await self._whole(container.kill(number_))
         return web.Response(status=204)
 
     async def wait(self, request: web.Request) -> web.StreamResponse:
@@ -176,7 +184,7 @@ class ContainerRoutes:
     async def remove(self, request: web.Request) -> web.StreamResponse:
         if flag(request, "link"):
             raise InvalidRequest("links are not supported")
-        await self._get(request).remove(force=flag(request, "force"))
+        await self._whole(self._get(request).remove(force=flag(request, "force")))
         return web.Response(status=204)
 
     async def logs(self, request: web.Request) -> web.StreamResponse:
@@ -210,6 +218,12 @@ class ContainerRoutes:
         finally:
             _close(subscription)
         return Hijacked()
+
+
+async def _restart(container: Container, *, timeout_s: int | None, signal: int | None) -> None:
+    await container.stop(timeout_s=timeout_s, number=signal)
+    await container.start()
+    container.publish("restart")
 
 
 def _close(subscription: Subscription | None) -> None:

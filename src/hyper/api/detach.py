@@ -23,7 +23,7 @@ def _key(name: str) -> int:
     if len(name) == 1 and name.isascii():
         return ord(name)
     control = name.removeprefix("ctrl-")
-    if control != name and len(control) == 1:
+    if control != name and len(control) == 1 and control.isascii():
         if "a" <= control.lower() <= "z":
             return ord(control.lower()) - ord("a") + 1
         if control in _SPECIAL:

@@ -51,7 +51,7 @@ class ExecRoutes:
         if record.process:
             raise Conflict(f"exec {record.id} has already been started")
         if body.detach:
-            await self._engine.execs.start(item, body.console_size)
+            await self._start(item, body)
             return web.Response(status=200)
         item.container.running()
         subscription = item.hub.subscribe()
@@ -68,12 +68,17 @@ class ExecRoutes:
         """As dockerd: the connection is taken over first, so a failure can only be told inside it."""
         record = item.record
         try:
-            await self._engine.execs.start(item, body.console_size)
+            await self._start(item, body)
         except HyperError as error:
             await connection.write(1, f"{error.message}\r\n".encode())
             return
         wanted = Wanted(record.attach_stdin, record.attach_stdout, record.attach_stderr)
         await join(connection, subscription, wanted, _source(item))
+
+    async def _start(self, item: Exec, body: ExecStartBody) -> None:
+        """Also to its end when the client does not wait for it."""
+        starting = self._engine.execs.start(item, body.console_size)
+        await self._engine.host.tasks.see_through(starting)
 
     async def resize(self, request: web.Request) -> web.StreamResponse:
         rows, columns = size_of(request)

@@ -8,8 +8,9 @@ connection is lost: the server counts on that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import select
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from aiohttp import web
@@ -70,13 +71,18 @@ class Connection:
         self._writer = writer
         self.lost = lost
         self.multiplexed = False
+        #: Set once ``read`` has found the end.
+        self.read_all = asyncio.Event()
 
     async def read(self) -> bytes:
         """The next bytes from the client; empty once it has closed its half (or all)."""
         try:
-            return await self._reader.read(_READ_SIZE)
+            data = await self._reader.read(_READ_SIZE)
         except ConnectionError:
-            return b""
+            data = b""
+        if not data:
+            self.read_all.set()
+        return data
 
     async def write(self, fd: int, data: bytes) -> None:
         """``data`` of stream ``fd`` is on its way; waits while the client does not read.
@@ -113,9 +119,36 @@ async def hijack(request: web.Request, *, content_type: str) -> AsyncIterator[Co
     connection = Connection(reader, writer, protocol.lost)
     connection.multiplexed = content_type == MULTIPLEXED
     try:
-        yield connection
+        with _hang_up(transport, protocol.lost):
+            yield connection
     finally:
         writer.close()
+
+
+@contextmanager
+def _hang_up(transport: asyncio.Transport, lost: asyncio.Event) -> Iterator[None]:
+    """``lost`` is set once the client has closed both halves, also while nobody reads or writes.
+
+    asyncio does not look at a connection whose reading half is closed or paused until there is something to write. Most
+    clients close their half at once, and would never be missed if they died while the program is silent. An epoll
+    set is itself a descriptor that can be waited for, and always tells of a hang-up.
+    """
+    loop = asyncio.get_running_loop()
+    watch = select.epoll()
+    try:
+        watch.register(transport.get_extra_info("socket").fileno(), 0)
+        loop.add_reader(watch.fileno(), _hung_up, loop, watch, lost)
+        yield
+    finally:
+        if not watch.closed:
+            loop.remove_reader(watch.fileno())
+            watch.close()
+
+
+def _hung_up(loop: asyncio.AbstractEventLoop, watch: select.epoll, lost: asyncio.Event) -> None:
+    lost.set()
+    loop.remove_reader(watch.fileno())
+    watch.close()
 
 
 def _head(request: web.Request, content_type: str) -> bytes:

@@ -25,7 +25,11 @@ T = TypeVar("T")
 #: The largest JSON body accepted.
 MAX_BODY: Final = 4 * 1024 * 1024
 _TRUE: Final = frozenset({"1", "true", "True", "TRUE", "yes", "on"})
-_PREFIX: Final = re.compile(r"/v(\d+)\.(\d+)(?=/)")
+#: The version in a path, as a route has it and as it is found.
+VERSION: Final = r"[0-9]{1,9}\.[0-9]{1,9}"
+_PREFIX: Final = re.compile(r"/v([0-9]{1,9})\.([0-9]{1,9})(?=/)")
+#: Set on requests whose answer has begun.
+_ANSWERED: Final = "answered"
 
 
 def _number(version: str) -> tuple[int, int]:
@@ -75,7 +79,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         asked_version(request)
         return await handler(request)
     except HyperError as error:
-        return error_response(error)
+        return _failed(request, error)
     except web.HTTPRequestEntityTooLarge:
         return error_response(InvalidRequest(f"the request's body is larger than {MAX_BODY} bytes"))
     except web.HTTPNotFound:
@@ -86,7 +90,26 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise
     except Exception:  # the boundary: a bug of ours must not take the daemon's other clients along
         logger.exception("%s %s failed", request.method, request.path)
-        return json_response(ErrorBody("internal error, see the daemon's log"), status=500)
+        failure = HyperError("internal error, see the daemon's log")
+        return _failed(request, failure)
+
+
+def _failed(request: web.Request, error: HyperError) -> web.StreamResponse:
+    """The error, or the connection's end where an answer is under way: the client must not take it for whole.
+
+    Raises:
+        ConnectionResetError: the latter.
+    """
+    if _ANSWERED not in request:
+        return json_response(ErrorBody(str(error)), status=error.http_status)
+    if request.transport is not None:
+        request.transport.abort()
+    raise ConnectionResetError(str(error))
+
+
+async def note_answer(request: web.Request, _: web.StreamResponse) -> None:
+    """Called when an answer begins."""
+    request[_ANSWERED] = True
 
 
 async def body_of(request: web.Request, kind: type[T]) -> tuple[T, dict[str, Any]]:

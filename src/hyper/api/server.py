@@ -9,7 +9,7 @@ from aiohttp import web
 from hyper.api import API_VERSION
 from hyper.api.containers import ContainerRoutes
 from hyper.api.execs import ExecRoutes
-from hyper.api.http import MAX_BODY, errors, not_yet
+from hyper.api.http import MAX_BODY, VERSION, errors, not_yet, note_answer
 from hyper.api.images import ImageRoutes
 from hyper.api.system import HYPER_VERSION, SystemRoutes
 from hyper.engine.engine import Engine
@@ -37,12 +37,13 @@ def build_app(engine: Engine) -> web.Application:
         *ExecRoutes(engine).routes(),
         *ImageRoutes(engine).routes(),
     ]
-    for prefix in ("", r"/v{version:\d+\.\d+}"):
+    for prefix in ("", f"/v{{version:{VERSION}}}"):
         for method, path, handler in routes:
             app.router.add_route(method, prefix + path, handler)
         for path in NOT_YET:
             app.router.add_route("*", prefix + path, not_yet)
     app.on_response_prepare.append(_common_headers)
+    app.on_response_prepare.append(note_answer)
     return app
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from hyper.api.detach import EscapeFilter
 from hyper.api.hijack import Connection
 from hyper.errors import HyperError
 from hyper.guest.process import GuestProcess, Output
+
+#: How long a program may take to read what a client sent before it went away.
+_LAST_WORDS_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ async def join(
     """Carry bytes until the program's output has ended, the client has gone, or it has detached."""
     tasks = [
         asyncio.create_task(_outward(connection, pieces, wanted)),
-        asyncio.create_task(_gone(connection)),
+        asyncio.create_task(_gone(connection, wanted)),
     ]
     if wanted.stdin:
         tasks.append(asyncio.create_task(_inward(connection, source)))
@@ -52,8 +57,13 @@ async def join(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _gone(connection: Connection) -> None:
+async def _gone(connection: Connection, wanted: Wanted) -> None:
+    """Returns when the client is gone and what it had sent is read, if the program reads."""
     await connection.lost.wait()
+    if wanted.stdin:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_S):
+                await connection.read_all.wait()
 
 
 async def _outward(connection: Connection, pieces: AsyncIterable[Output], wanted: Wanted) -> None:
