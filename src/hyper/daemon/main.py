@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config, ready_fd = options.read(argv)
         log.set_up(config.log_level)
         asyncio.run(serve(config, ready_fd))
-    except HyperError as error:
+    except (HyperError, OSError) as error:
         print(f"hyperd: {error}", file=sys.stderr)
         return 1
     return 0
@@ -139,30 +139,33 @@ async def _http(config: Config, engine: Engine) -> AsyncIterator[None]:
         build_app(engine), access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S
     )
     await runner.setup()
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(runner.cleanup)
         for host in config.hosts:
             await _listen(runner, host, config)
-        yield
-    finally:
-        await runner.cleanup()
-        for host in config.hosts:
             if host.startswith("unix://"):
-                Path(host.removeprefix("unix://")).unlink(missing_ok=True)
+                # Ours from now on, and not before: a failure to listen may mean that it is another daemon's.
+                stack.callback(Path(host.removeprefix("unix://")).unlink, missing_ok=True)
+        yield
 
 
 async def _listen(runner: web.AppRunner, host: str, config: Config) -> None:
-    parts = urlsplit(host)
+    try:
+        parts = urlsplit(host)
+        port = parts.port
+    except ValueError as error:
+        raise InvalidRequest(f"invalid host: {host}: {error}") from None
     if parts.scheme == "unix":
         path = Path(host.removeprefix("unix://"))
         path.parent.mkdir(parents=True, exist_ok=True)
         sock = sockets.listen(path, mode=0o660, gid=_gid(config.group))
         await web.SockSite(runner, sock).start()
-    elif parts.scheme == "tcp" and parts.hostname and parts.port:
+    elif parts.scheme == "tcp" and parts.hostname and port:
         logger.warning("%s: whoever can reach this port has root's power on this host", host)
         try:
-            await web.TCPSite(runner, parts.hostname, parts.port).start()
+            await web.TCPSite(runner, parts.hostname, port).start()
         except OSError as error:
-            raise HyperError(f"cannot listen on {host}: {error.strerror}") from error
+            raise HyperError(f"cannot listen on {host}: {os.strerror(error.errno or 0)}") from error
     else:
         raise InvalidRequest(f"invalid host: {host} (unix:///PATH or tcp://ADDRESS:PORT)")
 

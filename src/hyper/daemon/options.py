@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hyper.config import Config, defaults
+from hyper.config import MINIMUM_MEMORY_MIB, Config, defaults
 from hyper.errors import InvalidRequest
 from hyper.log import LEVELS
 
@@ -27,9 +27,13 @@ Without -H the socket is /run/hyper/hyper.sock (root) or $XDG_RUNTIME_DIR/hyper/
 _KEYS: Final = {
     "insecure-registries": "insecure_registries",
     "registry-mirrors": "registry_mirrors",
+    "default-memory": "default_memory_mib",
+    "boot-timeout": "boot_timeout_s",
 }
 _LISTS: Final = frozenset({"hosts", "insecure_registries", "registry_mirrors", "labels"})
 _PATHS: Final = frozenset({"data_root", "exec_root", "assets"})
+_NUMBERS: Final = frozenset({"default_memory_mib", "boot_timeout_s"})
+_CHOICES: Final = {"log_level": tuple(LEVELS), "accelerator": ("auto", "kvm", "tcg")}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -72,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add(
         "--accelerator",
-        choices=["auto", "kvm", "tcg"],
+        choices=_CHOICES["accelerator"],
         help="what runs the machines (default: auto, found out by booting one)",
     )
     add(
@@ -81,6 +85,13 @@ def parser() -> argparse.ArgumentParser:
         dest="default_memory_mib",
         metavar="MIB",
         help="size of a container's machine without -m (default: 128)",
+    )
+    add(
+        "--boot-timeout",
+        type=int,
+        dest="boot_timeout_s",
+        metavar="SECONDS",
+        help="how long a machine may take to start (default: 60)",
     )
     add("--assets", type=Path, metavar="DIR", help="folder with the guest's vmlinux and initrd")
     add("--label", action="append", dest="labels", metavar="KEY=VALUE", help="label in info")
@@ -105,9 +116,19 @@ def read(argv: Sequence[str] | None = None) -> tuple[Config, int | None]:
     if options.debug:
         given["log_level"] = "debug"
     config = config.with_settings(given)
+    _check_numbers(config)
     if config.hosts == moved and options.exec_root is not None:
         config = config.with_settings({"hosts": (f"unix://{config.exec_root}/hyper.sock",)})
     return config, options.ready_fd
+
+
+def _check_numbers(config: Config) -> None:
+    if config.default_memory_mib < MINIMUM_MEMORY_MIB:
+        raise InvalidRequest(
+            f"default memory {config.default_memory_mib} MiB: a machine needs {MINIMUM_MEMORY_MIB} MiB"
+        )
+    if config.boot_timeout_s < 1:
+        raise InvalidRequest("the boot timeout must be at least one second")
 
 
 def from_file(path: Path) -> dict[str, Any]:
@@ -122,26 +143,36 @@ def from_file(path: Path) -> dict[str, Any]:
         raise InvalidRequest(
             f"cannot read the configuration file {path}: {error.strerror}"
         ) from None
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequest(f"the configuration file {path} is no JSON object: {error}") from None
+    names = {item.name: item.name.replace("_", "-") for item in fields(Config)}
+    names |= {name: key for key, name in _KEYS.items()}
+    known = {key: name for name, key in names.items()}
     settings: dict[str, Any] = {}
     for key, value in parsed.items():
         if key == "debug":
             if value:
                 settings["log_level"] = "debug"
             continue
-        name = _KEYS.get(key, key.replace("-", "_"))
-        name = "default_memory_mib" if name == "default_memory" else name
+        if key not in known:
+            raise InvalidRequest(
+                f"the configuration file {path} has an unknown key: {key}",
+                hint="known keys: " + ", ".join(sorted([*known, "debug"])),
+            )
+        name = known[key]
         settings[name] = _typed(name, _checked(key, name, value))
     return settings
 
 
 def _checked(key: str, name: str, value: Any) -> Any:
-    expected: Any = list[str] if name in _LISTS else int if name == "default_memory_mib" else str
+    expected: Any = list[str] if name in _LISTS else int if name in _NUMBERS else str
     try:
-        return msgspec.convert(value, expected)
+        converted = msgspec.convert(value, expected)
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"configuration key {key}: {error}") from None
+    if name in _CHOICES and converted not in _CHOICES[name]:
+        raise InvalidRequest(f"configuration key {key}: one of {', '.join(_CHOICES[name])}")
+    return converted
 
 
 def _typed(name: str, value: Any) -> Any:
