@@ -77,8 +77,8 @@ def deep(count: int) -> Image:
     return image(layers, BUSYBOX_CONFIG)
 
 
-def changes() -> Image:
-    """Layers with every way to hide, replace and link."""
+def changes(*, runnable: bool = False) -> Image:
+    """Layers with every way to hide, replace and link; ``runnable``: busybox on top."""
     lower = [
         directory("a"),
         file("a/kept", "kept"),
@@ -128,6 +128,8 @@ def changes() -> Image:
         whiteout("link"),
         hardlink("a/four", "two"),
     ]
+    if runnable:
+        return image([lower, middle, upper, busybox_items()], BUSYBOX_CONFIG)
     return image([lower, middle, upper])
 
 

@@ -46,7 +46,7 @@ class ContainerState(Wire):
     finished_at: str = ZERO_TIME
 
 
-class Port(Wire):
+class Port(Wire, omit_defaults=True):
     private_port: int
     type: str
     ip: str | None = field(name="IP", default=None)
