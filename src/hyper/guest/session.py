@@ -198,11 +198,13 @@ class Session(asyncio.Protocol):
             process.on_ack(int.from_bytes(frame.body, "little"))
 
     def _on_reply(self, frame: Frame) -> None:
-        future = self._pending.pop(frame.stream, None)
+        future = self._pending.get(frame.stream)
         if future is None:
             raise ProtocolError(f"REPLY to request {frame.stream}, which is not open")
+        reply = Reply.decode(frame.body)  # if it is malformed, the request is still open and fails with the session
+        del self._pending[frame.stream]
         if not future.done():
-            future.set_result(Reply.decode(frame.body))
+            future.set_result(reply)
 
     def _on_event(self, event: message.Event) -> None:
         if isinstance(event, ProcessExit):
