@@ -1,0 +1,50 @@
+"""The life of a container: every pair of state and event is either in the table or a conflict that names both."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from hyper.engine.state import LIVE, TRANSITIONS, Event, Status, next_status
+from hyper.errors import Conflict
+
+
+@pytest.mark.parametrize(("status", "event"), list(itertools.product(Status, Event)))
+def test_every_pair_is_legal_or_a_conflict(status: Status, event: Event) -> None:
+    """All of them, whatever is added to either list."""
+    expected = TRANSITIONS.get((status, event))
+    if expected is not None:
+        assert next_status(status, event) is expected
+        return
+    with pytest.raises(Conflict) as caught:
+        next_status(status, event)
+    assert event.value in caught.value.message
+    assert status.value in caught.value.message
+    assert caught.value.http_status == 409
+
+
+def test_only_a_start_leads_into_life_and_only_an_exit_out_of_it() -> None:
+    """A machine runs exactly in the live states: nothing else may cross the line."""
+    for (before, event), after in TRANSITIONS.items():
+        if before not in LIVE and after in LIVE:
+            assert event is Event.START
+        if before in LIVE and after not in LIVE:
+            assert event is Event.EXIT
+
+
+def test_what_is_removed_never_comes_back() -> None:
+    """From REMOVING there is no way to anything that can be started."""
+    reached, todo = set(), [Status.REMOVING]
+    while todo:
+        status = todo.pop()
+        reached.add(status)
+        nexts = {after for (before, _), after in TRANSITIONS.items() if before is status}
+        todo += nexts - reached
+    assert reached == {Status.REMOVING, Status.DEAD}
+
+
+@pytest.mark.parametrize("status", sorted(set(Status) - LIVE))
+def test_every_resting_state_can_be_removed(status: Status) -> None:
+    """No container is stuck for ever."""
+    assert next_status(status, Event.REMOVE) is Status.REMOVING

@@ -1,0 +1,163 @@
+"""The daemon's memory: conflicts, identities, reopening, damage, and no room."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hyper.engine.record import ContainerRecord, ExecRecord
+from hyper.engine.state import Status
+from hyper.engine.store import Store
+from hyper.errors import Conflict, HyperError
+from hyper.ids import new_id
+from hyper.types.container import ContainerConfig, HostConfig
+
+
+def record(name: str, **changes: object) -> ContainerRecord:
+    """A container's record."""
+    made = ContainerRecord(
+        id=new_id(),
+        name=name,
+        created_ns=1,
+        image_id="sha256:x",
+        image_ref="x",
+        config=ContainerConfig(cmd=["true"], labels={"a": "ü\n"}),
+        host_config=HostConfig(),
+        vcpus=1,
+        memory_mib=128,
+    )
+    for key, value in changes.items():
+        setattr(made, key, value)
+    return made
+
+
+def exec_record(container: ContainerRecord) -> ExecRecord:
+    """An exec in it."""
+    return ExecRecord(
+        id=new_id(), container_id=container.id, args=["x"], env=[], cwd="", user="", tty=False,
+        privileged=False, attach_stdin=False, attach_stdout=True, attach_stderr=True,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the database is."""
+    return tmp_path / "hyper.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    """An empty one."""
+    made = Store(path)
+    yield made
+    made.close()
+
+
+def test_a_name_is_given_once(store: Store) -> None:
+    """The second is a conflict that names it; after removal it is free again."""
+    first = record("web")
+    store.add_container(first)
+    with pytest.raises(Conflict, match="'web' is already in use"):
+        store.add_container(record("web"))
+    store.delete_container(first.id)
+    store.add_container(record("web"))
+
+
+def test_identities_are_the_lowest_free_ones_and_never_shared(store: Store) -> None:
+    """A freed one is given again; when all are taken it is an error, not a shared wall."""
+    uids = range(1000, 1003)
+    made = []
+    for number in range(3):
+        item = record(f"c{number}", uid=store.free_uid(uids))
+        store.add_container(item)
+        made.append(item)
+    assert [item.uid for item in made] == [1000, 1001, 1002]
+    with pytest.raises(HyperError, match="all 3 machine identities are in use"):
+        store.free_uid(uids)
+    store.delete_container(made[1].id)
+    assert store.free_uid(uids) == 1001
+    with pytest.raises(Conflict):
+        store.add_container(record("other", uid=1000))
+
+
+def test_everything_is_found_again_by_the_next_daemon(path: Path) -> None:
+    """Containers, execs, the daemon's id; also without a close, as after kill -9."""
+    first = Store(path)
+    container = record("web", status=Status.RUNNING, exit_code=3)
+    item = exec_record(container)
+    first.add_container(container)
+    first.save_exec(item)
+    container.error = "late"
+    first.save_container(container)
+    second = Store(path)
+    assert second.containers() == [container]
+    assert second.execs() == [item]
+    assert second.daemon_id == first.daemon_id
+    second.delete_container(container.id)
+    assert second.execs() == []
+    first.close()
+    second.close()
+
+
+def test_two_databases_are_two_daemons(tmp_path: Path) -> None:
+    """Their ids differ, and so do their machines' identities."""
+    with closing(Store(tmp_path / "a")) as one, closing(Store(tmp_path / "b")) as other:
+        assert one.daemon_id != other.daemon_id
+
+
+def test_an_exec_of_a_container_that_is_gone_is_an_error_of_ours(store: Store) -> None:
+    """No row refers to nothing."""
+    with pytest.raises((HyperError, sqlite3.IntegrityError)):
+        store.save_exec(exec_record(record("gone")))
+
+
+def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
+    """A daemon of tomorrow must find it as it was."""
+    Store(path).close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version=99")
+    before = path.read_bytes()
+    with pytest.raises(HyperError, match=r"hyper\.db was written by a newer Hyper \(schema 99\)"):
+        Store(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database at all" * 300, b"SQLite format 3\0" + b"\xff" * 8000]
+)
+def test_a_damaged_file_is_named(path: Path, content: bytes) -> None:
+    """And not overwritten."""
+    path.write_bytes(content)
+    with pytest.raises(HyperError, match=r"cannot use the database .*hyper\.db"):
+        Store(path)
+    assert path.read_bytes() == content
+
+
+def test_a_damaged_document_is_named(path: Path) -> None:
+    """A row that does not say what a container is."""
+    store = Store(path)
+    item = record("web")
+    store.add_container(item)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("UPDATE container SET document=?", (b'{"id": 5}',))
+    with pytest.raises(HyperError, match="cannot use the database"):
+        store.containers()
+    store.close()
+
+
+def test_no_room_is_an_error_with_the_files_name(store: Store) -> None:
+    """And the next write, with room again, succeeds: the connection is not broken by it."""
+    store._db.execute("PRAGMA max_page_count=1")
+    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+    store._db.execute(f"PRAGMA max_page_count={pages}")
+    big = record("big", error="x" * 1_000_000)
+    with pytest.raises(HyperError, match=r"hyper\.db: database or disk is full"):
+        store.add_container(big)
+    assert store.containers() == []
+    store._db.execute(f"PRAGMA max_page_count={pages + 10_000}")
+    store.add_container(big)
+    assert store.containers() == [big]
