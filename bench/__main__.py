@@ -1,0 +1,94 @@
+"""``python -m bench [NAME ...] [-n RUNS]``: measure; without names everything, kept in bench/RESULTS.md."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from tests.support.hygiene import snapshot
+
+from bench import attach, boot, command, pull, report, size
+from bench.facts import facts
+from bench.row import Row
+from bench.stage import Stage, unpacked_programs_too
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+#: Fewer do not make a median that may be published.
+ENOUGH = 10
+
+THEMES: dict[str, Callable[[Stage, int], Iterator[Row]]] = {
+    "boot": boot.rows,
+    "run": command.run,
+    "version": command.version,
+    "exec": command.exec_,
+    "files": size.files,
+    "memory": size.memory,
+    "smallest": size.smallest,
+    "attach": attach.rows,
+    "pull": pull.rows,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure what was asked for; 0 if all of it could be."""
+    options = _parser().parse_args(argv)
+    unpacked_programs_too()
+    # Everything is let go of as on Ctrl-C.
+    signal.signal(signal.SIGTERM, _interrupt)
+    before = snapshot()
+    with Stage(options.accelerator) as stage:
+        found = facts(options.accelerator)
+        rows, failures = _measure(stage, options.names or list(THEMES), options.runs)
+    for line in before.differences(snapshot()):
+        # On a machine that others use too it may be theirs.
+        print(f"bench: is here and was not before: {line[:120]}", file=sys.stderr)
+    print(report.table(rows))
+    if not options.names and options.runs >= ENOUGH:
+        options.output.write_text(report.document(found, rows, failures))
+        print(f"bench: written to {options.output}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", choices=[*THEMES, []], help=", ".join(THEMES)
+    )
+    parser.add_argument("-n", dest="runs", type=int, default=11, help="runs of each (default 11)")
+    parser.add_argument("--accelerator", choices=["tcg", "kvm"], default="tcg")
+    parser.add_argument("-o", dest="output", type=Path, default=RESULTS, help=argparse.SUPPRESS)
+    return parser
+
+
+def _measure(stage: Stage, names: Sequence[str], runs: int) -> tuple[list[Row], dict[str, str]]:
+    """Rows by theme; a theme that fails says why and does not keep the others from being measured."""
+    rows: list[Row] = []
+    failures: dict[str, str] = {}
+    for name in names:
+        began = time.monotonic()
+        try:
+            for row in THEMES[name](stage, runs):
+                rows.append(replace(row, theme=name, runs=runs))
+        except Exception as error:  # noqa: BLE001 (of whatever kind: it is reported)
+            failures[name] = f"{type(error).__name__}: {error}"
+            print(f"bench: {name}: {failures[name]}", file=sys.stderr)
+        print(f"bench: {name} took {time.monotonic() - began:.0f} s", file=sys.stderr)
+    return rows, failures
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("bench: interrupted; what it had started is gone", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,122 @@
+"""What is measured on: a hyperd, dockerds, a registry; each started when first asked for, all gone in the end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.dockerd import Engine, dockerd, why_not
+from tests.support.hyperd import Hyperd, hyperd
+from tests.support.registry import RealRegistry, registry
+from tools import imagebuilder
+
+from bench.measure import Failed, wall_ms
+
+HYPER = Path(sys.prefix) / "bin/hyper"
+BUILD = Path(__file__).parents[1] / "build"
+
+
+@dataclass(frozen=True)
+class Client:
+    """A command line and the engine it speaks to. ``image``: a busybox that this engine has."""
+
+    program: str
+    host: str
+    image: str
+
+    def argv(self, *words: str) -> list[str]:
+        """The command line of ``words``."""
+        return [self.program, *words]
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment in which it finds its engine (hyper takes DOCKER_HOST too)."""
+        return Engine(self.host, "").environ()
+
+    def time_ms(self, *words: str) -> float:
+        """How long the command takes, as a whole process. Raises: Failed."""
+        return wall_ms(self.argv(*words), self.environ)
+
+    def run(self, *words: str) -> str:
+        """What the command prints. Raises: Failed."""
+        done = subprocess.run(self.argv(*words), capture_output=True, env=self.environ, text=True)
+        if done.returncode != 0:
+            raise Failed(f"{self.program} {words[0]}: {done.stderr[-500:]}")
+        return done.stdout
+
+
+class Stage(AbstractContextManager["Stage"]):
+    """The engines. ``accelerator``: what hyperd is told to run machines on."""
+
+    def __init__(self, accelerator: str) -> None:
+        self.accelerator = accelerator
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @cached_property
+    def registry(self) -> RealRegistry:
+        """Debian's docker-registry on a loopback port."""
+        return self._stack.enter_context(registry())
+
+    @cached_property
+    def busybox(self) -> str:
+        """The reference of a busybox image in the registry."""
+        return self.registry.push(imagebuilder.busybox(), "busybox:latest")
+
+    def fresh_hyperd(self) -> AbstractContextManager[Hyperd]:
+        """Another hyperd with empty roots; the caller ends it."""
+        return hyperd("--accelerator", self.accelerator)
+
+    @cached_property
+    def hyperd(self) -> Hyperd:
+        """A hyperd that has the busybox image and has run it once."""
+        daemon = self._stack.enter_context(self.fresh_hyperd())
+        client = Client(str(HYPER), daemon.host, self.busybox)
+        client.run("pull", "-q", self.busybox)
+        client.run("run", "--rm", self.busybox, "true")
+        return daemon
+
+    @cached_property
+    def hyper(self) -> Client:
+        """hyper, speaking to ``hyperd``."""
+        return Client(str(HYPER), self.hyperd.host, self.busybox)
+
+    @cached_property
+    def docker(self) -> Client:
+        """docker with its default network and storage; it cannot reach our registry. Raises: Failed."""
+        return self._docker(bridge=True)
+
+    @cached_property
+    def docker_puller(self) -> Client:
+        """docker that reaches our registry, its containers without a network. Raises: Failed."""
+        return self._docker(bridge=False)
+
+    def _docker(self, *, bridge: bool) -> Client:
+        if (reason := why_not()) is not None:
+            raise Failed(reason)
+        engine = self._stack.enter_context(dockerd(bridge=bridge, storage="overlay2"))
+        return Client("docker", engine.host, engine.image)
+
+    def used_accelerator(self, container: str) -> str:
+        """What runs the machine of a running container."""
+        return str(self.hyperd.api.get(f"/containers/{container}/json")["Hyper"]["Accelerator"])
+
+
+def unpacked_programs_too() -> None:
+    """Programs that `make setup-test` unpacked instead of installing are found, after those installed."""
+    extra = [str(BUILD / "debs/usr" / name) for name in ("bin", "sbin")]
+    os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin", *extra])
