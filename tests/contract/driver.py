@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import tempfile
@@ -254,9 +255,16 @@ class DriverContract:
         assert list(spec.run_dir.iterdir()) == []
 
     async def test_attach_to_the_dead_is_none(self, driver: Driver, spec: MachineSpec) -> None:
+        before = snapshot(folders=[spec.run_dir])
         machine = await driver.launch(spec)
-        await machine.kill()
+        await machine.close()
+        os.kill(machine.record.pid, signal.SIGKILL)
+        async with asyncio.timeout(ANSWER_S):
+            while await driver.attach(machine.record) is not None:
+                await asyncio.sleep(0)
         assert await driver.attach(machine.record) is None
+        await machine.kill()
+        assert left_behind(before, spec) == []
 
     async def test_attach_is_not_fooled_by_a_reused_pid(
         self, driver: Driver, launch: Launcher, spec: MachineSpec
@@ -366,6 +374,21 @@ class DriverContract:
         assert left_behind(before, spec) == []
         await launch(wanted)
 
+    async def test_a_machine_nobody_kept_is_ended(
+        self, driver: Driver, launch: Launcher, spec: MachineSpec
+    ) -> None:
+        lost = await driver.launch(spec)
+        await lost.close()
+        found = await launch(spec)
+        assert await driver.attach(lost.record) is None
+        await found.close()
+        before = snapshot(folders=[spec.run_dir])
+        await driver.clear(spec.run_dir)
+        await driver.clear(spec.run_dir)
+        assert await driver.attach(found.record) is None
+        assert list(spec.run_dir.iterdir()) == []
+        assert left_behind(before, spec) == []
+
     async def test_two_machines_are_independent(
         self, driver: Driver, launch: Launcher, spec: MachineSpec, short_dir: Path
     ) -> None:
@@ -377,6 +400,22 @@ class DriverContract:
             await first.kill()
             assert await two.ask("echo still here") == "still here"
         assert (await second.stats()).cpu_ns > 0
+
+    @pytest.mark.parametrize("delay_ms", [0, 2, 5, 10, 20, 40])
+    def test_a_loop_that_is_shut_down_leaves_nothing(
+        self, driver: Driver, spec: MachineSpec, delay_ms: int
+    ) -> None:
+        """asyncio.run cancels every task there is at its end, those that clean up included."""
+
+        async def main() -> None:
+            launching = asyncio.ensure_future(driver.launch(spec))
+            await asyncio.sleep(delay_ms / 1000)
+            if launching.done():
+                await launching.result().kill()
+
+        before = snapshot(folders=[spec.run_dir])
+        asyncio.run(main())
+        assert left_behind(before, spec) == []
 
     async def test_a_cancelled_launch_leaves_nothing(
         self, driver: Driver, spec: MachineSpec

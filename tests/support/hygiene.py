@@ -78,7 +78,7 @@ def _processes() -> Iterable[str]:
     for pid, name in names.items():
         program = Path(name.split(" ")[0]).name
         if _descends(pid, os.getpid(), parents) or _is_ours(program, name):
-            yield f"{pid} {name[:200]}"
+            yield f"{pid} {name}"
 
 
 def _is_ours(program: str, command: str) -> bool:

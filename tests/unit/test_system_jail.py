@@ -38,7 +38,7 @@ def lines(words: list[str]) -> str:
 @pytest.mark.parametrize("name", SPECS)
 def test_golden(name: str) -> None:
     path = GOLDEN / f"qemu-jail-{name}.txt"
-    text = lines(argv(SPECS[name], ["/usr/bin/program", "an argument"], JailFds(3, 4, 5))) + "\n"
+    text = lines(argv(SPECS[name], ["/usr/bin/program", "an argument"], JailFds(3, 4))) + "\n"
     if os.environ.get("HYPER_GOLDEN") == "write":
         path.write_text(text)
     assert text == path.read_text()
@@ -46,11 +46,11 @@ def test_golden(name: str) -> None:
 
 @pytest.mark.parametrize("name", SPECS)
 def test_machines_outlive_us(name: str) -> None:
-    assert "--die-with-parent" not in argv(SPECS[name], ["x"], JailFds(3, 4, 5))
+    assert "--die-with-parent" not in argv(SPECS[name], ["x"], JailFds(3, 4))
 
 
 def test_a_folder_that_is_shown_is_not_made_first() -> None:
     spec = JailSpec(views=(View(Path("/a")), View(Path("/a/b/c"))), uid=1)
-    words = argv(spec, ["x"], JailFds(3, 4, 5))
+    words = argv(spec, ["x"], JailFds(3, 4))
     made = [words[at + 1] for at, word in enumerate(words) if word == "--dir"]
     assert "/a" not in made

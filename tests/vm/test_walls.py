@@ -178,8 +178,8 @@ def check_walls_for_all(report: Report, binary: Path, disk: Path) -> None:
     assert report["clone3"] == errno.ENOSYS
     # Its program's path, kernel, initrd, libraries, the resolver's name: no more is there.
     assert set(report["root"]) <= {"boot", "etc", "lib", "lib64", "usr", "tmp"}
-    # Standard streams (null, null, pipe), agent, monitor, console, one shared disk.
-    assert sorted(report["fds"]) == sorted("ccp" + "sss" + "f")
+    # Standard streams (the gate's pipe, null, a pipe), agent, monitor, console, one shared disk.
+    assert sorted(report["fds"]) == sorted("pcp" + "sss" + "f")
     assert (report["pid"], report["ppid"]) == (1, 0)
     assert report["kill_victim"] == report["kill_all"] == errno.ESRCH
     assert report["pidfd_open"] == report["setpriority"] == errno.ESRCH

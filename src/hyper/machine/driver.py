@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from hyper.machine.spec import Capability, MachineSpec
@@ -124,4 +125,10 @@ class Driver(Protocol):
         """
 
     async def attach(self, record: MachineRecord) -> Machine | None:
-        """The machine of ``record`` if it still runs, else None."""
+        """The machine of ``record`` if it still runs, else None: then what it left on the host is gone too."""
+
+    async def clear(self, run_dir: Path) -> None:
+        """No machine launched with ``run_dir`` runs any more, whoever launched it; its leavings are gone.
+
+        For a daemon that was killed between launch and keeping the record. ``launch`` does it by itself.
+        """

@@ -7,12 +7,12 @@ hangs. So the kernel is booted with a deadline, and what counts is the agent's H
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import os
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -138,11 +138,13 @@ class Probe:
             return known[accelerator]
 
     async def _try(self, accelerator: str, kernel: Path, initrd: Path) -> Verdict:
+        # The same each time: launch ends what a daemon killed while probing has left there. Short: it holds sockets.
+        run_dir = self._dir / accelerator[0]
         files.make_private_dir(self._dir)
-        # Short: unix sockets are made in it.
-        run_dir = Path(tempfile.mkdtemp(prefix="p", dir=self._dir))
+        files.make_private_dir(run_dir)
+        mark = hashlib.sha256(os.fsencode(self._dir.resolve())).hexdigest()[:8]
         spec = MachineSpec(
-            name=f"probe-{accelerator}-{run_dir.name}",
+            name=f"probe-{accelerator}-{mark}",
             vcpus=1,
             memory_mib=_MEMORY_MIB,
             kernel=kernel,

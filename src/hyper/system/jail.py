@@ -26,6 +26,11 @@ LIBRARY_FOLDERS = (
 )
 LOADER_CACHE = Path("/etc/ld.so.cache")
 SETPRIV = Path("/usr/bin/setpriv")
+SHELL = Path("/usr/bin/sh")
+#: Waits, already within walls and filter, for a line on standard input, and runs the rest of its arguments; without one
+#: (we were killed before the limits were set) it ends. bubblewrap's --block-fd takes our death for the go-ahead.
+_GATE = (str(SHELL), "-c", 'read -r _ && exec "$@"', "gate")
+OPEN_GATE = b"\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +64,10 @@ class JailSpec:
 
 @dataclass(frozen=True, slots=True)
 class JailFds:
-    """Descriptors bubblewrap itself uses: the filter to read, the news of the child, the go-ahead to wait for."""
+    """Descriptors bubblewrap itself uses: the filter to read, the news of its child to write."""
 
     seccomp: int
     info: int
-    block: int
 
 
 def library_views() -> tuple[View, ...]:
@@ -73,7 +77,10 @@ def library_views() -> tuple[View, ...]:
 
 def argv(spec: JailSpec, command: Sequence[str], fds: JailFds) -> list[str]:
     """The command that runs ``command`` within ``spec``. Each flag has its reason."""
-    views = spec.views if spec.uid is None else (View(SETPRIV), *spec.views)
+    helpers = [View(SHELL.resolve(), SHELL)]
+    if spec.uid is not None:
+        helpers.append(View(SETPRIV))
+    views = (*helpers, *spec.views)
     return [
         "bwrap",
         "--unshare-pid",
@@ -88,10 +95,9 @@ def argv(spec: JailSpec, command: Sequence[str], fds: JailFds) -> list[str]:
         *_root(views, spec.devices),
         *("--seccomp", str(fds.seccomp)),
         *("--info-fd", str(fds.info)),
-        # Limits are set on the waiting child: it never runs without them.
-        *("--block-fd", str(fds.block)),
         # No --die-with-parent: machines outlive the daemon.
         "--",
+        *_GATE,
         *_identity(spec),
         *command,
     ]

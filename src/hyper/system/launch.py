@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
 import resource
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hyper.errors import HyperError
@@ -53,22 +52,35 @@ async def start(
     *,
     pass_fds: Sequence[int] = (),
     group: Group | None = None,
+    note: Callable[[int, int], None] | None = None,
 ) -> Jailed:
     """Start ``command`` in the jail ``spec`` and in ``group``, with ``pass_fds`` and nothing else open.
 
+    ``note(pid, start_ticks)`` is called when the process exists and before ``command`` runs in it. Should we be killed
+    up to then, it ends by itself; afterwards it goes on without us.
+
     Raises:
-        LaunchFailed: the jail could not be built. Nothing is left running.
+        LaunchFailed: the jail could not be built.
         ProcessFailed: there is no bubblewrap.
+        OSError: a limit was refused, or what ``note`` raised. In every case nothing is left running.
     """
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
         info, info_writer = _pipe(ours, theirs)
-        block_writer, block = reversed(_pipe(theirs, ours))
-        fds = JailFds(seccomp=_filter(theirs), info=info_writer, block=block)
+        gate, gate_writer = _pipe(theirs, ours)
+        fds = JailFds(seccomp=_filter(theirs), info=_both_ends(info_writer, theirs))
         outer = spawn(
-            jail.argv(spec, command, fds), pass_fds=(fds.seccomp, fds.info, fds.block, *pass_fds)
+            jail.argv(spec, command, fds), stdin=gate, pass_fds=(fds.seccomp, fds.info, *pass_fds)
         )
         theirs.close()
-        return await _admit(outer, info, block_writer, group)
+        try:
+            return await _admit(outer, info, gate_writer, group, note)
+        except BaseException as error:
+            # The gate, shut for good, ends the program; that ends bubblewrap.
+            ours.close()
+            await outer.wait()
+            if isinstance(error, ProcessLookupError | BrokenPipeError):
+                raise LaunchFailed(outer.stderr_tail()) from None
+            raise
 
 
 def _pipe(reading: contextlib.ExitStack, writing: contextlib.ExitStack) -> tuple[int, int]:
@@ -77,6 +89,16 @@ def _pipe(reading: contextlib.ExitStack, writing: contextlib.ExitStack) -> tuple
     reading.callback(os.close, reader)
     writing.callback(os.close, writer)
     return reader, writer
+
+
+def _both_ends(writer: int, owner: contextlib.ExitStack) -> int:
+    """The pipe of ``writer``, open for reading too: writing to it never fails.
+
+    bubblewrap, if we are killed, would die of its news that nobody reads, before it lets its child go on, or end.
+    """
+    fd = os.open(f"/proc/self/fd/{writer}", os.O_RDWR)
+    owner.callback(os.close, fd)
+    return fd
 
 
 def _filter(owner: contextlib.ExitStack) -> int:
@@ -88,35 +110,31 @@ def _filter(owner: contextlib.ExitStack) -> int:
     return reader
 
 
-async def _admit(outer: Process, info: int, block: int, group: Group | None) -> Jailed:
-    # Whatever happens to us, the child's number must be learnt: bubblewrap's own death would leave it waiting for ever.
-    learning = asyncio.ensure_future(_child_pid(info, outer))
-    try:
-        pid = await asyncio.shield(learning)
-        with contextlib.ExitStack() as undo:
-            inner = Pidfd.open(pid)
-            undo.callback(inner.close)
-            jailed = Jailed(outer=outer, inner=inner, start_ticks=start_ticks(pid))
-            _restrict(pid, group)
-            # Last: from here on it may end at any moment.
-            os.write(block, b"x")
-            undo.pop_all()
-        return jailed
-    except ProcessLookupError:
-        await outer.wait()
-        raise LaunchFailed(outer.stderr_tail()) from None
-    except BaseException:
-        with contextlib.suppress(LaunchFailed, ProcessLookupError):
-            os.kill(await learning, signal.SIGKILL)
-        await outer.wait()
-        raise
+async def _admit(
+    outer: Process,
+    info: int,
+    gate: int,
+    group: Group | None,
+    note: Callable[[int, int], None] | None,
+) -> Jailed:
+    pid = await _child_pid(info, outer)
+    with contextlib.ExitStack() as undo:
+        inner = Pidfd.open(pid)
+        undo.callback(inner.close)
+        jailed = Jailed(outer=outer, inner=inner, start_ticks=start_ticks(pid))
+        _restrict(pid, group)
+        if note is not None:
+            note(pid, jailed.start_ticks)
+        # Last: from here on it may end at any moment.
+        os.write(gate, jail.OPEN_GATE)
+        undo.pop_all()
+    return jailed
 
 
 async def _child_pid(info: int, outer: Process) -> int:
     text = await pipe.read_all(info, limit=_INFO_LIMIT)
     if not text:
-        await outer.wait()
-        raise LaunchFailed(outer.stderr_tail())
+        raise ProcessLookupError("bubblewrap has no child")
     return int(json.loads(text)["child-pid"])
 
 

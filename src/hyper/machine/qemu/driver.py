@@ -7,8 +7,9 @@ import contextlib
 import errno
 import logging
 import os
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hyper.errors import Conflict, InvalidRequest, MachineError
@@ -20,10 +21,13 @@ from hyper.machine.qemu.machine import (
     AGENT_SOCKET,
     CONSOLE_SOCKET,
     MONITOR_SOCKET,
+    RECORD_FILE,
     SOCKETS,
     Parts,
     QemuMachine,
     connect_console,
+    load_record,
+    save_record,
 )
 from hyper.machine.qemu.qmp import Monitor
 from hyper.machine.spec import Capability, Disk, Forward, MachineSpec
@@ -144,6 +148,7 @@ class QemuDriver:
             MachineError: it did not start. In every case nothing is left behind.
         """
         self._check(spec)
+        await self.clear(spec.run_dir)
         check_ports(spec)
         async with contextlib.AsyncExitStack() as undo:
             machine = await self._start(spec, accelerator, undo)
@@ -172,22 +177,17 @@ class QemuDriver:
             undo.push_async_callback(monitor.close)
             group = self._make_group(spec)
             undo.callback(group.remove)
-            spawned_ns = time.monotonic_ns()
+            undo.callback((spec.run_dir / RECORD_FILE).unlink, missing_ok=True)
             jailed = await self._enter(spec, accelerator, fds, group)
             undo.callback(jailed.inner.close)
             undo.push_async_callback(jailed.kill)
         # Our copies of what QEMU has are closed by now: its end is the end of every connection.
         await _main_loop_runs(spec, jailed, monitor, console)
-        record = MachineRecord(
-            driver=NAME,
-            accelerator=accelerator,
-            name=spec.name,
-            pid=jailed.inner.pid,
-            start_ticks=jailed.start_ticks,
-            run_dir=str(spec.run_dir),
-            spawned_ns=spawned_ns,
-            vcpus=spec.vcpus,
-        )
+        record = load_record(spec.run_dir)
+        if record is None:
+            raise MachineError(
+                f"the run folder of machine {spec.name} was taken away: {spec.run_dir}"
+            )
         return QemuMachine(record, Parts(jailed.inner, jailed.outer, group, monitor, console))
 
     def _make_group(self, spec: MachineSpec) -> cgroup.Group:
@@ -209,11 +209,49 @@ class QemuDriver:
         try:
             devices = self._devices() if accelerator == "kvm" else ()
             walls = jail_for(spec, binary=self._binary, devices=devices)
-            return await launch.start(walls, command, pass_fds=fds.all, group=group)
+            note = self._recorder(spec, accelerator)
+            return await launch.start(walls, command, pass_fds=fds.all, group=group, note=note)
         except OSError as error:
             raise MachineError(f"machine {spec.name} did not start: {error}") from error
         except (LaunchFailed, process.ProcessFailed) as error:
             raise MachineError(f"machine {spec.name} did not start: {error.message}") from error
+
+    def _recorder(self, spec: MachineSpec, accelerator: str) -> Callable[[int, int], None]:
+        spawned_ns = time.monotonic_ns()
+
+        def keep(pid: int, start_ticks: int) -> None:
+            record = MachineRecord(
+                driver=NAME,
+                accelerator=accelerator,
+                name=spec.name,
+                pid=pid,
+                start_ticks=start_ticks,
+                run_dir=str(spec.run_dir),
+                spawned_ns=spawned_ns,
+                vcpus=spec.vcpus,
+            )
+            save_record(record)
+
+        return keep
+
+    async def clear(self, run_dir: Path) -> None:
+        """No machine launched with ``run_dir`` runs any more; its leavings are gone."""
+        record = load_record(run_dir)
+        if record is None:
+            return
+        held = Pidfd.open_same(record.pid, record.start_ticks)
+        if held is not None:
+            log.warning("ending machine %s, which nobody knows any more", record.name)
+            held.send(signal.SIGKILL)
+            await held.wait()
+            held.close()
+        self._tidy(record)
+
+    def _tidy(self, record: MachineRecord) -> None:
+        """Remove what the dead machine of ``record`` left."""
+        for name in (*SOCKETS, RECORD_FILE):
+            (Path(record.run_dir) / name).unlink(missing_ok=True)
+        self._groups.find(record.name).remove()
 
     def _devices(self) -> tuple[View, ...]:
         """Where /dev/kvm is for machines. Ordinary users have the host's own or nothing."""
@@ -226,9 +264,12 @@ class QemuDriver:
         return (View(node, _KVM),)
 
     async def attach(self, record: MachineRecord) -> QemuMachine | None:
-        """The machine of ``record`` if it still runs, else None."""
+        """The machine of ``record`` if it still runs, else None: then what it left is gone too."""
         held = Pidfd.open_same(record.pid, record.start_ticks)
         if held is None:
+            # Of another machine in the same folder nothing is touched.
+            if load_record(Path(record.run_dir)) == record:
+                self._tidy(record)
             return None
         run_dir = Path(record.run_dir)
         monitor = Monitor(run_dir / MONITOR_SOCKET)

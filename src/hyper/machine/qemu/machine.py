@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 import socket
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hyper.errors import MachineError
 from hyper.machine.driver import MachineExit, MachineRecord, MachineStats
 from hyper.machine.qemu.console import Console
 from hyper.machine.qemu.qmp import Monitor
-from hyper.system import pidfd
+from hyper.system import files, pidfd
 from hyper.system import socket as sockets
 from hyper.system.cgroup import Group
 from hyper.system.pidfd import Pidfd
 from hyper.system.process import Process
 
 AGENT_SOCKET, MONITOR_SOCKET, CONSOLE_SOCKET = "agent.sock", "qmp.sock", "console.sock"
+RECORD_FILE = "machine.json"
 SOCKETS = (AGENT_SOCKET, MONITOR_SOCKET, CONSOLE_SOCKET)
 
 
@@ -41,6 +43,7 @@ class QemuMachine:
         self._record = record
         self._parts = parts
         self._run_dir = Path(record.run_dir)
+        self._closed = False
         self._exit: asyncio.Future[MachineExit] = asyncio.get_running_loop().create_future()
         # Of a child, bubblewrap's process is watched: it knows the status, and ends after the machine.
         if parts.outer is None:
@@ -74,11 +77,13 @@ class QemuMachine:
 
         Repeatable, and wanted after its own end too: that leaves sockets and group.
         """
-        if not self._exit.done():
-            self._parts.process.send(signal.SIGKILL)
+        await _end(self._record)
+        if not self._closed:
             await self.wait()
+        elif self._parts.outer is not None:
+            await self._parts.outer.wait()
         await self.close()
-        for name in SOCKETS:
+        for name in (*SOCKETS, RECORD_FILE):
             (self._run_dir / name).unlink(missing_ok=True)
         self._parts.group.remove()
 
@@ -111,6 +116,7 @@ class QemuMachine:
 
     async def close(self) -> None:
         """Let go of sockets of this object; it is of no use any more. The machine itself goes on: attach again."""
+        self._closed = True
         await self._parts.monitor.close()
         if self._parts.console is not None:
             self._parts.console.close()
@@ -125,6 +131,33 @@ class QemuMachine:
         )
         if not self._exit.done():
             self._exit.set_result(ended)
+
+
+async def _end(record: MachineRecord) -> None:
+    # Held anew: our own descriptor is gone if we were closed.
+    held = Pidfd.open_same(record.pid, record.start_ticks)
+    if held is None:
+        return
+    try:
+        held.send(signal.SIGKILL)
+        await held.wait()
+    finally:
+        held.close()
+
+
+def save_record(record: MachineRecord) -> None:
+    """The machine can be found by its run folder, should we die before our caller has kept ``record``."""
+    data = json.dumps(asdict(record)).encode()
+    # Not synced: after a power loss there is no machine to find.
+    files.write_atomically(Path(record.run_dir) / RECORD_FILE, data, durable=False)
+
+
+def load_record(run_dir: Path) -> MachineRecord | None:
+    """What ``save_record`` kept in ``run_dir``; None if there is nothing."""
+    try:
+        return MachineRecord(**json.loads((run_dir / RECORD_FILE).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def connect_console(run_dir: Path) -> Console | None:
