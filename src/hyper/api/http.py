@@ -130,7 +130,7 @@ async def body_of(request: web.Request, kind: type[T]) -> tuple[T, dict[str, Any
         return msgspec.convert(without_nulls(plain), kind), plain
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"invalid JSON: {error}") from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidRequest(f"invalid JSON: {error}") from None
 
 

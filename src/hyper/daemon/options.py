@@ -143,7 +143,7 @@ def from_file(path: Path) -> dict[str, Any]:
         raise InvalidRequest(
             f"cannot read the configuration file {path}: {error.strerror}"
         ) from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidRequest(f"the configuration file {path} is no JSON object: {error}") from None
     names = {item.name: item.name.replace("_", "-") for item in fields(Config)}
     names |= {name: key for key, name in _KEYS.items()}

@@ -1,0 +1,574 @@
+"""What a client may get wrong: always a 4xx with one clear sentence, never a 500, and nothing is made."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.support.hyperd import Hyperd
+from tests.vm.test_run import create
+
+pytestmark = pytest.mark.vm
+
+HUGE = "9" * 5000
+
+
+def ask(
+    daemon: Hyperd, method: str, path: str, body: Any = None, **headers: str
+) -> tuple[int, str]:
+    """Status and message of an answer; the body is sent as it is when it is bytes."""
+    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    status, content = daemon.api.raw(method, path, data, **headers)
+    if status < 400:
+        return status, ""
+    answer = json.loads(content)
+    assert list(answer) == ["message"], answer
+    assert answer["message"].strip(), "an empty message helps nobody"
+    assert "Traceback" not in answer["message"]
+    return status, str(answer["message"])
+
+
+def refused(
+    daemon: Hyperd, status: int, words: str, method: str, path: str, body: Any = None
+) -> None:
+    """The answer has this status and these words."""
+    got = ask(daemon, method, path, body)
+    assert got[0] == status, got
+    assert words.lower() in got[1].lower(), got
+
+
+@pytest.fixture(scope="module")
+def running(shared_daemon: Hyperd, busybox: str) -> Iterator[str]:
+    """A container that runs while this module is tested."""
+    container = create(shared_daemon, busybox, "sleep", "3600")
+    shared_daemon.api.post(f"/containers/{container}/start")
+    yield container
+    with contextlib.suppress(AssertionError):
+        shared_daemon.api.delete(f"/containers/{container}?force=1")
+
+
+@pytest.fixture
+def stopped(shared_daemon: Hyperd, busybox: str) -> Iterator[str]:
+    """A container that was made and never started; nothing else may be left of a refused request."""
+    container = create(shared_daemon, busybox, "true", name="stopped")
+    before = shared_daemon.api.get("/containers/json?all=1")
+    yield container
+    after = shared_daemon.api.get("/containers/json?all=1")
+    known = {item["Id"] for item in before}
+    for item in after:
+        if item["Id"] == container or item["Id"] not in known:
+            shared_daemon.api.delete(f"/containers/{item['Id']}?force=1")
+    assert {item["Id"] for item in after} == known
+
+
+DEEP = b'{"Labels":' * 2000 + b"1" + b"}" * 2000
+BODIES = {
+    "no JSON": b"hello",
+    "half of it": b'{"Image": "x"',
+    "a list": b"[]",
+    "a number": b"5",
+    "a string": b'"x"',
+    "null": b"null",
+    "bytes that are no text": b'{"Image": "\xff\xfe"}',
+    "a lone surrogate": b'{"Image": "\\ud800"}',
+    "deep lists": b"[" * 100_000,
+    "deep objects": DEEP,
+    "deep where an object is expected": b'{"HostConfig":' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+    "image is a number": b'{"Image": 5}',
+    "command is a number": b'{"Image": "x", "Cmd": 5}',
+    "command of numbers": b'{"Image": "x", "Cmd": [1]}',
+    "HostConfig is a list": b'{"Image": "x", "HostConfig": []}',
+    "memory is text": b'{"Image": "x", "HostConfig": {"Memory": "1g"}}',
+    "memory is a fraction": b'{"Image": "x", "HostConfig": {"Memory": 1.5}}',
+    "memory beyond any integer": b'{"Image": "x", "HostConfig": {"Memory": ' + b"9" * 400 + b"}}",
+    "an exponent": b'{"Image": "x", "HostConfig": {"Memory": 1e999}}',
+    "infinity": b'{"Image": "x", "HostConfig": {"Memory": Infinity}}',
+    "two objects": b"{}{}",
+}
+
+
+@pytest.mark.parametrize("what", BODIES)
+@pytest.mark.parametrize("path", ["/containers/create", "/containers/stopped/exec"])
+def test_bodies_that_are_none(shared_daemon: Hyperd, stopped: str, path: str, what: str) -> None:
+    """Every route that takes a body says what is wrong with it."""
+    status, message = ask(shared_daemon, "POST", path, BODIES[what])
+    if path.endswith("exec") and status == 409:
+        return  # an exec's body has no such member: the container's state is what is wrong
+    assert status in (400, 404), message
+    assert len(message) < 1000
+
+
+def test_another_content_type_is_refused(shared_daemon: Hyperd, stopped: str) -> None:
+    """As dockerd does it."""
+    body = b"a=b"
+    got = ask(shared_daemon, "POST", "/containers/create", body, **{"Content-Type": "text/html"})
+    assert got[0] == 400
+    assert "Content-Type" in got[1]
+
+
+def test_a_huge_body_is_refused(shared_daemon: Hyperd, stopped: str) -> None:
+    """Five megabytes; the daemon has not kept them and serves on."""
+    body = b'{"Image": "' + b"x" * (5 << 20) + b'"}'
+    assert ask(shared_daemon, "POST", "/containers/create", body)[0] in (400, 413)
+    assert shared_daemon.api.get("/_ping") == b"OK"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/nosuch",
+        "/containers",
+        "/containers/x/y/z",
+        "/v1.47",
+        "/v1.47/",
+        "/v1.47/nosuch",
+        "/vx/info",
+        "/v1/info",
+        "//containers/json",
+        "/containers/../info2",
+        "/%00",
+        "/images",
+        "/exec/x",
+        "/v1.47/v1.47/info",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PUT", "PATCH"])
+def test_unknown_routes(shared_daemon: Hyperd, method: str, path: str) -> None:
+    """404 and JSON, as every client expects."""
+    refused(shared_daemon, 404, "", method, path)
+
+
+def test_a_method_http_does_not_have(shared_daemon: Hyperd) -> None:
+    """Refused by the HTTP server itself."""
+    status, _ = shared_daemon.api.raw("BREW", "/containers/json")
+    assert 400 <= status < 500
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/networks"),
+        ("POST", "/networks/create"),
+        ("GET", "/volumes"),
+        ("POST", "/build"),
+        ("POST", "/auth"),
+        ("GET", "/swarm"),
+        ("GET", "/containers/x/stats"),
+        ("POST", "/containers/x/pause"),
+        ("POST", "/containers/prune"),
+        ("GET", "/images/x/history"),
+        ("POST", "/images/a/b/push"),
+        ("GET", "/system/df"),
+        ("POST", "/session"),
+    ],
+)
+def test_routes_that_are_not_there_yet(shared_daemon: Hyperd, method: str, path: str) -> None:
+    """501 and one sentence that names them, with and without version."""
+    for prefix in ("", "/v1.47"):
+        status, message = ask(shared_daemon, method, prefix + path)
+        assert status == 501
+        assert message == f"{method} {path} is not implemented by Hyper yet"
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        ("1.23", "client version 1.23 is too old"),
+        ("0.1", "too old"),
+        ("1.99", "client version 1.99 is too new"),
+        ("2.0", "too new"),
+        ("999999999.0", "too new"),
+    ],
+)
+def test_api_versions_we_do_not_speak(shared_daemon: Hyperd, version: str, words: str) -> None:
+    """In Docker's words, with what we do speak."""
+    refused(shared_daemon, 400, words, "GET", f"/v{version}/info")
+
+
+def test_a_version_of_five_thousand_digits(shared_daemon: Hyperd) -> None:
+    """Python refuses to read such numbers: nobody may ask it to."""
+    refused(shared_daemon, 404, "page not found", "GET", f"/v{HUGE}.1/info")
+
+
+@pytest.mark.parametrize(
+    "name", ["-x", ".x", "_x", "x", "a b", "a/b", "ü" * 3, "a" * 256, "a\n", "a%", "//x", "../x"]
+)
+def test_invalid_names(shared_daemon: Hyperd, stopped: str, busybox: str, name: str) -> None:
+    """Docker's rule, Docker's words."""
+    path = f"/containers/create?name={quote(name, safe='')}"
+    refused(shared_daemon, 400, "Invalid container name", "POST", path, {"Image": busybox})
+
+
+def test_a_name_that_is_taken(shared_daemon: Hyperd, stopped: str, busybox: str) -> None:
+    """With and without its slash."""
+    for name in ("stopped", "/stopped"):
+        words = f'The container name "/stopped" is already in use by container "{stopped}"'
+        refused(
+            shared_daemon,
+            409,
+            words,
+            "POST",
+            f"/containers/create?name={name}",
+            {"Image": busybox, "Cmd": ["true"]},
+        )
+
+
+@pytest.mark.parametrize(
+    "missing", ["nosuch", "0" * 64, "%20", "%F0%9F%90%B3", "%ff", "..", "a%2Fb", "x" * 4000, "%00"]
+)
+@pytest.mark.parametrize(
+    ("method", "verb"),
+    [
+        ("GET", "/json"),
+        ("POST", "/start"),
+        ("POST", "/stop"),
+        ("POST", "/kill"),
+        ("POST", "/wait"),
+        ("POST", "/attach"),
+        ("GET", "/logs?stdout=1"),
+        ("DELETE", ""),
+        ("POST", "/exec"),
+        ("POST", "/resize?h=1&w=1"),
+    ],
+)
+def test_containers_that_are_not_there(
+    shared_daemon: Hyperd, missing: str, method: str, verb: str
+) -> None:
+    """404 everywhere, with the name."""
+    status, message = ask(
+        shared_daemon, method, f"/containers/{missing}{verb}", {} if method == "POST" else None
+    )
+    assert status == 404
+    assert message.startswith(("No such container", "page not found"))
+
+
+@pytest.mark.parametrize(
+    ("method", "verb"), [("GET", "/json"), ("POST", "/start"), ("POST", "/resize?h=1&w=1")]
+)
+def test_execs_that_are_not_there(shared_daemon: Hyperd, method: str, verb: str) -> None:
+    """404, with the id."""
+    refused(shared_daemon, 404, "No such exec instance: nosuch", method, f"/exec/nosuch{verb}", {})
+
+
+def test_the_start_of_an_id_that_several_have(daemon: Hyperd, busybox: str) -> None:
+    """With seventeen containers two begin with the same digit."""
+    ids = [create(daemon, busybox, "true") for _ in range(17)]
+    firsts = [identifier[0] for identifier in ids]
+    twice = next(digit for digit in firsts if firsts.count(digit) > 1)
+    refused(
+        daemon,
+        400,
+        f"Multiple IDs found with provided prefix: {twice}",
+        "GET",
+        f"/containers/{twice}/json",
+    )
+    refused(daemon, 400, "Multiple IDs", "DELETE", f"/containers/{twice}")
+    assert len(daemon.api.get("/containers/json?all=1")) >= 17
+
+
+GARBAGE_FILTERS = [
+    "x",
+    "[]",
+    "5",
+    '"x"',
+    "{",
+    '{"status":5}',
+    '{"status":"x"}',
+    '{"status":["nosuch"]}',
+    '{"nosuch":["x"]}',
+    '{"status":{"running":"yes"}}',
+    '{"before":["nosuch"]}',
+    "[" * 1500,
+    '{"label":[null]}',
+    "\x00",
+    '{"id":[1]}',
+]
+
+
+@pytest.mark.parametrize("text", GARBAGE_FILTERS)
+@pytest.mark.parametrize("path", ["/containers/json", "/images/json", "/events"])
+def test_filters_that_are_garbage(shared_daemon: Hyperd, path: str, text: str) -> None:
+    """Refused whether there is anything to filter or not."""
+    separator = "?until=1&" if path == "/events" else "?"
+    status, message = ask(shared_daemon, "GET", f"{path}{separator}filters={quote(text, safe='')}")
+    assert status in (400, 404), message
+
+
+@pytest.mark.parametrize(
+    "value", ["x", "1.5", "1e3", HUGE, "--1", "0x10", "%00", "1%0a", "%D9%A8x"]
+)
+def test_numbers_in_queries_that_are_none(shared_daemon: Hyperd, stopped: str, value: str) -> None:
+    """limit, t, h and w; a signal and times too."""
+    for method, path in (
+        ("GET", "/containers/json?limit="),
+        ("POST", "/containers/stopped/stop?t="),
+        ("POST", "/containers/stopped/resize?h=1&w="),
+        ("POST", "/containers/stopped/kill?signal="),
+        ("POST", "/containers/stopped/stop?signal="),
+    ):
+        refused(shared_daemon, 400, "invalid", method, path + value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x",
+        "-1",
+        HUGE,
+        HUGE[:300] + "h",
+        "9" * 18,
+        "2024-13-45",
+        "0001-01-01T00:00:00+23:59",
+        "9999-12-31T23:59:59-23:59",
+        "1.0000000000001",
+        "%00",
+    ],
+)
+@pytest.mark.parametrize("name", ["since", "until"])
+def test_times_that_are_none(shared_daemon: Hyperd, stopped: str, name: str, value: str) -> None:
+    """400, or a time nobody has an event or a line for: never a failure."""
+    other = "&until=1" if name == "since" else ""
+    for path in ("/events?", "/containers/stopped/logs?stdout=1&"):
+        value_ = quote(value, safe="%")
+        if path == "/events?" and name == "until" and value.startswith("9999-"):
+            continue  # a valid time: the stream would go on until then
+        status, message = ask(shared_daemon, "GET", f"{path}{name}={value_}{other}")
+        assert status in (200, 400), message
+
+
+@pytest.mark.parametrize(
+    "size", ["h=-1&w=1", "h=65536&w=1", "h=1", "w=1", "", f"h={HUGE}&w=1", "h=&w="]
+)
+def test_terminal_sizes_that_are_none(
+    shared_daemon: Hyperd, stopped: str, running: str, size: str
+) -> None:
+    """For containers, running or not."""
+    for container in (stopped, running):
+        refused(shared_daemon, 400, "invalid", "POST", f"/containers/{container}/resize?{size}")
+
+
+def test_a_terminal_size_for_what_does_not_run(shared_daemon: Hyperd, stopped: str) -> None:
+    """The container's state forbids it."""
+    refused(shared_daemon, 409, "is not running", "POST", "/containers/stopped/resize?h=1&w=1")
+
+
+@pytest.mark.parametrize("condition", ["never", "not-running2", "%00", HUGE[:100]])
+def test_wait_conditions_that_are_none(shared_daemon: Hyperd, stopped: str, condition: str) -> None:
+    """Before any head was sent."""
+    refused(
+        shared_daemon,
+        400,
+        "invalid condition",
+        "POST",
+        f"/containers/stopped/wait?condition={condition}",
+    )
+
+
+@pytest.mark.parametrize(
+    "keys",
+    ["ctrl-", "ctrl-%C4%B0", "ab", ",", "ctrl-1", "ctrl-%E2%84%AA", "%C3%BC", "ctrl-p,,ctrl-q"],
+)
+def test_detach_keys_that_are_none(
+    shared_daemon: Hyperd, stopped: str, running: str, keys: str
+) -> None:
+    """Also letters whose small form is longer than one character."""
+    refused(
+        shared_daemon,
+        400,
+        "invalid detach keys",
+        "POST",
+        f"/containers/stopped/attach?detachKeys={keys}",
+    )
+
+
+def test_logs_of_no_stream(shared_daemon: Hyperd, stopped: str) -> None:
+    """In Docker's words."""
+    refused(
+        shared_daemon, 400, "you must choose at least one stream", "GET", "/containers/stopped/logs"
+    )
+
+
+def test_what_the_state_forbids(shared_daemon: Hyperd, stopped: str, running: str) -> None:
+    """304 for what is so already, 409 for what cannot be."""
+    api = shared_daemon
+    assert ask(api, "POST", f"/containers/{running}/start")[0] == 304
+    assert ask(api, "POST", "/containers/stopped/stop")[0] == 304
+    refused(api, 409, "is not running", "POST", "/containers/stopped/kill")
+    refused(api, 409, "is not running", "POST", "/containers/stopped/exec", {"Cmd": ["true"]})
+    words = "container is running: stop the container before removing or force remove"
+    refused(api, 409, words, "DELETE", f"/containers/{running}")
+    assert api.api.get(f"/containers/{running}/json")["State"]["Running"]
+
+
+def test_execs_that_make_no_sense(shared_daemon: Hyperd, running: str) -> None:
+    """Refused when they are made, not when they are started."""
+    path = f"/containers/{running}/exec"
+    refused(shared_daemon, 400, "No exec command specified", "POST", path, {})
+    refused(shared_daemon, 400, "No exec command specified", "POST", path, {"Cmd": []})
+    refused(shared_daemon, 400, "absolute path", "POST", path, {"Cmd": ["x"], "WorkingDir": "x"})
+    refused(shared_daemon, 400, "NUL", "POST", path, {"Cmd": ["x\0y"]})
+    refused(shared_daemon, 400, "longer than", "POST", path, {"Cmd": ["x"] * 9000})
+    refused(shared_daemon, 400, "longer than", "POST", path, {"Cmd": ["x" * 200_000]})
+    refused(
+        shared_daemon,
+        400,
+        "invalid detach keys",
+        "POST",
+        path,
+        {"Cmd": ["x"], "DetachKeys": "ctrl-"},
+    )
+
+
+def test_an_exec_starts_once(shared_daemon: Hyperd, running: str) -> None:
+    """The second time is a conflict, in both forms; and it cannot be resized once it has ended."""
+    api = shared_daemon.api
+    exec_id = api.post(f"/containers/{running}/exec", {"Cmd": ["true"], "AttachStdout": True})["Id"]
+    refused(shared_daemon, 409, "is not running", "POST", f"/exec/{exec_id}/resize?h=1&w=1")
+    assert api.raw("POST", f"/exec/{exec_id}/start", b"{}")[0] == 200
+    for detach in (True, False):
+        refused(
+            shared_daemon,
+            409,
+            f"exec {exec_id} has already been started",
+            "POST",
+            f"/exec/{exec_id}/start",
+            {"Detach": detach},
+        )
+    refused(shared_daemon, 409, "is not running", "POST", f"/exec/{exec_id}/resize?h=1&w=1")
+    assert api.get(f"/exec/{exec_id}/json")["ExitCode"] == 0
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["nosuch", "nosuch:tag", "localhost:1/x", "sha256:" + "0" * 64, "x@sha256:" + "0" * 64],
+)
+def test_images_that_are_not_here(shared_daemon: Hyperd, stopped: str, reference: str) -> None:
+    """docker-py looks for these words."""
+    refused(
+        shared_daemon,
+        404,
+        "No such image",
+        "POST",
+        "/containers/create",
+        {"Image": reference, "Cmd": ["x"]},
+    )
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["", "UPPER", "a b", "x:", ":x", "x@sha256:zz", "x" * 5000, "a//b", "\0", "http://x/y"],
+)
+def test_image_names_that_are_none(shared_daemon: Hyperd, stopped: str, reference: str) -> None:
+    """A 4xx for a client's mistake."""
+    status, message = ask(
+        shared_daemon, "POST", "/containers/create", {"Image": reference, "Cmd": ["x"]}
+    )
+    assert status in (400, 404), message
+    status, message = ask(
+        shared_daemon, "POST", f"/images/create?fromImage={quote(reference, safe='')[:6000]}"
+    )
+    assert status in (400, 404, 501), message
+
+
+HOSTS: list[tuple[int, str, dict[str, Any]]] = [
+    (400, "Minimum memory limit allowed is", {"Memory": 6 << 20}),
+    (400, "Minimum memory limit allowed is", {"Memory": -1}),
+    (400, "Maximum memory limit allowed is", {"Memory": 1 << 60}),
+    (400, "Range of CPUs is from 0.01", {"NanoCpus": 1000 * 10**9}),
+    (400, "Range of CPUs is from 0.01", {"NanoCpus": 1}),
+    (400, "must not be negative", {"NanoCpus": -1}),
+    (400, "Conflicting options", {"NanoCpus": 10**9, "CpuQuota": 1000}),
+    (400, "CPU cfs quota", {"CpuQuota": 1}),
+    (400, "CPU cfs period", {"CpuPeriod": 1}),
+    (400, "invalid port specification", {"PortBindings": {"0/tcp": [{}]}}),
+    (400, "invalid port specification", {"PortBindings": {"http": [{}]}}),
+    (400, "invalid port specification", {"PortBindings": {HUGE: [{}]}}),
+    (400, "invalid host port", {"PortBindings": {"80/tcp": [{"HostPort": "70000"}]}}),
+    (400, "invalid host port", {"PortBindings": {"80/tcp": [{"HostPort": "9-5"}]}}),
+    (400, "invalid host port", {"PortBindings": {"80/tcp": [{"HostPort": HUGE}]}}),
+    (400, "invalid IP address", {"PortBindings": {"80/tcp": [{"HostIp": "nowhere"}]}}),
+    (400, 'unknown capability: "FLY"', {"CapAdd": ["FLY"]}),
+    (400, "unknown capability", {"CapDrop": [""]}),
+    (400, "invalid ulimit type", {"Ulimits": [{"Name": "x", "Soft": 1, "Hard": 1}]}),
+    (400, "", {"Ulimits": [{"Name": "nofile"}]}),
+    (400, "", {"Ulimits": [{"Name": "nofile", "Soft": 2**70, "Hard": 1}]}),
+    (400, "bad format for add-host", {"ExtraHosts": ["x"]}),
+    (400, "invalid IP address for DNS", {"Dns": ["x\nnameserver 1.2.3.4"]}),
+    (400, "invalid tmpfs option", {"Tmpfs": {"/t": "lowerdir=/"}}),
+    (400, "invalid size", {"Tmpfs": {"/t": "size=" + HUGE + "p"}}),
+    (400, "invalid mount path", {"Tmpfs": {"t": ""}}),
+    (400, "invalid mount path", {"Tmpfs": {"/": ""}}),
+    (400, "SHM size", {"ShmSize": -1}),
+    (400, "network mode host is impossible", {"NetworkMode": "host"}),
+    (400, "NUL", {"GroupAdd": ["a\0"]}),
+    (501, "bind mounts", {"Binds": ["/:/host"]}),
+    (501, "mounts", {"Mounts": [{"Type": "bind", "Source": "/", "Target": "/host"}]}),
+    (501, "volumes from other containers", {"VolumesFrom": ["stopped"]}),
+    (501, "host devices", {"Devices": [{"PathOnHost": "/dev/sda"}]}),
+    (501, "network mode container:x", {"NetworkMode": "container:x"}),
+    (501, "restart policy always", {"RestartPolicy": {"Name": "always"}}),
+    (501, "log driver syslog", {"LogConfig": {"Type": "syslog"}}),
+    (501, "PidMode host", {"PidMode": "host"}),
+]
+
+
+@pytest.mark.parametrize(("status", "words", "host"), HOSTS, ids=lambda value: str(value)[:50])
+def test_host_configurations_that_cannot_be(
+    shared_daemon: Hyperd, stopped: str, busybox: str, status: int, words: str, host: dict[str, Any]
+) -> None:
+    """Refused with a reason when the container is made; nothing is made."""
+    body = {"Image": busybox, "Cmd": ["true"], "HostConfig": host}
+    refused(shared_daemon, status, words, "POST", "/containers/create", body)
+
+
+CONFIGS: list[tuple[str, dict[str, Any]]] = [
+    ("invalid signal", {"StopSignal": "SIGNOPE"}),
+    ("invalid signal", {"StopSignal": HUGE}),
+    ("invalid signal", {"StopSignal": "RTMIN+" + HUGE}),
+    ("invalid environment variable", {"Env": ["=x"]}),
+    (
+        "invalid port specification",
+        {"ExposedPorts": {"x": {}}, "HostConfig": {"PublishAllPorts": True}},
+    ),
+    ("invalid mount path", {"Volumes": {"data": {}}}),
+    ("invalid mount path", {"Volumes": {"/.././": {}}}),
+    ("absolute path", {"WorkingDir": "relative"}),
+    ("invalid hostname", {"Hostname": "x" * 65}),
+    ("NUL", {"Env": ["A=\0"]}),
+    ("NUL", {"User": "a\0b"}),
+    ("longer than", {"Cmd": ["x" * 200_000]}),
+    ("longer than", {"Env": [f"A{number}=" + "x" * 100_000 for number in range(12)]}),
+]
+
+
+@pytest.mark.parametrize(("words", "config"), CONFIGS, ids=lambda value: str(value)[:50])
+def test_configurations_that_cannot_be(
+    shared_daemon: Hyperd, stopped: str, busybox: str, words: str, config: dict[str, Any]
+) -> None:
+    """The same for what is not the host's."""
+    body = {"Image": busybox, "Cmd": ["true"], **config}
+    refused(shared_daemon, 400, words, "POST", "/containers/create", body)
+
+
+def test_a_container_without_a_program(shared_daemon: Hyperd, stopped: str, busybox: str) -> None:
+    """An empty program name is none either."""
+    body = {"Image": busybox, "Entrypoint": [""], "Cmd": []}
+    refused(shared_daemon, 400, "no command specified", "POST", "/containers/create", body)
+
+
+def test_after_all_this_the_daemon_is_well(shared_daemon: Hyperd, busybox: str) -> None:
+    """It never met a bug of its own (those are logged with a trace), and it runs containers."""
+    assert shared_daemon.run("run", "--rm", busybox, "echo", "well") == b"well\n"
+    assert bugs(shared_daemon) == []
+
+
+def bugs(daemon: Hyperd) -> list[str]:
+    """What the daemon logged as an error of its own, each with the lines after it."""
+    return re.findall(r"ERROR +(?:hyper|asyncio)\S*: .*(?:\n(?!\d{4}-).*)*", daemon.log.read_text())
