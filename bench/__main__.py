@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -37,10 +38,11 @@ THEMES: dict[str, Callable[[Stage, int], Iterator[Row]]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure what was asked for; 0 if all of it could be."""
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if unknown := [name for name in options.names if name not in THEMES]:
+        parser.error(f"there is no {unknown[0]}; there are {', '.join(THEMES)}")
     unpacked_programs_too()
-    # Everything is let go of as on Ctrl-C.
-    signal.signal(signal.SIGTERM, _interrupt)
     before = snapshot()
     with Stage(options.accelerator) as stage:
         found = facts(options.accelerator)
@@ -57,9 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", choices=[*THEMES, []], help=", ".join(THEMES)
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(THEMES))
     parser.add_argument("-n", dest="runs", type=int, default=11, help="runs of each (default 11)")
     parser.add_argument("--accelerator", choices=["tcg", "kvm"], default="tcg")
     parser.add_argument("-o", dest="output", type=Path, default=RESULTS, help=argparse.SUPPRESS)
@@ -86,9 +86,25 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _apart(work: Callable[[], int]) -> int:
+    """Do ``work`` in a process of its own session; its exit code. Being interrupted interrupts it.
+
+    Ctrl-C would otherwise end the engines too, before what runs on them was removed.
+    """
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        # Everything is let go of on the way out.
+        signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            sys.exit(work())
+        except KeyboardInterrupt:
+            print("bench: interrupted; what it had started is gone", file=sys.stderr)
+            sys.exit(130)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os.kill(child, signal.SIGTERM))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        print("bench: interrupted; what it had started is gone", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(_apart(main))
