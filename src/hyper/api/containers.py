@@ -10,10 +10,9 @@ import msgspec
 from aiohttp import web
 
 from hyper.api import logs, render
-from hyper.api.detach import EscapeFilter, parse_keys
 from hyper.api.hijack import MULTIPLEXED, RAW, Hijacked, hijack
 from hyper.api.http import Routes, body_of, filters_of, flag, has_label, json_response, number
-from hyper.api.streams import Input, Wanted, join
+from hyper.api.streams import Input, Wanted, detach_keys, join
 from hyper.engine.container import Container
 from hyper.engine.engine import Engine
 from hyper.engine.log_file import LogQuery
@@ -193,7 +192,7 @@ class ContainerRoutes:
     async def attach(self, request: web.Request) -> web.StreamResponse:
         container = self._get(request)
         config = container.record.config
-        keys = parse_keys(request.query.get("detachKeys", ""))
+        keys = detach_keys(request.query.get("detachKeys", ""))
         stream = flag(request, "stream")
         wanted = Wanted(
             stdin=flag(request, "stdin") and stream and config.open_stdin,
@@ -203,7 +202,7 @@ class ContainerRoutes:
         source = Input(
             program=container.wait_started,
             close_at_end=config.stdin_once and not config.tty,
-            escape=EscapeFilter(keys) if config.tty else None,
+            escape=keys if config.tty else None,
         )
         kind = content_type(tty=config.tty)
         subscription = container.hub.subscribe() if stream else None

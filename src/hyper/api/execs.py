@@ -6,10 +6,9 @@ from aiohttp import web
 
 from hyper.api import render
 from hyper.api.containers import content_type, size_of
-from hyper.api.detach import EscapeFilter, parse_keys
 from hyper.api.hijack import Connection, Hijacked, hijack
 from hyper.api.http import Routes, body_of, json_response
-from hyper.api.streams import Input, Wanted, join
+from hyper.api.streams import Input, Wanted, detach_keys, join
 from hyper.engine.engine import Engine
 from hyper.engine.execs import Exec
 from hyper.engine.output import Subscription
@@ -39,7 +38,7 @@ class ExecRoutes:
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         body, _ = await body_of(request, ExecBody)
-        parse_keys(body.detach_keys)
+        detach_keys(body.detach_keys)
         container = self._engine.containers.get(request.match_info["id"])
         item = self._engine.execs.create(container, body)
         return json_response(IdAnswer(item.record.id), status=201)
@@ -97,5 +96,5 @@ def _source(item: Exec) -> Input:
         return process
 
     record = item.record
-    escape = EscapeFilter(parse_keys(record.detach_keys)) if record.tty else None
+    escape = detach_keys(record.detach_keys) if record.tty else None
     return Input(program=program, close_at_end=not record.tty, escape=escape)

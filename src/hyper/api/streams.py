@@ -8,13 +8,25 @@ from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from hyper.api.detach import EscapeFilter
 from hyper.api.hijack import Connection
-from hyper.errors import HyperError
+from hyper.errors import HyperError, InvalidRequest
 from hyper.guest.process import GuestProcess, Output
+from hyper.proto.detach import DEFAULT_KEYS, DetachKeys, parse_keys
 
 #: How long a program may take to read what a client sent before it went away.
 _LAST_WORDS_S: Final = 10.0
+
+
+def detach_keys(text: str) -> DetachKeys:
+    """A watch for the sequence a client asked for; empty text is Docker's default.
+
+    Raises:
+        InvalidRequest: not a key.
+    """
+    try:
+        return DetachKeys(parse_keys(text or DEFAULT_KEYS))
+    except ValueError as error:
+        raise InvalidRequest(f"invalid detach keys: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +48,7 @@ class Input:
 
     program: Callable[[], Awaitable[GuestProcess]]
     close_at_end: bool
-    escape: EscapeFilter | None
+    escape: DetachKeys | None
 
 
 async def join(

@@ -19,8 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hyper.cli.detach import DetachKeys
     from hyper.cli.signals import Signals
+    from hyper.proto.detach import DetachKeys
 
 #: Held at most in either direction.
 ROOM = 1024 * 1024

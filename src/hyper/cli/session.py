@@ -10,11 +10,11 @@ from contextlib import ExitStack, contextmanager
 
 from hyper.cli import terminal
 from hyper.cli.context import say
-from hyper.cli.detach import DEFAULT_KEYS, DetachKeys, parse_keys
 from hyper.cli.flags import LocalError, UsageError
 from hyper.cli.pump import Pump
 from hyper.cli.signals import PROXIED, Signals
 from hyper.client.errors import ApiError, ConnectionLost
+from hyper.proto.detach import DEFAULT_KEYS, DetachKeys, parse_keys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

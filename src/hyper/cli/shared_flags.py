@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hyper.cli import mounts, values
-from hyper.cli.detach import DEFAULT_KEYS
 from hyper.cli.flags import Flag, whole_number
+from hyper.proto.detach import DEFAULT_KEYS
 
 #: Of run, create and exec.
 ENVIRONMENT = (
