@@ -47,9 +47,11 @@ async def test_its_status_comes_through() -> None:
 
 async def test_kill_reaps_both() -> None:
     jailed = await launch.start(SPEC, [str(SLEEP), FOREVER])
-    assert len(ours()) == 2
+    running = ours()
     await jailed.kill()
     jailed.inner.close()
+    # (Not how many: a process in the middle of execve has no arguments to know it by.)
+    assert running != []
     assert ours() == []
     assert jailed.outer.status == 128 + 9
 

@@ -66,6 +66,11 @@ class MachineSpec:
     limits: Limits = Limits()
     command_line: tuple[str, ...] = ()
 
+    @property
+    def forwards(self) -> tuple[Forward, ...]:
+        """Those of all its cards."""
+        return tuple(forward for nic in self.nics for forward in nic.forwards)
+
 
 class Capability(Enum):
     """What a driver may be able to do beyond starting and ending a machine."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from hyper.errors import Conflict, InvalidRequest, MachineError
@@ -17,8 +16,8 @@ from hyper.machine.driver import MachineRecord, Verdict
 from hyper.machine.probe import Host, Probe
 from hyper.machine.qemu import argv
 from hyper.machine.qemu.console import Console
+from hyper.machine.qemu.descriptors import open_all
 from hyper.machine.qemu.machine import (
-    AGENT_SOCKET,
     CONSOLE_SOCKET,
     MONITOR_SOCKET,
     RECORD_FILE,
@@ -29,12 +28,13 @@ from hyper.machine.qemu.machine import (
     load_record,
     save_record,
 )
+from hyper.machine.qemu.ports import check_ports, port_conflict
 from hyper.machine.qemu.qmp import Monitor
-from hyper.machine.spec import Capability, Disk, Forward, MachineSpec
+from hyper.machine.qemu.walls import KVM_GID, group_limits, jail_for
+from hyper.machine.spec import Capability, MachineSpec
 from hyper.system import cgroup, files, jail, launch, process
 from hyper.system import socket as sockets
-from hyper.system.cgroup import GroupLimits
-from hyper.system.jail import JailSpec, View
+from hyper.system.jail import View
 from hyper.system.launch import Jailed, LaunchFailed
 from hyper.system.pidfd import Pidfd
 from hyper.system.tsc import TscMeter
@@ -42,20 +42,11 @@ from hyper.system.tsc import TscMeter
 log = logging.getLogger(__name__)
 
 NAME = "qemu"
-FIRMWARE_FOLDERS = (Path("/usr/share/qemu"), Path("/usr/share/seabios"))
-#: slirp's name server asks the first resolver named here.
-RESOLVER_FILE = Path("/etc/resolv.conf")
-#: Threads: vCPUs, QEMU's own, and at most 64 for disk requests.
-_PIDS = 256
 #: How long QEMU may take from its start to its main loop. It takes 0.05 s; a loaded host may be slow.
 _START_TIMEOUT_S = 30.0
 _KVM = Path("/dev/kvm")
-#: Group of our own node of /dev/kvm, which is root's alone on some hosts. Joined by machines, owner of nothing else.
-_KVM_GID = jail.FIRST_MACHINE_UID + jail.MACHINE_UID_COUNT - 2
 #: Where the probe's machine runs when we are root: the last identity of the range, which no sandbox gets.
 _PROBE_UID = jail.FIRST_MACHINE_UID + jail.MACHINE_UID_COUNT - 1
-#: What the process may take beyond the guest's memory: translated code, its own heap, queues.
-_OVERHEAD_MIB = 256
 
 
 class QemuDriver:
@@ -168,7 +159,7 @@ class QemuDriver:
         self, spec: MachineSpec, accelerator: str, undo: contextlib.AsyncExitStack
     ) -> QemuMachine:
         with contextlib.ExitStack() as ours:
-            fds = _open_all(spec, ours, undo)
+            fds = open_all(spec, ours, undo)
             # Connected before QEMU runs: no waiting for it to listen.
             console = Console(sockets.connect(spec.run_dir / CONSOLE_SOCKET))
             undo.callback(console.close)
@@ -260,7 +251,7 @@ class QemuDriver:
         files.make_private_dir(self._state_dir)
         node = self._state_dir / _KVM.name
         if not node.exists() or node.stat().st_rdev != _KVM.stat().st_rdev:
-            files.make_device_copy(_KVM, node, gid=_KVM_GID)
+            files.make_device_copy(_KVM, node, gid=KVM_GID)
         return (View(node, _KVM),)
 
     async def attach(self, record: MachineRecord) -> QemuMachine | None:
@@ -275,94 +266,6 @@ class QemuDriver:
         monitor = Monitor(run_dir / MONITOR_SOCKET)
         group = self._groups.find(record.name)
         return QemuMachine(record, Parts(held, None, group, monitor, connect_console(run_dir)))
-
-
-def jail_for(spec: MachineSpec, *, binary: Path, devices: tuple[View, ...] = ()) -> JailSpec:
-    """The walls ``spec`` is run within: what QEMU needs to start, and nothing of the machine but kernel and initrd."""
-    firmware = (View(folder) for folder in FIRMWARE_FOLDERS if folder.exists())
-    resolver = (View(RESOLVER_FILE.resolve(), RESOLVER_FILE),) if spec.nics else ()
-    return JailSpec(
-        views=(
-            *jail.library_views(),
-            *firmware,
-            *resolver,
-            View(binary),
-            View(spec.kernel.resolve(), argv.KERNEL),
-            View(spec.initrd.resolve(), argv.INITRD),
-        ),
-        uid=spec.uid,
-        devices=devices,
-        groups=(_KVM_GID,) if devices else (),
-        low_ports=any(forward.host_port < 1024 for forward in _forwards(spec)),
-    )
-
-
-def group_limits(spec: MachineSpec) -> GroupLimits:
-    """What the host holds the process of ``spec`` to."""
-    memory_bytes = (spec.memory_mib + _OVERHEAD_MIB) * 1024 * 1024
-    return GroupLimits(cpus=spec.limits.cpus, memory_bytes=memory_bytes, pids=_PIDS + spec.vcpus)
-
-
-def check_ports(spec: MachineSpec) -> None:
-    """Every port ``spec`` forwards can be bound now.
-
-    Raises:
-        Conflict: one is taken.
-        MachineError: one cannot be bound for another reason.
-        InvalidRequest: an address is not IPv4: slirp forwards no other.
-    """
-    for forward in _forwards(spec):
-        if ":" in forward.host_address:
-            raise InvalidRequest(f"cannot forward from {forward.host_address}: IPv4 only")
-        try:
-            sockets.check_port_is_free(forward.protocol, forward.host_address, forward.host_port)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise port_conflict(forward) from None
-            raise MachineError(_bind_failed(forward, str(error.strerror).lower())) from error
-
-
-def _forwards(spec: MachineSpec) -> Sequence[Forward]:
-    return [forward for nic in spec.nics for forward in nic.forwards]
-
-
-def _bind_failed(forward: Forward, why: str) -> str:
-    where = f"{forward.host_address}:{forward.host_port}"
-    return f"driver failed programming external connectivity: Bind for {where} failed: {why}"
-
-
-def port_conflict(forward: Forward) -> Conflict:
-    """Docker's words for a port that is taken."""
-    return Conflict(_bind_failed(forward, "port is already allocated"))
-
-
-def _open_all(
-    spec: MachineSpec, ours: contextlib.ExitStack, undo: contextlib.AsyncExitStack
-) -> argv.MachineFds:
-    disks = tuple(_open_disk(disk, ours) for disk in spec.disks)
-    listeners = []
-    for name in SOCKETS:
-        listener = sockets.listen(spec.run_dir / name)
-        ours.callback(listener.close)
-        undo.callback((spec.run_dir / name).unlink, missing_ok=True)
-        listeners.append(listener.fileno())
-    numbers = dict(zip(SOCKETS, listeners, strict=True))
-    return argv.MachineFds(
-        agent=numbers[AGENT_SOCKET],
-        monitor=numbers[MONITOR_SOCKET],
-        console=numbers[CONSOLE_SOCKET],
-        disks=disks,
-    )
-
-
-def _open_disk(disk: Disk, owner: contextlib.ExitStack) -> int:
-    # The descriptor's own mode is what holds a guest to read-only: QEMU has no path to open it again.
-    try:
-        fd = os.open(disk.path, os.O_RDONLY if disk.read_only else os.O_RDWR)
-    except OSError as error:
-        raise MachineError(f"cannot open disk {disk.path}: {error.strerror}") from error
-    owner.callback(os.close, fd)
-    return fd
 
 
 async def _main_loop_runs(

@@ -1,0 +1,47 @@
+"""What QEMU inherits: listening sockets bound and disks opened by us, so that it need open no path."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from hyper.errors import MachineError
+from hyper.machine.qemu.argv import MachineFds
+from hyper.machine.qemu.machine import AGENT_SOCKET, CONSOLE_SOCKET, MONITOR_SOCKET, SOCKETS
+from hyper.machine.spec import Disk, MachineSpec
+from hyper.system import socket as sockets
+
+
+def open_all(
+    spec: MachineSpec, ours: contextlib.ExitStack, undo: contextlib.AsyncExitStack
+) -> MachineFds:
+    """Open everything; ``ours`` closes our copies, ``undo`` removes the sockets' names.
+
+    Raises:
+        MachineError: a disk cannot be opened.
+        Conflict: another machine uses the run folder.
+    """
+    disks = tuple(_open_disk(disk, ours) for disk in spec.disks)
+    listeners = []
+    for name in SOCKETS:
+        listener = sockets.listen(spec.run_dir / name)
+        ours.callback(listener.close)
+        undo.callback((spec.run_dir / name).unlink, missing_ok=True)
+        listeners.append(listener.fileno())
+    numbers = dict(zip(SOCKETS, listeners, strict=True))
+    return MachineFds(
+        agent=numbers[AGENT_SOCKET],
+        monitor=numbers[MONITOR_SOCKET],
+        console=numbers[CONSOLE_SOCKET],
+        disks=disks,
+    )
+
+
+def _open_disk(disk: Disk, owner: contextlib.ExitStack) -> int:
+    # The descriptor's own mode is what holds a guest to read-only: QEMU has no path to open it again.
+    try:
+        fd = os.open(disk.path, os.O_RDONLY if disk.read_only else os.O_RDWR)
+    except OSError as error:
+        raise MachineError(f"cannot open disk {disk.path}: {error.strerror}") from error
+    owner.callback(os.close, fd)
+    return fd

@@ -1,0 +1,47 @@
+"""What one machine's process is walled in with: its jail's views and its control group's limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hyper.machine.qemu import argv
+from hyper.machine.spec import MachineSpec
+from hyper.system import jail
+from hyper.system.cgroup import GroupLimits
+from hyper.system.jail import JailSpec, View
+
+FIRMWARE_FOLDERS = (Path("/usr/share/qemu"), Path("/usr/share/seabios"))
+#: slirp's name server asks the first resolver named here.
+RESOLVER_FILE = Path("/etc/resolv.conf")
+#: Threads: vCPUs, QEMU's own, and at most 64 for disk requests.
+_PIDS = 256
+#: What the process may take beyond the guest's memory: translated code, its own heap, queues.
+_OVERHEAD_MIB = 256
+#: Group of our own node of /dev/kvm, which is root's alone on some hosts. Joined by machines, owner of nothing else.
+KVM_GID = jail.FIRST_MACHINE_UID + jail.MACHINE_UID_COUNT - 2
+
+
+def jail_for(spec: MachineSpec, *, binary: Path, devices: tuple[View, ...] = ()) -> JailSpec:
+    """The walls ``spec`` is run within: what QEMU needs to start, and nothing of the machine but kernel and initrd."""
+    firmware = (View(folder) for folder in FIRMWARE_FOLDERS if folder.exists())
+    resolver = (View(RESOLVER_FILE.resolve(), RESOLVER_FILE),) if spec.nics else ()
+    return JailSpec(
+        views=(
+            *jail.library_views(),
+            *firmware,
+            *resolver,
+            View(binary),
+            View(spec.kernel.resolve(), argv.KERNEL),
+            View(spec.initrd.resolve(), argv.INITRD),
+        ),
+        uid=spec.uid,
+        devices=devices,
+        groups=(KVM_GID,) if devices else (),
+        low_ports=any(forward.host_port < 1024 for forward in spec.forwards),
+    )
+
+
+def group_limits(spec: MachineSpec) -> GroupLimits:
+    """What the host holds the process of ``spec`` to."""
+    memory_bytes = (spec.memory_mib + _OVERHEAD_MIB) * 1024 * 1024
+    return GroupLimits(cpus=spec.limits.cpus, memory_bytes=memory_bytes, pids=_PIDS + spec.vcpus)
