@@ -17,15 +17,23 @@ from tools import imagebuilder
 from bench import firmware
 from bench.measure import Failed
 from hyper.config import defaults
+from hyper.errors import MachineError
 from hyper.guest.process import GuestProcess
-from hyper.machine.qemu.driver import QemuDriver, group_limits, jail_for
+from hyper.guest.session import Session, checked
+from hyper.machine.qemu.driver import QemuDriver
 from hyper.machine.qemu.machine import QemuMachine
 from hyper.machine.spec import Disk, MachineSpec, UserNic
 from hyper.network import user
-from hyper.proto.message import ContainerCreate, ProcessFlag, ProcessStart, SandboxSetup
-from hyper.sandbox.sandbox import MAIN_PROCESS, Plan, Sandbox
+from hyper.proto.message import (
+    ContainerCreate,
+    ProcessFlag,
+    ProcessStart,
+    Request,
+    SandboxSetup,
+)
+from hyper.sandbox.sandbox import MAIN_PROCESS
 from hyper.sandbox.scratch import ScratchDisks
-from hyper.system import cgroup, jail, launch
+from hyper.system import jail
 
 CLOCK_SOURCE = Path(__file__).with_name("clock.c")
 #: A machine that has not come up by then does not.
@@ -35,15 +43,27 @@ _STUB_POLLS = 400
 _UID = jail.FIRST_MACHINE_UID + 59_999
 
 
-class TimedDriver(QemuDriver):
-    """Remembers when QEMU's monitor answered last (``up_ns``, CLOCK_MONOTONIC)."""
+@dataclass(frozen=True)
+class Moments:
+    """CLOCK_MONOTONIC of the host at the steps of a start.
 
-    up_ns = 0
+    ``up``: QEMU's monitor answered; ``asked``: for the container, ``running``: its program.
+    """
 
-    async def launch(self, spec: MachineSpec) -> QemuMachine:
-        machine = await super().launch(spec)
-        self.up_ns = time.monotonic_ns()
-        return machine
+    spawned_ns: int
+    up_ns: int
+    hello_ns: int
+    asked_ns: int
+    running_ns: int
+
+
+@dataclass(frozen=True)
+class Started:
+    """A running program, how it came to be, and CLOCK_BOOTTIME at the agent's main()."""
+
+    process: GuestProcess
+    moments: Moments
+    boot_ns: int
 
 
 @dataclass(frozen=True)
@@ -51,16 +71,19 @@ class Workshop:
     """A folder with a disk of busybox and our clock, and a driver that starts machines on it."""
 
     folder: Path
-    driver: TimedDriver
+    accelerator: str
+    driver: QemuDriver
+    #: The same with busybox in QEMU's place.
+    nothing: QemuDriver
     layer: Path
     #: A kernel that says when it is entered.
     stub: Path
 
     @asynccontextmanager
-    async def sandbox(
-        self, *args: str, memory_mib: int = 128
-    ) -> AsyncIterator[tuple[Sandbox, GuestProcess]]:
-        """A fresh sandbox as the daemon makes them (layer, scratch, card) that runs ``args``; gone afterwards.
+    async def started(self, *args: str, memory_mib: int = 128) -> AsyncIterator[Started]:
+        """A fresh machine as the daemon makes them (layer, scratch, card) whose container runs ``args``.
+
+        Unlike the daemon it asks the agent for nothing before its hello. The machine is gone afterwards.
 
         Raises:
             HyperError: it does not start.
@@ -68,24 +91,37 @@ class Workshop:
         with tempfile.TemporaryDirectory(prefix="m", dir=self.folder) as name:
             scratch = Path(name) / "scratch"
             await ScratchDisks(self.folder / "scratch").create(scratch)
-            plan = self._plan(Path(name), scratch, args, memory_mib)
-            made, process, _ = await Sandbox.launch(
-                self.driver, plan, made=lambda _: None, boot_timeout_s=BOOT_TIMEOUT_S
-            )
+            spec = self._spec(Path(name), scratch, memory_mib)
+            machine = await self.driver.launch(spec)
+            up_ns = time.monotonic_ns()
             try:
-                yield made, process
+                session = await Session.open(machine.agent_socket(), resync=False)
+                hello = await session.meet(timeout_s=BOOT_TIMEOUT_S)
+                asked_ns = time.monotonic_ns()
+                process = session.process(MAIN_PROCESS, tty=False)
+                for answer in [session.post(request) for request in _requests(args)]:
+                    checked(await answer)
+                running_ns = time.monotonic_ns()
+                moments = Moments(
+                    machine.record.spawned_ns, up_ns, session.hello_ns, asked_ns, running_ns
+                )
+                yield Started(process, moments, hello.boot_ns)
+                session.abort(MachineError("measured"))
             finally:
-                await made.destroy()
+                await machine.kill()
 
-    def _plan(self, run_dir: Path, scratch: Path, args: tuple[str, ...], memory_mib: int) -> Plan:
-        card = user.attach("bench")
-        disks = (Disk("layer0", self.layer, True), Disk("scratch", scratch, False))
-        flags = ProcessFlag.INIT | ProcessFlag.STDIN
-        return Plan(
-            _spec(run_dir, disks, UserNic(card.mac, card.network), memory_mib),
-            SandboxSetup("bench", (card.interface,)),
-            ContainerCreate(1, ("layer0",), hostname="bench", scratch="scratch"),
-            ProcessStart(MAIN_PROCESS, 1, args, flags, env=("PATH=/bin",)),
+    def _spec(self, run_dir: Path, scratch: Path, memory_mib: int = 128) -> MachineSpec:
+        assets, card = defaults().assets, user.attach("bench")
+        return MachineSpec(
+            name=f"bench-{run_dir.name}",
+            vcpus=1,
+            memory_mib=memory_mib,
+            kernel=assets / "vmlinux",
+            initrd=assets / "initrd",
+            disks=(Disk("layer0", self.layer, True), Disk("scratch", scratch, False)),
+            nics=(UserNic(card.mac, card.network),),
+            run_dir=run_dir,
+            uid=_UID if os.geteuid() == 0 else None,
         )
 
     async def firmware_ticks(self) -> int:
@@ -95,11 +131,9 @@ class Workshop:
             Failed: it does not come to that.
         """
         with tempfile.TemporaryDirectory(prefix="f", dir=self.folder) as name:
-            card = user.attach("bench")
-            scratch = self.folder / "scratch.ext4"
+            scratch = self.folder / "empty"
             scratch.touch()
-            disks = (Disk("layer0", self.layer, True), Disk("scratch", scratch, False))
-            spec = _spec(Path(name), disks, UserNic(card.mac, card.network), 128)
+            spec = self._spec(Path(name), scratch)
             machine = await self.driver.launch(replace(spec, kernel=self.stub))
             try:
                 return await _first_words(machine)
@@ -107,17 +141,15 @@ class Workshop:
                 await machine.kill()
 
     async def jail_ms(self) -> float:
-        """How long the walls of a machine take around a program that does nothing, from spawn to end."""
-        spec = _spec(self.folder, (), UserNic("", ""), 128)
-        walls = jail_for(spec, binary=imagebuilder.BUSYBOX)
-        began = time.perf_counter_ns()
-        group = cgroup.discover().create(spec.name, group_limits(spec))
-        jailed = await launch.start(walls, [str(imagebuilder.BUSYBOX), "true"], group=group)
-        await jailed.outer.wait()
-        ended = time.perf_counter_ns()
-        jailed.inner.close()
-        group.remove()
-        return (ended - began) / 1e6
+        """How long the walls of a machine take around a program that ends at once, from spawn to end."""
+        with tempfile.TemporaryDirectory(prefix="j", dir=self.folder) as name:
+            spec = self._spec(Path(name), self.layer)
+            began = time.perf_counter_ns()
+            try:
+                await self.nothing.launch_on(spec, self.accelerator)
+            except MachineError:  # it is no hypervisor
+                return (time.perf_counter_ns() - began) / 1e6
+        raise Failed("busybox runs machines")
 
 
 async def _first_words(machine: QemuMachine) -> int:
@@ -130,18 +162,12 @@ async def _first_words(machine: QemuMachine) -> int:
     raise Failed(f"the firmware did not get to the kernel: {machine.console_tail()!r}")
 
 
-def _spec(run_dir: Path, disks: tuple[Disk, ...], card: UserNic, memory_mib: int) -> MachineSpec:
-    assets = defaults().assets
-    return MachineSpec(
-        name=f"bench-{run_dir.name}",
-        vcpus=1,
-        memory_mib=memory_mib,
-        kernel=assets / "vmlinux",
-        initrd=assets / "initrd",
-        disks=disks,
-        nics=(card,),
-        run_dir=run_dir,
-        uid=_UID if os.geteuid() == 0 else None,
+def _requests(args: tuple[str, ...]) -> tuple[Request, ...]:
+    flags = ProcessFlag.INIT | ProcessFlag.STDIN
+    return (
+        SandboxSetup("bench", (user.attach("bench").interface,)),
+        ContainerCreate(1, ("layer0",), hostname="bench", scratch="scratch"),
+        ProcessStart(MAIN_PROCESS, 1, args, flags, env=("PATH=/bin",)),
     )
 
 
@@ -162,11 +188,13 @@ def workshop(accelerator: str) -> Iterator[Workshop]:
             input=imagebuilder.tar(items),
             check=True,
         )
-        driver = TimedDriver(
-            assets=defaults().assets, state_dir=folder / "state", accelerator=accelerator
+        assets, state = defaults().assets, folder / "state"
+        driver, nothing = (
+            QemuDriver(assets=assets, state_dir=state, binary=binary, accelerator=accelerator)
+            for binary in (Path("/usr/bin/qemu-system-x86_64"), imagebuilder.BUSYBOX)
         )
-        stub = firmware.patched(defaults().assets / "vmlinux", folder)
-        yield Workshop(folder, driver, layer, stub)
+        stub = firmware.patched(assets / "vmlinux", folder)
+        yield Workshop(folder, accelerator, driver, nothing, layer, stub)
 
 
 @dataclass(frozen=True)

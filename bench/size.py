@@ -123,8 +123,8 @@ async def _failure(shop: Workshop, memory_mib: int, times: int) -> str:
     for _ in range(times):
         try:
             async with asyncio.timeout(2 * BOOT_TIMEOUT_S):
-                async with shop.sandbox("busybox", "true", memory_mib=memory_mib) as (_, process):
-                    ended = await process.exited
+                async with shop.started("busybox", "true", memory_mib=memory_mib) as started:
+                    ended = await started.process.exited
         except TimeoutError:
             return f"nothing within {2 * BOOT_TIMEOUT_S:g} s"
         except HyperError as error:
