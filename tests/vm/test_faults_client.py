@@ -1,0 +1,365 @@
+"""Clients that vanish, stall, or speak no HTTP: the container goes on and the daemon keeps nothing of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.hyperd import Hyperd
+from tests.vm.test_bad_input import bugs
+from tests.vm.test_run import create, follow
+
+pytestmark = pytest.mark.vm
+
+TIMEOUT_S = 60.0
+FLOOD = "echo up; exec cat /dev/zero"
+
+
+def connect(daemon: Hyperd) -> socket.socket:
+    """A raw connection."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(str(daemon.socket))  # waits while the daemon's queue is full
+    sock.settimeout(TIMEOUT_S)
+    return sock
+
+
+def send(
+    daemon: Hyperd, method: str, path: str, body: bytes = b"", *, upgrade: bool = False
+) -> socket.socket:
+    """A connection with a request on its way."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}"]
+    lines += ["Content-Type: application/json"] * bool(body)
+    lines += ["Connection: Upgrade", "Upgrade: tcp"] * upgrade
+    sock = connect(daemon)
+    sock.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+    return sock
+
+
+def head(sock: socket.socket) -> bytes:
+    """The answer's head (and what came with it)."""
+    seen = b""
+    while b"\r\n\r\n" not in seen:
+        piece = sock.recv(65536)
+        assert piece, seen
+        seen += piece
+    return seen
+
+
+def fds(daemon: Hyperd) -> list[str]:
+    """What the daemon's descriptors are, but for the connection that is asked over."""
+    found = []
+    for entry in Path(f"/proc/{daemon.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(str(entry.readlink()).partition(":")[0])
+    return sorted(found)
+
+
+@contextlib.contextmanager
+def nothing_is_kept(daemon: Hyperd) -> Iterator[None]:
+    """After the block the daemon soon has as many descriptors and threads' worth of requests as before.
+
+    "Soon" is as long as a hundred requests take: the daemon's loop has turned so often.
+    """
+    daemon.api.get("/info")
+    before = fds(daemon)
+    yield
+    after: list[str] = []
+    for _ in range(300):
+        daemon.api.get("/_ping")
+        after = fds(daemon)
+        if len(after) <= len(before):
+            return
+    assert after == before
+
+
+@pytest.fixture
+def box(daemon: Hyperd, busybox: str) -> str:
+    """A running container that is silent."""
+    container = create(daemon, busybox, "sleep", "3600")
+    daemon.api.post(f"/containers/{container}/start")
+    return container
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_garbage_instead_of_http(daemon: Hyperd, seed: int) -> None:
+    """Random bytes, endless lines, half requests: each connection ends, the daemon serves on."""
+    noise = random.Random(seed)
+    garbage = [
+        noise.randbytes(10_000),
+        b"\0" * 100_000,
+        b"GET /" + b"x" * 1_000_000,
+        b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 100_000,
+        b"\x16\x03\x01\x02\x00\x01\x00" + noise.randbytes(500),
+        b"POST /containers/create HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\n",
+        b"POST /containers/create HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+        b"POST /containers/create HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n123456",
+        b"GET /info HTTP/9.9\r\n\r\n",
+    ]
+    with nothing_is_kept(daemon):
+        for data in garbage:
+            with connect(daemon) as sock, contextlib.suppress(ConnectionError):
+                sock.sendall(data)
+                sock.shutdown(socket.SHUT_WR)
+                while sock.recv(65536):
+                    pass
+    assert bugs(daemon) == []
+
+
+@pytest.mark.parametrize("lie", [10**6, 10**18])
+def test_a_content_length_that_lies(daemon: Hyperd, lie: int) -> None:
+    """More is promised than comes: the request ends with its connection."""
+    with nothing_is_kept(daemon):
+        for _ in range(20):
+            with connect(daemon) as sock:
+                text = f"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: {lie}\r\n\r\n{{"
+                sock.sendall(text.encode())
+    assert daemon.api.get("/containers/json?all=1") == []
+
+
+def test_two_hundred_connections_opened_and_dropped(daemon: Hyperd) -> None:
+    """Some with nothing, some with half a request, all open at once."""
+    with nothing_is_kept(daemon), contextlib.ExitStack() as stack:
+        for number in range(200):
+            sock = stack.enter_context(connect(daemon))
+            sock.sendall(b"GET /info HT"[: number % 12])
+        assert daemon.api.get("/_ping") == b"OK"
+
+
+STREAMS = {
+    "attach": ("POST", "/containers/{id}/attach?stream=1&stdout=1&stderr=1", True),
+    "attach with input": ("POST", "/containers/{id}/attach?stream=1&stdin=1&stdout=1", True),
+    "attach of old": ("POST", "/containers/{id}/attach?stream=1&stdout=1", False),
+    "logs": ("GET", "/containers/{id}/logs?follow=1&stdout=1", False),
+    "events": ("GET", "/events", False),
+    "wait": ("POST", "/containers/{id}/wait", False),
+    "wait for removal": ("POST", "/containers/{id}/wait?condition=removed", False),
+}
+
+
+@pytest.mark.parametrize("half_closed", [False, True])
+@pytest.mark.parametrize("stream", STREAMS)
+def test_a_client_that_disappears_from_a_silent_stream(
+    daemon: Hyperd, box: str, stream: str, half_closed: bool
+) -> None:
+    """Ten of each; docker closes its half at once where it has no input, and then nothing tells of its death."""
+    method, path, upgrade = STREAMS[stream]
+    with nothing_is_kept(daemon):
+        for _ in range(10):
+            with send(daemon, method, path.format(id=box), upgrade=upgrade) as sock:
+                head(sock)
+                if half_closed:
+                    sock.shutdown(socket.SHUT_WR)
+                    daemon.api.get("/_ping")
+    assert daemon.api.get(f"/containers/{box}/json")["State"]["Running"]
+    assert daemon.api.get("/info")["NEventsListener"] == 0
+
+
+@pytest.mark.parametrize("tty", [False, True])
+def test_a_client_that_disappears_from_a_flood_both_ways(
+    daemon: Hyperd, busybox: str, tty: bool
+) -> None:
+    """What was typed comes back as fast as it can; the client dies; the next one finds the program alive."""
+    container = create(daemon, busybox, "sh", "-c", "stty raw -echo 2>/dev/null; echo up; exec cat",
+                       OpenStdin=True, Tty=tty)  # fmt: skip
+    daemon.api.post(f"/containers/{container}/start")
+    follow(daemon, container, "up")
+    path = f"/containers/{container}/attach?stream=1&stdin=1&stdout=1&detachKeys=ctrl-@"
+    with nothing_is_kept(daemon):
+        for _ in range(3):
+            sock = send(daemon, "POST", path, upgrade=True)
+            head(sock)
+            got, sent = 0, 0
+            sock.setblocking(False)
+            while got < 1_000_000:
+                readable, writable, _ = select.select([sock], [sock], [], TIMEOUT_S)
+                assert readable or writable
+                if writable:
+                    with contextlib.suppress(BlockingIOError):
+                        sent += sock.send(b"x" * 65536)
+                if readable:
+                    got += len(sock.recv(65536))
+            sock.close()
+    with send(daemon, "POST", path, upgrade=True) as sock:
+        head(sock)
+        sock.sendall(b"\nalive\n")
+        seen = b""
+        while b"alive" not in seen:
+            piece = sock.recv(65536)
+            assert piece
+            seen = seen[-10:] + piece
+
+
+def test_a_client_that_disappears_from_a_flood_it_does_not_read(
+    daemon: Hyperd, busybox: str
+) -> None:
+    """It held the program up; without it the program goes on."""
+    container = create(
+        daemon, busybox, "sh", "-c", "head -c 30000000 /dev/zero | tr '\\0' '\\n'; echo end"
+    )
+    path = f"/containers/{container}/attach?stream=1&stdout=1"
+    with nothing_is_kept(daemon):
+        with send(daemon, "POST", path, upgrade=True) as sock:
+            head(sock)
+            daemon.api.post(f"/containers/{container}/start")
+            sock.recv(1)
+        assert daemon.api.post(f"/containers/{container}/wait")["StatusCode"] == 0
+        daemon.api.post(f"/containers/{container}/stop")
+    assert daemon.api.get(f"/containers/{container}/logs?stdout=1&tail=1").endswith(b"end\n")
+
+
+@pytest.mark.parametrize("verb", ["kill", "stop?t=1", "rm"])
+def test_a_client_that_does_not_read_cannot_keep_a_container_from_ending(
+    daemon: Hyperd, busybox: str, verb: str
+) -> None:
+    """Somebody's terminal is held by ctrl-s, and somebody else ends the container."""
+    container = create(daemon, busybox, "sh", "-c", FLOOD)
+    with send(
+        daemon, "POST", f"/containers/{container}/attach?stream=1&stdout=1", upgrade=True
+    ) as sock:
+        head(sock)
+        daemon.api.post(f"/containers/{container}/start")
+        sock.recv(1)
+        exec_id = daemon.api.post(f"/containers/{container}/exec",
+                                  {"Cmd": ["cat", "/dev/zero"], "AttachStdout": True})["Id"]  # fmt: skip
+        with send(daemon, "POST", f"/exec/{exec_id}/start", b"{}", upgrade=True) as other:
+            head(other)
+            other.recv(1)
+            if verb == "rm":
+                daemon.api.delete(f"/containers/{container}?force=1")
+                assert daemon.api.get("/containers/json?all=1") == []
+            else:
+                daemon.api.post(f"/containers/{container}/{verb}")
+                assert daemon.api.get(f"/containers/{container}/json")["State"]["ExitCode"] == 137
+            for stream in (sock, other):  # what was on its way is still there, and then the end
+                while stream.recv(1 << 20):
+                    pass
+            if verb != "rm":
+                assert not daemon.api.get(f"/exec/{exec_id}/json")["Running"]
+    assert bugs(daemon) == []
+
+
+def test_a_client_that_disappears_from_an_exec(daemon: Hyperd, box: str) -> None:
+    """Its program goes on without it, as in Docker, and dies with its container."""
+    body = {"Cmd": ["sh", "-c", "cat > /dev/null; until [ -e /go ]; do :; done; exit 7"],
+            "AttachStdin": True, "AttachStdout": True}  # fmt: skip
+    exec_id = daemon.api.post(f"/containers/{box}/exec", body)["Id"]
+    with (
+        nothing_is_kept(daemon),
+        send(daemon, "POST", f"/exec/{exec_id}/start", b"{}", upgrade=True) as sock,
+    ):
+        head(sock)
+        sock.sendall(b"x" * 100_000)
+    assert daemon.api.get(f"/exec/{exec_id}/json")["Running"]
+    events = daemon.api.lines("/events")
+    daemon.run("exec", box, "touch", "/go")
+    ended = (item["Actor"]["Attributes"] for item in events if item["Action"] == "exec_die")
+    assert next(item["exitCode"] for item in ended if item["execID"] == exec_id) == "7"
+    events.close()
+
+
+@pytest.mark.parametrize("verb", ["start", "stop?t=0", "restart?t=0", "kill"])
+def test_what_was_begun_is_done_without_the_client(daemon: Hyperd, busybox: str, verb: str) -> None:
+    """The client is gone before the answer: the container is not left half way."""
+    container = create(daemon, busybox, "sleep", "3600")
+    if verb != "start":
+        daemon.api.post(f"/containers/{container}/start")
+    last = {"start": "start", "stop": "stop", "restart": "restart", "kill": "die"}[
+        verb.partition("?")[0]
+    ]
+    events = daemon.api.lines("/events")
+    with nothing_is_kept_but(daemon, more=8 if verb == "start" else 0):
+        send(daemon, "POST", f"/containers/{container}/{verb}").close()
+        assert next(item for item in events if item["Action"] == last)["Actor"]["ID"] == container
+    events.close()
+    running = daemon.api.get(f"/containers/{container}/json")["State"]["Running"]
+    assert running == (verb in ("start", "restart?t=0"))
+
+
+@contextlib.contextmanager
+def nothing_is_kept_but(daemon: Hyperd, *, more: int) -> Iterator[None]:
+    """``more`` descriptors a machine that was started needs."""
+    before = len(fds(daemon))
+    yield
+    for _ in range(300):
+        daemon.api.get("/_ping")
+        if len(fds(daemon)) <= before + more:
+            return
+    raise AssertionError(fds(daemon))
+
+
+def test_a_removal_is_finished_without_the_client(daemon: Hyperd, box: str) -> None:
+    """rm -f of a running one."""
+    events = daemon.api.lines("/events")
+    send(daemon, "DELETE", f"/containers/{box}?force=1").close()
+    assert next(item for item in events if item["Action"] == "destroy")["Actor"]["ID"] == box
+    events.close()
+    assert list((daemon.data_root / "containers").iterdir()) == []
+
+
+def test_readers_of_a_container_that_is_removed_find_an_end(daemon: Hyperd, busybox: str) -> None:
+    """attach, logs -f and wait, of one that runs and of one that never did."""
+    for started in (False, True):
+        container = create(daemon, busybox, "sh", "-c", "echo up; exec sleep 3600")
+        if started:
+            daemon.api.post(f"/containers/{container}/start")
+        streams = []
+        for method, path, upgrade in STREAMS.values():
+            if "events" not in path and (started or "logs" not in path):
+                full = path.format(id=container)
+                full += "?condition=next-exit" if path.endswith("wait") else ""
+                streams.append(send(daemon, method, full, upgrade=upgrade))
+                head(streams[-1])
+        daemon.api.delete(f"/containers/{container}?force=1")
+        for stream in streams:
+            rest = b""
+            while (piece := stream.recv(65536)) and not rest.endswith(b"0\r\n\r\n"):
+                rest += piece
+                if rest.endswith(b"0\r\n\r\n"):
+                    break
+            stream.close()
+    assert bugs(daemon) == []
+
+
+def test_a_client_that_disappears_from_a_pull(daemon: Hyperd) -> None:
+    """The registry sends slowly; the pull ends with its client, and nothing of it is kept."""
+    with stalling_registry() as (host, asked):
+        with nothing_is_kept(daemon):
+            sock = send(daemon, "POST", f"/images/create?fromImage={host}/x&tag=latest")
+            assert asked.wait(TIMEOUT_S)
+            sock.close()
+        status, content = daemon.api.raw("GET", f"/images/{host}/x/json")
+        assert (status, "No such image" in json.loads(content)["message"]) == (404, True)
+
+
+@contextlib.contextmanager
+def stalling_registry() -> Iterator[tuple[str, threading.Event]]:
+    """A registry that takes a request and never answers; its address, and whether it was asked."""
+    asked = threading.Event()
+    held: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    sock, _ = server.accept()
+                    held.append(sock)
+                    sock.recv(1)
+                    asked.set()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.getsockname()[1]}", asked
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for sock in held:
+                sock.close()
