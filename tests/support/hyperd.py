@@ -88,10 +88,10 @@ class Hyperd:
         return code
 
     def docker(
-        self, *words: str, stdin: bytes = b"", timeout_s: float = 120
+        self, *words: str, stdin: bytes = b"", timeout_s: float = 120, **environ: str
     ) -> subprocess.CompletedProcess[bytes]:
         """The stock docker client, to its end."""
-        environ = Engine(self.host, "").environ()
+        environ = Engine(self.host, "").environ() | environ
         argv = ["docker", *words]
         return subprocess.run(
             argv, input=stdin, capture_output=True, timeout=timeout_s, env=environ

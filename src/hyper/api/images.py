@@ -12,7 +12,7 @@ from aiohttp import web
 from hyper.api.http import Routes, filters_of, flag, has_label, json_lines, json_response
 from hyper.engine.create import image_defaults
 from hyper.engine.engine import Engine
-from hyper.errors import HyperError, InvalidRequest, NotImplementedYet
+from hyper.errors import HyperError, InvalidRequest, NotFound, NotImplementedYet, Unauthorized
 from hyper.image.auth import RegistryAuth
 from hyper.image.record import ImageRecord, PullEvent
 from hyper.image.reference import parse
@@ -71,8 +71,8 @@ class ImageRoutes:
         ahead = [await events.get()]
         if ahead[0] is not None:
             ahead.append(await events.get())
-        if ahead[-1] is None and pull.exception() is not None:
-            await pull
+        if ahead[-1] is None:
+            _check(pull.exception())
         async with json_lines(request) as lines:
             for event in ahead[:-1]:
                 await lines.send(_line(event))
@@ -179,6 +179,14 @@ def _reference(name: str, tag: str) -> str:
     if not tag:
         return name
     return f"{name}@{tag}" if tag.startswith("sha256:") else f"{name}:{tag}"
+
+
+def _check(failure: BaseException | None) -> None:
+    """Raise it. A registry's 401 is a 404 here, as in dockerd and the contract: the client would ask for a password."""
+    if isinstance(failure, Unauthorized):
+        raise NotFound(failure.message, hint=failure.hint) from failure
+    if failure is not None:
+        raise failure
 
 
 def _line(event: PullEvent | None) -> wire.PullLine:

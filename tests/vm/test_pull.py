@@ -1,0 +1,111 @@
+"""Pulling through the daemon with the stock docker client; nothing boots here."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tools import imagebuilder
+
+from tests.support import images
+from tests.support.hyperd import Hyperd, hyperd
+from tests.support.registry import PASSWORD, USER, RealRegistry, registry
+
+
+def test_by_tag_by_digest_and_again(daemon: Hyperd, real_registry: RealRegistry) -> None:
+    """Both names lead to one image; the second pull downloads nothing."""
+    image = images.deep(3)
+    reference = real_registry.push(image, "three:latest")
+    first = daemon.run("pull", reference).decode()
+    assert "Status: Downloaded newer image" in first
+    assert f"Digest: {image.digest}" in first
+    assert "Status: Image is up to date" in daemon.run("pull", reference).decode()
+    repository = reference.rpartition(":")[0]
+    daemon.run("pull", f"{repository}@{image.digest}")
+    found = {
+        daemon.api.get(f"/images/{name}/json")["Id"]
+        for name in (reference, f"{repository}@{image.digest}")
+    }
+    assert found == {image.id}
+    daemon.run("rmi", reference)
+    assert daemon.docker("inspect", reference).returncode == 1
+
+
+def test_what_is_not_there_is_said_in_dockers_words(
+    daemon: Hyperd, real_registry: RealRegistry
+) -> None:
+    """An unknown image, a digest nobody has, a name that is none."""
+    for name, words in (
+        ("nosuch:latest", b"not found: manifest unknown"),
+        (f"busybox@sha256:{'0' * 64}", b"manifest unknown"),
+    ):
+        done = daemon.docker("pull", f"{real_registry.host}/{name}")
+        assert (done.returncode, words in done.stderr) == (1, True), done.stderr
+    done = daemon.docker("run", "--rm", f"{real_registry.host}/UPPER")
+    assert done.returncode == 125
+    assert b"invalid reference format" in done.stderr
+
+
+def test_an_index_without_our_platform_is_refused(
+    daemon: Hyperd, real_registry: RealRegistry
+) -> None:
+    """And one with it is resolved; the index's digest is the one people know it by."""
+    foreign, blobs = imagebuilder.index({"linux/s390x": images.busybox()})
+    name = real_registry.push_raw(foreign, blobs, "foreign:latest")
+    done = daemon.docker("pull", name)
+    assert done.returncode == 1
+    assert b"no matching manifest for linux/amd64" in done.stderr
+    both, blobs = imagebuilder.index(
+        {"linux/s390x": images.deep(2), "linux/amd64": images.busybox()}
+    )
+    name = real_registry.push_raw(both, blobs, "both:latest")
+    assert f"Digest: {imagebuilder.digest(both)}" in daemon.run("pull", name).decode()
+    assert daemon.api.get(f"/images/{name}/json")["Architecture"] == "amd64"
+
+
+@pytest.fixture(scope="module")
+def private() -> Iterator[RealRegistry]:
+    """A registry that wants a password."""
+    with registry(auth=True) as running:
+        yield running
+
+
+def test_credentials_of_docker_s_own_configuration_are_used(
+    daemon: Hyperd, private: RealRegistry, tmp_path: Path
+) -> None:
+    """With the right ones it works; without, or with others, the error says what is wrong."""
+    reference = private.push(images.busybox(), "secret:latest")
+    refused = daemon.docker("pull", reference)
+    assert refused.returncode == 1
+    assert b"unauthorized: authentication required" in refused.stderr
+    for password, code in (("wrong", 1), (PASSWORD, 0)):
+        token = base64.b64encode(f"{USER}:{password}".encode()).decode()
+        config = {"auths": {private.host: {"auth": token}}}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        done = daemon.docker("pull", reference, DOCKER_CONFIG=str(tmp_path))
+        assert done.returncode == code, done.stderr
+    assert PASSWORD not in daemon.log.read_text()
+
+
+def test_a_mirror_stands_in_for_docker_hub(real_registry: RealRegistry) -> None:
+    """--registry-mirror: ``busybox`` without a host comes from it, under its own name."""
+    real_registry.push(images.busybox(), "library/busybox:latest")
+    with hyperd("--registry-mirror", f"http://{real_registry.host}") as daemon:
+        daemon.run("pull", "busybox")
+        assert daemon.api.get("/images/busybox/json")["RepoTags"] == ["busybox:latest"]
+        assert daemon.run("images", "--format", "{{.Repository}}") == b"busybox\n"
+
+
+def test_an_image_in_use_is_not_removed(daemon: Hyperd, real_registry: RealRegistry) -> None:
+    """Docker's rule, in its words; once the container is gone the image can go."""
+    reference = real_registry.push(images.deep(4), "inuse:latest")
+    daemon.run("pull", "-q", reference)
+    daemon.run("create", "--name", "user", reference, "true")
+    refused = daemon.docker("rmi", reference)
+    assert refused.returncode == 1
+    assert b"conflict" in refused.stderr
+    daemon.run("rm", "user")
+    daemon.run("rmi", reference)
