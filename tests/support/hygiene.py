@@ -111,8 +111,10 @@ def _tables() -> Iterable[str]:
 
 def _cgroups() -> Iterable[str]:
     # Leaves only: the common parent "hyper" may stay for others.
-    for parent in Path("/sys/fs/cgroup").glob("**/hyper"):
-        yield from (str(path) for path in parent.glob("*/") if path.is_dir())
+    # os.walk, not glob: groups of others vanish while we look.
+    for folder, names, _ in os.walk("/sys/fs/cgroup"):
+        if Path(folder).name == "hyper":
+            yield from (f"{folder}/{name}" for name in names)
 
 
 def _listeners() -> Iterable[str]:
