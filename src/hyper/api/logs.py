@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 from collections.abc import Iterator
 from typing import Final
@@ -35,17 +36,19 @@ class Formatter:
         payload = record.payload
         for _ in range(skip_lines):
             payload = payload[payload.find(b"\n") + 1 :]
-        if not (self._timestamps or self._multiplexed):
-            return payload
-        return b"".join(self._line(record, line) for line in payload.splitlines(keepends=True))
+        if self._timestamps:
+            # A carriage return ends no line: programs draw progress bars with it.
+            return b"".join(self._line(record, line) for line in io.BytesIO(payload))
+        return self._framed(record, payload) if payload else b""
 
     def _line(self, record: LogRecord, line: bytes) -> bytes:
-        if self._timestamps and not self._inside_line[record.stream]:
+        if not self._inside_line[record.stream]:
             line = rfc3339(record.time_ns).encode() + b" " + line
         self._inside_line[record.stream] = bool(record.flags & LogFlag.PARTIAL)
-        if not self._multiplexed:
-            return line
-        return encode_piece(DockerStream(record.stream), line)
+        return self._framed(record, line)
+
+    def _framed(self, record: LogRecord, data: bytes) -> bytes:
+        return encode_piece(DockerStream(record.stream), data) if self._multiplexed else data
 
 
 async def serve(request: web.Request, container: Container) -> web.StreamResponse:
