@@ -195,8 +195,12 @@ static bool on_request(struct session *s, const struct frame *f)
 static bool on_frame(struct session *s, const struct frame *f)
 {
     struct error e = {0};
-    if (f->type == HELLO)
-        return on_hello(s, f);
+    if (f->type == HELLO) {
+        bool answered = on_hello(s, f);
+        /* At once: what was asked together with it may take long, and the host counts a boot until here. */
+        (void)tx_flush(&s->tx, s->port);
+        return answered;
+    }
     if (!s->greeted)
         return true;
     if (s->partial_id && f->type == REQUEST && f->stream != s->partial_id)
