@@ -200,7 +200,10 @@ class Containers:
     async def _recover(self, container: Container) -> None:
         record = container.record
         sandbox = None
-        if record.machine is not None:
+        if record.machine is None:
+            # Killed between a launch and keeping its record, the last daemon left a machine nobody knows.
+            await self._host.driver.clear(self._host.run_dir(record.id))
+        else:
             try:
                 sandbox = await Sandbox.reattach(self._host.driver, record.machine)
             except HyperError:

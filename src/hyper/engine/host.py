@@ -13,10 +13,11 @@ from hyper.engine.tasks import Tasks
 from hyper.image.images import Images
 from hyper.machine.driver import Driver
 from hyper.sandbox.scratch import ScratchDisks
+from hyper.system import jail
 
 #: Unprivileged identities of machines when the daemon is root: one each, none in /etc/passwd. Every daemon of a host
-#: has a range of its own (one of 4096), so that two daemons' machines are strangers too.
-_FIRST_UID: Final = 0x48000000
+#: has a range of its own (one of 4096, above what probes share), so that two daemons' machines are strangers too.
+_FIRST_UID: Final = jail.FIRST_MACHINE_UID + jail.MACHINE_UID_COUNT
 _UIDS_PER_DAEMON: Final = 16384
 
 
