@@ -201,7 +201,8 @@ class Session(asyncio.Protocol):
         future = self._pending.get(frame.stream)
         if future is None:
             raise ProtocolError(f"REPLY to request {frame.stream}, which is not open")
-        reply = Reply.decode(frame.body)  # if it is malformed, the request is still open and fails with the session
+        # First: if it is malformed, the request is still open and fails with the session.
+        reply = Reply.decode(frame.body)
         del self._pending[frame.stream]
         if not future.done():
             future.set_result(reply)
