@@ -66,11 +66,16 @@ class Hyperd:
                 user=self.user,
                 group=self.user,
                 extra_groups=None if self.user is None else [],
+                # A Ctrl-C in the terminal is for the tests: they end the daemon, machines first.
+                process_group=0,
             )
         os.close(write)
         with os.fdopen(read, "rb") as ready:
             answer = ready.read(1)
-        assert answer == b"1", f"hyperd does not serve:\n{self.log.read_text()[-3000:]}"
+        if answer != b"1":
+            self._process.wait(timeout=START_TIMEOUT_S)
+            self._process = None
+            raise AssertionError(f"hyperd does not serve:\n{self.log.read_text()[-3000:]}")
 
     def kill(self) -> None:
         """It died as by ``kill -9``; its machines have not."""
@@ -140,6 +145,10 @@ def hyperd(*options: str, user: int | None = None) -> Iterator[Hyperd]:
         os.chown(daemon.folder, user, user)
     try:
         daemon.start()
+    except BaseException:
+        shutil.rmtree(daemon.folder)
+        raise
+    try:
         yield daemon
     finally:
         daemon.close()

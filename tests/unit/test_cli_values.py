@@ -187,6 +187,9 @@ def test_keys() -> None:
     assert parse_keys("ctrl-p,ctrl-q") == b"\x10\x11"
     assert parse_keys("ctrl-@,ctrl-[,a,ctrl-A") == b"\x00\x1ba\x01"
     assert parse_keys("") == b""
+    for strange in ("ctrl-\u0130", "ctrl-\u212a"):  # their small forms are two characters, and k
+        with pytest.raises(ValueError, match="unknown key"):
+            parse_keys(strange)
     for bad in ("ctrl-", "ctrl-1", "xy", "a,,b", "ctrl-pp", "é"):
         with pytest.raises(ValueError, match="key"):
             parse_keys(bad)

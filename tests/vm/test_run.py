@@ -17,6 +17,12 @@ from tests.support.hyperd import Hyperd
 pytestmark = pytest.mark.vm
 
 
+#: httpd goes into the background once it listens: after "up" it answers.
+SERVE = (
+    "mkdir -p /w && echo hello > /w/index.html && httpd -p 80 -h /w && echo up && exec sleep 600"
+)
+
+
 def free_port() -> int:
     """A port that is free now."""
     with socket.socket() as sock:
@@ -87,7 +93,7 @@ def test_both_streams_arrive_apart(daemon: Hyperd, busybox: str) -> None:
 def test_a_published_port_answers(daemon: Hyperd, busybox: str) -> None:
     """``-p`` to a server in the guest, and the free port that ``-P`` finds."""
     port = free_port()
-    serve = "mkdir -p /w && echo hello > /w/index.html && echo up && exec httpd -f -p 80 -h /w"
+    serve = SERVE
     daemon.run(
         "run", "-d", "--name", "web", "-p", f"127.0.0.1:{port}:80", busybox, "sh", "-c", serve
     )
@@ -111,14 +117,9 @@ def follow(daemon: Hyperd, container: str, marker: str) -> None:
 
 
 def fetch(port: int) -> str:
-    """The page a server on loopback serves (it may still be about to listen)."""
-    for _ in range(100):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
-                return str(answer.read().decode())
-        except (ConnectionError, urllib.error.URLError):
-            continue
-    raise AssertionError(f"nothing answers on port {port}")
+    """The page a server on loopback serves."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as answer:
+        return str(answer.read().decode())
 
 
 def test_a_port_in_use_is_said_in_dockers_words(daemon: Hyperd, busybox: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.api import ApiError
 from tests.support.hyperd import Hyperd, hyperd
-from tests.vm.test_run import create, fetch, follow, free_port
+from tests.vm.test_run import SERVE, create, fetch, follow, free_port
 
 pytestmark = [
     pytest.mark.vm,
@@ -33,7 +33,7 @@ def test_run_exec_and_a_published_port_work(daemon: Hyperd, busybox: str) -> Non
     assert daemon.run("run", "--rm", busybox, "id", "-u") == b"0\n"
     assert daemon.docker("run", "--rm", busybox, "sh", "-c", "exit 4").returncode == 4
     port = free_port()
-    serve = "mkdir -p /w && echo hello > /w/index.html && echo up && exec httpd -f -p 80 -h /w"
+    serve = SERVE
     daemon.run(
         "run", "-d", "--name", "web", "-p", f"127.0.0.1:{port}:80", busybox, "sh", "-c", serve
     )

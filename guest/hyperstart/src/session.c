@@ -197,7 +197,8 @@ static bool on_frame(struct session *s, const struct frame *f)
     struct error e = {0};
     if (f->type == HELLO) {
         bool answered = on_hello(s, f);
-        /* At once: what was asked together with it may take long, and the host counts a boot until here. */
+        /* At once: what was asked together with it may take long, and the host counts a boot until
+         * here. */
         (void)tx_flush(&s->tx, s->port);
         return answered;
     }

@@ -23,8 +23,6 @@ def detach_keys(text: str) -> DetachKeys:
     Raises:
         InvalidRequest: not a key.
     """
-    if not text.isascii():  # no key is; and some letters have a small form of two characters
-        raise InvalidRequest(f"invalid detach keys: {text[:50]!r}")
     try:
         return DetachKeys(parse_keys(text or DEFAULT_KEYS))
     except ValueError as error:

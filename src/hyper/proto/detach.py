@@ -19,7 +19,7 @@ def _parse_key(key: str) -> int:
     if len(key) == 1 and key.isascii():
         return ord(key)
     letter = key.removeprefix("ctrl-")
-    if letter == key or len(letter) != 1:
+    if letter == key or len(letter) != 1 or not letter.isascii():
         raise ValueError(f"unknown key {key!r}: use a character or ctrl-X")
     if letter in _SPECIAL:
         return _SPECIAL[letter]

@@ -16,7 +16,8 @@ from hyper.errors import Conflict, InvalidRequest
 
 #: sizeof(sun_path) − 1.
 UNIX_PATH_MAX = 107
-_BACKLOG = 128
+#: Connections that wait to be taken; more are refused by the kernel at once.
+_BACKLOG = 1024
 
 
 def check_path(path: Path) -> None:
