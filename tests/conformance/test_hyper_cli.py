@@ -367,6 +367,8 @@ def _asked_for(found: dict[str, object]) -> object:
     assert isinstance(host, dict)
     if len(config["Hostname"]) == 12:
         del config["Hostname"]
+    # The docker client keeps -v in a map: its order is chance.
+    host["Binds"] = sorted(host.get("Binds") or [])
     return [
         {k: v for k, v in d.items() if v not in (None, [], {}, "", [0, 0])} for d in (config, host)
     ]

@@ -324,7 +324,8 @@ def test_a_storm_on_one_container(daemon: Hyperd, busybox: str, seed: int) -> No
     if daemon.api.raw("GET", f"/containers/{box}/json")[0] == 200:
         found = state(daemon, box)
         assert found["Status"] in ("created", "running", "exited")
-        assert found["Running"] == (daemon.machines() != [])
+        # One that has ended may still be unmounting; one that runs has a machine.
+        assert not found["Running"] or daemon.machines() != []
         gone(daemon, box)
     assert daemon.machines() == []
     assert bugs(daemon) == []
