@@ -22,8 +22,8 @@ def rows(stage: Stage, runs: int) -> Iterator[Row]:
         booted,
         Goal(500),
         accelerator=stage.accelerator,
-        note="`Hyper.BootMs` of fresh `hyper run -d`; the agent sends its hello with the answers to the "
-        "requests that came along with the host's, so the container's set-up is in it",
+        note="`Hyper.BootMs` of fresh `hyper run -d`; the agent answers the hello before "
+        "it does what was asked along with it",
     )
     with workshop(stage.accelerator) as shop:
         found = asyncio.run(_repeat(shop, runs))

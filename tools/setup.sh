@@ -11,7 +11,7 @@ assets=.venv/share/hyper
 run_packages="python3 python3-venv qemu-system-x86 linux-source gcc libc6-dev make musl-tools bc bison flex
     libelf-dev kmod cpio xz-utils squashfs-tools-ng skopeo e2fsprogs bubblewrap util-linux nftables iproute2
     ca-certificates"
-test_packages="clang libclang-rt-dev llvm clang-format busybox-static squashfs-tools openssl tmux attr
+test_packages="apache2-utils clang libclang-rt-dev llvm clang-format busybox-static squashfs-tools openssl tmux attr
     iptables procps"
 # Unpacked under build/debs, never installed: they bring services that would be started.
 unpacked_packages="docker-registry docker.io containerd runc tini nginx nginx-common"
