@@ -79,7 +79,8 @@ def _start(folder: Path, *, auth: bool, tls: bool) -> tuple[subprocess.Popen[byt
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 ["docker-registry", "serve", str(folder / "config.yml")],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={"OTEL_TRACES_EXPORTER": "none"},
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={"PATH": os.environ["PATH"], "OTEL_TRACES_EXPORTER": "none"},
             )  # fmt: skip
         if _answers(process, port):
             return process, port
