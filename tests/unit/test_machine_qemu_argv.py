@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hyper.machine.qemu.argv import MachineFds, arguments, forward_rules
-from hyper.machine.spec import Disk, Forward, MachineSpec, UserNic
+from hyper.machine.spec import Disk, Forward, MachineSpec, TapNic, UserNic
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 BINARY = Path("/usr/bin/qemu-system-x86_64")
@@ -43,6 +43,7 @@ FULL = replace(
     ),
     command_line=("hyper.debug=1",),
 )
+BRIDGED = replace(PLAIN, name="bridged", nics=(TapNic(mac="02:42:ac:11:00:02", fd=30),))
 
 
 def lines(spec: MachineSpec, accelerator: str) -> str:
@@ -59,7 +60,7 @@ def lines(spec: MachineSpec, accelerator: str) -> str:
 
 
 @pytest.mark.parametrize("accelerator", ["tcg", "kvm"])
-@pytest.mark.parametrize("spec", [PLAIN, FULL], ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", [PLAIN, FULL, BRIDGED], ids=lambda spec: spec.name)
 def test_golden(spec: MachineSpec, accelerator: str) -> None:
     path = GOLDEN / f"qemu-{spec.name}-{accelerator}.txt"
     if os.environ.get("HYPER_GOLDEN") == "write":

@@ -19,6 +19,7 @@ VIEWS = (
 SPECS = {
     "root": JailSpec(views=VIEWS, uid=1879048193),
     "user": JailSpec(views=VIEWS, uid=None),
+    "offline": JailSpec(views=VIEWS, uid=1879048193, network=False),
     "everything": JailSpec(
         views=VIEWS,
         uid=1879048193,

@@ -35,8 +35,19 @@ class UserNic:
     forwards: tuple[Forward, ...] = ()
 
 
-#: Cards a machine may have. Bridged ones (an open TAP) join here.
-Nic = UserNic
+@dataclass(frozen=True, slots=True)
+class TapNic:
+    """A card that sends and receives Ethernet frames through ``fd``, an open TAP with a virtio-net header.
+
+    The descriptor is the caller's, who may close it once the machine is launched. See network/fabric.py.
+    """
+
+    mac: str
+    fd: int
+
+
+#: Cards a machine may have.
+Nic = UserNic | TapNic
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +80,12 @@ class MachineSpec:
     @property
     def forwards(self) -> tuple[Forward, ...]:
         """Those of all its cards."""
-        return tuple(forward for nic in self.nics for forward in nic.forwards)
+        return tuple(forward for nic in self.user_nics for forward in nic.forwards)
+
+    @property
+    def user_nics(self) -> tuple[UserNic, ...]:
+        """Cards whose packets the hypervisor itself sends: it needs the host's network for that."""
+        return tuple(nic for nic in self.nics if isinstance(nic, UserNic))
 
 
 class Capability(Enum):

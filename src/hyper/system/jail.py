@@ -2,7 +2,8 @@
 
 Inside there is an empty read-only root with the few host paths the program needs, no /proc, no /sys, no /dev beyond
 what is named; own mount, PID, IPC, UTS and cgroup namespaces; an unprivileged identity without capabilities; a system
-call filter (seccomp.py). The network namespace stays the host's: see nft.py for that wall. docs/decisions/0003-jail.md.
+call filter (seccomp.py). Who needs the host's network (user-mode networking) stays in it, see nft.py for that wall;
+all others have an empty one. docs/decisions/0003-jail.md.
 
 Source: bwrap(1), setpriv(1).
 """
@@ -52,7 +53,7 @@ class JailSpec:
 
     ``uid`` (also used as gid): who it runs as; None: ourselves, in a user namespace (we are no root).
     ``devices``: device nodes it may open, ``groups``: supplementary groups it needs for them. ``low_ports``: it may
-    bind ports below 1024. The last two count for root only.
+    bind ports below 1024. The last two count for root only. ``network``: it may use the host's.
     """
 
     views: tuple[View, ...]
@@ -60,6 +61,7 @@ class JailSpec:
     devices: tuple[View, ...] = ()
     groups: tuple[int, ...] = ()
     low_ports: bool = False
+    network: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ def argv(spec: JailSpec, command: Sequence[str], fds: JailFds) -> list[str]:
         "--unshare-ipc",
         "--unshare-uts",
         "--unshare-cgroup",
+        *([] if spec.network else ["--unshare-net"]),
         # The program is PID 1 of its namespace: one process fewer, and its death is the namespace's.
         "--as-pid-1",
         # No terminal of ours to push characters into (TIOCSTI).

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyper.machine.spec import Disk, Forward, MachineSpec, UserNic
+from hyper.machine.spec import Disk, Forward, MachineSpec, Nic, TapNic, UserNic
 
 #: Transports a microvm without ACPI has (IRQ 5–12); each device takes one.
 SLOTS = 8
@@ -177,21 +177,29 @@ def _disk(disk: Disk, index: int) -> list[str]:
     ]
 
 
-def _nics(nics: Sequence[UserNic]) -> list[str]:
+def _nics(nics: Sequence[Nic]) -> list[str]:
     arguments: list[str] = []
     for index, nic in enumerate(nics):
-        network = ipaddress.IPv4Network(nic.network)
-        options = [
-            f"user,id=nic{index}",
-            f"net={network}",
-            "ipv6=off",
-            *(f"hostfwd={rule}" for rule, _ in forward_rules(nic)),
-        ]
+        backend = _tap(nic) if isinstance(nic, TapNic) else _user(nic)
+        kind, *options = backend
         arguments += [
-            *("-netdev", ",".join(options)),
+            *("-netdev", ",".join([kind, f"id=nic{index}", *options])),
             *("-device", f"virtio-net-device,netdev=nic{index},mac={_plain(nic.mac)}"),
         ]
     return arguments
+
+
+def _tap(nic: TapNic) -> list[str]:
+    return ["tap", f"fd={nic.fd}"]
+
+
+def _user(nic: UserNic) -> list[str]:
+    return [
+        "user",
+        f"net={ipaddress.IPv4Network(nic.network)}",
+        "ipv6=off",
+        *(f"hostfwd={rule}" for rule, _ in forward_rules(nic)),
+    ]
 
 
 def guest_address(network: ipaddress.IPv4Network) -> ipaddress.IPv4Address:

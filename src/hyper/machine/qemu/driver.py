@@ -31,7 +31,7 @@ from hyper.machine.qemu.machine import (
 from hyper.machine.qemu.ports import check_ports, port_conflict
 from hyper.machine.qemu.qmp import Monitor
 from hyper.machine.qemu.walls import KVM_GID, group_limits, jail_for
-from hyper.machine.spec import Capability, MachineSpec
+from hyper.machine.spec import Capability, MachineSpec, TapNic
 from hyper.system import cgroup, files, jail, launch, process
 from hyper.system import socket as sockets
 from hyper.system.jail import View
@@ -201,7 +201,8 @@ class QemuDriver:
             devices = self._devices() if accelerator == "kvm" else ()
             walls = jail_for(spec, binary=self._binary, devices=devices)
             note = self._recorder(spec, accelerator)
-            return await launch.start(walls, command, pass_fds=fds.all, group=group, note=note)
+            inherited = (*fds.all, *(nic.fd for nic in spec.nics if isinstance(nic, TapNic)))
+            return await launch.start(walls, command, pass_fds=inherited, group=group, note=note)
         except OSError as error:
             raise MachineError(f"machine {spec.name} did not start: {error}") from error
         except (LaunchFailed, process.ProcessFailed) as error:
@@ -286,7 +287,7 @@ async def _main_loop_runs(
 def _start_error(
     spec: MachineSpec, status: int, stderr: str, console: str
 ) -> Conflict | MachineError:
-    for nic in spec.nics:
+    for nic in spec.user_nics:
         for rule, forward in argv.forward_rules(nic):
             if f"'{rule}'" in stderr:
                 return port_conflict(forward)

@@ -24,7 +24,7 @@ KVM_GID = jail.FIRST_MACHINE_UID + jail.MACHINE_UID_COUNT - 2
 def jail_for(spec: MachineSpec, *, binary: Path, devices: tuple[View, ...] = ()) -> JailSpec:
     """The walls ``spec`` is run within: what QEMU needs to start, and nothing of the machine but kernel and initrd."""
     firmware = (View(folder) for folder in FIRMWARE_FOLDERS if folder.exists())
-    resolver = (View(RESOLVER_FILE.resolve(), RESOLVER_FILE),) if spec.nics else ()
+    resolver = (View(RESOLVER_FILE.resolve(), RESOLVER_FILE),) if spec.user_nics else ()
     return JailSpec(
         views=(
             *jail.library_views(),
@@ -37,6 +37,7 @@ def jail_for(spec: MachineSpec, *, binary: Path, devices: tuple[View, ...] = ())
         uid=spec.uid,
         devices=devices,
         groups=(KVM_GID,) if devices else (),
+        network=bool(spec.user_nics),
         low_ports=any(forward.host_port < 1024 for forward in spec.forwards),
     )
 
