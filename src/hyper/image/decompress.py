@@ -74,18 +74,31 @@ def chunks(blob: BinaryIO, *, max_bytes: int = limits.MAX_LAYER_TAR_BYTES) -> It
         raise BadLayer(f"the layer cannot be decompressed: {error}") from error
 
 
+def compression_of(head: bytes) -> str:
+    """How the file that begins with ``head`` (at least 6 bytes, if it has them) is packed: "gzip"…; "" for a tar."""
+    if head.startswith(_GZIP):
+        return "gzip"
+    if head.startswith(_ZSTD) or head[1:4] == _ZSTD_SKIPPABLE:
+        return "zstd"
+    if head.startswith(_BZIP2):
+        return "bzip2"
+    return "xz" if head.startswith(_XZ) else ""
+
+
 def _open(blob: BinaryIO) -> Iterator[bytes]:
     blob.seek(0)
-    magic = blob.read(6)
+    compression = compression_of(blob.read(6))
     blob.seek(0)
-    if magic.startswith(_GZIP):
-        return _decode(blob, _Zlib)
-    if magic.startswith(_ZSTD) or magic[1:4] == _ZSTD_SKIPPABLE:
-        return _zstd(blob)
-    if magic.startswith(_BZIP2):
-        return _decode(blob, bz2.BZ2Decompressor)
-    if magic.startswith(_XZ):
-        return _decode(blob, lambda: lzma.LZMADecompressor(memlimit=limits.MAX_ZSTD_WINDOW_BYTES))
+    match compression:
+        case "gzip":
+            return _decode(blob, _Zlib)
+        case "zstd":
+            return _zstd(blob)
+        case "bzip2":
+            return _decode(blob, bz2.BZ2Decompressor)
+        case "xz":
+            limit = limits.MAX_ZSTD_WINDOW_BYTES
+            return _decode(blob, lambda: lzma.LZMADecompressor(memlimit=limit))
     return iter(lambda: blob.read(_CHUNK), b"")
 
 

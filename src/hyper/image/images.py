@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hyper.errors import InvalidRequest, NotFound
+from hyper.image import blobs, query, removal
 from hyper.image import platform as platforms
-from hyper.image import query, removal
+from hyper.image.assemble import Recipe, assemble
 from hyper.image.auth import RegistryAuth
 from hyper.image.endpoint import DEFAULT_CERTS_DIR, Endpoints
 from hyper.image.merge import Merger
@@ -44,8 +45,9 @@ class Images:
         certs_dir: Path = DEFAULT_CERTS_DIR,
         patience: Patience | None = None,
         bounds: Bounds | None = None,
+        keep_blobs: bool = True,
     ) -> None:
-        """Nothing is touched before `open`.
+        """Nothing is touched before `open`. ``keep_blobs`` False: pulled layers are fetched again when pushed or saved.
 
         Raises:
             InvalidRequest: a mirror that is no URL.
@@ -56,6 +58,7 @@ class Images:
         )
         self._patience = patience or Patience()
         self._bounds = bounds or Bounds()
+        self._keep_blobs = keep_blobs
         self._jobs: Jobs = Jobs()
         self._opened: Store | None = None
         self._merger: Merger | None = None
@@ -105,7 +108,12 @@ class Images:
             try:
                 with self._store.pinned(found.config.diff_ids):
                     fetcher = LayerFetcher(
-                        self._store, self._jobs, registry, self._bounds, progress
+                        self._store,
+                        self._jobs,
+                        registry,
+                        self._bounds,
+                        progress,
+                        keep_blobs=self._keep_blobs,
                     )
                     await fetcher.fetch(layers)
                     await asyncio.to_thread(
@@ -116,6 +124,8 @@ class Images:
                         found.config.diff_ids,
                     )
                     fresh = await self._name(pinned(named, found.digest), found.image_id)
+                    had = [(blob.digest, diff_id) for diff_id, blob in layers]
+                    await asyncio.to_thread(blobs.add_sources, self._store, named.name, had)
             except BaseException:
                 self._store.collect()
                 raise
@@ -153,6 +163,19 @@ class Images:
     def usage(self) -> Usage:
         """What the images take."""
         return query.usage(self._store)
+
+    async def assemble(
+        self, recipe: Recipe, *, progress: Callable[[int], None] = lambda _: None
+    ) -> ImageRecord:
+        """The image that ``recipe`` describes is here, under its name. ``progress``: bytes of the new layer so far.
+
+        Nothing new is here after a failure.
+
+        Raises:
+            InvalidRequest: the new layer or the configuration is broken. HyperError: no space…
+        """
+        image_id = await assemble(self._store, self._bounds, recipe, progress)
+        return query.record(self._store, image_id)
 
     async def tag(self, source: str, repository: str, tag: str = "") -> ImageRecord:
         """Give an image one more name (taken from another image, if that had it).

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
 
 from hyper import ids
-from hyper.errors import HyperError, InvalidRequest, NotFound
+from hyper.errors import InvalidRequest, NotFound
 from hyper.image import limits
 from hyper.image import platform as platforms
 from hyper.image.download import download
-from hyper.image.record import LayerInfo, PullEvent
+from hyper.image.layer import Received, keep_layer, scratch_file, storage_errors
+from hyper.image.record import PullEvent
 from hyper.image.reference import Reference
-from hyper.image.registry import Registry, VerificationFailed
+from hyper.image.registry import Registry
 from hyper.image.shared import SharedWork
-from hyper.image.squash import Bounds, squash
+from hyper.image.squash import Bounds
 from hyper.image.store import Store
-from hyper.image.tarstream import BadLayer
-from hyper.image.worker import Facts
 from hyper.types.oci import (
     CONFIG_TYPES,
     DOCKER_SCHEMA1,
@@ -43,7 +39,6 @@ Progress = Callable[[PullEvent], None]
 #: (status, current, total) of one layer.
 LayerEvent = tuple[str, int, int]
 Jobs = SharedWork[str, LayerEvent, None]
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +110,21 @@ class LayerFetcher:
     """Brings the layers of one pull into the store, at most ``PARALLEL_LAYERS`` at a time."""
 
     def __init__(
-        self, store: Store, jobs: Jobs, registry: Registry, bounds: Bounds, progress: Progress
+        self,
+        store: Store,
+        jobs: Jobs,
+        registry: Registry,
+        bounds: Bounds,
+        progress: Progress,
+        *,
+        keep_blobs: bool,
     ) -> None:
         self._store = store
         self._jobs = jobs
         self._registry = registry
         self._bounds = bounds
         self._progress = progress
+        self._keep_blobs = keep_blobs
         self._slots = asyncio.Semaphore(limits.PARALLEL_LAYERS)
 
     async def fetch(self, layers: list[tuple[str, Descriptor]]) -> None:
@@ -156,64 +159,28 @@ class LayerFetcher:
         if self._store.layer(diff_id) is not None:
             tell(("Already exists", 0, 0))
             return
-        with self._store.pinned([diff_id]), self._errors(blob), self._files() as (raw, built):
+        with ExitStack() as pins:
+            pins.enter_context(storage_errors(self._store, f"layer {blob.digest}"))
+            pins.enter_context(self._store.pinned([diff_id]))
+            raw = pins.enter_context(scratch_file(self._store, ".blob"))
             await download(
                 self._registry, blob, raw, lambda done: tell(("Downloading", done, blob.size))
             )
             tell(("Download complete", 0, 0))
-            facts = await squash(
-                raw,
-                built,
-                bounds=self._bounds,
+            await keep_layer(
+                self._store,
+                self._bounds,
+                Received(raw, blob.digest, raw.stat().st_size),
+                pins,
+                promised=diff_id,
+                keep_blob=self._keep_blobs,
                 progress=lambda done: tell(("Extracting", done, blob.size)),
             )
-            if facts.diff_id != diff_id:
-                raise VerificationFailed(
-                    f"layer {blob.digest} unpacks to {facts.diff_id}, the image promises {diff_id}"
-                )
-            info = _info(facts, built)
-            await asyncio.to_thread(self._store.add_layer, info, built)
         tell(("Pull complete", 0, 0))
 
     def _tell(self, blob: Descriptor, event: LayerEvent) -> None:
         status, current, total = event
         self._progress(PullEvent(ids.short_id(blob.digest), status, current, total))
-
-    @contextmanager
-    def _files(self) -> Iterator[tuple[Path, Path]]:
-        """Names for the blob and the squashfs in the making; neither is there afterwards."""
-        stem = secrets.token_hex(8)
-        paths = self._store.tmp / f"{stem}.blob", self._store.tmp / f"{stem}.sqfs"
-        try:
-            yield paths
-        finally:
-            for path in paths:
-                path.unlink(missing_ok=True)
-
-    @contextmanager
-    def _errors(self, blob: Descriptor) -> Iterator[None]:
-        try:
-            yield
-        except BadLayer as error:
-            raise BadLayer(f"layer {blob.digest}: {error.message}") from error
-        except OSError as error:
-            if error.errno in _NO_SPACE:
-                raise HyperError(
-                    f"no space left on device while storing layer {blob.digest}",
-                    hint=f"free some space in {self._store.root}, or remove images",
-                ) from error
-            raise HyperError(f"cannot store layer {blob.digest}: {error}") from error
-
-
-def _info(facts: Facts, built: Path) -> LayerInfo:
-    return LayerInfo(
-        facts.diff_id,
-        facts.content_bytes,
-        built.stat().st_size,
-        facts.entries,
-        facts.opaque,
-        facts.empty,
-    )
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -57,6 +57,29 @@ MIGRATIONS = (
         file_bytes INTEGER NOT NULL
     ) STRICT;
     """,
+    """
+    -- layers as they came: what push and save need
+    CREATE TABLE blobs (
+        digest TEXT PRIMARY KEY,
+        diff_id TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        -- '' (a plain tar), gzip, zstd, bzip2, xz
+        compression TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX blobs_by_layer ON blobs(diff_id);
+    -- repositories that had a blob when we last spoke to them
+    CREATE TABLE sources (
+        digest TEXT NOT NULL,
+        name TEXT NOT NULL,
+        diff_id TEXT NOT NULL,
+        PRIMARY KEY (digest, name)
+    ) STRICT;
+    -- '': from nowhere on this host
+    ALTER TABLE images ADD COLUMN parent TEXT NOT NULL DEFAULT '';
+    -- 0: never
+    ALTER TABLE images ADD COLUMN tagged_ns INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX images_by_parent ON images(parent);
+    """,
 )
 
 

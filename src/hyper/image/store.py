@@ -3,6 +3,7 @@
     root/images.db               records; root/lock keeps a second daemon out
     root/layers/<hex>.sqfs       one squashfs per layer, named by its diff id
     root/merged/<hex>.sqfs       the lowest layers of deep images as one, named by their chain id
+    root/blobs/<hex>             layers as they came, named by their digest (see `hyper.image.blobs`)
     root/tmp/                    whatever is not finished
 
 A file appears by rename before its record is committed and disappears after its record. So a crash leaves at worst
@@ -25,6 +26,7 @@ from hyper.errors import Conflict
 from hyper.image.record import LayerInfo
 from hyper.image.reference import Reference
 from hyper.image.schema import connect
+from hyper.system import files
 
 _SUFFIX = ".sqfs"
 _LOCK_PATIENCE_S = 0.5
@@ -42,7 +44,7 @@ class Store:
         """
         self.root = root
         self.tmp = root / "tmp"
-        for folder in (root, self.tmp, root / "layers", root / "merged"):
+        for folder in (root, self.tmp, root / "layers", root / "merged", root / "blobs"):
             folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         self._lock_fd = _lock(root / "lock")
         self._mutex = threading.RLock()
@@ -101,8 +103,7 @@ class Store:
 
     def add_layer(self, info: LayerInfo, finished: Path) -> None:
         """Take the complete, synced file ``finished`` in as a layer."""
-        # One lock over both steps: collect() would take the file for garbage in between.
-        with self._mutex, self._adopted(finished, self.layer_path(info.diff_id)) as db:
+        with self.adopted(finished, self.layer_path(info.diff_id)) as db:
             values = (info.diff_id, info.content_bytes, info.file_bytes, info.entries)
             db.execute(
                 "INSERT OR REPLACE INTO layers VALUES (?, ?, ?, ?, ?, ?)",
@@ -116,20 +117,18 @@ class Store:
     def add_merged(self, chain: str, finished: Path) -> None:
         """Take the complete, synced file ``finished`` in as the union of a chain."""
         size = finished.stat().st_size
-        with self._mutex, self._adopted(finished, self.merged_path(chain)) as db:
+        with self.adopted(finished, self.merged_path(chain)) as db:
             db.execute("INSERT OR REPLACE INTO merged VALUES (?, ?)", (chain, size))
 
     @contextmanager
-    def _adopted(self, finished: Path, target: Path) -> Iterator[sqlite3.Connection]:
+    def adopted(self, finished: Path, target: Path) -> Iterator[sqlite3.Connection]:
         """Rename, make the name durable, then a transaction for the record."""
-        finished.rename(target)
-        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-        with self.change() as db:
-            yield db
+        # One lock over all steps: collect() would take the file for garbage in between.
+        with self._mutex:
+            finished.rename(target)
+            files.sync_dir(target.parent)
+            with self.change() as db:
+                yield db
 
     @contextmanager
     def pinned(self, diff_ids: Iterable[str]) -> Iterator[None]:
@@ -150,17 +149,26 @@ class Store:
     # Images
 
     def add_image(
-        self, image_id: str, config: bytes, manifest: bytes, layers: Iterable[str]
+        self, image_id: str, config: bytes, manifest: bytes, layers: Iterable[str], parent: str = ""
     ) -> bool:
-        """Record an image whose layers are all there. Whether it was unknown (or removed) before."""
+        """Record an image whose layers are all there. Whether it was unknown (or removed) before.
+
+        ``manifest``: as its registry or archive has it, b"" for an image made here. ``parent``: the image it was made
+        from on this host.
+        """
         with self.change() as db:
             known = db.execute("SELECT visible FROM images WHERE id = ?", (image_id,)).fetchone()
             if known is not None:
                 db.execute("UPDATE images SET visible = 1 WHERE id = ?", (image_id,))
+                if manifest:
+                    db.execute(
+                        "UPDATE images SET manifest = ? WHERE id = ? AND length(manifest) = 0",
+                        (manifest, image_id),
+                    )
                 return not known[0]
             db.execute(
-                "INSERT INTO images VALUES (?, ?, ?, 1, ?)",
-                (image_id, config, manifest, time.time_ns()),
+                "INSERT INTO images (id, config, manifest, pulled_ns, parent) VALUES (?, ?, ?, ?, ?)",
+                (image_id, config, manifest, time.time_ns(), parent),
             )
             db.executemany(
                 "INSERT INTO image_layers VALUES (?, ?, ?)",
@@ -174,6 +182,9 @@ class Store:
             if reference.tag is not None:
                 values = (reference.name, reference.tag, image_id)
                 db.execute("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", values)
+                db.execute(
+                    "UPDATE images SET tagged_ns = ? WHERE id = ?", (time.time_ns(), image_id)
+                )
             if reference.digest is not None:
                 values = (reference.name, reference.digest, image_id)
                 db.execute("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", values)
@@ -262,6 +273,10 @@ class Store:
                     if row[0] not in self._pins
                 ]
                 db.executemany("DELETE FROM layers WHERE diff_id = ?", [(one,) for one in unused])
+                for table in ("blobs", "sources"):
+                    db.execute(
+                        f"DELETE FROM {table} WHERE diff_id NOT IN (SELECT diff_id FROM layers)"  # noqa: S608
+                    )
                 self._forget_merged(db)
             self._sweep()
         return unused
@@ -276,11 +291,12 @@ class Store:
 
     def _sweep(self) -> None:
         """Remove the files no record names."""
-        for folder, query in (
-            ("layers", "SELECT diff_id FROM layers"),
-            ("merged", "SELECT chain_id FROM merged"),
+        for folder, suffix, query in (
+            ("layers", _SUFFIX, "SELECT diff_id FROM layers"),
+            ("merged", _SUFFIX, "SELECT chain_id FROM merged"),
+            ("blobs", "", "SELECT digest FROM blobs"),
         ):
-            named = {str(row[0]).removeprefix("sha256:") + _SUFFIX for row in self.rows(query)}
+            named = {str(row[0]).removeprefix("sha256:") + suffix for row in self.rows(query)}
             for file in (self.root / folder).iterdir():
                 if file.name not in named:
                     file.unlink()

@@ -1,0 +1,80 @@
+"""Layers as they came, compressed or not: what push and save hand on, and where a lost one can be had again.
+
+The machines read squashfs, from which no identical tar can be made again; so the store keeps each layer's blob beside
+it (docs/decisions/0010-blobs.md). A blob lives as long as its layer.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyper.image.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A layer's tar as a file of the store. ``compression``: "" (none), "gzip", "zstd", "bzip2", "xz"."""
+
+    digest: str
+    diff_id: str
+    size: int
+    compression: str
+
+
+def path(store: Store, digest: str) -> Path:
+    """Where a blob is, or would be."""
+    return store.root / "blobs" / digest.removeprefix("sha256:")
+
+
+def add(store: Store, blob: Blob, finished: Path) -> None:
+    """Take the complete, synced file ``finished`` in; its layer is there, or pinned."""
+    finished.chmod(0o400)
+    if os.geteuid() == 0:
+        os.chown(finished, 0, 0)
+    with store.adopted(finished, path(store, blob.digest)) as db:
+        values = (blob.digest, blob.diff_id, blob.size, blob.compression)
+        db.execute("INSERT OR REPLACE INTO blobs VALUES (?, ?, ?, ?)", values)
+
+
+def get(store: Store, digest: str) -> Blob | None:
+    """The blob with this digest, None if the store has it not."""
+    found = store.rows(f"{_SELECT} WHERE digest = ?", digest)
+    return _blob(found[0]) if found else None
+
+
+def of_layer(store: Store, diff_id: str) -> list[Blob]:
+    """Every blob that unpacks to a layer; sorted, the compressed ones first."""
+    found = store.rows(f"{_SELECT} WHERE diff_id = ? ORDER BY compression = '', digest", diff_id)
+    return [_blob(row) for row in found]
+
+
+def add_sources(store: Store, name: str, blobs: Iterable[tuple[str, str]]) -> None:
+    """Remember that the repository ``name`` (in full) has these (digest, diff id)."""
+    with store.change() as db:
+        db.executemany(
+            "INSERT OR REPLACE INTO sources VALUES (?, ?, ?)",
+            [(digest, name, diff_id) for digest, diff_id in blobs],
+        )
+
+
+def sources(store: Store, digest: str) -> list[str]:
+    """The repositories (in full) that had a blob; sorted."""
+    query = "SELECT name FROM sources WHERE digest = ? ORDER BY name"
+    return [str(row[0]) for row in store.rows(query, digest)]
+
+
+def disk_bytes(store: Store) -> int:
+    """What all blobs together take."""
+    ((total,),) = store.rows("SELECT coalesce(sum(bytes), 0) FROM blobs")
+    return int(str(total))
+
+
+_SELECT = "SELECT digest, diff_id, bytes, compression FROM blobs"
+
+
+def _blob(row: tuple[object, ...]) -> Blob:
+    digest, diff_id, size, compression = row
+    return Blob(str(digest), str(diff_id), int(str(size)), str(compression))
