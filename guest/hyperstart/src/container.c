@@ -80,12 +80,12 @@ static bool stack_root(struct container *c, struct error *e)
 }
 
 /* Keeps a file's content where it can be bind-mounted from. */
-static bool keep_file(const struct container *c, uint32_t number, struct error *e)
+static bool keep_file(const struct container *c, uint32_t number, const struct file *f,
+                      struct error *e)
 {
-    const struct file *f = &c->request.create.files[number];
     char path[64];
     join(path, sizeof path, c->directory, "/f", DEC(number), NULL);
-    _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return fail(e, SYSTEM, errno, "keep file ", f->path, NULL);
     for (size_t done = 0; done < f->size;) {
@@ -94,7 +94,8 @@ static bool keep_file(const struct container *c, uint32_t number, struct error *
             return fail(e, SYSTEM, errno, "keep file ", f->path, NULL);
         done += (size_t)n;
     }
-    if (fchown(fd, f->uid, f->gid) || fchmod(fd, f->mode & 07777))
+    /* Cut last: who reads a file that is being replaced does not find it empty. */
+    if (ftruncate(fd, (off_t)f->size) || fchown(fd, f->uid, f->gid) || fchmod(fd, f->mode & 07777))
         return fail(e, SYSTEM, errno, "keep file ", f->path, NULL);
     return true;
 }
@@ -132,7 +133,7 @@ static bool fill(struct container *c, struct error *e)
         !make_directory(c->cgroup, 0755, e) || !stack_root(c, e))
         return false;
     for (uint32_t i = 0; i < create->file_count; i++)
-        if (!keep_file(c, i, e))
+        if (!keep_file(c, i, &create->files[i], e))
             return false;
     for (uint32_t i = 0; i < create->mount_count; i++)
         if (!resolve_source(&create->mounts[i], &c->sources[i], e))
@@ -171,6 +172,26 @@ struct container *container_create(struct request *q, struct error *e)
     *q = (struct request){.op = q->op, .id = q->id};
     containers[container_count++] = c;
     return c;
+}
+
+static bool refill_one(const struct container *c, const struct file *f, struct error *e)
+{
+    const struct create *create = &c->request.create;
+    for (uint32_t i = 0; i < create->file_count; i++)
+        if (strcmp(create->files[i].path, f->path) == 0)
+            return keep_file(c, i, f, e);
+    return fail(e, NO_SUCH, 0, "container ", DEC(c->id), " keeps no file ", f->path, NULL);
+}
+
+bool container_refill(const struct refill *f, struct error *e)
+{
+    const struct container *c = container_find(f->container);
+    if (!c)
+        return fail(e, NO_SUCH, 0, "no container ", DEC(f->container), NULL);
+    for (uint32_t i = 0; i < f->file_count; i++)
+        if (!refill_one(c, &f->files[i], e))
+            return false;
+    return true;
 }
 
 uint64_t container_oom_kills(struct container *c)

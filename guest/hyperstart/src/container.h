@@ -27,6 +27,10 @@ struct shared_source {
 struct container *container_create(struct request *q, struct error *e);
 struct container *container_find(uint32_t id);
 
+/* Gives files that the container keeps other content, in place: open descriptors and mounts see it.
+ */
+bool container_refill(const struct refill *f, struct error *e);
+
 /* How many of the container's processes the OOM killer has killed since the last call. */
 uint64_t container_oom_kills(struct container *c);
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/if_addr.h>
+#include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -13,6 +14,7 @@ enum { MAX_ETHERNETS = 32 };
 struct link {
     int index;
     uint8_t mac[MAC_SIZE];
+    bool hardware; /* a card; what has a kind is software: macvlan (ours), dummy (not ours) */
     bool taken;
 };
 
@@ -42,8 +44,22 @@ static void message_add(struct message *m, uint16_t type, const void *data, size
     struct rtattr *a = (void *)((char *)m + NLMSG_ALIGN(m->header.nlmsg_len));
     a->rta_type = type;
     a->rta_len = (uint16_t)RTA_LENGTH(size);
-    memcpy(RTA_DATA(a), data, size);
+    if (size)
+        memcpy(RTA_DATA(a), data, size);
     m->header.nlmsg_len = (uint32_t)(NLMSG_ALIGN(m->header.nlmsg_len) + RTA_ALIGN(a->rta_len));
+}
+
+/* Begins an attribute that holds others. */
+static struct rtattr *message_open(struct message *m, uint16_t type)
+{
+    struct rtattr *a = (void *)((char *)m + NLMSG_ALIGN(m->header.nlmsg_len));
+    message_add(m, type | NLA_F_NESTED, NULL, 0);
+    return a;
+}
+
+static void message_close(struct message *m, struct rtattr *a)
+{
+    a->rta_len = (uint16_t)((char *)m + m->header.nlmsg_len - (char *)a);
 }
 
 /* Sends a request and waits for the kernel's verdict: 0 or an errno. */
@@ -66,20 +82,21 @@ static void note_link(struct links *links, const struct nlmsghdr *h)
     size_t left = h->nlmsg_len - NLMSG_LENGTH(sizeof *info);
     if (info->ifi_type != ARPHRD_ETHER || links->count == MAX_ETHERNETS)
         return;
-    struct link link = {.index = info->ifi_index};
-    bool hardware = true, found = false;
+    struct link link = {.index = info->ifi_index, .hardware = true};
+    bool found = false;
     for (const struct rtattr *a = IFLA_RTA(info); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
-        hardware &= a->rta_type != IFLA_LINKINFO; /* dummy0 and its like have a kind */
+        link.hardware &= a->rta_type != IFLA_LINKINFO;
         found |= a->rta_type == IFLA_ADDRESS && RTA_PAYLOAD(a) == MAC_SIZE;
         if (a->rta_type == IFLA_ADDRESS && RTA_PAYLOAD(a) == MAC_SIZE)
             memcpy(link.mac, RTA_DATA(a), MAC_SIZE);
     }
-    if (hardware && found)
+    if (found)
         links->of[links->count++] = link;
 }
 
 static bool list_links(int fd, struct links *links)
 {
+    *links = (struct links){0};
     struct message m;
     struct ifinfomsg *info = message_begin(&m, RTM_GETLINK, NLM_F_DUMP, sizeof *info);
     static _Alignas(16) uint8_t answer[32768];
@@ -117,6 +134,35 @@ static int link_up(int fd, int index, uint32_t mtu, const uint8_t *mac)
     return message_send(fd, &m);
 }
 
+/* A card of its own MAC on the cable of another: what a machine without hot-plug has instead of a
+ * second one. */
+static int macvlan_add(int fd, int parent, const uint8_t *mac)
+{
+    static const char kind[] = "macvlan", name[] = "eth%d";
+    const uint32_t mode = MACVLAN_MODE_BRIDGE;
+    struct message m;
+    struct ifinfomsg *info =
+        message_begin(&m, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof *info);
+    message_add(&m, IFLA_IFNAME, name, sizeof name);
+    message_add(&m, IFLA_LINK, &parent, sizeof parent);
+    message_add(&m, IFLA_ADDRESS, mac, MAC_SIZE);
+    struct rtattr *linkinfo = message_open(&m, IFLA_LINKINFO);
+    message_add(&m, IFLA_INFO_KIND, kind, strlen(kind));
+    struct rtattr *data = message_open(&m, IFLA_INFO_DATA);
+    message_add(&m, IFLA_MACVLAN_MODE, &mode, sizeof mode);
+    message_close(&m, data);
+    message_close(&m, linkinfo);
+    return message_send(fd, &m);
+}
+
+static int link_delete(int fd, int index)
+{
+    struct message m;
+    struct ifinfomsg *info = message_begin(&m, RTM_DELLINK, 0, sizeof *info);
+    info->ifi_index = index;
+    return message_send(fd, &m);
+}
+
 static uint8_t family(const struct ip *ip)
 {
     return ip->family == 4 ? AF_INET : AF_INET6;
@@ -127,10 +173,11 @@ static size_t address_size(const struct ip *ip)
     return ip->family == 4 ? 4 : 16;
 }
 
-static int address_add(int fd, int index, const struct ip *ip)
+static int address_do(int fd, uint16_t type, int index, const struct ip *ip)
 {
+    uint16_t flags = type == RTM_NEWADDR ? NLM_F_CREATE | NLM_F_REPLACE : 0;
     struct message m;
-    struct ifaddrmsg *a = message_begin(&m, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, sizeof *a);
+    struct ifaddrmsg *a = message_begin(&m, type, flags, sizeof *a);
     a->ifa_family = family(ip);
     a->ifa_prefixlen = ip->prefix;
     a->ifa_index = (unsigned)index;
@@ -179,7 +226,7 @@ static struct link *find_link(struct links *links, const struct setup *s, const 
             return l;
         for (uint32_t n = 0; n < s->interface_count; n++)
             asked |= memcmp(l->mac, s->interfaces[n].mac, MAC_SIZE) == 0;
-        if (!l->taken && !asked)
+        if (l->hardware && !l->taken && !asked)
             free_one = l;
     }
     return free_one;
@@ -195,21 +242,47 @@ static void mac_text(const uint8_t *mac, char *text)
     }
 }
 
-static bool interface_setup(int fd, struct links *links, const struct setup *s,
-                            const struct interface *i, struct error *e)
+static struct link *link_with(struct links *links, const uint8_t *mac)
+{
+    for (size_t i = 0; i < links->count; i++)
+        if (memcmp(links->of[i].mac, mac, MAC_SIZE) == 0)
+            return &links->of[i];
+    return NULL;
+}
+
+/* A link of a new MAC on the first card's cable, as the last of links. */
+static struct link *make_link(int fd, struct links *links, const uint8_t *mac, struct error *e)
+{
+    static struct links now;
+    const struct link *parent = NULL;
+    for (size_t i = 0; !parent && i < links->count; i++)
+        parent = links->of[i].hardware ? &links->of[i] : NULL;
+    int err = parent && links->count < MAX_ETHERNETS ? 0 : ENODEV;
+    if (!err && !(err = link_up(fd, parent->index, 0, NULL)))
+        err = macvlan_add(fd, parent->index, mac);
+    const struct link *made = !err && list_links(fd, &now) ? link_with(&now, mac) : NULL;
+    if (!made) {
+        fail(e, NETWORK, err ? err : ENODEV, "make an interface", NULL);
+        return NULL;
+    }
+    links->of[links->count] = *made;
+    return &links->of[links->count++];
+}
+
+static bool interface_setup(int fd, struct links *links, struct link *l, const struct interface *i,
+                            struct error *e)
 {
     char name[3 * MAC_SIZE];
     mac_text(i->mac, name);
-    struct link *l = find_link(links, s, i->mac);
-    if (!l)
-        return fail(e, NETWORK, ENODEV, "interface ", name, NULL);
+    if (!l && !(l = make_link(fd, links, i->mac, e)))
+        return false;
     l->taken = true;
     bool same = memcmp(l->mac, i->mac, MAC_SIZE) == 0;
     int err = link_up(fd, l->index, i->mtu, same ? NULL : i->mac);
     if (err)
         return fail(e, NETWORK, err, "bring up interface ", name, NULL);
     for (uint32_t n = 0; n < i->address_count; n++)
-        if ((err = address_add(fd, l->index, &i->addresses[n])))
+        if ((err = address_do(fd, RTM_NEWADDR, l->index, &i->addresses[n])))
             return fail(e, NETWORK, err, "address ", DEC(n), " of interface ", name, NULL);
     for (uint32_t n = 0; n < i->route_count; n++)
         if ((err = route_add(fd, l->index, &i->routes[n])))
@@ -221,7 +294,6 @@ bool network_setup(const struct setup *s, struct error *e)
 {
     _cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     static struct links links;
-    links = (struct links){0};
     if (fd < 0)
         return fail(e, NETWORK, errno, "open rtnetlink", NULL);
     int err = link_up(fd, 1, 0, NULL); /* lo is always the first */
@@ -229,8 +301,39 @@ bool network_setup(const struct setup *s, struct error *e)
         return fail(e, NETWORK, err, "bring up lo", NULL);
     if (s->interface_count && !list_links(fd, &links))
         return fail(e, NETWORK, errno, "list interfaces", NULL);
-    for (uint32_t i = 0; i < s->interface_count; i++)
-        if (!interface_setup(fd, &links, s, &s->interfaces[i], e))
+    for (uint32_t i = 0; i < s->interface_count; i++) {
+        const struct interface *n = &s->interfaces[i];
+        if (!interface_setup(fd, &links, find_link(&links, s, n->mac), n, e))
             return false;
+    }
     return true;
+}
+
+bool interface_add(const struct interface *i, struct error *e)
+{
+    _cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    static struct links links;
+    if (fd < 0 || !list_links(fd, &links))
+        return fail(e, NETWORK, errno, "list interfaces", NULL);
+    return interface_setup(fd, &links, link_with(&links, i->mac), i, e);
+}
+
+bool interface_remove(const struct interface *i, struct error *e)
+{
+    _cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    static struct links links;
+    char name[3 * MAC_SIZE];
+    mac_text(i->mac, name);
+    if (fd < 0 || !list_links(fd, &links))
+        return fail(e, NETWORK, errno, "list interfaces", NULL);
+    const struct link *l = link_with(&links, i->mac);
+    if (!l)
+        return fail(e, NO_SUCH, 0, "no interface ", name, NULL);
+    int err = l->hardware ? 0 : link_delete(fd, l->index);
+    /* A card stays: others may hang on its cable. */
+    for (uint32_t n = 0; !err && l->hardware && n < i->address_count; n++) {
+        err = address_do(fd, RTM_DELADDR, l->index, &i->addresses[n]);
+        err = err == EADDRNOTAVAIL ? 0 : err;
+    }
+    return !err || fail(e, NETWORK, err, "remove interface ", name, NULL);
 }

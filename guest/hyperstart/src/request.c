@@ -18,13 +18,18 @@ static struct ip read_ip(struct reader *r)
     return ip;
 }
 
+static void read_addresses(struct reader *r, struct interface *i)
+{
+    i->addresses = read_list(r, sizeof *i->addresses, 18, MAX_ITEMS, &i->address_count);
+    for (uint32_t n = 0; n < i->address_count; n++)
+        i->addresses[n] = read_ip(r);
+}
+
 static void read_interface(struct reader *r, struct interface *i)
 {
     i->mac = read_raw(r, MAC_SIZE);
     i->mtu = read_u32(r);
-    i->addresses = read_list(r, sizeof *i->addresses, 18, MAX_ITEMS, &i->address_count);
-    for (uint32_t n = 0; n < i->address_count; n++)
-        i->addresses[n] = read_ip(r);
+    read_addresses(r, i);
     i->routes = read_list(r, sizeof *i->routes, 36, MAX_ITEMS, &i->route_count);
     for (uint32_t n = 0; n < i->route_count; n++) {
         i->routes[n].destination = read_ip(r);
@@ -91,6 +96,14 @@ static void read_create(struct reader *r, struct create *c)
     c->readonly = read_strs(r, MAX_ITEMS, &c->readonly_count);
 }
 
+static void read_refill(struct reader *r, struct refill *f)
+{
+    f->container = read_u32(r);
+    f->files = read_list(r, sizeof *f->files, 20, MAX_ITEMS, &f->file_count);
+    for (uint32_t i = 0; i < f->file_count; i++)
+        read_one_file(r, &f->files[i]);
+}
+
 static uint32_t read_process(struct reader *r)
 {
     uint32_t process = read_u32(r);
@@ -148,6 +161,16 @@ static bool read_arguments(struct reader *r, struct request *q)
         return true;
     case SHUTDOWN:
         q->shutdown_ms = read_u32(r);
+        return true;
+    case INTERFACE_ADD:
+        read_interface(r, &q->interface);
+        return true;
+    case INTERFACE_REMOVE:
+        q->interface.mac = read_raw(r, MAC_SIZE);
+        read_addresses(r, &q->interface);
+        return true;
+    case CONTAINER_FILES:
+        read_refill(r, &q->refill);
         return true;
     }
     return false;

@@ -11,6 +11,9 @@ enum op {
     PROCESS_RESIZE = 5,
     PROCESS_REAP = 6,
     SHUTDOWN = 7,
+    INTERFACE_ADD = 11,
+    INTERFACE_REMOVE = 12,
+    CONTAINER_FILES = 13,
 };
 
 enum { CONTAINER_READ_ONLY = 1 };
@@ -67,6 +70,12 @@ struct create {
     uint32_t layer_count, mount_count, volume_count, file_count, masked_count, readonly_count;
 };
 
+/* New content for files that CONTAINER_CREATE had kept. */
+struct refill {
+    uint32_t container, file_count;
+    struct file *files;
+};
+
 struct limit {
     uint32_t resource;
     uint64_t soft, hard;
@@ -110,6 +119,8 @@ struct request {
         struct signal_request signal;
         struct resize resize;
         uint32_t reap;
+        struct interface interface; /* INTERFACE_ADD; of INTERFACE_REMOVE mac and addresses */
+        struct refill refill;
         uint32_t shutdown_ms;
     };
 };

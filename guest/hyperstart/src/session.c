@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "container.h"
+#include "net.h"
 #include "sandbox.h"
 #include "shutdown.h"
 
@@ -148,6 +150,15 @@ static bool perform(struct session *s, struct request *q, struct error *e)
         return true;
     case PROCESS_REAP:
         process_reap(q->reap, e);
+        return true;
+    case INTERFACE_ADD:
+        interface_add(&q->interface, e);
+        return true;
+    case INTERFACE_REMOVE:
+        interface_remove(&q->interface, e);
+        return true;
+    case CONTAINER_FILES:
+        container_refill(&q->refill, e);
         return true;
     default:
         shutdown_begin(q->id, q->shutdown_ms);

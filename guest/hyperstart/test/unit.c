@@ -234,28 +234,36 @@ static void put_ip(const struct ip *ip)
     put(")");
 }
 
+static void dump_addresses(const struct interface *n)
+{
+    open_list("[");
+    for (uint32_t a = 0; a < n->address_count; a++)
+        put_ip(&n->addresses[a]);
+    put("]");
+}
+
+static void dump_interface(const struct interface *n)
+{
+    open_list("(");
+    put_hex(n->mac, MAC_SIZE);
+    put_number(n->mtu);
+    dump_addresses(n);
+    open_list("[");
+    for (uint32_t r = 0; r < n->route_count; r++) {
+        open_list("(");
+        put_ip(&n->routes[r].destination);
+        put_ip(&n->routes[r].gateway);
+        put(")");
+    }
+    put("])");
+}
+
 static void dump_setup(const struct setup *s)
 {
     put_text(s->hostname);
     open_list("[");
-    for (uint32_t i = 0; i < s->interface_count; i++) {
-        const struct interface *n = &s->interfaces[i];
-        open_list("(");
-        put_hex(n->mac, MAC_SIZE);
-        put_number(n->mtu);
-        open_list("[");
-        for (uint32_t a = 0; a < n->address_count; a++)
-            put_ip(&n->addresses[a]);
-        put("]");
-        open_list("[");
-        for (uint32_t r = 0; r < n->route_count; r++) {
-            open_list("(");
-            put_ip(&n->routes[r].destination);
-            put_ip(&n->routes[r].gateway);
-            put(")");
-        }
-        put("])");
-    }
+    for (uint32_t i = 0; i < s->interface_count; i++)
+        dump_interface(&s->interfaces[i]);
     put("]");
     open_list("[");
     for (uint32_t i = 0; i < s->sysctl_count; i++) {
@@ -263,6 +271,22 @@ static void dump_setup(const struct setup *s)
         put_text(s->sysctls[i].key);
         put_text(s->sysctls[i].value);
         put("]");
+    }
+    put("]");
+}
+
+static void dump_files(const struct file *files, uint32_t count)
+{
+    open_list("[");
+    for (uint32_t i = 0; i < count; i++) {
+        const struct file *f = &files[i];
+        open_list("(");
+        put_text(f->path);
+        put_number(f->mode);
+        put_number(f->uid);
+        put_number(f->gid);
+        put_hex(f->content, f->size);
+        put(")");
     }
     put("]");
 }
@@ -295,18 +319,7 @@ static void dump_create(const struct create *c)
         put(")");
     }
     put("]");
-    open_list("[");
-    for (uint32_t i = 0; i < c->file_count; i++) {
-        const struct file *f = &c->files[i];
-        open_list("(");
-        put_text(f->path);
-        put_number(f->mode);
-        put_number(f->uid);
-        put_number(f->gid);
-        put_hex(f->content, f->size);
-        put(")");
-    }
-    put("]");
+    dump_files(c->files, c->file_count);
     put_texts(c->masked, c->masked_count);
     put_texts(c->readonly, c->readonly_count);
 }
@@ -362,6 +375,17 @@ static void dump_request(const struct request *q)
         break;
     case SHUTDOWN:
         put_number(q->shutdown_ms);
+        break;
+    case INTERFACE_ADD:
+        dump_interface(&q->interface);
+        break;
+    case INTERFACE_REMOVE:
+        put_hex(q->interface.mac, MAC_SIZE);
+        dump_addresses(&q->interface);
+        break;
+    case CONTAINER_FILES:
+        put_number(q->refill.container);
+        dump_files(q->refill.files, q->refill.file_count);
         break;
     }
 }

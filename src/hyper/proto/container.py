@@ -1,4 +1,4 @@
-"""CONTAINER_CREATE: what a container's root is made of.
+"""CONTAINER_CREATE, CONTAINER_FILES: what a container's root is made of.
 
 Source: docs/protocol.md, "Requests".
 """
@@ -132,3 +132,22 @@ class ContainerCreate(Request):
             masked=source.items(source.string),
             readonly=source.items(source.string),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFiles(Request):
+    """Give files that a container keeps outside its root other content."""
+
+    op: ClassVar[Op] = Op.CONTAINER_FILES
+    container: int
+    files: tuple[File, ...]
+
+    def write(self, to: Writer) -> None:
+        """Append the arguments. Raises: ProtocolError."""
+        to.u32(self.container)
+        to.items(self.files, lambda file: file.write(to))
+
+    @classmethod
+    def read(cls, source: Reader) -> Self:
+        """Take the arguments. Raises: ProtocolError."""
+        return cls(source.u32(), source.items(lambda: File.read(source)))

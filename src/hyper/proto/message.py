@@ -8,7 +8,14 @@ from enum import IntEnum
 from typing import ClassVar, Final, Self
 
 from hyper.errors import ProtocolError
-from hyper.proto.container import ContainerCreate, ContainerFlag, File, Mount, Volume
+from hyper.proto.container import (
+    ContainerCreate,
+    ContainerFiles,
+    ContainerFlag,
+    File,
+    Mount,
+    Volume,
+)
 from hyper.proto.frame import Flag, Frame, FrameType, encode_frame
 from hyper.proto.hello import GuestHello, HostHello, ProcessInfo, ProcessState
 from hyper.proto.limits import MAX_BODY, MAX_REQUEST, MAX_TEXT
@@ -26,11 +33,20 @@ from hyper.proto.process import (
     write_process,
 )
 from hyper.proto.request import Op, Request
-from hyper.proto.setup import Interface, Ip, Route, SandboxSetup, Shutdown
+from hyper.proto.setup import (
+    Interface,
+    InterfaceAdd,
+    InterfaceRemove,
+    Ip,
+    Route,
+    SandboxSetup,
+    Shutdown,
+)
 from hyper.proto.wire import Reader, Writer
 
 __all__ = [
     "ContainerCreate",
+    "ContainerFiles",
     "ContainerFlag",
     "Event",
     "EventKind",
@@ -39,6 +55,8 @@ __all__ = [
     "GuestHello",
     "HostHello",
     "Interface",
+    "InterfaceAdd",
+    "InterfaceRemove",
     "Ip",
     "Mount",
     "Op",
@@ -80,6 +98,9 @@ _REQUESTS: Final[dict[int, type[Request]]] = {
         ProcessResize,
         ProcessReap,
         Shutdown,
+        InterfaceAdd,
+        InterfaceRemove,
+        ContainerFiles,
     )
 }
 

@@ -23,6 +23,9 @@ class Op(IntEnum):
     PROCESS_RESIZE = 5
     PROCESS_REAP = 6
     SHUTDOWN = 7
+    INTERFACE_ADD = 11
+    INTERFACE_REMOVE = 12
+    CONTAINER_FILES = 13
 
 
 class Request(ABC):

@@ -1,4 +1,4 @@
-"""SANDBOX_SETUP and SHUTDOWN: the sandbox as a whole.
+"""SANDBOX_SETUP, its interfaces afterwards, and SHUTDOWN: the sandbox as a whole.
 
 Source: docs/protocol.md, "Requests".
 """
@@ -141,3 +141,39 @@ class Shutdown(Request):
     def read(cls, source: Reader) -> Self:
         """Take the arguments. Raises: ProtocolError."""
         return cls(source.u32())
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceAdd(Request):
+    """Set an interface of a running sandbox, which is made if there is none of its MAC."""
+
+    op: ClassVar[Op] = Op.INTERFACE_ADD
+    interface: Interface
+
+    def write(self, to: Writer) -> None:
+        """Append the arguments. Raises: ProtocolError."""
+        self.interface.write(to)
+
+    @classmethod
+    def read(cls, source: Reader) -> Self:
+        """Take the arguments. Raises: ProtocolError."""
+        return cls(Interface.read(source))
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceRemove(Request):
+    """Remove an interface; one that is a card of the machine only loses these addresses."""
+
+    op: ClassVar[Op] = Op.INTERFACE_REMOVE
+    mac: bytes
+    addresses: tuple[Ip, ...] = ()
+
+    def write(self, to: Writer) -> None:
+        """Append the arguments. Raises: ProtocolError."""
+        to.raw(self.mac, MAC_SIZE)
+        to.items(self.addresses, lambda ip: ip.write(to))
+
+    @classmethod
+    def read(cls, source: Reader) -> Self:
+        """Take the arguments. Raises: ProtocolError."""
+        return cls(source.raw(MAC_SIZE), source.items(lambda: Ip.read(source)))
