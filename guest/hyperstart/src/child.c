@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
+#include "reaper.h"
 #include "root.h"
 #include "spawn.h"
 #include "user.h"
@@ -215,12 +216,12 @@ static bool become(const struct start *s, const struct user *u, struct error *e)
     return true;
 }
 
-static const char *environment(const struct start *s, const char *name)
+static const char *environment(const char **env, const char *name)
 {
     size_t size = strlen(name);
-    for (uint32_t i = 0; i < s->env_count; i++)
-        if (strncmp(s->env[i], name, size) == 0 && s->env[i][size] == '=')
-            return s->env[i] + size + 1;
+    for (; *env; env++)
+        if (strncmp(*env, name, size) == 0 && (*env)[size] == '=')
+            return *env + size + 1;
     return NULL;
 }
 
@@ -230,9 +231,10 @@ static bool refused(const char *program, int err, struct error *e)
     return fail(e, missing ? NOT_FOUND : NOT_EXECUTABLE, err, "exec: \"", program, "\"", NULL);
 }
 
-static bool execute(const struct start *s, char **argv, char **envp, struct error *e)
+bool child_execute(const char **args, const char **env, struct error *e)
 {
-    const char *program = s->args[0], *path = environment(s, "PATH");
+    const char *program = args[0], *path = environment(env, "PATH");
+    char **argv = (char **)args, **envp = (char **)env;
     if (strchr(program, '/')) {
         execve(program, argv, envp);
         return refused(program, errno, e);
@@ -262,14 +264,14 @@ static bool execute(const struct start *s, char **argv, char **envp, struct erro
                 NULL);
 }
 
-static char **with_home(const struct start *s, const char *home)
+static const char **with_home(const struct start *s, const char *home)
 {
     static char variable[300];
-    if (environment(s, "HOME"))
-        return (char **)s->env;
-    char **env = calloc(s->env_count + (size_t)2, sizeof *env);
+    if (environment(s->env, "HOME"))
+        return s->env;
+    const char **env = calloc(s->env_count + (size_t)2, sizeof *env);
     if (!env || !join(variable, sizeof variable, "HOME=", home, NULL))
-        return (char **)s->env;
+        return s->env;
     memcpy(env, s->env, s->env_count * sizeof *env);
     env[s->env_count] = variable;
     return env;
@@ -295,13 +297,21 @@ static bool run(struct child *c, struct error *e)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     send_status(c->status, STATUS_READY, NULL, -1);
-    return execute(s, (char **)s->args, with_home(s, user.home), e);
+    const char **env = with_home(s, user.home);
+    if (c->init < 0 && s->flags & START_REAPER)
+        return reaper_execute(s->args, s->arg_count, env, c->status, e);
+    return child_execute(s->args, env, e);
+}
+
+void child_failed(int status, const struct error *e)
+{
+    send_status(status, STATUS_ERROR, e, -1);
+    _exit(e->code == NOT_FOUND ? 127 : e->code == NOT_EXECUTABLE ? 126 : 125);
 }
 
 void child_run(struct child *child)
 {
     struct error e = {0};
     run(child, &e);
-    send_status(child->status, STATUS_ERROR, &e, -1);
-    _exit(e.code == NOT_FOUND ? 127 : e.code == NOT_EXECUTABLE ? 126 : 125);
+    child_failed(child->status, &e);
 }

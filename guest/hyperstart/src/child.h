@@ -14,5 +14,11 @@ struct child {
 /* Becomes the program, or says on the status socket why not and ends. */
 _Noreturn void child_run(struct child *child);
 
+/* Executes args by the PATH of env (both end in NULL); returns false if that cannot be. */
+bool child_execute(const char **args, const char **env, struct error *e);
+
+/* Says on a status socket why a program could not be executed, and ends. */
+_Noreturn void child_failed(int status, const struct error *e);
+
 /* The resource limits children begin with: the agent's own before it raised them. */
 void child_save_limits(void);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "disk.h"
+#include "sandbox.h"
 
 static struct container *containers[MAX_CONTAINERS];
 static size_t container_count;
@@ -227,6 +228,31 @@ bool container_signal(struct container *c, int signal)
             kill((pid_t)pid, signal);
     }
     return true;
+}
+
+/* Writes a limit of the container's cgroup: 0 leaves it, UINT64_MAX takes it away. */
+static bool set_limit(const struct container *c, const char *name, uint64_t value, struct error *e)
+{
+    char path[80];
+    join(path, sizeof path, c->cgroup, name, NULL);
+    if (value == 0 || write_file(path, value == UINT64_MAX ? "max" : DEC(value)))
+        return true;
+    return fail(e, SYSTEM, errno, "container ", DEC(c->id), ": write ", name + 1, NULL);
+}
+
+bool container_update(const struct update *u, struct error *e)
+{
+    char path[80];
+    struct container *c = container_find(u->container);
+    if (!c)
+        return fail(e, NO_SUCH, 0, "no container ", DEC(u->container), NULL);
+    sandbox_clock(u->realtime_ns);
+    join(path, sizeof path, c->cgroup, "/cgroup.freeze", NULL);
+    /* It need not have happened when this is answered: who is to be frozen executes nothing more.
+     */
+    if (u->flags && !write_file(path, u->flags & UPDATE_FREEZE ? "1" : "0"))
+        return fail(e, SYSTEM, errno, "freeze container ", DEC(c->id), NULL);
+    return set_limit(c, "/memory.max", u->memory, e) && set_limit(c, "/pids.max", u->pids, e);
 }
 
 void containers_release(void)

@@ -37,5 +37,9 @@ uint64_t container_oom_kills(struct container *c);
 /* Sends a signal to every process of the container; false with errno if that fails. */
 bool container_signal(struct container *c, int signal);
 
+/* Sets the limits of the container's cgroup, freezes or thaws what runs in it, corrects the clock.
+ */
+bool container_update(const struct update *u, struct error *e);
+
 /* Unmounts every container's root. */
 void containers_release(void);

@@ -32,8 +32,9 @@ bool runtime_prepare(struct error *e)
     if (!mount_once("proc", "/proc", NULL, e) || !mount_once("sysfs", "/sys", NULL, e) ||
         !mount_once("cgroup2", "/cgroup", NULL, e))
         return false;
-    /* Counting memory tells a kill by the OOM killer from any other. */
-    write_file("/cgroup/cgroup.subtree_control", "+memory +pids");
+    /* Counting memory tells a kill by the OOM killer from any other; all is what stats are made of.
+     */
+    write_file("/cgroup/cgroup.subtree_control", "+memory +pids +io");
     if (mkdir("/run", 0755) && errno != EEXIST)
         return fail(e, SYSTEM, errno, "mkdir /run", NULL);
     if (mkdir(RUN, 0700) && errno != EEXIST)

@@ -10,6 +10,7 @@
 
 #include "child.h"
 #include "port.h"
+#include "reaper.h"
 #include "session.h"
 #include "shutdown.h"
 
@@ -72,9 +73,11 @@ static bool pump(void)
     return more;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     bool children = false;
+    if (argc > 2 && strcmp(argv[0], REAPER) == 0)
+        reaper_run((const char **)argv + 2);
     boot();
     for (bool more = true;;) {
         struct epoll_event events[64];

@@ -226,7 +226,8 @@ static void process_ended(struct process *p, int status)
     uint32_t signal = WIFSIGNALED(status) ? (uint32_t)WTERMSIG(status) : 0;
     p->pid = 0;
     set_exit(p, signal ? 128 + signal : (uint32_t)WEXITSTATUS(status), signal);
-    if (signal == SIGKILL)
+    /* A reaper ends with the status a shell would. */
+    if (signal == SIGKILL || (p->flags & START_REAPER && p->exit_status == 128 + SIGKILL))
         p->oom = container_oom_kills(p->container) != 0;
     if (p->flags & START_INIT)
         container_ended(p->container);

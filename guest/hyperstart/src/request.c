@@ -116,7 +116,8 @@ static void read_start(struct reader *r, struct start *s)
     s->process = read_process(r);
     s->container = read_u32(r);
     s->flags = read_u32(r);
-    r->bad |= s->flags > (START_TTY | START_STDIN | START_INIT | START_NO_NEW_PRIVS);
+    const uint32_t known = START_TTY | START_STDIN | START_INIT | START_NO_NEW_PRIVS | START_REAPER;
+    r->bad |= (s->flags & ~known) != 0;
     s->args = read_strs(r, MAX_ITEMS, &s->arg_count);
     s->env = read_strs(r, MAX_ITEMS, &s->env_count);
     s->cwd = read_str(r);
@@ -131,6 +132,16 @@ static void read_start(struct reader *r, struct start *s)
     }
     s->rows = read_u16(r);
     s->columns = read_u16(r);
+}
+
+static void read_update(struct reader *r, struct update *u)
+{
+    u->container = read_u32(r);
+    u->flags = read_u32(r);
+    u->memory = read_u64(r);
+    u->pids = read_u64(r);
+    u->realtime_ns = read_u64(r);
+    r->bad |= u->flags > UPDATE_THAW; /* one or the other */
 }
 
 static bool read_arguments(struct reader *r, struct request *q)
@@ -161,6 +172,16 @@ static bool read_arguments(struct reader *r, struct request *q)
         return true;
     case SHUTDOWN:
         q->shutdown_ms = read_u32(r);
+        return true;
+    case CONTAINER_STATS:
+        q->stats = read_u32(r);
+        return true;
+    case CONTAINER_TOP:
+        q->top.container = read_u32(r);
+        q->top.after = read_u32(r);
+        return true;
+    case CONTAINER_UPDATE:
+        read_update(r, &q->update);
         return true;
     case INTERFACE_ADD:
         read_interface(r, &q->interface);

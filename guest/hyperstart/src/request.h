@@ -11,14 +11,18 @@ enum op {
     PROCESS_RESIZE = 5,
     PROCESS_REAP = 6,
     SHUTDOWN = 7,
+    CONTAINER_STATS = 8,
+    CONTAINER_TOP = 9,
+    CONTAINER_UPDATE = 10,
     INTERFACE_ADD = 11,
     INTERFACE_REMOVE = 12,
     CONTAINER_FILES = 13,
 };
 
 enum { CONTAINER_READ_ONLY = 1 };
-enum { START_TTY = 1, START_STDIN = 2, START_INIT = 4, START_NO_NEW_PRIVS = 8 };
+enum { START_TTY = 1, START_STDIN = 2, START_INIT = 4, START_NO_NEW_PRIVS = 8, START_REAPER = 32 };
 enum { SIGNAL_CONTAINER = 1 };
+enum { UPDATE_FREEZE = 1, UPDATE_THAW = 2 };
 
 struct ip {
     uint8_t family; /* 4 or 6 */
@@ -106,6 +110,15 @@ struct resize {
     uint16_t rows, columns;
 };
 
+struct top {
+    uint32_t container, after;
+};
+/* memory and pids: 0 leaves the limit, UINT64_MAX takes it away. */
+struct update {
+    uint32_t container, flags;
+    uint64_t memory, pids, realtime_ns;
+};
+
 /* One decoded request; body and arena are its own. */
 struct request {
     uint16_t op;
@@ -122,6 +135,9 @@ struct request {
         struct interface interface; /* INTERFACE_ADD; of INTERFACE_REMOVE mac and addresses */
         struct refill refill;
         uint32_t shutdown_ms;
+        uint32_t stats;
+        struct top top;
+        struct update update;
     };
 };
 

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "container.h"
+#include "inspect.h"
 #include "net.h"
 #include "sandbox.h"
 #include "shutdown.h"
@@ -150,6 +151,13 @@ static bool perform(struct session *s, struct request *q, struct error *e)
         return true;
     case PROCESS_REAP:
         process_reap(q->reap, e);
+        return true;
+    case CONTAINER_STATS:
+        return !inspect_stats(q, e);
+    case CONTAINER_TOP:
+        return !inspect_top(q, e);
+    case CONTAINER_UPDATE:
+        container_update(&q->update, e);
         return true;
     case INTERFACE_ADD:
         interface_add(&q->interface, e);

@@ -376,6 +376,20 @@ static void dump_request(const struct request *q)
     case SHUTDOWN:
         put_number(q->shutdown_ms);
         break;
+    case CONTAINER_STATS:
+        put_number(q->stats);
+        break;
+    case CONTAINER_TOP:
+        put_number(q->top.container);
+        put_number(q->top.after);
+        break;
+    case CONTAINER_UPDATE:
+        put_number(q->update.container);
+        put_number(q->update.flags);
+        put_number(q->update.memory);
+        put_number(q->update.pids);
+        put_number(q->update.realtime_ns);
+        break;
     case INTERFACE_ADD:
         dump_interface(&q->interface);
         break;
@@ -420,7 +434,8 @@ static bool decode(const char *kind, const uint8_t *bytes, size_t size)
 
 static bool decodable(const char *kind)
 {
-    static const char *others[] = {"GuestHello", "Reply", "ProcessExit", "GuestError"};
+    static const char *others[] = {"GuestHello", "Reply", "ProcessExit",
+                                   "GuestError", "Stats", "Processes"};
     for (size_t i = 0; i < COUNT(others); i++)
         if (strcmp(kind, others[i]) == 0)
             return false;

@@ -33,6 +33,17 @@ from hyper.proto.process import (
     write_process,
 )
 from hyper.proto.request import Op, Request
+from hyper.proto.resources import (
+    UNLIMITED,
+    ContainerStats,
+    ContainerTop,
+    ContainerUpdate,
+    Processes,
+    ProcessLine,
+    StatFile,
+    Stats,
+    UpdateFlag,
+)
 from hyper.proto.setup import (
     Interface,
     InterfaceAdd,
@@ -45,9 +56,13 @@ from hyper.proto.setup import (
 from hyper.proto.wire import Reader, Writer
 
 __all__ = [
+    "UNLIMITED",
     "ContainerCreate",
     "ContainerFiles",
     "ContainerFlag",
+    "ContainerStats",
+    "ContainerTop",
+    "ContainerUpdate",
     "Event",
     "EventKind",
     "File",
@@ -63,11 +78,13 @@ __all__ = [
     "ProcessExit",
     "ProcessFlag",
     "ProcessInfo",
+    "ProcessLine",
     "ProcessReap",
     "ProcessResize",
     "ProcessSignal",
     "ProcessStart",
     "ProcessState",
+    "Processes",
     "Reply",
     "ReplyCode",
     "Request",
@@ -77,6 +94,9 @@ __all__ = [
     "SandboxSetup",
     "Shutdown",
     "SignalFlag",
+    "StatFile",
+    "Stats",
+    "UpdateFlag",
     "Volume",
     "decode_event",
     "decode_request",
@@ -98,6 +118,9 @@ _REQUESTS: Final[dict[int, type[Request]]] = {
         ProcessResize,
         ProcessReap,
         Shutdown,
+        ContainerStats,
+        ContainerTop,
+        ContainerUpdate,
         InterfaceAdd,
         InterfaceRemove,
         ContainerFiles,

@@ -21,6 +21,7 @@ class ProcessFlag(IntFlag):
     STDIN = 2
     INIT = 4
     NO_NEW_PRIVS = 8
+    REAPER = 32
 
 
 class SignalFlag(IntFlag):
