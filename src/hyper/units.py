@@ -32,13 +32,13 @@ def parse_size(text: str) -> int:
     return int(float(match[1]) * 1024 ** " kmgtp".index(match[2].lower() or " "))
 
 
-def human_size(count: float) -> str:
-    """``count`` bytes in decimal units with three digits, as docker images prints them."""
+def human_size(count: float, digits: int = 3) -> str:
+    """``count`` bytes in decimal units with ``digits`` digits (docker images: 3, docker system df: 4)."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if count < 1000:
-            return f"{count:.3g}{unit}"
+            return f"{count:.{digits}g}{unit}"
         count /= 1000
-    return f"{count:.3g}PB"
+    return f"{count:.{digits}g}PB"
 
 
 def parse_duration_s(text: str) -> float:

@@ -21,3 +21,17 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
         pytest.skip(reason)
     with dockerd() as started:
         yield started
+
+
+@pytest.fixture(scope="session", params=["dockerd", "hyperd"])
+def full_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """As ``engine``, with networks: Docker's has a network namespace of its own, and cannot reach a registry."""
+    if request.param == "hyperd":
+        daemon = request.getfixturevalue("shared_daemon")
+        yield Engine(daemon.host, request.getfixturevalue("busybox"), is_hyper=True)
+        return
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    with dockerd(bridge=True) as started:
+        yield started

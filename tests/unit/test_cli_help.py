@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hyper.cli import table, usage
+from hyper.cli.flags import parse_flags
 from hyper.cli.main import GLOBAL_FLAGS, main
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "help"
@@ -18,7 +19,7 @@ NAMES = sorted(table.SUMMARIES)
 
 
 def _check(name: str, text: str) -> None:
-    path = GOLDEN / f"{name}.txt"
+    path = GOLDEN / f"{name.replace(' ', '-')}.txt"
     if os.environ.get("HYPER_GOLDEN") == "write":
         path.write_text(text)
     assert text == path.read_text()
@@ -33,8 +34,24 @@ def test_command(name: str) -> None:
     _check(name, usage.describe(name, table.load(name)))
 
 
+@pytest.mark.parametrize("family", table.FAMILIES)
+def test_family(family: str) -> None:
+    _check(family, usage.describe_family(family))
+
+
+def test_every_longer_spelling_means_a_command() -> None:
+    """``container ls`` and its like lead to a command that exists, with flags it knows."""
+    for name, (target, *flags) in table.ALIASES.items():
+        command = table.load(target)
+        parse_flags(flags, command.flags)
+        assert table.find([*name.split(), "x"]) == (target, [*flags, "x"])
+        assert name.split()[0] in table.FAMILIES
+
+
 def test_there_is_no_golden_file_too_many() -> None:
-    assert sorted(path.stem for path in GOLDEN.iterdir()) == sorted([*NAMES, "hyper"])
+    assert sorted(path.stem for path in GOLDEN.iterdir()) == sorted(
+        [*(n.replace(" ", "-") for n in NAMES), *table.FAMILIES, "hyper"]
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,6 +71,11 @@ def test_lines_fit_a_terminal_and_flags_are_told_apart(name: str) -> None:
         (["help", "run"], "run"),
         (["run", "--help"], "run"),
         (["ps", "-h"], "ps"),
+        (["container", "ls", "--help"], "ps"),
+        (["volume"], "volume"),
+        (["volume", "--help"], "volume"),
+        (["help", "volume"], "volume"),
+        (["help", "volume", "create"], "volume-create"),
     ],
 )
 def test_how_help_is_asked_for(
@@ -68,6 +90,9 @@ def test_how_help_is_asked_for(
     [
         (["rnu"], "did you mean run"),
         (["frobnicate"], "hyper --help lists"),
+        (["volme", "ls"], "did you mean volume"),
+        (["volume", "lss"], "did you mean ls"),
+        (["volume", "frobnicate"], "hyper volume --help lists"),
         (["run", "--nmae", "x"], "did you mean --name"),
         (["run"], "too few arguments"),
         (["ps", "x"], "too many arguments"),

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hyper.cli import ago, columns, mounts, values
 from hyper.cli.addresses import displayed
 from hyper.cli.body import request_body
-from hyper.cli.commands.pull import full_name, split_reference
 from hyper.cli.commands.run import start_failure_code
 from hyper.cli.environment import read_env_file, variable
 from hyper.cli.flags import parse_flags
 from hyper.cli.ports import Published
+from hyper.cli.reference import full_name, split_reference
 from hyper.cli.selector import compile_format
 from hyper.cli.shared_flags import CREATION
 from hyper.proto.detach import DetachKeys, parse_keys

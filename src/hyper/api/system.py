@@ -7,12 +7,12 @@ import platform
 import socket
 import threading
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
+from hyper import __version__
 from hyper.api import API_VERSION, MIN_API_VERSION
 from hyper.api.http import Routes, filters_of, has_label, json_lines, json_response
 from hyper.engine.containers import by_status
@@ -23,7 +23,7 @@ from hyper.errors import InvalidRequest
 from hyper.types import response as wire
 from hyper.units import parse_timestamp_ns, rfc3339
 
-HYPER_VERSION: Final = version("hypercontainer")
+HYPER_VERSION: Final = __version__
 _EVENT_FILTERS: Final = frozenset(
     {"type", "event", "container", "image", "label", "scope", "daemon", "network", "volume"}
 )

@@ -51,6 +51,21 @@ def local_time(timestamp: float | str) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S %z %Z")
 
 
+def precise_time(timestamp: str) -> str:
+    """An RFC 3339 time of UTC as Go prints it: ``2026-11-23 21:54:17.76597405 +0000 UTC``."""
+    if not timestamp.endswith("Z"):
+        return timestamp
+    whole, dot, fraction = timestamp[:-1].replace("T", " ").partition(".")
+    fraction = fraction.rstrip("0")
+    return f"{whole}{dot if fraction else ''}{fraction} +0000 UTC"
+
+
+def rfc3339_local(timestamp: float) -> str:
+    """A time as ``2026-11-23T18:30:59Z``, with our offset in place of Z where we have one."""
+    text = datetime.fromtimestamp(timestamp, UTC).astimezone().isoformat(timespec="seconds")
+    return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
+
+
 def _seconds(timestamp: float | str) -> float:
     if not isinstance(timestamp, str):
         return float(timestamp)

@@ -10,13 +10,12 @@ _GAP = 3
 _LEAST = 10
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """The rows as lines; every column but the last is as wide as its widest cell."""
+def aligned(rows: Sequence[Sequence[str]], *, least: int = _LEAST) -> str:
+    """The rows as lines; every column but the last is as wide as its widest cell, and ``least``."""
     if not rows:
         return ""
     widths = [
-        max(_LEAST, _GAP + max(len(row[index]) for row in rows))
-        for index in range(len(rows[0]) - 1)
+        max(least, _GAP + max(len(row[index]) for row in rows)) for index in range(len(rows[0]) - 1)
     ]
     lines = []
     for row in rows:

@@ -134,6 +134,10 @@ class Arguments:
         value = self._values[key]
         return value if isinstance(value, list) else []
 
+    def value(self, key: str) -> Any:
+        """What was given for ``key``, as its ``parse`` made it; None if nothing was."""
+        return self._values[key]
+
     def put(self, flag: Flag, value: object) -> None:
         """Record one value of ``flag``."""
         kept = self._values[flag.key]

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _FIELD = re.compile(r"\{\{\s*(?:json |upper |lower )?\.(\w+)\s*\}\}")
 
 
-def _filter(text: str) -> str:
+def parse_filter(text: str) -> str:
+    """A flag's ``parse``: one filter of the API."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip() or not value:
         raise ValueError("use NAME=VALUE, as in status=running")
@@ -32,12 +33,21 @@ def check_format(text: str) -> str:
     return text
 
 
-FILTER = Flag("-f", "--filter", takes="NAME=VALUE", many=True, parse=_filter, help="Only those")
+FILTER = Flag(
+    "-f", "--filter", takes="NAME=VALUE", many=True, parse=parse_filter, help="Only those"
+)
 FORMAT = Flag(
     "--format",
     takes="FORMAT",
     parse=check_format,
     help="What to print of each: '{{.ID}} {{.Names}}', a path, 'table ...', or json",
+)
+INSPECT_FORMAT = Flag(
+    "-f",
+    "--format",
+    takes="FORMAT",
+    parse=check_format,
+    help="What to print of each: '{{.State.Status}}', a path, '{{json .Config}}', or json",
 )
 NO_TRUNC = Flag("--no-trunc", help="Do not shorten anything")
 QUIET = Flag("-q", "--quiet", help="Only ids")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
+from hyper import __version__
 from hyper.cli.context import Context, say
 from hyper.cli.flags import Flag, LocalError, UsageError, parse_flags, suggestion
 from hyper.errors import HyperError
@@ -51,30 +52,28 @@ def main(argv: list[str] | None = None) -> int:
 
 def _dispatch(given: Arguments) -> int:
     if given.on("--version"):
-        from hyper.cli.commands.version import client_version
-
-        sys.stdout.write(f"hyper version {client_version()}\n")
+        sys.stdout.write(f"hyper version {__version__}\n")
         return 0
     if not given.words or given.on("--help") or given.words == ["help"]:
         from hyper.cli.usage import overview
 
         sys.stdout.write(overview(GLOBAL_FLAGS))
         return 0
-    name, *argv = given.words
-    if name == "help":
-        name, argv = argv[0], ["--help"]
+    words = given.words
+    if words[0] == "help":
+        words = [*words[1:], "--help"]
     context = Context(host=given.text("--host"), debug=given.on("--debug"))
-    return _run(name, argv, context)
+    return _run(words, context)
 
 
-def _run(name: str, argv: list[str], context: Context) -> int:
+def _run(words: list[str], context: Context) -> int:
     from hyper.cli import table
 
-    try:
-        command = table.load(name)
-    except KeyError:
-        hint = suggestion(name, list(table.SUMMARIES)) or "hyper --help lists the commands"
-        raise UsageError(f"{name!r} is not a hyper command", hint=hint) from None
+    found = table.find(words)
+    if found is None:
+        return _explain(words)
+    name, argv = found
+    command = table.load(name)
     try:
         arguments = _parse(name, command, argv)
     except UsageError as error:
@@ -89,6 +88,22 @@ def _run(name: str, argv: list[str], context: Context) -> int:
     except HyperError as error:
         error.exit_code = command.failure
         raise
+
+
+def _explain(words: list[str]) -> int:
+    """The help of a family of commands was asked for, or there is no such command."""
+    from hyper.cli import table, usage
+
+    name, *rest = words
+    if name not in table.FAMILIES:
+        known = [*table.SUMMARIES, *table.FAMILIES]
+        hint = suggestion(name, known) or "hyper --help lists the commands"
+        raise UsageError(f"{name!r} is not a hyper command", hint=hint)
+    if not rest or rest[0] in ("--help", "-h"):
+        sys.stdout.write(usage.describe_family(name))
+        return 0
+    hint = suggestion(rest[0], list(table.members(name))) or f"hyper {name} --help lists them"
+    raise UsageError(f"{name} {rest[0]!r} is not a hyper command", hint=hint)
 
 
 def _parse(name: str, command: Command, argv: list[str]) -> Arguments | None:

@@ -1,4 +1,4 @@
-"""How a pull goes: bars, one line a layer, where there is a terminal; plain lines otherwise.
+"""How a pull, a push or a load goes: bars, one line a layer, where there is a terminal; plain lines otherwise.
 
 Our own forty lines of cursor movement: ``rich`` would cost 45 ms before the first byte.
 """
@@ -18,17 +18,17 @@ _BAR = 30
 
 
 def follow(stream: Iterable[dict[str, Any]], output: TextIO | None) -> None:
-    """Show the messages of a pull on ``output`` (None: nowhere) until it has ended.
+    """Show the messages of ``stream`` on ``output`` (None: nowhere) until it has ended.
 
     Raises:
-        ApiError: the stream says that the pull failed.
+        ApiError: the stream says that it failed.
     """
     display = Display(output) if output is not None else None
     for message in stream:
         detail = message.get("errorDetail") or {}
         if "error" in message or detail:
             raise ApiError(str(detail.get("message") or message.get("error")), status=500)
-        if display is not None:
+        if display is not None and ("status" in message or "stream" in message):
             display.show(message)
 
 

@@ -19,9 +19,17 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "list": ("ps", "List microVMs: driver, vCPUs, memory, boot time"),
         "ps": ("ps", "List containers, as docker ps does"),
         "logs": ("logs", "Show what a container wrote"),
-        "inspect": ("inspect", "Show all that is known of containers or images, as JSON"),
+        "inspect": ("inspect", "Show all that is known of an object, as JSON"),
         "port": ("port", "Show the published ports of a container"),
+        "top": ("top", "Show the processes of a container"),
+        "diff": ("diff", "Show what a container changed in its file system"),
         "events": ("events", "Show what happens in the daemon, as it happens"),
+    },
+    "Change": {
+        "pause": ("change", "Freeze containers"),
+        "unpause": ("change", "Let frozen containers go on"),
+        "rename": ("change", "Give a container another name"),
+        "update": ("change", "Change limits and restart policy of containers"),
     },
     "End": {
         "stop": ("stop", "Stop containers: signal, then kill after a while"),
@@ -33,14 +41,102 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Images": {
         "images": ("images", "List images"),
         "pull": ("pull", "Fetch an image from its registry"),
+        "push": ("push", "Send an image to its registry"),
+        "tag": ("tag", "Give an image another name"),
+        "history": ("history", "Show what an image was made of"),
+        "commit": ("commit", "Make an image of a container's file system"),
+        "save": ("archives", "Write images to a tar archive"),
+        "load": ("archives", "Read images from a tar archive"),
+        "import": ("archives", "Make an image of a tar archive of files"),
+        "export": ("archives", "Write a container's files to a tar archive"),
+        "search": ("search", "Search Docker Hub for images"),
         "rmi": ("images", "Remove images"),
+        "login": ("login", "Keep the credentials for a registry"),
+        "logout": ("login", "Forget the credentials for a registry"),
     },
     "System": {
         "info": ("info", "Show the daemon, its hypervisors and why each is usable or not"),
         "version": ("version", "Show the versions of hyper and its daemon"),
     },
 }
-SUMMARIES = {name: what for group in GROUPS.values() for name, (_, what) in group.items()}
+#: Word -> second word -> (module, what it does).
+FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
+    "container": {"prune": ("prune", "Remove all stopped containers")},
+    "image": {"prune": ("prune", "Remove unused images")},
+    "network": {
+        "create": ("network", "Create a network"),
+        "ls": ("network", "List networks"),
+        "inspect": ("network", "Show all that is known of networks, as JSON"),
+        "rm": ("network", "Remove networks"),
+        "connect": ("network", "Connect a container to a network"),
+        "disconnect": ("network", "Disconnect a container from a network"),
+        "prune": ("prune", "Remove all unused networks"),
+    },
+    "system": {
+        "df": ("df", "Show what images, containers and volumes take on the disk"),
+        "prune": ("prune", "Remove everything unused"),
+    },
+    "volume": {
+        "create": ("volume", "Create a volume"),
+        "ls": ("volume", "List volumes"),
+        "inspect": ("volume", "Show all that is known of volumes, as JSON"),
+        "rm": ("volume", "Remove volumes"),
+        "prune": ("prune", "Remove unused volumes"),
+    },
+}
+#: Docker's longer spellings -> the words they stand for.
+ALIASES: dict[str, tuple[str, ...]] = {
+    **{
+        f"container {word}": (word,)
+        for word in "attach commit create diff exec export kill logs pause port rename restart rm run start "
+        "stop top unpause update wait".split()
+    },
+    **{f"image {word}": (word,) for word in "history import load pull push save tag".split()},
+    **{f"container {word}": ("ps",) for word in ("ls", "list", "ps")},
+    **{f"image {word}": ("images",) for word in ("ls", "list")},
+    "container inspect": ("inspect", "--type=container"),
+    "image inspect": ("inspect", "--type=image"),
+    "image rm": ("rmi",),
+    "image remove": ("rmi",),
+    "container remove": ("rm",),
+    "network list": ("network ls",),
+    "network remove": ("network rm",),
+    "system events": ("events",),
+    "system info": ("info",),
+    "volume list": ("volume ls",),
+    "volume remove": ("volume rm",),
+}
+_MODULES = {name: where for group in GROUPS.values() for name, where in group.items()} | {
+    f"{family} {word}": where for family, words in FAMILIES.items() for word, where in words.items()
+}
+SUMMARIES = {name: what for name, (_, what) in _MODULES.items()}
+
+
+def members(family: str) -> dict[str, str]:
+    """The second words of a family and what each does, in order."""
+    start = family + " "
+    own = {word: what for word, (_, what) in FAMILIES[family].items()}
+    short = {
+        name.removeprefix(start): SUMMARIES[words[0]]
+        for name, words in ALIASES.items()
+        if name.startswith(start) and not name.endswith((" list", " remove", " ps"))
+    }
+    return dict(sorted((own | short).items()))
+
+
+def find(words: list[str]) -> tuple[str, list[str]] | None:
+    """The command that ``words`` begin with and the words left for it; None if there is none.
+
+    Docker's longer spelling of a command is that command: ``container ls -a`` is ``ps``, ``-a``.
+    """
+    for count in (2, 1):
+        name = " ".join(words[:count])
+        if name in ALIASES:
+            name, *more = ALIASES[name]
+            return name, [*more, *words[count:]]
+        if len(words) >= count and name in SUMMARIES:
+            return name, words[count:]
+    return None
 
 
 def load(name: str) -> Command:
@@ -49,7 +145,7 @@ def load(name: str) -> Command:
     Raises:
         KeyError: there is none.
     """
-    module = {n: m for group in GROUPS.values() for n, (m, _) in group.items()}[name]
-    command = getattr(importlib.import_module(f"hyper.cli.commands.{module}"), name.upper())
+    module = importlib.import_module(f"hyper.cli.commands.{_MODULES[name][0]}")
+    command = getattr(module, name.upper().replace(" ", "_"))
     assert isinstance(command, Command)
     return command

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hyper.cli.table import GROUPS, SUMMARIES
+from hyper.cli.table import GROUPS, SUMMARIES, members
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,11 @@ def overview(flags: Sequence[Flag]) -> str:
     ]
     for group, commands in GROUPS.items():
         lines += ["", f"{group}:"]
-        lines += [f"  {name:<9} {what}" for name, (_, what) in commands.items()]
+        lines += [f"  {name:<10} {what}" for name, (_, what) in commands.items()]
+    lines += ["", "Families (hyper volume --help):"]
+    lines += [f"  {family:<10} {', '.join(members(family))}" for family in ("volume", "network")]
+    lines += [f"  {'system':<10} {', '.join(members('system'))}"]
+    lines += ["  container, image   docker's longer spellings, and prune"]
     lines += ["", "Flags:", *_flag_lines(flags), "", "Examples:"]
     lines += [
         "  hyper run --rm -it busybox sh              a shell in its own microVM",
@@ -42,6 +46,16 @@ def describe(name: str, command: Command) -> str:
         lines += ["", "Flags:", *_flag_lines(command.flags)]
     if command.examples:
         lines += ["", "Examples:", *(f"  {example}" for example in command.examples)]
+    return "\n".join(lines) + "\n"
+
+
+def describe_family(family: str) -> str:
+    """The text of ``hyper volume --help``."""
+    words = members(family)
+    width = max(map(len, words)) + 2
+    lines = [f"Usage:  hyper {family} COMMAND [ARG...]", "", "Commands:"]
+    lines += [f"  {word:<{width}} {what}" for word, what in words.items()]
+    lines += ["", f"hyper {family} COMMAND --help tells more about a command."]
     return "\n".join(lines) + "\n"
 
 

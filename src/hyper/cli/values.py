@@ -18,6 +18,18 @@ def size(text: str) -> int:
     return parse_size(text)
 
 
+def size_or_unlimited(text: str) -> int:
+    """A size in bytes; -1 for no limit."""
+    return -1 if text == "-1" else size(text)
+
+
+def duration(text: str) -> int:
+    """A Go duration in nanoseconds."""
+    from hyper.units import NANOSECONDS, parse_duration_s
+
+    return round(parse_duration_s(text) * NANOSECONDS)
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
@@ -49,6 +61,17 @@ def pair(text: str) -> str:
     if "=" not in text[1:]:
         raise ValueError("use NAME=VALUE")
     return text
+
+
+def mapping(pairs: list[str]) -> dict[str, str]:
+    """``NAME=VALUE`` texts as the API's map; a NAME alone has the value "" and the last of a name counts."""
+    parts = [text.partition("=") for text in pairs]
+    return {name: value for name, _, value in parts}
+
+
+def boolean_text(value: object) -> str:
+    """true or false, as Go prints them."""
+    return "true" if value else "false"
 
 
 def capability(text: str) -> str:

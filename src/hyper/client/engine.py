@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 
 from hyper.client.errors import ApiError, DaemonUnreachable
-from hyper.client.http import Response, send_request
+from hyper.client.http import Response, send_request, send_stream
 from hyper.client.quote import encode_query, quote
 from hyper.errors import InvalidRequest, ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
     from hyper.client.address import Address
@@ -56,6 +56,17 @@ class Engine:
     def delete(self, path: str, **query: object) -> Any:
         """The decoded JSON answer, None where it has no body."""
         return _decode(self.open("DELETE", path, query))
+
+    def request_json(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, object] | None = None,
+        body: object = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> Any:
+        """The decoded JSON answer to a request with headers of its own."""
+        return _decode(self.open(method, path, query, body, headers))
 
     def open(
         self,
@@ -105,6 +116,35 @@ class Engine:
             raise
         return response
 
+    def upload(
+        self,
+        method: str,
+        path: str,
+        pieces: Iterable[bytes],
+        query: Mapping[str, object] | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> Response:
+        """The answer to a request whose body is the tar archive ``pieces``; the caller closes it.
+
+        Not all of ``pieces`` are taken when the daemon refuses them in the middle.
+        """
+        target = path + encode_query(query or {})
+        if self._trace:
+            self._trace(f"{method} {target} (a stream)")
+        connection = self._connect()
+        try:
+            send_stream(
+                connection,
+                method,
+                target,
+                (*headers, ("Content-Type", "application/x-tar")),
+                pieces,
+            )
+        except BaseException:
+            connection.close()
+            raise
+        return self.receive(connection)
+
     def hijack(
         self, path: str, body: object = None, **query: object
     ) -> tuple[socket.socket, bytes]:
@@ -135,6 +175,17 @@ def container_path(name: str, rest: str = "") -> str:
     if not name.strip():
         raise InvalidRequest("a container's name or id must not be empty")
     return f"/containers/{quote(name)}{rest}"
+
+
+def object_path(kind: str, name: str, rest: str = "") -> str:
+    """``/KIND/NAME`` + ``rest``, for volumes and networks.
+
+    Raises:
+        InvalidRequest: the name is empty (the path would mean something else).
+    """
+    if not name.strip():
+        raise InvalidRequest(f"the name of one of the {kind} must not be empty")
+    return f"/{kind}/{quote(name)}{rest}"
 
 
 def image_path(name: str, rest: str = "") -> str:

@@ -14,7 +14,7 @@ from hyper.errors import ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 MAX_HEAD = 64 * 1024
 MAX_LINE = 8 * 1024
@@ -51,6 +51,29 @@ def send_request(
         raise ConnectionLost(
             "the daemon closed the connection before the request was sent"
         ) from error
+
+
+def send_stream(
+    connection: socket.socket,
+    method: str,
+    target: str,
+    headers: Sequence[tuple[str, str]],
+    pieces: Iterable[bytes],
+) -> None:
+    """Write one request whose body is ``pieces``, chunked, taken one by one as they fit.
+
+    A peer that stops reading has answered or is gone: then the rest is not sent, and reading its answer tells which.
+    """
+    lines = [f"{method} {target} HTTP/1.1", "Host: hyper", "User-Agent: hyper"]
+    lines += [f"{name}: {value}" for name, value in (*headers, ("Transfer-Encoding", "chunked"))]
+    try:
+        connection.sendall("\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n")
+        for piece in pieces:
+            if piece:
+                connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece), socket.MSG_NOSIGNAL)
+        connection.sendall(b"0\r\n\r\n", socket.MSG_NOSIGNAL)
+    except (BrokenPipeError, ConnectionResetError):
+        return
 
 
 class Response:

@@ -18,10 +18,14 @@ def quote(text: str, also: str = "") -> str:
 
 
 def encode_query(query: Mapping[str, object]) -> str:
-    """``?a=b&c=1`` or "". None, False and empty mappings are left out, True is 1, a mapping is JSON."""
+    """``?a=b&c=1`` or "". None, False and empty mappings are left out.
+
+    True is 1, a mapping is JSON, a list is one pair an item.
+    """
     pairs = [
         f"{quote(name)}={quote(_as_text(value))}"
-        for name, value in query.items()
+        for name, values in query.items()
+        for value in (values if isinstance(values, list) else [values])
         if value is not None and value is not False and value != {}
     ]
     return "?" + "&".join(pairs) if pairs else ""

@@ -8,6 +8,7 @@ import sys
 from hyper.cli.context import say
 from hyper.cli.flags import Command, Flag
 from hyper.cli.progress import follow
+from hyper.cli.reference import familiar, full_name, split_reference
 from hyper.client.credentials import auth_header
 from hyper.client.engine import messages
 
@@ -17,23 +18,6 @@ if TYPE_CHECKING:
 
     from hyper.cli.context import Context
     from hyper.cli.flags import Arguments
-
-
-def split_reference(image: str) -> tuple[str, str]:
-    """Name and tag (or digest) of an image; ``latest`` where it says neither."""
-    name, at, digest = image.partition("@")
-    if at:
-        return name, digest
-    head, colon, tag = image.rpartition(":")
-    if colon and "/" not in tag:
-        return head, tag
-    return image, "latest"
-
-
-def full_name(image: str) -> str:
-    """``image`` with its tag or digest, as messages name it."""
-    name, tag = split_reference(image)
-    return f"{name}{'@' if ':' in tag else ':'}{tag}"
 
 
 def pull(context: Context, image: str, *, platform: str | None, output: TextIO | None) -> None:
@@ -69,16 +53,8 @@ def _run(context: Context, arguments: Arguments) -> int:
         print("Using default tag: latest", flush=True)
     platform = arguments.text("--platform")
     pull(context, image, platform=platform, output=None if quiet else sys.stdout)
-    print(_familiar(full_name(image)))
+    print(familiar(full_name(image)))
     return 0
-
-
-def _familiar(name: str) -> str:
-    """The name with its registry, as docker prints it in the end."""
-    first, slash, _ = name.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
-        return name
-    return f"docker.io/{name}" if slash else f"docker.io/library/{name}"
 
 
 PULL = Command(

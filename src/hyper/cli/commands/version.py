@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from hyper import __version__
 from hyper.cli.context import tell
 from hyper.cli.flags import Command, Flag
 from hyper.errors import HyperError
@@ -16,15 +17,9 @@ if TYPE_CHECKING:
     from hyper.cli.flags import Arguments
 
 
-def client_version() -> str:
-    """Our own version."""
-    # importlib.metadata would read it from the installed package, for 25 ms.
-    return "0.1.0"
-
-
 def _run(context: Context, arguments: Arguments) -> int:
     python = ".".join(map(str, sys.version_info[:3]))
-    client = {"Version": client_version(), "Python": python, "Host": context.engine.address.text}
+    client = {"Version": __version__, "Python": python, "Host": context.engine.address.text}
     text = arguments.text("--format")
     if text is not None:
         from hyper.cli.selector import compile_format

@@ -1,0 +1,49 @@
+"""What the families of objects (volumes, networks, images, containers) have in common: inspect and order."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from hyper.cli.context import say, tell
+from hyper.cli.selector import compile_format
+from hyper.client.errors import ApiError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+_DIGITS = re.compile(r"(\d+)")
+
+
+def inspect(names: Sequence[str], find: Callable[[str], Any], format_text: str | None) -> int:
+    """Print what ``find`` says of each name, all of them as one JSON list, or each as ``format_text`` wants it.
+
+    Returns 0, or 1 if the daemon did not know one of them; the others are printed all the same.
+    """
+    found, failed = [], 0
+    for name in names:
+        try:
+            found.append(find(name))
+        except ApiError as error:
+            say(f"hyper: {error}")
+            failed = 1
+    if format_text is None:
+        tell(json.dumps(found, indent=4, ensure_ascii=False))
+        return failed
+    render = compile_format(format_text)
+    for item in found:
+        tell(render(item))
+    return failed
+
+
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """A key to sort names by, in which ``web2`` comes before ``web10``."""
+    parts = _DIGITS.split(text)
+    return [(0, int(p), "") if i % 2 else (1, 0, p) for i, p in enumerate(parts) if p or i % 2]
+
+
+def labels_of(found: dict[str, Any]) -> str:
+    """Labels in one cell: ``a=b,c=d``."""
+    return ",".join(f"{k}={v}" for k, v in sorted((found.get("Labels") or {}).items()))
