@@ -244,8 +244,11 @@ class DriverContract:
         assert again.record == machine.record
         async with talk(again) as guest:
             assert await guest.ask("echo after") == "after"
+            assert not await again.paused()
             await again.pause()
+            assert await again.paused()
             await again.resume()
+            assert not await again.paused()
             await guest.say("panic")
             async with asyncio.timeout(ANSWER_S):
                 end = await again.wait()

@@ -58,6 +58,9 @@ class FakeMachine:
     async def pause(self) -> None: ...
     async def resume(self) -> None: ...
     async def close(self) -> None: ...
+    async def paused(self) -> bool:
+        raise NotImplementedError
+
     async def stats(self) -> MachineStats:
         raise NotImplementedError
 

@@ -191,6 +191,7 @@ class ContainerRoutes:
 
     async def attach(self, request: web.Request) -> web.StreamResponse:
         container = self._get(request)
+        container.refuse_paused("attach")
         config = container.record.config
         keys = detach_keys(request.query.get("detachKeys", ""))
         stream = flag(request, "stream")

@@ -11,12 +11,13 @@ from hyper.api.containers import ContainerRoutes
 from hyper.api.execs import ExecRoutes
 from hyper.api.http import MAX_BODY, VERSION, errors, not_yet, note_answer
 from hyper.api.images import ImageRoutes
+from hyper.api.resources import ResourceRoutes
 from hyper.api.system import HYPER_VERSION, SystemRoutes
 from hyper.engine.engine import Engine
 
 #: Parts of the Engine API that answer 501: their first path segment, or a whole path.
 NOT_YET: Final = (
-    "/containers/{id}/{verb:top|stats|changes|export|archive|attach/ws|update|rename|pause|unpause}",
+    "/containers/{id}/{verb:top|stats|changes|export|archive|attach/ws|update|rename}",
     "/containers/prune",
     "/images/{verb:search|prune|get|load}",
     "/images/{name:.+}/{verb:history|push|tag|get}",
@@ -35,6 +36,7 @@ def build_app(engine: Engine) -> web.Application:
         *SystemRoutes(engine).routes(),
         *ContainerRoutes(engine).routes(),
         *ExecRoutes(engine).routes(),
+        *ResourceRoutes(engine).routes(),
         *ImageRoutes(engine).routes(),
     ]
     for prefix in ("", f"/v{{version:{VERSION}}}"):

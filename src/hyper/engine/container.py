@@ -18,7 +18,7 @@ from hyper.engine.host import Host
 from hyper.engine.log_file import LogFile
 from hyper.engine.output import OutputHub
 from hyper.engine.record import ContainerRecord
-from hyper.engine.state import LIVE, Event, next_status
+from hyper.engine.state import LIVE, Event, Status, next_status
 from hyper.errors import Conflict, GuestError, HyperError, InvalidRequest, MachineError
 from hyper.guest.process import GuestProcess
 from hyper.machine.driver import MachineRecord
@@ -64,6 +64,11 @@ class Container:
         """Whether a machine runs its program."""
         return self.record.status in LIVE
 
+    @property
+    def paused(self) -> bool:
+        """Whether it is live and nothing of it executes."""
+        return self.record.status is Status.PAUSED
+
     def publish(self, action: str, **attributes: str) -> None:
         """Tell everybody who listens to events."""
         record = self.record
@@ -92,6 +97,8 @@ class Container:
             MachineError: the machine did not start.
         """
         async with self.lock:
+            if self.paused:
+                raise Conflict("cannot start a paused container, try unpause instead")
             if self.live:
                 return False
             next_status(self.record.status, Event.START)
@@ -287,6 +294,57 @@ class Container:
     def _not_running(self) -> Conflict:
         return Conflict(f"container {self.record.id} is not running")
 
+    def refuse_paused(self, what: str) -> None:
+        """Raises:
+        Conflict: it is paused; ``what`` is impossible then (Docker's words).
+        """
+        if self.paused:
+            raise Conflict(
+                f"Container {self.record.id} is paused, unpause the container before {what}"
+            )
+
+    async def pause(self) -> None:
+        """Nothing of it executes, and its machine costs no time, until it is unpaused or ended.
+
+        Raises:
+            Conflict: it does not run, or is paused already.
+            MachineError: the machine does not stop.
+        """
+        sandbox, _ = self.running()
+        if self.paused:
+            raise Conflict(f"Container {self.record.id} is already paused")
+        await sandbox.power.pause()
+        self.note_pause(Event.PAUSE)
+
+    async def unpause(self, *before: ProcessSignal) -> None:
+        """It goes on; ``before`` was sent first.
+
+        Raises:
+            Conflict: it is not paused.
+            MachineError: the machine does not go on.
+        """
+        if not self.paused or self.sandbox is None:
+            raise Conflict(f"Container {self.record.id} is not paused")
+        await self.sandbox.power.unpause(*before)
+        if self.paused:  # else it ended at once
+            self.note_pause(Event.UNPAUSE)
+
+    def note_pause(self, event: Event) -> None:
+        """Its machine was paused or unpaused: kept, then told."""
+        self.record.status = next_status(self.record.status, event)
+        self._try_save()
+        self.publish(event.value)
+
+    async def _signal(self, number: int) -> None:
+        """Sent to its program. What asks it to end lifts a pause, as with dockerd; others wait for the end of it."""
+        request = ProcessSignal(MAIN_PROCESS, number)
+        config = self.record.config
+        ends = not config.stop_signal or number in (signal.SIGKILL, plan.stop_signal(config))
+        if self.paused and ends:
+            await self.unpause(request)
+        else:
+            await self.ask(request)
+
     async def ask(self, request: ProcessSignal | ProcessResize) -> None:
         """The agent has done ``request``.
 
@@ -296,7 +354,8 @@ class Container:
         """
         sandbox, _ = self.running()
         try:
-            await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)
+            async with sandbox.power.awake():
+                await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)
         except GuestError as error:
             if error.code in (ReplyCode.NO_SUCH, ReplyCode.STATE):
                 raise Conflict(f"container {self.record.id}: {error.message}") from error
@@ -324,14 +383,13 @@ class Container:
             Conflict: it does not run.
         """
         sandbox, _ = self.running()
-        request = ProcessSignal(MAIN_PROCESS, number)
         if number != signal.SIGKILL:
-            await self.ask(request)
+            await self._signal(number)
             self.publish("kill", signal=str(number))
             return
         ended = self.next_exit()
         with contextlib.suppress(HyperError):  # whatever the agent says: it will end
-            await self.ask(request)
+            await self._signal(number)
         self.publish("kill", signal=str(number))
         await self._enforce(sandbox, ended)
 
@@ -409,6 +467,11 @@ class Container:
             await self._remove()
 
     def _check_removable(self, *, force: bool) -> None:
+        if self.paused and not force:
+            raise Conflict(
+                f'cannot remove container "/{self.record.name}": container is paused and must be '
+                "unpaused first"
+            )
         if self.live and not force:
             raise Conflict(
                 f'cannot remove container "/{self.record.name}": container is running: '

@@ -14,7 +14,7 @@ from hyper.engine import create, plan, ports
 from hyper.engine.container import Container
 from hyper.engine.host import Host, machine_uids
 from hyper.engine.record import ContainerRecord
-from hyper.engine.state import Status
+from hyper.engine.state import Event, Status
 from hyper.errors import Conflict, HyperError, InvalidRequest, NotFound
 from hyper.ids import NAME_PATTERN, is_valid_name, new_id, random_name
 from hyper.machine.driver import MachineRecord
@@ -250,6 +250,8 @@ class Containers:
         main = sandbox.session.process(MAIN_PROCESS, tty=container.record.config.tty, start=start)
         container.adopt(sandbox, main)
         main.resume()
+        if sandbox.power.paused != container.paused:
+            container.note_pause(Event.PAUSE if sandbox.power.paused else Event.UNPAUSE)
 
     async def close(self) -> None:
         """The daemon lets go of all; machines go on."""

@@ -63,6 +63,7 @@ class Execs:
             InvalidRequest: no program.
         """
         container.running()
+        container.refuse_paused("exec")
         if not body.cmd:
             raise InvalidRequest("No exec command specified")
         record = ExecRecord(
@@ -110,6 +111,7 @@ class Execs:
         if record.process:
             raise Conflict(f"exec {record.id} has already been started")
         sandbox, _ = container.running()
+        container.refuse_paused("exec")
         record.process = container.new_process()
         self._host.store.save_exec(record)  # first: a daemon killed now must know it again
         item.process = sandbox.session.process(record.process, tty=record.tty)

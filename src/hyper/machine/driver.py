@@ -86,6 +86,9 @@ class Machine(Protocol):
     async def resume(self) -> None:
         """Let its vCPUs go on."""
 
+    async def paused(self) -> bool:
+        """Whether its vCPUs are stopped: asked of the machine, whoever stopped them."""
+
     async def stats(self) -> MachineStats:
         """What it costs now."""
 

@@ -19,6 +19,7 @@ from hyper.guest.session import Session, checked
 from hyper.machine.driver import Driver, Machine, MachineExit, MachineRecord
 from hyper.machine.spec import MachineSpec
 from hyper.proto.message import ContainerCreate, GuestHello, ProcessStart, SandboxSetup, Shutdown
+from hyper.sandbox.power import Power
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Sandbox:
         self.machine = machine
         self.session = session
         self.hello = hello
+        self.power = Power(machine, session)
 
     @classmethod
     async def launch(
@@ -97,16 +99,23 @@ class Sandbox:
         if machine is None:
             return None
         try:
+            paused = await machine.paused()
+            if paused:
+                await machine.resume()  # the container in it is frozen
             session = await Session.open(machine.agent_socket(), resync=True)
             try:
                 hello = await session.meet(timeout_s=REATTACH_TIMEOUT_S)
+                if paused:
+                    await machine.pause()
             except BaseException:
                 session.abort(MachineError("the machine's agent does not answer"))
                 raise
         except BaseException:
             await machine.close()
             raise
-        return cls(machine, session, hello)
+        sandbox = cls(machine, session, hello)
+        sandbox.power.found(paused=paused)
+        return sandbox
 
     @property
     def boot_ms(self) -> float | None:
@@ -118,6 +127,7 @@ class Sandbox:
         """Every program was ended, file systems are unmounted, the machine is gone."""
         # A guest that cannot end cleanly is ended.
         with contextlib.suppress(HyperError, TimeoutError):
+            await self.power.unpause()
             await self.session.call(Shutdown(SHUTDOWN_GRACE_MS), timeout_s=SHUTDOWN_TIMEOUT_S)
             async with asyncio.timeout(SHUTDOWN_TIMEOUT_S):
                 await self.machine.wait()

@@ -95,6 +95,15 @@ class QemuMachine:
         """Let its vCPUs go on."""
         await self._parts.monitor.execute("cont")
 
+    async def paused(self) -> bool:
+        """Whether its vCPUs are stopped.
+
+        Raises:
+            MachineError: it has ended, or does not answer.
+        """
+        answer = await self._parts.monitor.execute("query-status")
+        return isinstance(answer, dict) and answer.get("status") == "paused"
+
     async def stats(self) -> MachineStats:
         """What it costs now.
 
