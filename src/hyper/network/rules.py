@@ -1,0 +1,209 @@
+"""The packet filter for bridged networks: nft's text as a pure function of what there is.
+
+Three tables of the daemon's own, all named alike; no other table is ever touched. Networks, published ports and
+name servers are elements of sets and maps, so that a change costs the same with one machine or a thousand. What a
+machine may send is a chain of its own in the netdev table: it goes with its device, whoever ends the machine.
+
+Source: nft(8): "ADDRESS FAMILIES", "MAP", "NAT STATEMENTS", "FWD STATEMENT"; docs/decisions/0009-networks.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A network as the host sees it: a bridge with the gateway's address."""
+
+    bridge: str
+    subnet: IPv4Network
+    gateway: IPv4Address
+    internal: bool = False
+    masquerade: bool = True
+    isolate: bool = False
+    mtu: int = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A machine's place on a segment: the only MAC and address it may use there.
+
+    ``device``: the card of the host that leads into the bridge where it is not the machine's TAP itself ("").
+    """
+
+    segment: Segment
+    mac: str
+    address: IPv4Address
+    device: str = ""
+
+    @property
+    def peer(self) -> str:
+        """The other end of ``device``, a port of the bridge."""
+        return f"{self.device[:-1]}b" if self.device else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A port of the host that leads to an endpoint's; ``host`` None: on every address of the host."""
+
+    protocol: str
+    host: IPv4Address | None
+    host_port: int
+    address: IPv4Address
+    port: int
+
+
+_CHAINS = """
+  set bridges { type ifname; }
+  set internal { type ifname; }
+  set masquerading { type ifname; }
+  set pairs { type ifname . ifname; }
+  set gateways { type ipv4_addr; }
+  set servers { type ifname . ipv4_addr; }
+  map everywhere { type inet_proto . inet_service : ipv4_addr . inet_service; }
+  map somewhere { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
+  chain early {
+    type filter hook prerouting priority raw; policy accept;
+    iifname @bridges ip daddr 127.0.0.0/8 drop
+    iifname @bridges ip saddr 127.0.0.0/8 drop
+  }
+  chain published {
+    dnat ip to ip daddr . meta l4proto . th dport map @somewhere
+    dnat ip to meta l4proto . th dport map @everywhere
+  }
+  chain prerouting {
+    type nat hook prerouting priority dstnat; policy accept;
+    iifname @internal return
+    fib daddr type local jump published
+  }
+  chain output {
+    type nat hook output priority -100; policy accept;
+    fib daddr type local jump published
+  }
+  chain postrouting {
+    type nat hook postrouting priority srcnat; policy accept;
+    oifname @bridges ip saddr 127.0.0.0/8 masquerade
+    iifname . oifname @pairs ct status dnat masquerade
+    iifname @masquerading oifname != @bridges masquerade
+  }
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    iifname . oifname @pairs accept
+    iifname @internal drop
+    oifname @internal drop
+    iifname @bridges ip daddr 169.254.0.0/16 reject
+    oifname @bridges ct state established,related accept
+    oifname @bridges ct status dnat accept
+    oifname @bridges drop
+  }
+  chain input {
+    type filter hook input priority filter; policy accept;
+    iifname . ip daddr @servers meta l4proto { tcp, udp } th dport 53 accept
+    iifname . ip daddr @servers icmp type echo-request accept
+    ct state established,related accept
+    iifname @internal drop
+    iifname != "lo" ip daddr @gateways meta l4proto { tcp, udp } th dport 53 drop
+  }
+"""
+
+
+def everything(
+    table: str,
+    segments: Iterable[Segment],
+    ports: Iterable[tuple[str, Sequence[Port]]],
+    published: Iterable[Publication],
+) -> str:
+    """All of it anew, in one transaction: nobody meets a moment without. ``ports`` by the TAP that they are on."""
+    lines = [
+        *nothing(table).splitlines(),
+        f"table ip {table} {{{_CHAINS}}}",
+        f"table netdev {table} {{",
+        "}",
+        *(line for segment in segments for line in add_segment(table, segment)),
+        *(line for tap, places in ports for line in guard(table, tap, places)),
+        *(line for place in published for line in publish(table, place)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def nothing(table: str) -> str:
+    """None of it."""
+    # Declared first: deleting what does not exist would fail.
+    return "".join(
+        f"table {family} {table}\ndelete table {family} {table}\n" for family in ("ip", "netdev")
+    )
+
+
+def add_segment(table: str, segment: Segment) -> list[str]:
+    """``segment``'s bridge is one of ours."""
+    return [f"add element ip {table} {item}" for item in _memberships(segment)]
+
+
+def remove_segment(table: str, segment: Segment) -> list[str]:
+    """``segment``'s bridge is none of ours. Repeatable."""
+    lines = []
+    for item in _memberships(segment):
+        # Added first: deleting what does not exist would fail.
+        lines += [f"add element ip {table} {item}", f"delete element ip {table} {item}"]
+    return lines
+
+
+def _memberships(segment: Segment) -> list[str]:
+    name = f'"{segment.bridge}"'
+    return [
+        f"bridges {{ {name} }}",
+        f"pairs {{ {name} . {name} }}",
+        f"gateways {{ {segment.gateway} }}",
+        f"servers {{ {name} . {segment.gateway} }}",
+        *([f"internal {{ {name} }}"] if segment.internal else []),
+        *([f"masquerading {{ {name} }}"] if segment.masquerade and not segment.internal else []),
+    ]
+
+
+def guard(table: str, tap: str, ports: Sequence[Port]) -> list[str]:
+    """From ``tap`` come only frames of ``ports``, each with its own MAC and address. Replaces what was there."""
+    lines = [_chain(table, tap), f"flush chain netdev {table} {tap}"]
+    for port in ports:
+        verdict = f'fwd to "{port.device}"' if port.device else "accept"
+        origin = f"add rule netdev {table} {tap} ether saddr {port.mac}"
+        lines += [
+            f"{origin} ether type ip ip saddr {port.address} {verdict}",
+            f"{origin} ether type arp arp saddr ether {port.mac} "
+            f"arp saddr ip {{ {port.address}, 0.0.0.0 }} {verdict}",
+        ]
+        if port.device:
+            lines += [
+                _chain(table, port.device),
+                f"flush chain netdev {table} {port.device}",
+                f'add rule netdev {table} {port.device} fwd to "{tap}"',
+            ]
+    return lines
+
+
+def _chain(table: str, device: str) -> str:
+    return (
+        f"add chain netdev {table} {device} "
+        f'{{ type filter hook ingress device "{device}" priority filter; policy drop; }}'
+    )
+
+
+def publish(table: str, place: Publication) -> list[str]:
+    """``place`` leads to its endpoint."""
+    return [f"add element ip {table} {_element(place)}"]
+
+
+def unpublish(table: str, place: Publication) -> list[str]:
+    """``place`` leads nowhere. Repeatable."""
+    item = _element(place)
+    return [f"add element ip {table} {item}", f"delete element ip {table} {item}"]
+
+
+def _element(place: Publication) -> str:
+    key = f"{place.protocol} . {place.host_port}"
+    value = f"{place.address} . {place.port}"
+    if place.host is None:
+        return f"everywhere {{ {key} : {value} }}"
+    return f"somewhere {{ {place.host} . {key} : {value} }}"
