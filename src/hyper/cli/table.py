@@ -14,6 +14,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "start": ("start", "Start stopped containers"),
         "exec": ("exec", "Run a command in a running container"),
         "attach": ("start", "Connect this terminal to a running container"),
+        "cp": ("cp", "Copy files and folders into a container or out of it"),
     },
     "Look": {
         "list": ("ps", "List microVMs: driver, vCPUs, memory, boot time"),
@@ -88,7 +89,7 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
 ALIASES: dict[str, tuple[str, ...]] = {
     **{
         f"container {word}": (word,)
-        for word in "attach commit create diff exec export kill logs pause port rename restart rm run start "
+        for word in "attach commit cp create diff exec export kill logs pause port rename restart rm run start "
         "stop top unpause update wait".split()
     },
     **{f"image {word}": (word,) for word in "history import load pull push save tag".split()},

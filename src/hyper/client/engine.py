@@ -78,7 +78,7 @@ class Engine:
     ) -> Response:
         """The answer once its head is here and no error; the caller closes it."""
         connection = self.send(method, path, query, body, headers)
-        return self.receive(connection)
+        return self.receive(connection, bodiless=method == "HEAD")
 
     def send(
         self,
@@ -103,10 +103,10 @@ class Engine:
             raise
         return connection
 
-    def receive(self, connection: socket.socket) -> Response:
+    def receive(self, connection: socket.socket, *, bodiless: bool = False) -> Response:
         """The answer to :meth:`send`, once its head is here."""
         try:
-            response = Response(connection)
+            response = Response(connection, bodiless=bodiless)
             if self._trace:
                 self._trace(f"  -> {response.status}")
             if response.status >= 400:

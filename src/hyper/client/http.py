@@ -82,14 +82,15 @@ class Response:
     Owns the socket until :meth:`detach`; a context manager closes it.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
-        """Read the head.
+    def __init__(self, connection: socket.socket, *, bodiless: bool = False) -> None:
+        """Read the head. ``bodiless``: no body follows, whatever it says (the answer to a HEAD).
 
         Raises:
             ConnectionLost: the peer closed instead of answering.
             ProtocolError: what it sent is not HTTP/1.1, or exceeds the bounds.
         """
         self._connection = connection
+        self._bodiless = bodiless
         self._buffer = b""
         self.status, self.headers = _parse_head(self._read_head())
 
@@ -136,7 +137,7 @@ class Response:
             ConnectionLost: it ended early.
             ProtocolError: broken framing.
         """
-        if self.status in _NO_BODY or self.status < 200:
+        if self._bodiless or self.status in _NO_BODY or self.status < 200:
             return iter(())
         if "chunked" in self.headers.get("transfer-encoding", "").lower():
             return self._chunks()
