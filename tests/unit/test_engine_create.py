@@ -8,7 +8,7 @@ import pytest
 
 from hyper.engine import create
 from hyper.errors import InvalidRequest, NotImplementedYet
-from hyper.types.container import ContainerConfig, HostConfig, LogConfig, RestartPolicy
+from hyper.types.container import ContainerConfig, HostConfig, LogConfig
 from hyper.types.response import ImageConfig
 
 IMAGE = ImageConfig(
@@ -107,7 +107,6 @@ def test_quota_and_period_say_the_same_as_nano_cpus() -> None:
         (HostConfig(), {"Mounts": [{"Type": "bind"}]}),
         (HostConfig(), {"VolumesFrom": ["x"]}),
         (HostConfig(network_mode="container:x"), {}),
-        (HostConfig(restart_policy=RestartPolicy("always")), {}),
         (HostConfig(log_config=LogConfig("syslog")), {}),
         (HostConfig(pid_mode="host"), {}),
     ],

@@ -513,7 +513,17 @@ HOSTS: list[tuple[int, str, dict[str, Any]]] = [
     (501, "volumes from other containers", {"VolumesFrom": ["stopped"]}),
     (501, "host devices", {"Devices": [{"PathOnHost": "/dev/sda"}]}),
     (501, "network mode container:x", {"NetworkMode": "container:x"}),
-    (501, "restart policy always", {"RestartPolicy": {"Name": "always"}}),
+    (400, "unknown policy 'often'; use one of", {"RestartPolicy": {"Name": "often"}}),
+    (
+        400,
+        "only be used with 'on-failure'",
+        {"RestartPolicy": {"Name": "always", "MaximumRetryCount": 1}},
+    ),
+    (
+        400,
+        "can't create 'AutoRemove' container with restart policy",
+        {"RestartPolicy": {"Name": "always"}, "AutoRemove": True},
+    ),
     (501, "log driver syslog", {"LogConfig": {"Type": "syslog"}}),
     (501, "PidMode host", {"PidMode": "host"}),
 ]

@@ -83,7 +83,7 @@ class ContainerRoutes:
         chosen = [
             container
             for container in self._engine.containers.all()
-            if (everything or container.live) and self._matches(container, filters)
+            if (everything or container.up) and self._matches(container, filters)
         ]
         if limit > 0:
             chosen = chosen[:limit]
@@ -147,7 +147,7 @@ class ContainerRoutes:
     async def kill(self, request: web.Request) -> web.StreamResponse:
         container = self._get(request)
         number_ = _signal(request) or 9
-        if not container.live:
+        if not container.up:
             raise Conflict(
                 f"cannot kill container: {request.match_info['id']}: "
                 f"container {container.record.id} is not running"
@@ -162,7 +162,7 @@ class ContainerRoutes:
             raise InvalidRequest(f"invalid condition: {condition!r}")
         if condition == "removed":
             future = asyncio.shield(container.removed)
-        elif condition != "next-exit" and not container.live:
+        elif condition != "next-exit" and not container.up:
             future = asyncio.get_running_loop().create_future()
             future.set_result(container.record.exit_code)
         else:
@@ -192,6 +192,8 @@ class ContainerRoutes:
     async def attach(self, request: web.Request) -> web.StreamResponse:
         container = self._get(request)
         container.refuse_paused("attach")
+        if container.up and not container.live:
+            container.running()
         config = container.record.config
         keys = detach_keys(request.query.get("detachKeys", ""))
         stream = flag(request, "stream")

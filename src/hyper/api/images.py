@@ -171,7 +171,7 @@ class ImageRoutes:
 
     def _users(self, image_id: str, *, live: bool) -> list[str]:
         users = self._engine.containers.users_of(image_id)
-        return [item.record.id for item in users if item.live or not live]
+        return [item.record.id for item in users if item.up or not live]
 
 
 def _reference(name: str, tag: str) -> str:

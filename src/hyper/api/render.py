@@ -74,9 +74,9 @@ def _state(container: Container) -> wire.ContainerState:
     machine = record.machine
     return wire.ContainerState(
         status=record.status.value,
-        running=container.live,
+        running=container.up,
         paused=record.status is Status.PAUSED,
-        restarting=False,
+        restarting=record.status is Status.RESTARTING,
         oom_killed=record.oom_killed,
         dead=record.status is Status.DEAD,
         pid=machine.pid if machine and container.live else 0,
@@ -189,6 +189,9 @@ def status_text(record: ContainerRecord, *, now_ns: int) -> str:
             return f"Up {human_duration((now_ns - record.started_ns) / 1e9)}"
         case Status.PAUSED:
             return f"Up {human_duration((now_ns - record.started_ns) / 1e9)} (Paused)"
+        case Status.RESTARTING:
+            ago = human_duration((now_ns - record.finished_ns) / 1e9)
+            return f"Restarting ({record.exit_code}) {ago} ago"
         case Status.EXITED:
             ago = human_duration((now_ns - record.finished_ns) / 1e9)
             return f"Exited ({record.exit_code}) {ago} ago"

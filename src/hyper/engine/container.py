@@ -12,13 +12,13 @@ import signal
 import time
 from typing import Final
 
-from hyper.engine import plan, ports
+from hyper.engine import plan, ports, restart
 from hyper.engine.create import cpus
 from hyper.engine.host import Host
 from hyper.engine.log_file import LogFile
 from hyper.engine.output import OutputHub
 from hyper.engine.record import ContainerRecord
-from hyper.engine.state import LIVE, Event, Status, next_status
+from hyper.engine.state import LIVE, UP, Event, Status, next_status
 from hyper.errors import Conflict, GuestError, HyperError, InvalidRequest, MachineError
 from hyper.guest.process import GuestProcess
 from hyper.machine.driver import MachineRecord
@@ -58,6 +58,8 @@ class Container:
         self._machine_gone = asyncio.Event()
         self._machine_gone.set()
         self._next_process = MAIN_PROCESS + 1
+        self._backoff = restart.Backoff()
+        self._restart: asyncio.Task[None] | None = None
 
     @property
     def live(self) -> bool:
@@ -68,6 +70,11 @@ class Container:
     def paused(self) -> bool:
         """Whether it is live and nothing of it executes."""
         return self.record.status is Status.PAUSED
+
+    @property
+    def up(self) -> bool:
+        """Whether a machine runs its program, or will by itself."""
+        return self.record.status in UP
 
     def publish(self, action: str, **attributes: str) -> None:
         """Tell everybody who listens to events."""
@@ -99,20 +106,27 @@ class Container:
         async with self.lock:
             if self.paused:
                 raise Conflict("cannot start a paused container, try unpause instead")
-            if self.live:
+            if self.up:
                 return False
-            next_status(self.record.status, Event.START)
-            await self._settled()
-            try:
-                await self._launch()
-            except HyperError as error:
-                await self._start_failed(error)
-                raise
-            except OSError as error:
-                failure = HyperError(f"cannot start container {self.record.id[:12]}: {error}")
-                await self._start_failed(failure)
-                raise failure from error
+            record = self.record
+            next_status(record.status, Event.START)
+            record.restart_count, record.manually_stopped, record.stays_down = 0, False, False
+            self._backoff.reset()
+            await self._start()
             return True
+
+    async def _start(self) -> None:
+        """The lock is held."""
+        await self._settled()
+        try:
+            await self._launch()
+        except HyperError as error:
+            await self._start_failed(error)
+            raise
+        except OSError as error:
+            failure = HyperError(f"cannot start container {self.record.id[:12]}: {error}")
+            await self._start_failed(failure)
+            raise failure from error
 
     async def _settled(self) -> None:
         """The machine of the last run is gone."""
@@ -201,6 +215,8 @@ class Container:
         record.error = str(error)
         record.exit_code = error.exit_code if error.exit_code in (126, 127) else 128
         record.ports = []
+        if record.status is Status.RESTARTING:
+            record.status = next_status(record.status, Event.GIVE_UP)
         self._try_save()
         self._forget_run_dir()
         self._resolve_exit(record.exit_code)
@@ -222,14 +238,18 @@ class Container:
             self.hub.finish()
             await self._release(sandbox)
         self._gone()
-        if self.record.host_config.auto_remove:
+        if self.record.status is Status.RESTARTING:
+            self._restart_later()
+        elif self.record.host_config.auto_remove:
             async with self.lock:
                 if not self.live:  # else somebody was quick to start it again
                     await self._remove()
 
     def _exited(self, code: int, *, exit_event: ProcessExit | None = None, error: str = "") -> None:
         record = self.record
-        record.status = next_status(record.status, Event.EXIT)
+        again = not record.stays_down and restart.wants_restart(record, code)
+        record.status = next_status(record.status, Event.EXIT_FOR_NOW if again else Event.EXIT)
+        record.restart_count += again
         record.exit_code, record.error, record.pid = code, error, 0
         record.finished_ns = time.time_ns()
         record.oom_killed = exit_event.oom if exit_event else False
@@ -238,8 +258,54 @@ class Container:
         self._started.clear()
         if record.oom_killed:
             self.publish("oom")
-        self.publish("die", exitCode=str(code))
-        self._resolve_exit(code)
+        ran_s = (record.finished_ns - record.started_ns) // 10**9
+        self.publish("die", exitCode=str(code), execDuration=str(ran_s))
+        if not again:
+            self._resolve_exit(code)
+
+    def _restart_later(self) -> None:
+        """It is RESTARTING and its machine gone: after the back-off it is started."""
+        record = self.record
+        ran_s = (record.finished_ns - record.started_ns) / 1e9
+        delay_s = self._backoff.next_delay_s(ran_s=ran_s)
+        self._restart = self.host.tasks.spawn(
+            self._restart_after(delay_s), name=f"restart of {record.id[:12]}"
+        )
+
+    async def start_with_daemon(self) -> None:
+        """A daemon has started, and its policy wants it to run: it does, or says why not."""
+        if self.record.status is Status.RESTARTING:
+            await self._restart_after(0)
+            return
+        try:
+            await self.start()
+        except HyperError as error:
+            logger.error("container %s was not started: %s", self.record.id[:12], error)
+
+    async def _restart_after(self, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        async with self.lock:
+            if self.record.status is not Status.RESTARTING:
+                return
+            try:
+                await self._start()
+            except HyperError as error:
+                logger.error("container %s was not started again: %s", self.record.id[:12], error)
+
+    def _give_up_restart(self) -> None:
+        """The lock is held: it is RESTARTING and nobody is about to start it. It is EXITED."""
+        if self._restart is not None:
+            self._restart.cancel()
+        self.record.status = next_status(self.record.status, Event.GIVE_UP)
+        self._try_save()
+        self._resolve_exit(self.record.exit_code)
+        self.hub.notify()
+
+    async def _end_restarting(self) -> None:
+        """Not RESTARTING any more: given up, unless its start was under way."""
+        async with self.lock:
+            if self.record.status is Status.RESTARTING:
+                self._give_up_restart()
 
     def _resolve_exit(self, code: int) -> None:
         waiters, self._exit_waiters = self._exit_waiters, []
@@ -292,6 +358,10 @@ class Container:
         return self.sandbox, self.main
 
     def _not_running(self) -> Conflict:
+        if self.record.status is Status.RESTARTING:
+            return Conflict(
+                f"Container {self.record.id} is restarting, wait until the container is running"
+            )
         return Conflict(f"container {self.record.id} is not running")
 
     def refuse_paused(self, what: str) -> None:
@@ -338,9 +408,7 @@ class Container:
     async def _signal(self, number: int) -> None:
         """Sent to its program. What asks it to end lifts a pause, as with dockerd; others wait for the end of it."""
         request = ProcessSignal(MAIN_PROCESS, number)
-        config = self.record.config
-        ends = not config.stop_signal or number in (signal.SIGKILL, plan.stop_signal(config))
-        if self.paused and ends:
+        if self.paused and restart.ends_the_policy(self.record.config, number):
             await self.unpause(request)
         else:
             await self.ask(request)
@@ -382,7 +450,14 @@ class Container:
         Raises:
             Conflict: it does not run.
         """
+        if self.record.status is Status.RESTARTING:
+            self._note_stop(number)
+            if self.record.stays_down:
+                await self._end_restarting()
+            if not self.live:
+                return
         sandbox, _ = self.running()
+        self._note_stop(number)
         if number != signal.SIGKILL:
             await self._signal(number)
             self.publish("kill", signal=str(number))
@@ -392,6 +467,13 @@ class Container:
             await self._signal(number)
         self.publish("kill", signal=str(number))
         await self._enforce(sandbox, ended)
+
+    def _note_stop(self, number: int) -> None:
+        """Kept first: a daemon killed now must not start again what somebody wanted to end."""
+        record = self.record
+        record.manually_stopped = True
+        record.stays_down |= restart.ends_the_policy(record.config, number)
+        self._try_save()
 
     async def _enforce(self, sandbox: Sandbox, ended: asyncio.Future[int]) -> None:
         try:
@@ -403,8 +485,16 @@ class Container:
 
     async def stop(self, *, timeout_s: int | None, number: int | None) -> bool:
         """Its program was asked to end, then made to; False when it did not run. ``timeout_s`` < 0: no limit."""
+        if self.record.status is Status.RESTARTING:
+            self._note_stop(signal.SIGKILL)
+            await self._end_restarting()
+            if not self.live:
+                await self._settled()
+                self.publish("stop")
+                return True
         if not self.live:
             return False
+        self._note_stop(signal.SIGKILL)
         config = self.record.config
         if timeout_s is None:
             timeout_s = (
@@ -460,6 +550,8 @@ class Container:
             if self.removed.done():
                 return
             self._check_removable(force=force)  # it may just have been started
+            if self.record.status is Status.RESTARTING:
+                self._give_up_restart()
             if self.live:
                 with contextlib.suppress(Conflict):
                     await self.kill(signal.SIGKILL)
@@ -472,9 +564,10 @@ class Container:
                 f'cannot remove container "/{self.record.name}": container is paused and must be '
                 "unpaused first"
             )
-        if self.live and not force:
+        if self.up and not force:
             raise Conflict(
-                f'cannot remove container "/{self.record.name}": container is running: '
+                f'cannot remove container "/{self.record.name}": '
+                f"container is {self.record.status.value}: "
                 "stop the container before removing or force remove"
             )
 

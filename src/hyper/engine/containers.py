@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final
 
-from hyper.engine import create, plan, ports
+from hyper.engine import create, plan, ports, restart
 from hyper.engine.container import Container
 from hyper.engine.host import Host, machine_uids
 from hyper.engine.record import ContainerRecord
@@ -26,6 +26,8 @@ from hyper.units import MIB
 logger = logging.getLogger(__name__)
 
 MAX_CONTAINERS: Final = 10_000
+#: Containers a starting daemon starts at the same time, per CPU.
+_STARTS_PER_CPU: Final = 2
 
 
 class Containers:
@@ -180,6 +182,18 @@ class Containers:
             except HyperError as error:
                 logger.error("container %s: cannot be taken up again: %s", record.id[:12], error)
                 container.lost_in_absence()
+
+    def start_pending(self) -> None:
+        """Containers whose restart policy wants them to run are being started, a few at a time."""
+        pending = [item for item in self.all() if restart.starts_with_daemon(item.record)]
+        room = asyncio.Semaphore(_STARTS_PER_CPU * len(os.sched_getaffinity(0)))
+
+        async def start(container: Container) -> None:
+            async with room:
+                await container.start_with_daemon()
+
+        for container in reversed(pending):
+            self._host.tasks.spawn(start(container), name=f"start of {container.record.id[:12]}")
 
     def _is_whole(self, record: ContainerRecord) -> bool:
         """Whether its creation had come to an end, and its removal not far."""

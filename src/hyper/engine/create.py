@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from hyper.config import MINIMUM_MEMORY_MIB
+from hyper.engine import restart
 from hyper.errors import InvalidRequest, NotImplementedYet
 from hyper.types import oci
 from hyper.types.container import (
@@ -223,10 +224,6 @@ def _check_values(host: HostConfig) -> None:
 
 
 def _check_restart(host: HostConfig) -> None:
-    if host.restart_policy.name not in ("", "no"):
-        raise NotImplementedYet(
-            f"restart policy {host.restart_policy.name} is not supported yet",
-            hint="leave --restart out",
-        )
+    restart.check(host)
     if host.log_config.type not in ("", "json-file", "local"):
         raise NotImplementedYet(f"log driver {host.log_config.type} is not supported yet")

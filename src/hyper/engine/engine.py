@@ -19,6 +19,7 @@ class Engine:
         """What an earlier daemon left is known and watched over again."""
         await self.containers.recover()
         self.execs.recover()
+        self.containers.start_pending()
 
     async def close(self) -> None:
         """Nothing of this process works on containers any more; their machines go on."""

@@ -42,6 +42,9 @@ class ContainerRecord(Struct):
     started_ns: int = 0
     finished_ns: int = 0
     restart_count: int = 0
+    #: Somebody has stopped or killed it since its start; the second: so that its end is final.
+    manually_stopped: bool = False
+    stays_down: bool = False
     uid: int | None = None
     machine: MachineRecord | None = None
     boot_ms: float | None = None

@@ -13,6 +13,7 @@ class Status(StrEnum):
     CREATED = "created"
     RUNNING = "running"
     PAUSED = "paused"
+    RESTARTING = "restarting"
     EXITED = "exited"
     REMOVING = "removing"
     DEAD = "dead"
@@ -24,6 +25,8 @@ class Event(StrEnum):
     START = "start"
     FAIL = "fail to start"
     EXIT = "exit"
+    EXIT_FOR_NOW = "exit and wait for its restart"
+    GIVE_UP = "give up its restart"
     PAUSE = "pause"
     UNPAUSE = "unpause"
     REMOVE = "remove"
@@ -37,6 +40,10 @@ TRANSITIONS: dict[tuple[Status, Event], Status] = {
     (Status.EXITED, Event.FAIL): Status.EXITED,
     (Status.RUNNING, Event.EXIT): Status.EXITED,
     (Status.PAUSED, Event.EXIT): Status.EXITED,
+    (Status.RUNNING, Event.EXIT_FOR_NOW): Status.RESTARTING,
+    (Status.PAUSED, Event.EXIT_FOR_NOW): Status.RESTARTING,
+    (Status.RESTARTING, Event.START): Status.RUNNING,
+    (Status.RESTARTING, Event.GIVE_UP): Status.EXITED,
     (Status.RUNNING, Event.PAUSE): Status.PAUSED,
     (Status.PAUSED, Event.UNPAUSE): Status.RUNNING,
     (Status.CREATED, Event.REMOVE): Status.REMOVING,
@@ -48,6 +55,8 @@ TRANSITIONS: dict[tuple[Status, Event], Status] = {
 
 #: States in which a machine runs for the container.
 LIVE = frozenset({Status.RUNNING, Status.PAUSED})
+#: States in which it is up for whoever asks; as in Docker a container between two runs is.
+UP = LIVE | {Status.RESTARTING}
 
 
 def next_status(status: Status, event: Event) -> Status:

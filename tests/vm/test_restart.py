@@ -1,0 +1,139 @@
+"""Restart policies with real machines: through the stock client, through kill -9 and through a reboot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.hyperd import Hyperd
+from tests.vm.test_durable import end, state
+from tests.vm.test_run import follow
+
+pytestmark = pytest.mark.vm
+
+
+def until(events: Iterator[Any], action: str, name: str) -> dict[str, Any]:
+    """The next event ``action`` of the container called ``name``."""
+    return next(
+        item
+        for item in events
+        if item["Action"] == action and item["Actor"]["Attributes"]["name"] == name
+    )
+
+
+def inspect(daemon: Hyperd, name: str) -> dict[str, Any]:
+    """All about a container."""
+    found: dict[str, Any] = daemon.api.get(f"/containers/{name}/json")
+    return found
+
+
+def test_on_failure_gives_up_after_its_count(daemon: Hyperd, busybox: str) -> None:
+    """``docker run --restart on-failure:2``: three runs, the client waits for the last and has its code."""
+    done = daemon.docker("run", "--name", "box", "--restart", "on-failure:2", busybox,
+                         "sh", "-c", "echo run; exit 7")  # fmt: skip
+    assert (done.returncode, done.stdout) == (7, b"run\n")
+    assert daemon.run("logs", "box") == b"run\nrun\nrun\n"
+    found = inspect(daemon, "box")
+    assert (found["RestartCount"], found["State"]["Status"]) == (2, "exited")
+    done = daemon.docker("run", "--restart", "on-failure", "--name", "good", busybox, "true")
+    assert done.returncode == 0
+    assert inspect(daemon, "good")["RestartCount"] == 0
+
+
+def test_always_until_somebody_stops_it(daemon: Hyperd, busybox: str) -> None:
+    """While it waits it is ``restarting``, up, cannot be used or removed; ``stop`` and ``rm -f`` end that."""
+    events = daemon.api.lines("/events")
+    daemon.run("run", "-d", "--name", "loop", "--restart", "always", busybox, "false")
+    for _ in range(4):
+        died = until(events, "die", "loop")
+    assert died["Actor"]["Attributes"]["exitCode"] == "1"
+    until(events, "die", "loop")
+    found = inspect(daemon, "loop")["State"]
+    assert (found["Status"], found["Running"], found["Restarting"]) == ("restarting", True, True)
+    row = json.loads(daemon.run("ps", "--format", "json"))
+    assert row["State"] == "restarting"
+    assert row["Status"].startswith("Restarting (1) ")
+    assert daemon.run("ps", "-q", "--filter", "status=restarting") != b""
+    refused = daemon.docker("exec", "loop", "true")
+    assert b"is restarting, wait until the container is running" in refused.stderr
+    refused = daemon.docker("rm", "loop")
+    assert b"container is restarting: stop the container before" in refused.stderr
+    daemon.run("stop", "loop")
+    assert state(daemon, "loop")["Status"] == "exited"
+    assert daemon.run("wait", "loop") == b"1\n"
+    daemon.run("start", "loop")
+    until(events, "start", "loop")
+    assert inspect(daemon, "loop")["RestartCount"] <= 1
+    until(events, "die", "loop")
+    daemon.run("rm", "-f", "loop")
+    events.close()
+    assert daemon.api.get("/containers/json?all=1") == []
+
+
+def test_what_was_killed_by_hand_stays_down(daemon: Hyperd, busybox: str) -> None:
+    """``docker kill`` and ``docker stop`` are a wish; a machine that dies is not."""
+    events = daemon.api.lines("/events")
+    daemon.run("run", "-d", "--name", "box", "--restart", "unless-stopped", busybox, "sleep", "600")
+    end(inspect(daemon, "box")["Hyper"]["Pid"])
+    until(events, "die", "box")
+    until(events, "start", "box")
+    assert inspect(daemon, "box")["RestartCount"] == 1
+    daemon.run("kill", "box")
+    assert state(daemon, "box")["Status"] == "exited"
+    events.close()
+
+
+def test_policies_survive_the_daemon_and_the_host(own_daemon: Hyperd, busybox: str) -> None:
+    """Killed in the back-off, and with all machines gone: what should run does, what was stopped does not."""
+    daemon = own_daemon
+    sleeper = [busybox, "sh", "-c", "echo up; exec sleep 600"]
+    daemon.run("run", "-d", "--name", "always", "--restart", "always", *sleeper)
+    daemon.run("run", "-d", "--name", "stopped", "--restart", "unless-stopped", *sleeper)
+    daemon.run("run", "-d", "--name", "plain", *sleeper)
+    daemon.run("create", "--name", "never", "--restart", "always", *sleeper)
+    follow(daemon, "always", "up")
+    daemon.run("stop", "-t", "0", "stopped")
+    events = daemon.api.lines("/events")
+    daemon.run("run", "-d", "--name", "loop", "--restart", "on-failure", busybox, "false")
+    for _ in range(5):
+        until(events, "die", "loop")
+    pids = [inspect(daemon, name)["Hyper"]["Pid"] for name in ("always", "plain")]
+    count = inspect(daemon, "loop")["RestartCount"]
+    daemon.kill()
+    for pid in pids:
+        end(pid)
+    daemon.start()
+    events = daemon.api.lines("/events?since=0")
+    until(events, "start", "always")
+    until(events, "die", "loop")
+    assert inspect(daemon, "loop")["RestartCount"] > count
+    states = {
+        name: state(daemon, name)["Status"] for name in ("always", "stopped", "plain", "never")
+    }
+    assert states == {
+        "always": "running",
+        "stopped": "exited",
+        "plain": "exited",
+        "never": "created",
+    }
+    events.close()
+
+
+def test_crashes_leave_nothing_behind(daemon: Hyperd, busybox: str) -> None:
+    """Four containers that crash three times each: no descriptor, no task, no run folder more than before."""
+    descriptors = Path(f"/proc/{daemon.pid}/fd")
+    daemon.run("run", "--rm", busybox, "true")
+    before = len(list(descriptors.iterdir()))
+    names = [f"crash{number}" for number in range(4)]
+    for name in names:
+        daemon.run("create", "--name", name, "--restart", "on-failure:2", busybox, "false")
+    daemon.run("start", *names)
+    assert daemon.run("wait", *names).split() == [b"1"] * 4
+    assert {inspect(daemon, name)["RestartCount"] for name in names} == {2}
+    daemon.run("rm", *names)
+    assert len(list(descriptors.iterdir())) <= before
+    assert list((daemon.exec_root / "vm").iterdir()) == []
