@@ -233,3 +233,59 @@ def test_a_file_that_cannot_be_written(hyper: Run, engine: Engine) -> None:
     done = hyper("save", "-o", "/nosuch/folder/x.tar", engine.image)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) <= 2
+
+
+CREATIONS = {
+    "limits": "--pids-limit 50 --cpuset-cpus 0 --cpu-shares 512 -m 64m --memory-swap 128m --memory-reservation 32m",
+    "quota": "--cpu-period 50000 --cpu-quota 25000 --memory-swappiness 10 --oom-score-adj 500 --blkio-weight 300",
+    "health": "--health-cmd true --health-interval 1m30s --health-retries 4 --health-timeout 3s",
+    "no_health": "--no-healthcheck",
+    "log": "--log-driver json-file --log-opt max-size=1m --log-opt max-file=3",
+    "log_none": "--log-driver none",
+    "dns": "--dns 9.9.9.9 --dns-option ndots:2 --dns-search a.example --dns-search b.example --domainname d.example",
+    "mounts": "--mount type=volume,src=v,dst=/v,volume-nocopy --mount type=tmpfs,dst=/t,tmpfs-mode=1777",
+    "binds": "--mount type=bind,src=/tmp,dst=/b,ro,bind-propagation=rslave --volumes-from box:ro -v vol:/w",
+    "devices": "--device /dev/null:/dev/nix:r --device /dev/zero --device-cgroup-rule=c+1:3+r",
+    "network": "--network none",
+    "links": "--link box:other --expose 9",
+    "names": "--userns host --uts host --ipc private --cgroupns private --runtime runc",
+    "labels": "--label-file FILE -l x=y",
+    "restart": "--restart unless-stopped --stop-timeout 3 --init",
+    "ports": "-p 127.0.0.1:0:80 -p 7000-7002:90-92/udp -P --expose 1",
+}
+
+
+@pytest.mark.parametrize("case", CREATIONS)
+def test_create_asks_for_the_same(
+    hyper: Run, docker: Run, engine: Engine, tmp_path: Path, case: str
+) -> None:
+    """The container that hyper makes is the one docker makes with the same flags; so is a refusal."""
+    labels = tmp_path / "labels"
+    labels.write_text("# these\na=b\nalone\n")
+    flags = [
+        word.replace("+", " ") for word in CREATIONS[case].replace("FILE", str(labels)).split()
+    ]
+    seen = []
+    for run in (hyper, docker):
+        made = run("create", "--name", "made", *flags, engine.image, "true")
+        if made.returncode == 0:
+            found = json.loads(docker("inspect", "made").stdout)[0]
+            seen.append(_asked_for(found))
+            docker("rm", "-v", "made")
+        else:
+            seen.append([made.returncode, made.stdout])
+    docker("volume", "rm", "-f", "v", "vol")
+    assert seen[0] == seen[1]
+
+
+def _asked_for(found: dict[str, dict[str, object]]) -> object:
+    config, host = found["Config"], found["HostConfig"]
+    if len(str(config["Hostname"])) == 12:
+        del config["Hostname"]
+    endpoints = found["NetworkSettings"]["Networks"]
+    assert isinstance(endpoints, dict)
+    asked = {name: [e.get("IPAMConfig"), e.get("Links")] for name, e in endpoints.items()}
+    return [
+        {k: v for k, v in part.items() if v not in (None, [], {}, "", [0, 0])}
+        for part in (config, host, asked)
+    ]

@@ -14,12 +14,13 @@ from hyper.cli import ago, columns, mounts, values
 from hyper.cli.addresses import displayed
 from hyper.cli.body import request_body
 from hyper.cli.commands.run import start_failure_code
+from hyper.cli.creation import CREATION, HOST, HOST_MAPS
+from hyper.cli.devices import device
 from hyper.cli.environment import read_env_file, variable
-from hyper.cli.flags import parse_flags
+from hyper.cli.flags import UsageError, parse_flags
 from hyper.cli.ports import Published
 from hyper.cli.reference import full_name, split_reference
 from hyper.cli.selector import compile_format
-from hyper.cli.shared_flags import CREATION
 from hyper.proto.detach import DetachKeys, parse_keys
 
 
@@ -138,6 +139,100 @@ def test_mounts() -> None:
     ):
         with pytest.raises(ValueError, match=r"needs|unknown|absolute|target"):
             mounts.mount(bad)
+
+
+def test_mounts_with_options() -> None:
+    """Fields are those of a CSV line; options belong to their type."""
+    assert mounts.mount(
+        'src=v,dst=/v,volume-nocopy,volume-driver=d,"volume-opt=o=a,b",volume-label=x=y'
+    ) == {
+        "Type": "volume",
+        "Source": "v",
+        "Target": "/v",
+        "VolumeOptions": {
+            "NoCopy": True,
+            "DriverConfig": {"Name": "d", "Options": {"o": "a,b"}},
+            "Labels": {"x": "y"},
+        },
+    }
+    for bad in (
+        "dst=/v,tmpfs-size=1m",
+        "type=bind,src=/a,dst=/b,volume-nocopy",
+        "dst=/v,volume-nocopy=maybe",
+        "type=tmpfs,dst=/t,tmpfs-mode=999",
+        'dst=/v,"x',
+        "dst=/a\ndst=/b",
+    ):
+        with pytest.raises(
+            ValueError, match=r"mix|true or false|octal|unknown|expected|new-line|absolute"
+        ):
+            mounts.mount(bad)
+
+
+@given(st.text(alphabet='typebindsrctmf=,"/-\n', max_size=40))
+def test_mounts_parse_or_are_refused(spec: str) -> None:
+    try:
+        made = mounts.mount(spec)
+    except ValueError:
+        return
+    assert made["Target"].startswith("/")
+
+
+def test_devices() -> None:
+    assert device("/dev/a") == {
+        "PathOnHost": "/dev/a",
+        "PathInContainer": "/dev/a",
+        "CgroupPermissions": "rwm",
+    }
+    assert device("/dev/a:/dev/b:r")["PathInContainer"] == "/dev/b"
+    assert device("/dev/a:rw")["CgroupPermissions"] == "rw"
+    for bad in ("", ":/x", "/a:/b:x", "/a:/b:r:w", "a:b", "rel"):
+        with pytest.raises(ValueError, match=r"use|invalid|absolute"):
+            device(bad)
+
+
+def test_networks() -> None:
+    """One or several, with addresses and names; what is asked twice is refused."""
+    assert "NetworkingConfig" not in body("--network", "back")
+    assert body("--network", "back")["HostConfig"]["NetworkMode"] == "back"
+    two = body(
+        "--network", "name=a,alias=x,alias=y,ip=10.0.0.9", "--network", "b", "--network-alias", "z"
+    )
+    assert two["NetworkingConfig"]["EndpointsConfig"] == {
+        "a": {"IPAMConfig": {"IPv4Address": "10.0.0.9"}, "Aliases": ["x", "y", "z"]},
+        "b": {},
+    }
+    mac = body("--mac-address", "02:42:ac:11:00:99")
+    assert mac["MacAddress"] == "02:42:ac:11:00:99"
+    assert mac["NetworkingConfig"]["EndpointsConfig"]["default"] == {
+        "MacAddress": "02:42:ac:11:00:99"
+    }
+    for bad in (
+        ["--network", "a", "--network", "a"],
+        ["--network", "name=a,ip=1.2.3.4", "--ip", "1.2.3.5"],
+        ["--network", "alias=x"],
+        ["--network", "name=a,what=x"],
+        ["--network", "name=a,ip"],
+        ["--network", "name=a,gw-priority=x"],
+    ):
+        with pytest.raises(UsageError):
+            body(*bad)
+
+
+def test_health() -> None:
+    asked = body("--health-cmd", "curl x", "--health-interval", "1m30s")["Healthcheck"]
+    assert asked == {"Test": ["CMD-SHELL", "curl x"], "Interval": 90_000_000_000}
+    assert body("--no-healthcheck")["Healthcheck"] == {"Test": ["NONE"]}
+    with pytest.raises(UsageError):
+        body("--no-healthcheck", "--health-cmd", "x")
+
+
+def test_each_field_has_one_flag() -> None:
+    """The tables name no flag and no field twice."""
+    spelled = [name for flag in CREATION for name in flag.names]
+    assert len(spelled) == len(set(spelled))
+    fields = [field for table in (HOST, HOST_MAPS) for field, _ in table]
+    assert len(fields) == len(set(fields))
 
 
 def test_other_values() -> None:

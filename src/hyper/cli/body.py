@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from hyper.cli import values
+from hyper.cli.creation import CONFIG, HEALTH, HOST, HOST_MAPS
+from hyper.cli.endpoints import endpoints
 from hyper.cli.flags import UsageError
 from hyper.cli.ports import Published
+from hyper.cli.resources import asked_for, restart_policy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,12 +42,11 @@ def request_body(arguments: Arguments, streams: tuple[bool, bool, bool]) -> dict
     if arguments.on("--rm") and arguments.text("--restart") not in (None, "no", ""):
         raise UsageError("--rm and --restart exclude each other")
     ports = _published(arguments)
+    mode, networks = endpoints(arguments)
     body = _config(arguments, streams, ports)
-    body["HostConfig"] = _host_config(arguments, ports)
-    aliases = arguments.texts("--network-alias")
-    if aliases:
-        network = arguments.text("--network") or "default"
-        body["NetworkingConfig"] = {"EndpointsConfig": {network: {"Aliases": aliases}}}
+    body["HostConfig"] = _host_config(arguments, ports, mode)
+    if networks:
+        body["NetworkingConfig"] = {"EndpointsConfig": networks}
     return body
 
 
@@ -65,24 +68,21 @@ def _config(
     image, *command = arguments.words
     entrypoint = arguments.text("--entrypoint")
     anonymous: dict[str, Any] = {target: {} for bind, target in _volumes(arguments) if bind is None}
-    body = {
+    of_files = [line for lines in arguments.all("--label-file") for line in lines]
+    body = asked_for(arguments, CONFIG) | {
         "Image": image,
         "AttachStdin": streams[0],
         "AttachStdout": streams[1],
         "AttachStderr": streams[2],
-        "Tty": arguments.on("--tty"),
         "OpenStdin": arguments.on("--interactive"),
         "StdinOnce": streams[0] and arguments.on("--interactive"),
         "Cmd": command or None,
-        "Hostname": arguments.text("--hostname"),
-        "User": arguments.text("--user"),
-        "WorkingDir": arguments.text("--workdir"),
         "Env": variables(arguments),
-        "Labels": dict(_split(text) for text in arguments.texts("--label")),
+        "Labels": values.mapping([*of_files, *arguments.texts("--label")]),
         "ExposedPorts": ports.exposed,
         "Volumes": anonymous,
-        "StopSignal": arguments.text("--stop-signal"),
-        "StopTimeout": arguments.number("--stop-timeout"),
+        "Healthcheck": _health(arguments),
+        "MacAddress": arguments.text("--mac-address"),
     }
     body = _without_defaults(body)
     if entrypoint is not None:
@@ -91,32 +91,37 @@ def _config(
     return body
 
 
-def _host_config(arguments: Arguments, ports: Published) -> dict[str, Any]:
-    host = {
-        "AutoRemove": arguments.on("--rm"),
+def _health(arguments: Arguments) -> dict[str, Any]:
+    asked = asked_for(arguments, HEALTH)
+    if not arguments.on("--no-healthcheck"):
+        return asked
+    if asked:
+        raise UsageError("--no-healthcheck conflicts with --health-* options")
+    return {"Test": ["NONE"]}
+
+
+def _host_config(arguments: Arguments, ports: Published, mode: str | None) -> dict[str, Any]:
+    maps = {field: values.mapping(arguments.texts(flag.key)) for field, flag in HOST_MAPS}
+    host = asked_for(arguments, HOST) | maps
+    host |= {
         "Binds": [bind for bind, _ in _volumes(arguments) if bind is not None],
-        "CapAdd": arguments.texts("--cap-add"),
-        "CapDrop": arguments.texts("--cap-drop"),
-        "Dns": arguments.texts("--dns"),
-        "ExtraHosts": arguments.texts("--add-host"),
-        "GroupAdd": arguments.texts("--group-add"),
-        "Init": arguments.on("--init"),
-        "Memory": arguments.number("--memory"),
-        "Mounts": arguments.all("--mount"),
-        "NanoCpus": arguments.number("--cpus"),
-        "NetworkMode": arguments.text("--network"),
+        "LogConfig": _log(arguments),
+        "NetworkMode": mode,
         "PortBindings": ports.bindings,
-        "Privileged": arguments.on("--privileged"),
-        "PublishAllPorts": arguments.on("--publish-all"),
-        "ReadonlyRootfs": arguments.on("--read-only"),
-        "RestartPolicy": _restart_policy(arguments.text("--restart")),
-        "SecurityOpt": arguments.texts("--security-opt"),
-        "ShmSize": arguments.number("--shm-size"),
-        "Sysctls": dict(_split(text) for text in arguments.texts("--sysctl")),
+        "RestartPolicy": restart_policy(arguments.text("--restart") or "no"),
         "Tmpfs": dict(arguments.all("--tmpfs")),
         "Ulimits": [_ulimit_body(text) for text in arguments.texts("--ulimit")],
     }
     return _without_defaults(host)
+
+
+def _log(arguments: Arguments) -> dict[str, Any] | None:
+    driver, options = arguments.text("--log-driver"), arguments.texts("--log-opt")
+    if driver == "none" and options:
+        raise UsageError("invalid logging opts for driver none")
+    if driver is None and not options:
+        return None
+    return {"Type": driver or "", "Config": values.mapping(options)}
 
 
 def _without_defaults(body: dict[str, Any]) -> dict[str, Any]:
@@ -133,17 +138,7 @@ def _volumes(arguments: Arguments) -> Sequence[tuple[str | None, str]]:
     return arguments.all("--volume")
 
 
-def _split(text: str) -> tuple[str, str]:
-    name, _, value = text.partition("=")
-    return name, value
-
-
-def _restart_policy(text: str | None) -> dict[str, Any]:
-    name, _, count = (text or "").partition(":")
-    return {"Name": name or "no", "MaximumRetryCount": int(count or 0)}
-
-
 def _ulimit_body(text: str) -> dict[str, Any]:
-    name, limits = _split(text)
+    name, _, limits = text.partition("=")
     soft, hard = limits.split(":")
     return {"Name": name, "Soft": int(soft), "Hard": int(hard)}

@@ -36,7 +36,7 @@ class UsageError(LocalError):
 
 
 class Flag:
-    """One flag. ``names``: the short one (if any) first, the long one last; it is known by the long one.
+    """One flag. ``names``: the short one (if any) first, then the long one it is known by, then older spellings.
 
     ``takes`` names its value in the help; "" makes it a boolean. ``parse`` turns the value into what is kept and
     raises ValueError with the reason otherwise; ``many`` keeps all values given, in order.
@@ -54,7 +54,7 @@ class Flag:
         default: bool = False,
     ) -> None:
         self.names = names
-        self.key = names[-1]
+        self.key = next(name for name in names if name.startswith("--"))
         self.help = help
         self.takes = takes
         self.many = many
@@ -64,7 +64,7 @@ class Flag:
     @property
     def label(self) -> str:
         """How an error names it: ``-m, --memory``."""
-        return ", ".join(self.names)
+        return ", ".join(self.names[: self.names.index(self.key) + 1])
 
 
 class Command:

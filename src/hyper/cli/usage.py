@@ -71,7 +71,7 @@ def _flag_lines(flags: Sequence[Flag]) -> list[str]:
 
 
 def _spell(flag: Flag) -> str:
-    short = f"{flag.names[0]}, " if len(flag.names) > 1 else "    "
+    short = f"{flag.names[0]}, " if len(flag.names[0]) == 2 else "    "
     return f"  {short}{flag.key} {flag.takes}".rstrip()
 
 

@@ -63,6 +63,53 @@ def pair(text: str) -> str:
     return text
 
 
+def shell(text: str) -> list[str]:
+    """A health check that a shell runs, as the API wants it."""
+    return ["CMD-SHELL", text]
+
+
+def label_file(path: str) -> list[str]:
+    """The labels of a file: a line each, ``#`` comments; a NAME alone has no value."""
+    return environment.read_env_file(path, {})
+
+
+_NETWORK_KEYS = {
+    "alias": "Aliases",
+    "driver-opt": "DriverOpts",
+    "gw-priority": "GwPriority",
+    "ip": "IPv4Address",
+    "ip6": "IPv6Address",
+    "link-local-ip": "LinkLocalIPs",
+    "mac-address": "MacAddress",
+}
+
+
+def network(text: str) -> tuple[str, dict[str, list[str]]]:
+    """A network's name and what is asked of it: ``back``, or ``name=back,alias=db,ip=10.1.2.3``.
+
+    Raises:
+        ValueError: an unknown word, or no name.
+    """
+    if "=" not in text:
+        return text, {}
+    name = ""
+    asked: dict[str, list[str]] = {}
+    for field in text.split(","):
+        key, equals, value = field.partition("=")
+        key = key.strip().lower()
+        if not equals or not value:
+            raise ValueError(f"invalid field {field!r}: use NAME=VALUE")
+        if key == "name":
+            name = value
+        elif key in _NETWORK_KEYS:
+            asked.setdefault(_NETWORK_KEYS[key], []).append(value)
+        else:
+            raise ValueError(f"unknown word {key!r}: use name, {', '.join(_NETWORK_KEYS)}")
+    if not name:
+        raise ValueError("it has no name=NETWORK")
+    return name, asked
+
+
 def mapping(pairs: list[str]) -> dict[str, str]:
     """``NAME=VALUE`` texts as the API's map; a NAME alone has the value "" and the last of a name counts."""
     parts = [text.partition("=") for text in pairs]

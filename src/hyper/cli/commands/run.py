@@ -6,9 +6,10 @@ from hyper.cli import terminal
 from hyper.cli.body import attached_streams, request_body
 from hyper.cli.commands.pull import pull_missing
 from hyper.cli.context import say, tell
+from hyper.cli.creation import CREATION
 from hyper.cli.flags import Command, Flag, UsageError
 from hyper.cli.session import Session, require_terminal
-from hyper.cli.shared_flags import CREATION, DETACH_KEYS, SIG_PROXY
+from hyper.cli.shared_flags import DETACH_KEYS, SIG_PROXY
 from hyper.client.engine import container_path
 from hyper.client.errors import ApiError
 from hyper.errors import HyperError

@@ -18,7 +18,7 @@ def _end(context: Context, arguments: Arguments, verb: str) -> int:
     def end(name: str) -> None:
         context.engine.post(
             container_path(name, f"/{verb}"),
-            t=arguments.number("--time"),
+            t=arguments.number("--timeout"),
             signal=arguments.text("--signal"),
         )
 
@@ -67,7 +67,12 @@ def _rm(context: Context, arguments: Arguments) -> int:
 
 
 _TIME = Flag(
-    "-t", "--time", takes="SECONDS", parse=whole_number, help="Patience before it is killed"
+    "-t",
+    "--timeout",
+    "--time",
+    takes="SECONDS",
+    parse=whole_number,
+    help="Patience before it is killed",
 )
 _SIGNAL = Flag("-s", "--signal", takes="SIGNAL", help="Signal to send first")
 _WORDS = "CONTAINER [CONTAINER...]"
