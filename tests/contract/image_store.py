@@ -53,7 +53,8 @@ class ImageStoreContract:
     async def test_absence(self, images: ImageStore, add: Add) -> None:
         await add("x:latest", A)
         for name, shown in (("nope", "nope:latest"), ("x:other", "x:other"), ("r.io/x", "r.io/x:latest"),
-                            ("0" * 64, "0" * 64), ("sha256:" + "0" * 64, "sha256:" + "0" * 64)):  # fmt: skip
+                            ("0" * 64, f"sha256:{'0' * 64}"),
+                            (f"sha256:{'0' * 64}", f"sha256:{'0' * 64}")):  # fmt: skip
             with pytest.raises(NotFound) as caught:
                 images.get(name)
             assert str(caught.value) == f"No such image: {shown}"

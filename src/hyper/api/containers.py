@@ -13,6 +13,7 @@ from hyper.api import logs, render
 from hyper.api.hijack import MULTIPLEXED, RAW, Hijacked, hijack
 from hyper.api.http import Routes, body_of, filters_of, flag, has_label, json_response, number
 from hyper.api.streams import Input, Wanted, detach_keys, join
+from hyper.api.usage import sized
 from hyper.engine.container import Container
 from hyper.engine.engine import Engine
 from hyper.engine.log_file import LogQuery
@@ -87,7 +88,10 @@ class ContainerRoutes:
         ]
         if limit > 0:
             chosen = chosen[:limit]
-        return json_response([render.summary(container) for container in chosen])
+        answers = [render.summary(container) for container in chosen]
+        if flag(request, "size"):
+            answers = [await sized(*pair) for pair in zip(answers, chosen, strict=True)]
+        return json_response(answers)
 
     def _matches(self, container: Container, filters: dict[str, set[str]]) -> bool:
         record = container.record
@@ -127,7 +131,11 @@ class ContainerRoutes:
             return False
 
     async def inspect(self, request: web.Request) -> web.StreamResponse:
-        return json_response(render.inspect(self._get(request)))
+        container = self._get(request)
+        answer = render.inspect(container)
+        if flag(request, "size"):
+            answer = await sized(answer, container)
+        return json_response(answer)
 
     async def start(self, request: web.Request) -> web.StreamResponse:
         started = await self._whole(self._get(request).start())

@@ -1,25 +1,24 @@
-"""Routes under /images."""
+"""Routes about the images that are here: list, inspect, history, tag, delete, prune."""
 
 from __future__ import annotations
 
 import asyncio
-import fnmatch
-import time
 from typing import Final
 
 from aiohttp import web
 
-from hyper.api.http import Routes, filters_of, flag, has_label, json_lines, json_response
+from hyper.api import image_list
+from hyper.api.http import Routes, asked_version, filters_of, flag, has_label, json_response
+from hyper.engine import image_events
 from hyper.engine.create import image_defaults
 from hyper.engine.engine import Engine
-from hyper.errors import HyperError, InvalidRequest, NotFound, NotImplementedYet, Unauthorized
-from hyper.image.auth import RegistryAuth
-from hyper.image.record import ImageRecord, PullEvent
-from hyper.image.reference import parse
+from hyper.errors import Conflict
+from hyper.image.record import HistoryItem, ImageRecord
+from hyper.image.reference import parse_tag
 from hyper.types import response as wire
-from hyper.units import parse_timestamp_ns
+from hyper.units import rfc3339
 
-_FILTERS: Final = frozenset({"reference", "label", "dangling", "before", "since", "until"})
+_PRUNE_FILTERS: Final = frozenset({"dangling", "until", "label", "label!"})
 
 
 class ImageRoutes:
@@ -28,189 +27,118 @@ class ImageRoutes:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._images = engine.host.images
+        self._pruning = asyncio.Lock()
 
     def routes(self) -> Routes:
         """(method, path, handler) of each."""
         return [
-            ("POST", "/images/create", self.create),
             ("GET", "/images/json", self.list_images),
             ("GET", "/images/{name:.+}/json", self.inspect),
+            ("GET", "/images/{name:.+}/history", self.history),
+            ("POST", "/images/{name:.+}/tag", self.tag),
+            ("POST", "/images/prune", self.prune),
             ("DELETE", "/images/{name:.+}", self.delete),
         ]
 
-    async def create(self, request: web.Request) -> web.StreamResponse:
-        name = request.query.get("fromImage", "")
-        if not name:
-            raise NotImplementedYet("importing images (fromSrc) is not implemented by Hyper yet")
-        reference = _reference(name, request.query.get("tag", ""))
-        parse(reference)
-        auth = RegistryAuth.from_header(request.headers.get("X-Registry-Auth", ""))
-        events: asyncio.Queue[PullEvent | None] = asyncio.Queue()
-        pull = asyncio.ensure_future(
-            self._images.pull(
-                reference,
-                platform=request.query.get("platform") or None,
-                auth=auth,
-                progress=events.put_nowait,
-            )
-        )
-        pull.add_done_callback(lambda _: events.put_nowait(None))
-        try:
-            return await self._stream(request, pull, events)
-        finally:
-            pull.cancel()
-            await asyncio.gather(pull, return_exceptions=True)
-
-    async def _stream(
-        self,
-        request: web.Request,
-        pull: asyncio.Future[ImageRecord],
-        events: asyncio.Queue[PullEvent | None],
-    ) -> web.StreamResponse:
-        """The head waits for the registry's answer: until then a status can say what went wrong, later only a line."""
-        ahead = [await events.get()]
-        if ahead[0] is not None:
-            ahead.append(await events.get())
-        if ahead[-1] is None:
-            _check(pull.exception())
-        async with json_lines(request) as lines:
-            for event in ahead[:-1]:
-                await lines.send(_line(event))
-            event = ahead[-1]
-            while event is not None:
-                await lines.send(_line(event))
-                event = await events.get()
-            try:
-                record = await pull
-            except HyperError as error:
-                text = str(error)
-                await lines.send(wire.PullLine(error=text, error_detail=wire.ErrorDetail(text)))
-            else:
-                self._published("pull", record.repo_tags[0] if record.repo_tags else record.id)
-        return lines.response
-
-    def _published(self, action: str, name: str) -> None:
-        self._engine.host.events.publish("image", action, name, {"name": name})
-
     async def list_images(self, request: web.Request) -> web.StreamResponse:
-        filters = filters_of(request, _FILTERS)
-        records = [item for item in self._images.list() if self._matches(item, filters)]
-        return json_response([self._summary(item) for item in records])
-
-    def _matches(self, record: ImageRecord, filters: dict[str, set[str]]) -> bool:
-        labels = image_defaults(record.config.config).labels or {}
-        for name, values in filters.items():
-            match name:
-                case "reference":
-                    passed = any(_is_called(record, value) for value in values)
-                case "label":
-                    passed = all(has_label(labels, value) for value in values)
-                case "dangling":
-                    passed = bool(record.repo_tags) != bool(values & {"1", "true"})
-                case _:
-                    passed = all(self._is_older(record, name, value) for value in values)
-            if not passed:
-                return False
-        return True
-
-    def _is_older(self, record: ImageRecord, name: str, value: str) -> bool:
-        """The three filters on the time of creation."""
-        created = _created_ns(record)
-        if name == "until":
-            return created < _moment(value)
-        other = _created_ns(self._images.get(value))
-        return created < other if name == "before" else created > other
-
-    def _summary(self, record: ImageRecord) -> wire.ImageSummary:
-        return wire.ImageSummary(
-            id=record.id,
-            parent_id="",
-            repo_tags=list(record.repo_tags),
-            repo_digests=list(record.repo_digests),
-            created=_created_ns(record) // 10**9,
-            size=record.size,
-            shared_size=-1,
-            labels=image_defaults(record.config.config).labels or {},
-            containers=len(self._engine.containers.users_of(record.id)),
-        )
+        filters = filters_of(request, image_list.FILTERS)
+        if request.query.get("filter"):  # clients older than 1.41
+            filters.setdefault("reference", set()).add(request.query["filter"])
+        question = image_list.Question(filters, flag(request, "all"), asked_version(request))
+        shared = self._images.usage().shared if flag(request, "shared-size") else None
+        users = self._engine.containers.by_image()
+        return json_response(image_list.summaries(self._images, question, users, shared))
 
     async def inspect(self, request: web.Request) -> web.StreamResponse:
         record = self._images.get(request.match_info["name"])
+        tagged_ns = self._images.tagged_ns(record.id)
         return json_response(
             wire.ImageInspect(
                 id=record.id,
                 repo_tags=list(record.repo_tags),
                 repo_digests=list(record.repo_digests),
-                parent="",
-                comment="",
+                parent=record.parent,
+                comment=_comment(record),
                 created=record.created or wire.ZERO_TIME,
                 docker_version=record.config.docker_version or "",
                 author=record.config.author or "",
                 config=image_defaults(record.config.config),
                 architecture=record.architecture,
+                variant=record.config.variant,
                 os=record.os,
                 size=record.size,
                 graph_driver=wire.DriverData("squashfs", {}),
                 root_fs=wire.RootFs("layers", list(record.layers)),
-                metadata={},
+                metadata={"LastTagTime": rfc3339(tagged_ns) if tagged_ns else wire.ZERO_TIME},
             )
         )
 
+    async def history(self, request: web.Request) -> web.StreamResponse:
+        items = self._images.history(request.match_info["name"])
+        return json_response([_history_item(item) for item in items])
+
+    async def tag(self, request: web.Request) -> web.StreamResponse:
+        repository, tag = request.query.get("repo", ""), request.query.get("tag", "")
+        record = await self._images.tag(request.match_info["name"], repository, tag)
+        name = parse_tag(repository, tag).familiar
+        image_events.by_id(self._engine.host, "tag", record.id, name)
+        return web.Response(status=201)
+
     async def delete(self, request: web.Request) -> web.StreamResponse:
+        users = self._engine.containers.by_image()
+        running = self._engine.containers.by_image(up=True)
+        happened: list[tuple[str, str]] = []
         removed = await self._images.remove(
             request.match_info["name"],
             force=flag(request, "force"),
             noprune=flag(request, "noprune"),
-            in_use=lambda image_id: self._users(image_id, live=False),
-            running=lambda image_id: self._users(image_id, live=True),
+            in_use=lambda one: users.get(one, []),
+            running=lambda one: running.get(one, []),
+            tell=lambda action, image_id: happened.append((action, image_id)),
         )
-        for item in removed:
-            for action, what in item.items():
-                self._published("untag" if action == "Untagged" else "delete", what)
+        self._publish(happened)
         return json_response(removed)
 
-    def _users(self, image_id: str, *, live: bool) -> list[str]:
-        users = self._engine.containers.users_of(image_id)
-        return [item.record.id for item in users if item.up or not live]
+    async def prune(self, request: web.Request) -> web.StreamResponse:
+        filters = filters_of(request, _PRUNE_FILTERS)
+        dangling = image_list.truth(filters, "dangling") is not False
+        until = min((image_list.moment(text) for text in filters.get("until", ())), default=None)
+
+        def wanted(image: ImageRecord) -> bool:
+            labels = image_defaults(image.config.config).labels or {}
+            return (
+                (until is None or image_list.created_ns(image) <= until)
+                and all(has_label(labels, value) for value in filters.get("label", ()))
+                and not any(has_label(labels, value) for value in filters.get("label!", ()))
+            )
+
+        if self._pruning.locked():
+            raise Conflict("a prune operation is already running")
+        happened: list[tuple[str, str]] = []
+        async with self._pruning:
+            users = self._engine.containers.by_image()
+            removed, freed = await self._images.prune(
+                wanted,
+                lambda one: users.get(one, []),
+                lambda action, image_id: happened.append((action, image_id)),
+                dangling=dangling,
+            )
+        self._publish(happened)
+        self._engine.host.events.publish("image", "prune", "", {"reclaimed": str(freed)})
+        return json_response(wire.ImagePrune(removed or None, freed))
+
+    def _publish(self, happened: list[tuple[str, str]]) -> None:
+        for action, image_id in happened:
+            image_events.by_id(self._engine.host, action, image_id)
 
 
-def _reference(name: str, tag: str) -> str:
-    """``fromImage`` and ``tag`` together; a tag that is a digest is one."""
-    if not tag:
-        return name
-    return f"{name}@{tag}" if tag.startswith("sha256:") else f"{name}:{tag}"
+def _comment(record: ImageRecord) -> str:
+    last = (record.config.history or ())[-1:]
+    return record.config.comment or (last[0].comment if last else "") or ""
 
 
-def _check(failure: BaseException | None) -> None:
-    """Raise it. A registry's 401 is a 404 here, as in dockerd and the contract: the client would ask for a password."""
-    if isinstance(failure, Unauthorized):
-        raise NotFound(failure.message, hint=failure.hint) from failure
-    if failure is not None:
-        raise failure
-
-
-def _line(event: PullEvent | None) -> wire.PullLine:
-    assert event is not None
-    detail = wire.ProgressDetail(event.current, event.total)
-    return wire.PullLine(status=event.status, id=event.id, progress_detail=detail)
-
-
-def _created_ns(record: ImageRecord) -> int:
-    return _moment(record.created) if record.created else 0
-
-
-def _moment(text: str) -> int:
-    try:
-        return parse_timestamp_ns(text, now_ns=time.time_ns())
-    except ValueError:
-        raise InvalidRequest(f"invalid time: {text!r}") from None
-
-
-def _is_called(record: ImageRecord, pattern: str) -> bool:
-    """``docker images PATTERN``: a name with or without tag, ``*`` standing for anything."""
-    for name in (*record.repo_tags, *record.repo_digests):
-        bare = name.partition("@")[0]
-        repository = bare.rpartition(":")[0] if ":" in bare.rpartition("/")[2] else bare
-        if any(fnmatch.fnmatchcase(candidate, pattern) for candidate in (name, repository)):
-            return True
-    return False
+def _history_item(item: HistoryItem) -> wire.ImageHistoryItem:
+    created = image_list.created_of(item.created) // 10**9
+    return wire.ImageHistoryItem(
+        item.id, created, item.created_by, list(item.tags) or None, item.size, item.comment
+    )

@@ -13,18 +13,19 @@ from hyper.api.http import MAX_BODY, VERSION, errors, not_yet, note_answer
 from hyper.api.images import ImageRoutes
 from hyper.api.resources import ResourceRoutes
 from hyper.api.system import HYPER_VERSION, SystemRoutes
+from hyper.api.transfers import TransferRoutes
+from hyper.api.usage import UsageRoutes
 from hyper.engine.engine import Engine
 
 #: Parts of the Engine API that answer 501: their first path segment, or a whole path.
 NOT_YET: Final = (
     "/containers/{id}/{verb:top|stats|changes|export|archive|attach/ws|update|rename}",
     "/containers/prune",
-    "/images/{verb:search|prune|get|load}",
-    "/images/{name:.+}/{verb:history|push|tag|get}",
+    "/images/{verb:search|get|load}",
+    "/images/{name:.+}/{verb:push|get}",
     "/{part:auth|build|commit|grpc|session}",
     "/build/{rest:.*}",
     "/distribution/{rest:.*}",
-    "/system/df",
     "/{part:networks|volumes|plugins|swarm|nodes|services|tasks|secrets|configs}{rest:(/.*)?}",
 )
 
@@ -38,6 +39,8 @@ def build_app(engine: Engine) -> web.Application:
         *ExecRoutes(engine).routes(),
         *ResourceRoutes(engine).routes(),
         *ImageRoutes(engine).routes(),
+        *TransferRoutes(engine).routes(),
+        *UsageRoutes(engine).routes(),
     ]
     for prefix in ("", f"/v{{version:{VERSION}}}"):
         for method, path, handler in routes:

@@ -64,9 +64,13 @@ class Containers:
         """All of them, the newest first."""
         return sorted(self._by_id.values(), key=lambda item: -item.record.created_ns)
 
-    def users_of(self, image_id: str) -> list[Container]:
-        """The containers made from an image."""
-        return [item for item in self._by_id.values() if item.record.image_id == image_id]
+    def by_image(self, *, up: bool = False) -> dict[str, list[str]]:
+        """The ids of the containers of each image that has some; with ``up`` only those that run or will."""
+        found: dict[str, list[str]] = {}
+        for item in self._by_id.values():
+            if item.up or not up:
+                found.setdefault(item.record.image_id, []).append(item.record.id)
+        return found
 
     # Making
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hyper.errors import InvalidRequest, NotFound
-from hyper.image import blobs, query, removal
+from hyper.image import blobs, prune, query, removal
 from hyper.image import platform as platforms
 from hyper.image.assemble import Recipe, assemble
 from hyper.image.auth import RegistryAuth
@@ -160,9 +160,18 @@ class Images:
         """The build steps of an image, newest first. Raises: as `get`."""
         return query.history(self._store, self.get(name_or_id))
 
+    def tagged_ns(self, image_id: str) -> int:
+        """When the image last got a name, in nanoseconds since 1970; 0: never."""
+        return query.tagged_ns(self._store, image_id)
+
     def usage(self) -> Usage:
         """What the images take."""
         return query.usage(self._store)
+
+    def size_of(self, image_id: str) -> int:
+        """Bytes of an image's layers, also of a held one; 0 for an image that is gone (full id)."""
+        infos = [self._store.layer(diff_id) for diff_id in self._store.layers_of(image_id)]
+        return sum(info.content_bytes for info in infos if info is not None)
 
     async def assemble(
         self, recipe: Recipe, *, progress: Callable[[int], None] = lambda _: None
@@ -194,18 +203,35 @@ class Images:
         noprune: bool = False,
         in_use: Users = _nobody,
         running: Users = _nobody,
+        tell: removal.Tell = lambda _action, _image_id: None,
     ) -> Removed:
         """Take a name away, and the image with its last one: ``[{"Untagged": …}, {"Deleted": …}]``.
 
-        ``in_use``/``running``: ids of the containers of an image id, all / those that run. ``noprune`` is
-        accepted; there are no untagged parents to prune.
+        ``in_use``/``running``: ids of the containers of an image id, all / those that run. Untagged parents go too,
+        without ``noprune``. ``tell`` hears, from another thread, of each ("untag" or "delete", image id).
 
         Raises:
             NotFound, InvalidRequest: as `get`. Conflict: Docker's rules forbid it (``force`` lifts most).
         """
         image_id = query.identify(self._store, name_or_id)
-        request = removal.Request(name_or_id, image_id, force, in_use(image_id), running(image_id))
+        request = removal.Request(name_or_id, image_id, force, not noprune, in_use, running, tell)
         return await asyncio.to_thread(removal.remove, self._store, request)
+
+    async def prune(
+        self,
+        wanted: Callable[[ImageRecord], bool],
+        in_use: Users,
+        tell: removal.Tell,
+        *,
+        dangling: bool,
+    ) -> tuple[Removed, int]:
+        """Remove the ``wanted`` images that no container uses: as `remove`, and the bytes that went.
+
+        ``dangling``: only those without a tag.
+        """
+        return await asyncio.to_thread(
+            prune.prune, self._store, wanted, in_use, tell, dangling=dangling
+        )
 
     async def hold(self, holder: str, image_id: str) -> None:
         """Keep the image's layers for ``holder`` (a container) until `release`, whatever else is removed.

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 
 from hyper.errors import InvalidRequest, NotFound
+from hyper.image import blobs
 from hyper.image.record import HistoryItem, ImageRecord, Usage
 from hyper.image.reference import Reference, parse
 from hyper.image.store import Store
@@ -49,7 +52,7 @@ def is_id_prefix(image_id: str, text: str) -> bool:
 
 def record(store: Store, image_id: str) -> ImageRecord:
     """An image with all there is to know about it; it must be there."""
-    ((raw,),) = store.rows("SELECT config FROM images WHERE id = ?", image_id)
+    ((raw, parent),) = store.rows("SELECT config, parent FROM images WHERE id = ?", image_id)
     assert isinstance(raw, bytes)
     config = decode_config(raw)
     names = store.references(image_id)
@@ -67,6 +70,7 @@ def record(store: Store, image_id: str) -> ImageRecord:
         os=config.os or "linux",
         layers=layers,
         layer_paths=tuple(store.layer_path(diff_id) for diff_id in layers),
+        parent=str(parent),
     )
 
 
@@ -95,12 +99,24 @@ def history(store: Store, image: ImageRecord) -> list[HistoryItem]:
         )
         for step in steps
     ]
-    if items:
-        last = items[-1]
-        items[-1] = HistoryItem(
-            image.id, last.created, last.created_by, last.comment, last.size, image.repo_tags
-        )
-    return items[::-1]
+    items.reverse()
+    # The newest step is the image itself, and each before it the image that it was made from, as far as we know them.
+    for number, known in zip(range(len(items)), _ancestry(store, image), strict=False):
+        items[number] = replace(items[number], id=known.id, tags=known.repo_tags)
+    return items
+
+
+def _ancestry(store: Store, image: ImageRecord) -> Iterator[ImageRecord]:
+    yield image
+    while image.parent and by_prefix(store, image.parent.removeprefix("sha256:")):
+        image = record(store, image.parent)
+        yield image
+
+
+def tagged_ns(store: Store, image_id: str) -> int:
+    """When an image last got a name; 0: never."""
+    ((moment,),) = store.rows("SELECT tagged_ns FROM images WHERE id = ?", image_id)
+    return int(str(moment))
 
 
 def usage(store: Store) -> Usage:
@@ -109,6 +125,7 @@ def usage(store: Store) -> Usage:
     sizes = {str(row[0]): int(str(row[1])) for row in rows}
     files = sum(int(str(row[2])) for row in rows)
     files += sum(int(str(row[0])) for row in store.rows("SELECT file_bytes FROM merged"))
+    files += blobs.disk_bytes(store)
     layers = {image.id: set(image.layers) for image in all_images(store)}
     users: dict[str, int] = dict.fromkeys(sizes, 0)
     for of_image in layers.values():
@@ -133,6 +150,6 @@ def _by_reference(store: Store, text: str) -> list[str]:
 def _shown(name_or_id: str) -> str:
     if _ID_PREFIX.fullmatch(name_or_id) and name_or_id.startswith("sha256:"):
         return name_or_id
-    if len(name_or_id) == 64:
-        return name_or_id
+    if len(name_or_id) == 64 and _ID_PREFIX.fullmatch(name_or_id):
+        return f"sha256:{name_or_id}"
     return parse(name_or_id).with_default_tag().familiar

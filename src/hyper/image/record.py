@@ -28,6 +28,8 @@ class ImageRecord:
     #: diff ids, lowest first, and the squashfs of each.
     layers: tuple[str, ...]
     layer_paths: tuple[Path, ...]
+    #: The id of the image it was made from on this host, "" if none.
+    parent: str
 
 
 @dataclass(frozen=True, slots=True)

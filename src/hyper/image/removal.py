@@ -5,7 +5,8 @@ Source: moby daemon/images/image_delete.go (v20.10 to v27), whose texts clients 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from hyper import ids
 from hyper.errors import Conflict
@@ -14,17 +15,23 @@ from hyper.image.reference import Reference, parse
 from hyper.image.store import Store, chain_ids
 
 Records = list[dict[str, str]]
+#: Ids of the containers of an image.
+Users = Callable[[str], list[str]]
+#: Hears of each ("untag" or "delete", image id).
+Tell = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked, about which image, and who uses it."""
+    """What was asked, about which image, and who uses it. ``prune``: untagged parents go too."""
 
     name: str
     image_id: str
     force: bool
-    containers: list[str]
-    running: list[str]
+    prune: bool
+    in_use: Users
+    running: Users
+    tell: Tell
 
 
 def remove(store: Store, request: Request) -> Records:
@@ -34,67 +41,103 @@ def remove(store: Store, request: Request) -> Records:
         Conflict: forbidden; the text says whether force helps.
     """
     names = store.references(request.image_id)
-    single = _single_repository(names)
-    if not query.is_id_prefix(request.image_id, request.name):
-        return _remove_name(store, request, names, single=single)
-    if not single and not request.force:
-        raise _conflict(request, "must be forced", "image is referenced in multiple repositories")
-    _check_containers(request)
-    return _delete(store, request, names)
+    records: Records = []
+    quiet = not query.is_id_prefix(request.image_id, request.name)
+    if quiet:
+        records += _remove_name(store, request, names)
+        if store.references(request.image_id):
+            return records
+    elif _single_repository(names):
+        _check(store, request, named=False)
+        records += _untag(store, request, names)
+    _delete(store, request, records, quiet=quiet)
+    return records
 
 
-def _remove_name(
-    store: Store, request: Request, names: list[Reference], *, single: bool
-) -> Records:
+def _remove_name(store: Store, request: Request, names: list[Reference]) -> Records:
     name = parse(request.name).with_default_tag()
     if name.digest is not None:
         name = name.with_digest(name.digest)
-    if not request.force and single and request.containers:
+    containers = request.in_use(request.image_id)
+    if not request.force and _single_repository(names) and containers:
         raise Conflict(
             f'conflict: unable to remove repository reference "{request.name}" (must force) - '
-            f"container {ids.short_id(request.containers[0])} is using its referenced image "
+            f"container {ids.short_id(containers[0])} is using its referenced image "
             f"{ids.short_id(request.image_id)}"
         )
     going = [name]
-    others = [other for other in names if other != name]
-    if name.digest is None and not any(
-        other.tag is not None and other.name == name.name for other in others
-    ):
+    others = [other for other in names if other.name == name.name and other != name]
+    if name.digest is None and not any(other.tag is not None for other in others):
         # With its last tag a repository's digests go too.
-        going += [other for other in others if other.name == name.name]
-        others = [other for other in others if other.name != name.name]
-    if not others:
-        _check_containers(request)
-        return _delete(store, request, going)
+        going += others
+    return _untag(store, request, going)
+
+
+def _untag(store: Store, request: Request, going: list[Reference]) -> Records:
     store.drop_references(going)
+    for _ in going:
+        request.tell("untag", request.image_id)
     return [{"Untagged": one.familiar} for one in going]
 
 
-def _delete(store: Store, request: Request, names: list[Reference]) -> Records:
+def _delete(store: Store, request: Request, records: Records, *, quiet: bool) -> None:
+    """The image goes, and parents that nothing else needs. ``quiet``: what forbids it is no error, the image stays."""
+    try:
+        _check(store, request, named=True)
+    except Conflict:
+        in_use = request.in_use(request.image_id)
+        dangling = not store.references(request.image_id) and not children(store, request.image_id)
+        if quiet and (not dangling or in_use):
+            return
+        raise
+    parent = parent_of(store, request.image_id)
+    records += _untag(store, request, store.references(request.image_id))
     layers = store.layers_of(request.image_id)
     chains = chain_ids(layers)
     store.hide(request.image_id)
     gone = set(store.collect())
-    records = [{"Untagged": name.familiar} for name in names]
     records.append({"Deleted": request.image_id})
+    request.tell("delete", request.image_id)
     for diff_id, chain in reversed(list(zip(layers, chains, strict=True))):
         if diff_id in gone:
             records.append({"Deleted": chain})
-    return records
+    if request.prune and parent and query.by_prefix(store, parent.removeprefix("sha256:")):
+        _delete(store, replace(request, image_id=parent, force=False), records, quiet=True)
 
 
-def _check_containers(request: Request) -> None:
-    if request.running:
+def children(store: Store, image_id: str) -> list[str]:
+    """The images made from this one that are still there."""
+    rows = store.rows("SELECT id FROM images WHERE visible AND parent = ?", image_id)
+    return [str(row[0]) for row in rows]
+
+
+def parent_of(store: Store, image_id: str) -> str:
+    """The image it was made from on this host, "" if none."""
+    ((parent,),) = store.rows("SELECT parent FROM images WHERE id = ?", image_id)
+    return str(parent)
+
+
+def _check(store: Store, request: Request, *, named: bool) -> None:
+    """What forbids to delete the image. ``named``: so does a name, unless forced."""
+    if children(store, request.image_id):
+        raise _conflict(request, "cannot be forced", "image has dependent child images")
+    running = request.running(request.image_id)
+    if running:
         raise _conflict(
             request,
             "cannot be forced",
-            f"image is being used by running container {ids.short_id(request.running[0])}",
+            f"image is being used by running container {ids.short_id(running[0])}",
         )
-    if request.containers and not request.force:
+    if request.force:
+        return
+    if named and store.references(request.image_id):
+        raise _conflict(request, "must be forced", "image is referenced in multiple repositories")
+    containers = request.in_use(request.image_id)
+    if containers:
         raise _conflict(
             request,
             "must be forced",
-            f"image is being used by stopped container {ids.short_id(request.containers[0])}",
+            f"image is being used by stopped container {ids.short_id(containers[0])}",
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,9 @@ _VERSION: Final = 1
 #: file are zeros already (assume_storage_prezeroed), else the guest would write them in the background.
 _FEATURES: Final = "^resize_inode,^metadata_csum,^64bit,^huge_file,^metadata_csum_seed"
 _EXTENDED: Final = "lazy_itable_init=1,lazy_journal_init=1,assume_storage_prezeroed=1,nodiscard"
+#: Where ext4's superblock begins, and how long it is; the flag in it of a journal that has to be replayed.
+_SUPERBLOCK: Final = 1024
+_NEEDS_RECOVERY: Final = 4
 _MKFS: Final = (
     "mkfs.ext4",
     "-q",
@@ -35,6 +39,21 @@ _MKFS: Final = (
     "-E",
     _EXTENDED,
 )
+
+
+def _used_bytes(path: Path) -> int | None:
+    """What an ext4 file system says it uses; None if it was not unmounted, for then it does not know.
+
+    Source: kernel Documentation/filesystems/ext4/super.rst.
+    """
+    with path.open("rb") as file:
+        file.seek(_SUPERBLOCK)
+        block = file.read(_SUPERBLOCK)
+    if len(block) < _SUPERBLOCK or _NEEDS_RECOVERY & int.from_bytes(block[96:100], "little"):
+        return None
+    blocks, _, free = struct.unpack_from("<III", block, 4)
+    (log_size,) = struct.unpack_from("<I", block, 24)
+    return int(max(0, blocks - free) << (10 + (log_size & 7)))
 
 
 class ScratchDisks:
@@ -58,6 +77,21 @@ class ScratchDisks:
         draft = path.with_name(f"{path.name}.new")
         await asyncio.to_thread(files.copy_sparse, template, draft)
         draft.rename(path)
+
+    def written_bytes(self, path: Path) -> int:
+        """What was written to the scratch disk at ``path`` and is still there; 0 if there is none (any more).
+
+        While a machine has it mounted, and after one that was killed: what the file takes, which does not shrink.
+        """
+        try:
+            whole = path.stat().st_size
+            template = self._folder / f"ext4-{_VERSION}-{whole}"
+            used, fresh = _used_bytes(path), _used_bytes(template)
+            if used is None or fresh is None:
+                used, fresh = files.allocated_bytes(path), files.allocated_bytes(template)
+        except FileNotFoundError:
+            return 0
+        return max(0, used - fresh)
 
     async def _format(self, template: Path, size: int) -> None:
         self._folder.mkdir(mode=0o700, exist_ok=True)

@@ -148,6 +148,7 @@ class ImageConfig(msgspec.Struct, frozen=True, rename={"os_version": "os.version
     os_version: str = ""
     created: str | None = None
     author: str | None = ""
+    comment: str | None = ""
     docker_version: str | None = ""
     container: str | None = ""
     config: ContainerConfig | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import field
+from msgspec import UNSET, UnsetType, field
 
 from hyper.types.container import ContainerConfig, HostConfig, PortBinding, Wire
 
@@ -117,6 +117,8 @@ class ContainerInspect(Wire):
     config: ContainerConfig
     network_settings: NetworkSettings
     hyper: VmView | None
+    size_rw: int | UnsetType = UNSET
+    size_root_fs: int | UnsetType = UNSET
 
 
 class SummaryHostConfig(Wire):
@@ -142,6 +144,8 @@ class ContainerSummary(Wire):
     network_settings: SummaryNetworks
     mounts: list[Mount]
     hyper: VmView | None
+    size_rw: int | UnsetType = UNSET
+    size_root_fs: int | UnsetType = UNSET
 
 
 class CreateAnswer(Wire):
@@ -216,6 +220,7 @@ class ImageInspect(Wire):
     author: str
     config: ImageConfig
     architecture: str
+    variant: str
     os: str
     size: int
     graph_driver: DriverData
@@ -233,6 +238,31 @@ class ImageSummary(Wire):
     shared_size: int
     labels: dict[str, str]
     containers: int
+
+
+class ImageHistoryItem(Wire):
+    id: str
+    created: int
+    created_by: str
+    tags: list[str] | None
+    size: int
+    comment: str
+
+
+class ImagePrune(Wire):
+    images_deleted: list[dict[str, str]] | None
+    space_reclaimed: int
+
+
+class DiskUsage(Wire):
+    """Members are null where they were not asked for."""
+
+    layers_size: int = 0
+    images: list[ImageSummary] | None = None
+    containers: list[ContainerSummary] | None = None
+    volumes: list[dict[str, Any]] | None = None
+    build_cache: list[dict[str, Any]] | None = None
+    builder_size: int = 0
 
 
 class Component(Wire):

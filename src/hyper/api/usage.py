@@ -1,0 +1,62 @@
+"""GET /system/df: what everything takes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, TypeVar
+
+from aiohttp import web
+
+from hyper.api import image_list, render
+from hyper.api.http import Routes, json_response
+from hyper.engine.container import Container
+from hyper.engine.engine import Engine
+from hyper.errors import InvalidRequest
+from hyper.types import response as wire
+
+_Sized = TypeVar("_Sized", wire.ContainerSummary, wire.ContainerInspect)
+_TYPES: Final = frozenset({"container", "image", "volume", "build-cache"})
+
+
+class UsageRoutes:
+    """The handler of /system/df."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def routes(self) -> Routes:
+        """(method, path, handler) of each."""
+        return [("GET", "/system/df", self.df)]
+
+    async def df(self, request: web.Request) -> web.StreamResponse:
+        kinds = set(request.query.getall("type", [])) or set(_TYPES)
+        if unknown := sorted(kinds - _TYPES):
+            raise InvalidRequest(f"unknown object type: {unknown[0]}")
+        answer = wire.DiskUsage()
+        if "image" in kinds:
+            self._add_images(answer)
+        if "container" in kinds:
+            containers = self._engine.containers.all()
+            answer.containers = [await sized(render.summary(one), one) for one in containers]
+        if "volume" in kinds:
+            answer.volumes = []
+        if "build-cache" in kinds:
+            answer.build_cache = []
+        return json_response(answer)
+
+    def _add_images(self, answer: wire.DiskUsage) -> None:
+        images = self._engine.host.images
+        usage = images.usage()
+        question = image_list.Question({}, all=False, version=(1, 47))
+        users = self._engine.containers.by_image()
+        answer.images = image_list.summaries(images, question, users, usage.shared)
+        answer.layers_size = usage.layers_bytes
+
+
+async def sized(answer: _Sized, container: Container) -> _Sized:
+    """``answer`` about a container, with what it has written and what its whole file system amounts to."""
+    host = container.host
+    disk = host.container_dir(container.record.id) / "scratch.ext4"
+    answer.size_rw = await asyncio.to_thread(host.scratch.written_bytes, disk)
+    answer.size_root_fs = answer.size_rw + host.images.size_of(container.record.image_id)
+    return answer
