@@ -80,7 +80,7 @@ def test_a_paused_container_stands_still_until_it_is_unpaused(
 def test_a_paused_container_can_be_ended(daemon: Hyperd, busybox: str) -> None:
     """By kill, restart and removal, at once."""
     create(daemon, busybox, "sh", "-c", COUNT, name="paused")
-    for end in (["kill"], ["restart", "-t", "20"], ["rm", "-f"]):
+    for end in (["restart", "-t", "20"], ["kill"], ["rm", "-f"]):
         daemon.run("start", "paused")
         follow(daemon, "paused", "n 1\n")  # from here on it listens to TERM
         daemon.run("pause", "paused")

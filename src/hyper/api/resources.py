@@ -1,12 +1,21 @@
-"""Routes about what a container costs and may take: pause, unpause."""
+"""Routes about what a container costs and may take: stats, top, pause, unpause."""
 
 from __future__ import annotations
 
+import contextlib
+from typing import Final
+
 from aiohttp import web
 
-from hyper.api.http import Routes
+from hyper.api.http import Routes, flag, json_response
 from hyper.engine.container import Container
 from hyper.engine.engine import Engine
+from hyper.engine.stats import Feed
+from hyper.engine.top import top
+from hyper.errors import InvalidRequest
+
+#: Lines to look at for one that says what was before: it is the second unless something is in the way.
+_MOST_LINES: Final = 4
 
 
 class ResourceRoutes:
@@ -18,12 +27,35 @@ class ResourceRoutes:
     def routes(self) -> Routes:
         """(method, path, handler) of each."""
         return [
+            ("GET", "/containers/{id}/stats", self.stats),
+            ("GET", "/containers/{id}/top", self.top),
             ("POST", "/containers/{id}/pause", self.pause),
             ("POST", "/containers/{id}/unpause", self.unpause),
         ]
 
     def _get(self, request: web.Request) -> Container:
         return self._engine.containers.get(request.match_info["id"])
+
+    async def stats(self, request: web.Request) -> web.StreamResponse:
+        container = self._get(request)
+        feed = self._engine.stats.of(container)
+        stream, one_shot = flag(request, "stream", default=True), flag(request, "one-shot")
+        if stream and one_shot:
+            raise InvalidRequest("cannot have stream=true and one-shot=true")
+        if not stream:
+            line = await (feed.once() if one_shot or not container.live else _second(feed))
+            return web.Response(body=line, content_type="application/json")
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        async with contextlib.aclosing(feed.lines()) as lines:
+            async for line in lines:
+                await response.write(line)
+        await response.write_eof()
+        return response
+
+    async def top(self, request: web.Request) -> web.StreamResponse:
+        ps_args = request.query.get("ps_args", "") or "-ef"
+        return json_response(await top(self._get(request), ps_args))
 
     async def pause(self, request: web.Request) -> web.StreamResponse:
         await self._engine.host.tasks.see_through(self._get(request).pause())
@@ -32,3 +64,14 @@ class ResourceRoutes:
     async def unpause(self, request: web.Request) -> web.StreamResponse:
         await self._engine.host.tasks.see_through(self._get(request).unpause())
         return web.Response(status=204)
+
+
+async def _second(feed: Feed) -> bytes:
+    """A line that says what was before. Of a container that does not answer any more, whatever there is."""
+    line = b""
+    async with contextlib.aclosing(feed.lines()) as lines:
+        for _ in range(_MOST_LINES):
+            line = await anext(lines, line)
+            if feed.primed:
+                break
+    return line

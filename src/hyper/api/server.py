@@ -19,7 +19,7 @@ from hyper.engine.engine import Engine
 
 #: Parts of the Engine API that answer 501: their first path segment, or a whole path.
 NOT_YET: Final = (
-    "/containers/{id}/{verb:top|stats|changes|export|archive|attach/ws|update|rename}",
+    "/containers/{id}/{verb:changes|export|archive|attach/ws|update|rename}",
     "/containers/prune",
     "/images/{verb:search|get|load}",
     "/images/{name:.+}/{verb:push|get}",

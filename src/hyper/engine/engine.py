@@ -5,6 +5,7 @@ from __future__ import annotations
 from hyper.engine.containers import Containers
 from hyper.engine.execs import Execs
 from hyper.engine.host import Host
+from hyper.engine.stats import Feeds
 
 
 class Engine:
@@ -14,6 +15,7 @@ class Engine:
         self.host = host
         self.containers = Containers(host)
         self.execs = Execs(host, self.containers)
+        self.stats = Feeds(host)
 
     async def open(self) -> None:
         """What an earlier daemon left is known and watched over again."""

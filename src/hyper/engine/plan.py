@@ -262,6 +262,8 @@ def main_program(record: ContainerRecord, process: int) -> ProcessStart:
         flags |= ProcessFlag.TTY
     if config.open_stdin:
         flags |= ProcessFlag.STDIN
+    if host.init:
+        flags |= ProcessFlag.REAPER
     if "no-new-privileges" in {_security(option) for option in host.security_opt or []}:
         flags |= ProcessFlag.NO_NEW_PRIVS
     rows, columns = console_size(host.console_size)

@@ -105,6 +105,7 @@ class HostConfig(Wire):
     pid_mode: str = ""
     uts_mode: str = field(default="", name="UTSMode")
     userns_mode: str = ""
+    init: bool | None = None
 
 
 class CreateBody(ContainerConfig):
@@ -150,7 +151,7 @@ REFUSED = {
 IGNORED = (
     "CpuShares CpusetCpus CpusetMems CpuRealtimePeriod CpuRealtimeRuntime BlkioWeight "
     "BlkioWeightDevice BlkioDeviceReadBps BlkioDeviceWriteBps BlkioDeviceReadIOps "
-    "BlkioDeviceWriteIOps CgroupParent Cgroup DeviceCgroupRules Init KernelMemory KernelMemoryTCP "
+    "BlkioDeviceWriteIOps CgroupParent Cgroup DeviceCgroupRules KernelMemory KernelMemoryTCP "
     "MemoryReservation OomKillDisable OomScoreAdj PidsLimit StorageOpt VolumeDriver"
 ).split()
 

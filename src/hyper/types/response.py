@@ -153,6 +153,11 @@ class CreateAnswer(Wire):
     warnings: list[str]
 
 
+class TopAnswer(Wire):
+    titles: list[str]
+    processes: list[list[str]]
+
+
 class IdAnswer(Wire):
     id: str
 
