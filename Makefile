@@ -6,7 +6,7 @@ PY := .venv/bin/python
 O ?= $(CURDIR)/build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test test-fast lint format bench fuzz clean golden
+.PHONY: help setup setup-test demo test test-fast conformance lint format bench fuzz clean golden
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: setup-test ## the whole test suite, VMs included
 
 test-fast: setup-test ## tests that boot nothing
 	@$(PY) -m pytest tests/unit tests/property $(ARGS)
+
+conformance: setup-test ## docker-py's own suite against hyperd; DOCKERD=1: against Debian's dockerd
+	@$(PY) -m tests.dockerpy $(if $(DOCKERD),--dockerd) $(ARGS)
 
 lint: setup-test ## ruff, mypy, import-linter, clang-format
 	$(PY) -m ruff check src tests tools bench

@@ -18,7 +18,12 @@ UNPACKED = Path(__file__).parents[1] / "build/debs/usr"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What is installed comes first, what was unpacked for the tests after it."""
+    """Tests find what was unpacked for them."""
+    add_unpacked_programs()
+
+
+def add_unpacked_programs() -> None:
+    """PATH has what is installed first, what was unpacked for the tests after it."""
     extra = [str(UNPACKED / "bin"), str(UNPACKED / "sbin")]
     os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin", *extra])
 

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,17 +49,22 @@ def why_not() -> str | None:
 
 
 @contextmanager
-def dockerd(*, bridge: bool = False, storage: str = "vfs") -> Iterator[Engine]:
+def dockerd(
+    *options: str, bridge: bool = False, namespace: bool = True, storage: str = "vfs"
+) -> Iterator[Engine]:
     """A serving dockerd that has an image ``busybox``.
 
     ``bridge``: with Docker's default network (bridge, veth, iptables) in a network namespace of its own, which takes
     all of it along when it ends and cannot reach registries of the host; else it shares the host's network and its
-    containers have none. ``storage``: Docker's default is ``overlay2``.
+    containers have none. Without ``namespace`` the bridge is in the caller's network namespace. ``storage``: Docker's
+    default is ``overlay2``. ``options``: more words for dockerd.
     """
     # Not pytest's folder: its names are too long for a unix socket.
     folder = Path(tempfile.mkdtemp(prefix="hyper-dockerd-"))
     try:
-        with _serving(folder, bridge=bridge, storage=storage) as host:
+        network = () if bridge else ("--bridge=none", "--iptables=false")
+        words = ("--storage-driver", storage, *network, *options)
+        with _serving(folder, words, unshare=bridge and namespace) as host:
             _import_busybox(host)
             yield Engine(host, "busybox")
     finally:
@@ -69,16 +74,13 @@ def dockerd(*, bridge: bool = False, storage: str = "vfs") -> Iterator[Engine]:
 
 
 @contextmanager
-def _serving(folder: Path, *, bridge: bool, storage: str) -> Iterator[str]:
+def _serving(folder: Path, words: Sequence[str], *, unshare: bool) -> Iterator[str]:
     host = f"unix://{folder}/docker.sock"
     argv = ["dockerd", "-H", host, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
     argv += ["--pidfile", f"{folder}/pid", "--config-file", f"{folder}/none.json"]
-    argv += ["--storage-driver", storage]
-    argv += ["--cgroup-parent", f"/{folder.name}"]
-    if bridge:
+    argv += ["--cgroup-parent", f"/{folder.name}", *words]
+    if unshare:
         argv = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *argv]
-    else:
-        argv += ["--bridge=none", "--iptables=false"]
     (folder / "none.json").write_text("{}")
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify,
