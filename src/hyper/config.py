@@ -40,6 +40,13 @@ class Config:
     #: How long a machine may take from its start to its program's.
     boot_timeout_s: int = 60
     labels: tuple[str, ...] = field(default=())
+    #: Whether TCP addresses speak TLS; None: only if ``tlsverify``. False said aloud allows any address without.
+    tls: bool | None = None
+    #: Whether clients need a certificate that ``tlscacert`` signed.
+    tlsverify: bool = False
+    tlscacert: Path | None = None
+    tlscert: Path | None = None
+    tlskey: Path | None = None
 
     @property
     def socket(self) -> Path | None:

@@ -11,14 +11,18 @@ from hyper.client.engine import Engine
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hyper.client.address import Address
+    from hyper.client.tls import TlsFiles
 
 
 class Context:
     """The global flags, and the engine once somebody asks for it."""
 
-    def __init__(self, *, host: str | None = None, debug: bool = False) -> None:
+    def __init__(
+        self, *, host: str | None = None, tls: TlsFiles | None = None, debug: bool = False
+    ) -> None:
         self.debug = debug
         self._host = host
+        self._tls = tls
         self._engine: Engine | None = None
 
     @property
@@ -29,7 +33,7 @@ class Context:
             InvalidRequest: the address given makes no sense.
         """
         if self._engine is None:
-            address = find_address(self._host, os.environ)
+            address = find_address(self._host, os.environ, tls=self._tls)
             self._engine = Engine(
                 address,
                 start=None if address.chosen else lambda: _start_daemon(address),

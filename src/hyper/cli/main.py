@@ -11,6 +11,7 @@ import sys
 from hyper import __version__
 from hyper.cli.context import Context, say
 from hyper.cli.flags import Flag, LocalError, UsageError, parse_flags, suggestion
+from hyper.cli.tls import TLS_FLAGS, tls_files
 from hyper.errors import HyperError
 
 TYPE_CHECKING = False
@@ -26,6 +27,7 @@ GLOBAL_FLAGS = (
         help="Daemon to speak to: unix:///path or tcp://host:port (default: $HYPER_HOST, else "
         "$DOCKER_HOST, else a daemon of your own, started when none runs)",
     ),
+    *TLS_FLAGS,
     Flag("-D", "--debug", help="Show each request, and a traceback with errors"),
     HELP,
     Flag("-v", "--version", help="Show the version of hyper"),
@@ -62,7 +64,9 @@ def _dispatch(given: Arguments) -> int:
     words = given.words
     if words[0] == "help":
         words = [*words[1:], "--help"]
-    context = Context(host=given.text("--host"), debug=given.on("--debug"))
+    context = Context(
+        host=given.text("--host"), tls=tls_files(given, os.environ), debug=given.on("--debug")
+    )
     return _run(words, context)
 
 

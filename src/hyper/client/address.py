@@ -12,21 +12,31 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hyper.client.tls import TlsFiles
+
 DEFAULT_TCP_PORT = 2375
+DEFAULT_TLS_PORT = 2376
 _CONNECT_TIMEOUT_S = 10
 
 
 class Address:
     """One daemon's address. ``chosen`` is False for the default, which a client may start a daemon at."""
 
-    __slots__ = ("chosen", "path", "peer", "text")
+    __slots__ = ("chosen", "path", "peer", "text", "tls")
 
     def __init__(
-        self, text: str, *, path: str = "", peer: tuple[str, int] = ("", 0), chosen: bool
+        self,
+        text: str,
+        *,
+        path: str = "",
+        peer: tuple[str, int] = ("", 0),
+        tls: TlsFiles | None = None,
+        chosen: bool,
     ) -> None:
         self.text = text
         self.path = path
         self.peer = peer
+        self.tls = tls
         self.chosen = chosen
 
     def connect(self) -> socket.socket:
@@ -34,6 +44,7 @@ class Address:
 
         Raises:
             DaemonUnreachable: nobody listens there, or we may not speak to it.
+            InvalidRequest: the files for TLS are no good.
         """
         try:
             return self._connect_unix() if self.path else self._connect_tcp()
@@ -53,7 +64,11 @@ class Address:
         connection = socket.create_connection(self.peer, _CONNECT_TIMEOUT_S)
         connection.settimeout(None)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
+        if self.tls is None:
+            return connection
+        from hyper.client.tls import secure  # 10 ms that most commands need not pay
+
+        return secure(connection, self.peer[0], self.tls)
 
     def _unreachable(self, error: OSError) -> DaemonUnreachable:
         if isinstance(error, PermissionError):
@@ -70,20 +85,24 @@ class Address:
         )
 
 
-def find_address(flag: str | None, environ: Mapping[str, str]) -> Address:
+def find_address(
+    flag: str | None, environ: Mapping[str, str], *, tls: TlsFiles | None = None
+) -> Address:
     """The daemon's address: ``flag``, else HYPER_HOST, else DOCKER_HOST, else the default socket.
+
+    ``tls``: how to speak to it if it is a TCP address.
 
     Raises:
         InvalidRequest: not an address we can speak to.
     """
     text = flag or environ.get("HYPER_HOST") or environ.get("DOCKER_HOST")
     if text:
-        return parse_address(text)
+        return parse_address(text, tls=tls)
     path = default_socket(os.getuid(), environ)
     return Address(f"unix://{path}", path=path, chosen=False)
 
 
-def parse_address(text: str) -> Address:
+def parse_address(text: str, *, tls: TlsFiles | None = None) -> Address:
     """``unix:///path``, ``tcp://host[:port]`` or ``http://host[:port]``.
 
     Raises:
@@ -95,16 +114,17 @@ def parse_address(text: str) -> Address:
     if scheme == "unix" and rest:
         return Address(f"unix://{rest}", path=rest, chosen=True)
     if scheme in ("tcp", "http") and rest:
-        return Address(text, peer=_parse_peer(rest.rstrip("/"), text), chosen=True)
+        port = DEFAULT_TCP_PORT if tls is None else DEFAULT_TLS_PORT
+        return Address(text, peer=_parse_peer(rest.rstrip("/"), text, port), tls=tls, chosen=True)
     raise InvalidRequest(
         f"cannot speak to {text!r}", hint="use unix:///path/to/socket or tcp://host:port"
     )
 
 
-def _parse_peer(rest: str, text: str) -> tuple[str, int]:
+def _parse_peer(rest: str, text: str, default: int) -> tuple[str, int]:
     host, mark, port = rest.rpartition(":")
     if not mark or rest.endswith("]"):
-        host, port = rest, str(DEFAULT_TCP_PORT)
+        host, port = rest, str(default)
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise InvalidRequest(f"invalid port in address {text!r}")
     return host.strip("[]") or "127.0.0.1", int(port)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import grp
 import logging
 import os
 import signal
@@ -13,7 +11,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -21,17 +18,17 @@ from hyper import log
 from hyper.api.server import build_app
 from hyper.config import Config
 from hyper.daemon import options
+from hyper.daemon.listen import listen
 from hyper.engine.engine import Engine
 from hyper.engine.events import EventBus
 from hyper.engine.host import Host, machine_uids
 from hyper.engine.store import Store
 from hyper.engine.tasks import Tasks
-from hyper.errors import HyperError, InvalidRequest
+from hyper.errors import HyperError
 from hyper.image.images import Images
 from hyper.machine.qemu.driver import QemuDriver
 from hyper.sandbox.scratch import ScratchDisks
 from hyper.system import files, lock, nft
-from hyper.system import socket as sockets
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +62,6 @@ async def serve(config: Config, ready_fd: int | None) -> None:
         engine = await stack.enter_async_context(_engine(config))
         await stack.enter_async_context(_http(config, engine))
         _say_ready(ready_fd)
-        logger.info("serving on %s", ", ".join(config.hosts))
         await stopped.wait()
         logger.info("stopping; machines go on")
 
@@ -139,44 +135,12 @@ async def _http(config: Config, engine: Engine) -> AsyncIterator[None]:
         build_app(engine), access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S
     )
     await runner.setup()
-    async with AsyncExitStack() as stack:
+    async with AsyncExitStack() as gone, AsyncExitStack() as stack:
         stack.push_async_callback(runner.cleanup)
         for host in config.hosts:
-            await _listen(runner, host, config)
-            if host.startswith("unix://"):
-                # Ours from now on, and not before: a failure to listen may mean that it is another daemon's.
-                stack.callback(Path(host.removeprefix("unix://")).unlink, missing_ok=True)
+            served = await stack.enter_async_context(listen(runner, host, config, gone))
+            logger.info("serving on %s", served)
         yield
-
-
-async def _listen(runner: web.AppRunner, host: str, config: Config) -> None:
-    try:
-        parts = urlsplit(host)
-        port = parts.port
-    except ValueError as error:
-        raise InvalidRequest(f"invalid host: {host}: {error}") from None
-    if parts.scheme == "unix":
-        path = Path(host.removeprefix("unix://"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sock = sockets.listen(path, mode=0o660, gid=_gid(config.group))
-        await web.SockSite(runner, sock).start()
-    elif parts.scheme == "tcp" and parts.hostname and port:
-        logger.warning("%s: whoever can reach this port has root's power on this host", host)
-        try:
-            await web.TCPSite(runner, parts.hostname, port).start()
-        except OSError as error:
-            raise HyperError(f"cannot listen on {host}: {os.strerror(error.errno or 0)}") from error
-    else:
-        raise InvalidRequest(f"invalid host: {host} (unix:///PATH or tcp://ADDRESS:PORT)")
-
-
-def _gid(group: str) -> int | None:
-    """The group that may use the socket; root alone where it does not exist."""
-    if os.geteuid() != 0:
-        return None
-    with contextlib.suppress(KeyError):
-        return grp.getgrnam(group).gr_gid
-    return None
 
 
 def _say_ready(fd: int | None) -> None:

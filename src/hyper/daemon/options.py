@@ -31,7 +31,8 @@ _KEYS: Final = {
     "boot-timeout": "boot_timeout_s",
 }
 _LISTS: Final = frozenset({"hosts", "insecure_registries", "registry_mirrors", "labels"})
-_PATHS: Final = frozenset({"data_root", "exec_root", "assets"})
+_PATHS: Final = frozenset({"data_root", "exec_root", "assets", "tlscacert", "tlscert", "tlskey"})
+_FLAGS: Final = frozenset({"tls", "tlsverify"})
 _NUMBERS: Final = frozenset({"default_memory_mib", "boot_timeout_s"})
 _CHOICES: Final = {"log_level": tuple(LEVELS), "accelerator": ("auto", "kvm", "tcg")}
 
@@ -95,9 +96,34 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--assets", type=Path, metavar="DIR", help="folder with the guest's vmlinux and initrd")
     add("--label", action="append", dest="labels", metavar="KEY=VALUE", help="label in info")
+    _add_tls(result)
     add("--ready-fd", type=int, metavar="FD", help="written to and closed once the daemon serves")
     add("-v", "--version", action="version", version=f"Hyper {version('hypercontainer')}")
     return result
+
+
+def _add_tls(result: argparse.ArgumentParser) -> None:
+    add = result.add_argument
+    add("--tls", **_FLAG, help="speak TLS on tcp:// addresses")
+    add("--tlsverify", **_FLAG, help="and let only clients in that have a certificate")
+    add("--tlscacert", type=Path, metavar="FILE", help="who signs clients' certificates")
+    add("--tlscert", type=Path, metavar="FILE", help="the daemon's certificate")
+    add("--tlskey", type=Path, metavar="FILE", help="its key")
+
+
+def _yes_or_no(text: str) -> bool:
+    if text not in ("true", "false", "1", "0"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text in ("true", "1")
+
+
+#: ``--tls``, ``--tls=true`` or ``--tls=false``, as dockerd has them.
+_FLAG: Final[dict[str, Any]] = {
+    "nargs": "?",
+    "const": True,
+    "type": _yes_or_no,
+    "metavar": "true|false",
+}
 
 
 def read(argv: Sequence[str] | None = None) -> tuple[Config, int | None]:
@@ -165,7 +191,9 @@ def from_file(path: Path) -> dict[str, Any]:
 
 
 def _checked(key: str, name: str, value: Any) -> Any:
-    expected: Any = list[str] if name in _LISTS else int if name in _NUMBERS else str
+    expected: Any = str
+    for kind, names in ((list[str], _LISTS), (int, _NUMBERS), (bool, _FLAGS)):
+        expected = kind if name in names else expected
     try:
         converted = msgspec.convert(value, expected)
     except msgspec.ValidationError as error:
