@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hyper.machine.qemu.argv import MachineFds, arguments, forward_rules
-from hyper.machine.spec import Disk, Forward, MachineSpec, TapNic, UserNic
+from hyper.machine.spec import Disk, Forward, MachineSpec, SharedPath, TapNic, UserNic
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 BINARY = Path("/usr/bin/qemu-system-x86_64")
@@ -43,12 +43,19 @@ FULL = replace(
     ),
     command_line=("hyper.debug=1",),
 )
+SHARING = replace(PLAIN, name="sharing", shared=(SharedPath(Path("/srv/data"), read_only=True),))
 BRIDGED = replace(PLAIN, name="bridged", nics=(TapNic(mac="02:42:ac:11:00:02", fd=30),))
 
 
 def lines(spec: MachineSpec, accelerator: str) -> str:
     """One option a line."""
-    fds = MachineFds(agent=10, monitor=11, console=12, disks=tuple(range(20, 20 + len(spec.disks))))
+    fds = MachineFds(
+        agent=10,
+        monitor=11,
+        console=12,
+        disks=tuple(range(20, 20 + len(spec.disks))),
+        share=40 if spec.shared else None,
+    )
     words = arguments(spec, binary=BINARY, accelerator=accelerator, fds=fds, tsc_khz=2500000)
     return (
         " ".join(
@@ -60,7 +67,7 @@ def lines(spec: MachineSpec, accelerator: str) -> str:
 
 
 @pytest.mark.parametrize("accelerator", ["tcg", "kvm"])
-@pytest.mark.parametrize("spec", [PLAIN, FULL, BRIDGED], ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", [PLAIN, FULL, BRIDGED, SHARING], ids=lambda spec: spec.name)
 def test_golden(spec: MachineSpec, accelerator: str) -> None:
     path = GOLDEN / f"qemu-{spec.name}-{accelerator}.txt"
     if os.environ.get("HYPER_GOLDEN") == "write":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hyper.system.jail import JailFds, JailSpec, View, argv
+from hyper.system.jail import Bind, JailFds, JailSpec, View, argv
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 VIEWS = (
@@ -16,6 +17,17 @@ VIEWS = (
     View(Path("/usr/bin/qemu-system-x86_64")),
     View(Path("/srv/kernel"), Path("/boot/vmlinux")),
 )
+SHARING: dict[str, Any] = {
+    "views": VIEWS[:1],
+    "binds": (
+        Bind(Path("/srv/data"), Path("/share/0"), read_only=False),
+        Bind(Path("/etc/passwd"), Path("/share/1"), read_only=True),
+    ),
+    "capabilities": ("chown", "setuid"),
+    "allowed": frozenset({"chroot"}),
+    "proc": True,
+    "network": False,
+}
 SPECS = {
     "root": JailSpec(views=VIEWS, uid=1879048193),
     "user": JailSpec(views=VIEWS, uid=None),
@@ -27,6 +39,8 @@ SPECS = {
         groups=(1879113726,),
         low_ports=True,
     ),
+    "share-root": JailSpec(uid=0, **SHARING),
+    "share-user": JailSpec(uid=None, **SHARING),
 }
 
 

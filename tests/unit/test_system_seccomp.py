@@ -12,11 +12,17 @@ ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
 X86_64, I386, AARCH64 = 0xC000003E, 0x40000003, 0xC00000B7
 
 
-def run(number: int, *, arch: int = X86_64, args: tuple[int, ...] = ()) -> int:
+def run(
+    number: int,
+    *,
+    arch: int = X86_64,
+    args: tuple[int, ...] = (),
+    allowed: frozenset[str] = frozenset(),
+) -> int:
     """What the filter says to one system call."""
     padded = (*args, 0, 0, 0, 0, 0, 0)[:6]
     data = struct.pack("=IIQ6Q", number, arch, 0, *padded)
-    program = list(struct.iter_unpack("=HBBI", seccomp.program()))
+    program = list(struct.iter_unpack("=HBBI", seccomp.program(allowed=allowed)))
     at, accumulator = 0, 0
     while True:
         code, if_true, if_false, value = program[at]
@@ -25,6 +31,8 @@ def run(number: int, *, arch: int = X86_64, args: tuple[int, ...] = ()) -> int:
             return value
         if code == 0x20:
             accumulator = struct.unpack_from("=I", data, value)[0]
+        elif code == 0x54:
+            accumulator &= value
         else:
             holds = {0x15: accumulator == value, 0x35: accumulator >= value}.get(
                 code, bool(accumulator & value) if code == 0x45 else None
@@ -68,6 +76,26 @@ def test_threads_and_forks() -> None:
     assert run(56, args=(thread,)) == ALLOW
     assert run(56, args=(17,)) == ALLOW
     assert run(435) == ENOSYS
+
+
+@pytest.mark.parametrize("name", sorted(seccomp.DENIED))
+def test_what_is_allowed_is_allowed_alone(name: str) -> None:
+    """One name off the list changes nothing for the others."""
+    number = seccomp.DENIED[name]
+    for other in seccomp.DENIED.keys() - {name}:
+        assert run(number, allowed=frozenset({other})) == EPERM
+    args = (0, 1) if name == "socketpair" else ()
+    assert run(number, allowed=frozenset({name}), args=args) == ALLOW
+
+
+def test_a_file_server_makes_no_namespaces_and_no_datagram_pairs() -> None:
+    """unshare(CLONE_FS) and pairs of streams are what is allowed of the two."""
+    allowed = frozenset({"unshare", "socketpair"})
+    assert run(272, args=(0x200,), allowed=allowed) == ALLOW
+    for flag in (0x80, 0x20000, *(1 << bit for bit in range(25, 31))):
+        assert run(272, args=(0x200 | flag,), allowed=allowed) == EPERM
+    assert run(53, args=(1, 0x80801), allowed=allowed) == ALLOW
+    assert run(53, args=(1, 0x80802), allowed=allowed) == EPERM
 
 
 def test_it_fits() -> None:

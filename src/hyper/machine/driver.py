@@ -44,11 +44,15 @@ class MachineRecord:
 
 @dataclass(frozen=True, slots=True)
 class MachineExit:
-    """How a machine ended. ``status`` is None when it was not our child (found again after a restart)."""
+    """How a machine ended. ``status`` is None when it was not our child (found again after a restart).
+
+    ``cause``: why its driver ended it, "" if it was not the driver.
+    """
 
     status: int | None
     stderr: str
     console: str
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ class Driver(Protocol):
 
     @property
     def max_disks(self) -> int:
-        """How many disks one machine can have."""
+        """How many disks one machine can have; what shares files with the host takes the place of one."""
 
     async def probe(self) -> list[Verdict]:
         """Verdicts on every accelerator, best first; the first usable one is what ``launch`` takes.

@@ -50,6 +50,18 @@ class TapNic:
 Nic = UserNic | TapNic
 
 
+#: What the guest mounts to see ``MachineSpec.shared``.
+SHARE_TAG = "hyper"
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPath:
+    """A directory (with all below it) or file of the host that the guest sees; the host holds it to ``read_only``."""
+
+    host: Path
+    read_only: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What the host holds the whole machine process to. None: no limit asked for.
@@ -76,6 +88,8 @@ class MachineSpec:
     uid: int | None = None
     limits: Limits = Limits()
     command_line: tuple[str, ...] = ()
+    #: One file system under SHARE_TAG; its root has the first of these as ``0``, the next as ``1``…
+    shared: tuple[SharedPath, ...] = ()
 
     @property
     def forwards(self) -> tuple[Forward, ...]:

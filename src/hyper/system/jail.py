@@ -48,12 +48,24 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
+class Bind:
+    """A host path (a directory with all below it, or a file) at ``inside``, to be written to or not."""
+
+    host: Path
+    inside: Path
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True)
 class JailSpec:
     """Walls for one program.
 
     ``uid`` (also used as gid): who it runs as; None: ourselves, in a user namespace (we are no root).
     ``devices``: device nodes it may open, ``groups``: supplementary groups it needs for them. ``low_ports``: it may
     bind ports below 1024. The last two count for root only. ``network``: it may use the host's.
+
+    ``capabilities``: what a program of uid 0 (ours, or root of its user namespace) keeps, without ``cap_``.
+    ``allowed``: system calls off the filter's list (`seccomp.program`). ``proc``: it sees its PID namespace's /proc.
     """
 
     views: tuple[View, ...]
@@ -61,6 +73,10 @@ class JailSpec:
     devices: tuple[View, ...] = ()
     groups: tuple[int, ...] = ()
     low_ports: bool = False
+    binds: tuple[Bind, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    allowed: frozenset[str] = frozenset()
+    proc: bool = False
     network: bool = True
 
 
@@ -95,7 +111,7 @@ def argv(spec: JailSpec, command: Sequence[str], fds: JailFds) -> list[str]:
         # No terminal of ours to push characters into (TIOCSTI).
         "--new-session",
         *_user_namespace(spec),
-        *_root(views, spec.devices),
+        *_root(views, spec),
         *("--seccomp", str(fds.seccomp)),
         *("--info-fd", str(fds.info)),
         # No --die-with-parent: machines outlive the daemon.
@@ -109,11 +125,17 @@ def argv(spec: JailSpec, command: Sequence[str], fds: JailFds) -> list[str]:
 def _user_namespace(spec: JailSpec) -> list[str]:
     # Root stays in the host's user namespace: a real foreign uid is a stronger wall than a mapped own one.
     # (--disable-userns would need /proc inside; the system call filter denies new namespaces anyway.)
-    return [] if spec.uid is not None else ["--unshare-user"]
+    if spec.uid is not None:
+        return []
+    if not spec.capabilities:
+        return ["--unshare-user"]
+    kept = [word for name in spec.capabilities for word in ("--cap-add", f"cap_{name}")]
+    return ["--unshare-user", *("--uid", "0"), *("--gid", "0"), *kept]
 
 
-def _root(views: Sequence[View], devices: Sequence[View]) -> list[str]:
-    targets = [view.target for view in (*views, *devices)]
+def _root(views: Sequence[View], spec: JailSpec) -> list[str]:
+    devices, binds = spec.devices, spec.binds
+    targets = [*(view.target for view in (*views, *devices)), *(bind.inside for bind in binds)]
     arguments: list[str] = []
     for folder in _parents(targets):
         # bwrap makes parents 0700: another identity could not pass.
@@ -122,6 +144,11 @@ def _root(views: Sequence[View], devices: Sequence[View]) -> list[str]:
         arguments += ["--ro-bind", str(view.host), str(view.target)]
     for device in devices:
         arguments += ["--dev-bind", str(device.host), str(device.target)]
+    for bind in binds:
+        how = "--ro-bind" if bind.read_only else "--bind"
+        arguments += [how, str(bind.host), str(bind.inside)]
+    if spec.proc:
+        arguments += ["--proc", "/proc"]
     return [*arguments, "--remount-ro", "/"]
 
 
@@ -134,14 +161,15 @@ def _parents(targets: Sequence[Path]) -> list[Path]:
 def _identity(spec: JailSpec) -> list[str]:
     if spec.uid is None:
         return []
-    kept = ["+net_bind_service"] if spec.low_ports else []
+    ambient = ["+net_bind_service"] if spec.low_ports else []
+    kept = [*ambient, *(f"+{name}" for name in spec.capabilities)]
     return [
         str(SETPRIV),
         *("--reuid", str(spec.uid)),
         *("--regid", str(spec.uid)),
         *(["--groups", ",".join(map(str, spec.groups))] if spec.groups else ["--clear-groups"]),
         "--no-new-privs",
-        "--inh-caps=" + ",".join(["-all", *kept]),
-        *(["--ambient-caps=" + ",".join(["-all", *kept])] if kept else []),
+        "--inh-caps=" + ",".join(["-all", *ambient]),
+        *(["--ambient-caps=" + ",".join(["-all", *ambient])] if ambient else []),
         "--bounding-set=" + ",".join(["-all", *kept]),
     ]

@@ -67,7 +67,7 @@ async def start(
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
         info, info_writer = _pipe(ours, theirs)
         gate, gate_writer = _pipe(theirs, ours)
-        fds = JailFds(seccomp=_filter(theirs), info=_both_ends(info_writer, theirs))
+        fds = JailFds(seccomp=_filter(spec, theirs), info=_both_ends(info_writer, theirs))
         outer = spawn(
             jail.argv(spec, command, fds), stdin=gate, pass_fds=(fds.seccomp, fds.info, *pass_fds)
         )
@@ -101,11 +101,11 @@ def _both_ends(writer: int, owner: contextlib.ExitStack) -> int:
     return fd
 
 
-def _filter(owner: contextlib.ExitStack) -> int:
+def _filter(spec: JailSpec, owner: contextlib.ExitStack) -> int:
     reader, writer = os.pipe()
     owner.callback(os.close, reader)
     # Far below a pipe's capacity: cannot block.
-    os.write(writer, seccomp.program())
+    os.write(writer, seccomp.program(allowed=spec.allowed))
     os.close(writer)
     return reader
 

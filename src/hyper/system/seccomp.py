@@ -86,12 +86,15 @@ _SOCKET, _CLONE, _CLONE3 = 41, 56, 435
 _AF_INET, _AF_INET6 = 2, 10
 #: CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}; CLONE_NEWTIME exists in clone3 and unshare only.
 _NEW_NAMESPACES = 0x7E020000
+_CLONE_NEWTIME = 0x80
+#: linux/net.h: the type is in the low bits, flags are above.
+_SOCK_STREAM, _SOCKET_TYPES = 1, 0xF
 _AUDIT_ARCH_X86_64 = 0xC000003E
 _X32_BIT = 0x40000000
 #: Offsets in struct seccomp_data.
-_NR, _ARCH, _ARG0 = 0, 4, 16
+_NR, _ARCH, _ARG0, _ARG1 = 0, 4, 16, 24
 
-_LOAD, _JUMP_EQUAL, _JUMP_SET, _JUMP_AT_LEAST, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
+_LOAD, _AND, _JUMP_EQUAL, _JUMP_SET, _JUMP_AT_LEAST, _RETURN = 0x20, 0x54, 0x15, 0x45, 0x35, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 
 
@@ -132,8 +135,38 @@ def _deny_new_namespaces() -> bytes:
     )
 
 
-def program() -> bytes:
+def _deny_namespaces_of_unshare() -> bytes:
+    """unshare(2) of anything but what a thread shares with its process (CLONE_FS, CLONE_FILES)."""
+    return b"".join(
+        [
+            _instruction(_JUMP_EQUAL, DENIED["unshare"], if_false=4),
+            _instruction(_LOAD, _ARG0),
+            _instruction(_JUMP_SET, _NEW_NAMESPACES | _CLONE_NEWTIME, if_false=1),
+            _return(_ERRNO | errno.EPERM),
+            _return(_ALLOW),
+        ]
+    )
+
+
+def _deny_datagram_pairs() -> bytes:
+    """socketpair(2) of anything but streams: those stay connected to each other for good."""
+    return b"".join(
+        [
+            _instruction(_JUMP_EQUAL, DENIED["socketpair"], if_false=5),
+            _instruction(_LOAD, _ARG1),
+            _instruction(_AND, _SOCKET_TYPES),
+            _instruction(_JUMP_EQUAL, _SOCK_STREAM, if_true=1),
+            _return(_ERRNO | errno.EPERM),
+            _return(_ALLOW),
+        ]
+    )
+
+
+def program(*, allowed: frozenset[str] = frozenset()) -> bytes:
     """The filter: an array of struct sock_filter, as bwrap's --seccomp reads it.
+
+    ``allowed``: names in ``DENIED`` that this program may use; of ``unshare``, what makes no namespace, of
+    ``socketpair``, streams.
 
     Raises:
         NotImplementedError: not on x86-64.
@@ -149,8 +182,10 @@ def program() -> bytes:
         _return(_KILL),
         _deny_unless_internet(),
         _deny_new_namespaces(),
+        *([_deny_namespaces_of_unshare()] if "unshare" in allowed else []),
+        *([_deny_datagram_pairs()] if "socketpair" in allowed else []),
     ]
-    for number in sorted(DENIED.values()):
+    for number in sorted(number for name, number in DENIED.items() if name not in allowed):
         parts += [
             _instruction(_JUMP_EQUAL, number, if_false=1),
             _return(_ERRNO | errno.EPERM),

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyper.machine.spec import Disk, Forward, MachineSpec, Nic, TapNic, UserNic
+from hyper.machine.spec import SHARE_TAG, Disk, Forward, MachineSpec, Nic, TapNic, UserNic
 
 #: Transports a microvm without ACPI has (IRQ 5–12); each device takes one.
 SLOTS = 8
-#: What every machine has: the agent's serial device and one card.
-RESERVED_SLOTS = 2
+#: What every machine has: the agent's serial device, one card, and room for one of a network that is joined later.
+RESERVED_SLOTS = 3
 AGENT_PORT = "hyper.agent"
 #: Where kernel and initrd are inside the jail.
 KERNEL, INITRD = Path("/boot/vmlinux"), Path("/boot/initrd")
@@ -57,17 +57,22 @@ _BASE_COMMAND_LINE = (
 
 @dataclass(frozen=True, slots=True)
 class MachineFds:
-    """Numbers of the descriptors QEMU inherits: three listening sockets, and one a disk in the spec's order."""
+    """Numbers of the descriptors QEMU inherits: three listening sockets, and one a disk in the spec's order.
+
+    ``share``: connected to the server of the shared paths, None if there are none.
+    """
 
     agent: int
     monitor: int
     console: int
     disks: tuple[int, ...]
+    share: int | None = None
 
     @property
     def all(self) -> tuple[int, ...]:
         """Every one of them."""
-        return (self.agent, self.monitor, self.console, *self.disks)
+        share = () if self.share is None else (self.share,)
+        return (self.agent, self.monitor, self.console, *self.disks, *share)
 
 
 def arguments(
@@ -93,6 +98,7 @@ def arguments(
         *_channels(fds),
         *_disks(spec.disks, fds.disks),
         *_nics(spec.nics),
+        *_share(spec, fds.share),
         # Below this QEMU's own filter: no exec, no new identity, no scheduling games (seccomp.py is ours, around it).
         "-sandbox",
         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
@@ -104,7 +110,8 @@ def _machine(spec: MachineSpec, accelerator: str) -> list[str]:
         # virtio-mmio only, no PCI, no ACPI. The PIT stays: without it an emulated guest cannot calibrate its clock.
         # RTC: the kernel reads the time from it once. Option ROMs would be firmware nobody calls.
         "-M",
-        "microvm,acpi=off,rtc=on,pit=on,pic=on,isa-serial=on,x-option-roms=off,auto-kernel-cmdline=on",
+        "microvm,acpi=off,rtc=on,pit=on,pic=on,isa-serial=on,x-option-roms=off,auto-kernel-cmdline=on"
+        + (",memory-backend=ram" if spec.shared else ""),
         *("-accel", _ACCELERATORS[accelerator]),
         *("-cpu", _CPUS[accelerator]),
         *("-smp", str(spec.vcpus)),
@@ -190,6 +197,17 @@ def _nics(nics: Sequence[Nic]) -> list[str]:
             *("-device", f"virtio-net-device,netdev=nic{index},mac={_plain(nic.mac)}"),
         ]
     return arguments
+
+
+def _share(spec: MachineSpec, fd: int | None) -> list[str]:
+    """The guest's memory is the server's too: it reads and writes there what the guest asks for."""
+    if fd is None:
+        return []
+    return [
+        *("-object", f"memory-backend-memfd,id=ram,size={spec.memory_mib}M,share=on"),
+        *("-chardev", f"socket,id=share,fd={fd}"),
+        *("-device", f"vhost-user-fs-device,chardev=share,tag={SHARE_TAG}"),
+    ]
 
 
 def _tap(nic: TapNic) -> list[str]:

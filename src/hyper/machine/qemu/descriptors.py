@@ -13,9 +13,13 @@ from hyper.system import socket as sockets
 
 
 def open_all(
-    spec: MachineSpec, ours: contextlib.ExitStack, undo: contextlib.AsyncExitStack
+    spec: MachineSpec,
+    ours: contextlib.ExitStack,
+    undo: contextlib.AsyncExitStack,
+    *,
+    share: int | None = None,
 ) -> MachineFds:
-    """Open everything; ``ours`` closes our copies, ``undo`` removes the sockets' names.
+    """Open everything but ``share``; ``ours`` closes our copies, ``undo`` removes the sockets' names.
 
     Raises:
         MachineError: a disk cannot be opened.
@@ -34,6 +38,7 @@ def open_all(
         monitor=numbers[MONITOR_SOCKET],
         console=numbers[CONSOLE_SOCKET],
         disks=disks,
+        share=share,
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from hyper.errors import Conflict, InvalidRequest, MachineError
 from hyper.machine.driver import MachineRecord, Verdict
 from hyper.machine.probe import Host, Probe
-from hyper.machine.qemu import argv
+from hyper.machine.qemu import argv, share
 from hyper.machine.qemu.console import Console
 from hyper.machine.qemu.descriptors import open_all
 from hyper.machine.qemu.machine import (
@@ -30,6 +30,7 @@ from hyper.machine.qemu.machine import (
 )
 from hyper.machine.qemu.ports import check_ports, port_conflict
 from hyper.machine.qemu.qmp import Monitor
+from hyper.machine.qemu.share import ShareServer
 from hyper.machine.qemu.walls import KVM_GID, group_limits, jail_for
 from hyper.machine.spec import Capability, MachineSpec, TapNic
 from hyper.system import cgroup, files, jail, launch, process
@@ -86,7 +87,7 @@ class QemuDriver:
 
     @property
     def max_disks(self) -> int:
-        """Six: a microvm without ACPI has eight slots, the agent and one card take two."""
+        """Five: a microvm without ACPI has eight slots, of which three are the agent's and two cards'."""
         return argv.SLOTS - argv.RESERVED_SLOTS
 
     @property
@@ -149,9 +150,10 @@ class QemuDriver:
     def _check(self, spec: MachineSpec) -> None:
         if (spec.uid is None) == (os.geteuid() == 0):
             raise InvalidRequest("a machine needs a uid of its own if, and only if, we are root")
-        if len(spec.disks) + len(spec.nics) > argv.SLOTS - 1:
+        disks = len(spec.disks) + bool(spec.shared)
+        if disks + len(spec.nics) > argv.SLOTS - 1:
             raise InvalidRequest(
-                f"machine {spec.name} has {len(spec.disks)} disks and {len(spec.nics)} cards, "
+                f"machine {spec.name} has {disks} disks and {len(spec.nics)} cards, "
                 f"more than {argv.SLOTS - 1} together"
             )
 
@@ -159,27 +161,59 @@ class QemuDriver:
         self, spec: MachineSpec, accelerator: str, undo: contextlib.AsyncExitStack
     ) -> QemuMachine:
         with contextlib.ExitStack() as ours:
-            fds = open_all(spec, ours, undo)
+            group = self._make_group(spec)
+            undo.callback(group.remove)
+            server, stream = await self._serve_files(spec, group, ours, undo)
+            fds = open_all(spec, ours, undo, share=stream)
             # Connected before QEMU runs: no waiting for it to listen.
             console = Console(sockets.connect(spec.run_dir / CONSOLE_SOCKET))
             undo.callback(console.close)
             path = spec.run_dir / MONITOR_SOCKET
             monitor = Monitor(path, sockets.connect(path))
             undo.push_async_callback(monitor.close)
-            group = self._make_group(spec)
-            undo.callback(group.remove)
             undo.callback((spec.run_dir / RECORD_FILE).unlink, missing_ok=True)
             jailed = await self._enter(spec, accelerator, fds, group)
             undo.callback(jailed.inner.close)
             undo.push_async_callback(jailed.kill)
         # Our copies of what QEMU has are closed by now: its end is the end of every connection.
-        await _main_loop_runs(spec, jailed, monitor, console)
+        try:
+            await _main_loop_runs(spec, jailed, monitor, console)
+        except MachineError as error:
+            if server is None or "vhost" not in error.message:
+                raise
+            message = f"{error.message} (virtiofsd: {server.last_words()})"
+            raise MachineError(message, console=error.console) from error
         record = load_record(spec.run_dir)
         if record is None:
             raise MachineError(
                 f"the run folder of machine {spec.name} was taken away: {spec.run_dir}"
             )
-        return QemuMachine(record, Parts(jailed.inner, jailed.outer, group, monitor, console))
+        return QemuMachine(
+            record, Parts(jailed.inner, jailed.outer, group, monitor, console, server)
+        )
+
+    async def _serve_files(
+        self,
+        spec: MachineSpec,
+        group: cgroup.Group,
+        ours: contextlib.ExitStack,
+        undo: contextlib.AsyncExitStack,
+    ) -> tuple[ShareServer | None, int | None]:
+        """The server of the shared paths and QEMU's stream to it; nothing where nothing is shared."""
+        if not spec.shared:
+            return None, None
+        try:
+            server, stream = await share.start(spec, group)
+        except OSError as error:
+            raise MachineError(f"machine {spec.name} cannot share files: {error}") from error
+        except (LaunchFailed, process.ProcessFailed) as error:
+            raise MachineError(
+                f"machine {spec.name} cannot share files: {error.message}"
+            ) from error
+        ours.callback(stream.close)
+        undo.callback(server.close)
+        undo.push_async_callback(share.end, spec.run_dir)
+        return server, stream.fileno()
 
     def _make_group(self, spec: MachineSpec) -> cgroup.Group:
         try:
@@ -230,6 +264,7 @@ class QemuDriver:
         """No machine launched with ``run_dir`` runs any more; its leavings are gone."""
         record = load_record(run_dir)
         if record is None:
+            await share.end(run_dir)
             return
         held = Pidfd.open_same(record.pid, record.start_ticks)
         if held is not None:
@@ -237,10 +272,11 @@ class QemuDriver:
             held.send(signal.SIGKILL)
             await held.wait()
             held.close()
-        self._tidy(record)
+        await self._tidy(record)
 
-    def _tidy(self, record: MachineRecord) -> None:
+    async def _tidy(self, record: MachineRecord) -> None:
         """Remove what the dead machine of ``record`` left."""
+        await share.end(Path(record.run_dir))
         for name in (*SOCKETS, RECORD_FILE):
             (Path(record.run_dir) / name).unlink(missing_ok=True)
         self._groups.find(record.name).remove()
@@ -261,12 +297,13 @@ class QemuDriver:
         if held is None:
             # Of another machine in the same folder nothing is touched.
             if load_record(Path(record.run_dir)) == record:
-                self._tidy(record)
+                await self._tidy(record)
             return None
         run_dir = Path(record.run_dir)
         monitor = Monitor(run_dir / MONITOR_SOCKET)
         group = self._groups.find(record.name)
-        return QemuMachine(record, Parts(held, None, group, monitor, connect_console(run_dir)))
+        parts = Parts(held, None, group, monitor, connect_console(run_dir), share.find(run_dir))
+        return QemuMachine(record, parts)
 
 
 async def _main_loop_runs(

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from hyper.errors import MachineError
 from hyper.machine.driver import MachineExit, MachineRecord, MachineStats
+from hyper.machine.qemu import share
 from hyper.machine.qemu.console import Console
 from hyper.machine.qemu.qmp import Monitor
+from hyper.machine.qemu.share import ShareServer
 from hyper.system import files, pidfd
 from hyper.system import socket as sockets
 from hyper.system.cgroup import Group
@@ -22,6 +24,8 @@ from hyper.system.process import Process
 
 AGENT_SOCKET, MONITOR_SOCKET, CONSOLE_SOCKET = "agent.sock", "qmp.sock", "console.sock"
 RECORD_FILE = "machine.json"
+#: How long after its server of shared files a machine may be seen to end by itself.
+_SHARE_GRACE_S = 1.0
 SOCKETS = (AGENT_SOCKET, MONITOR_SOCKET, CONSOLE_SOCKET)
 
 
@@ -34,6 +38,7 @@ class Parts:
     group: Group
     monitor: Monitor
     console: Console | None
+    share: ShareServer | None = None
 
 
 class QemuMachine:
@@ -50,6 +55,10 @@ class QemuMachine:
             parts.process.on_exit(lambda: self._ended(None))
         else:
             parts.outer.on_exit(self._ended)
+        self._cause = ""
+        self._alone: asyncio.TimerHandle | None = None
+        if parts.share is not None:
+            parts.share.on_exit(self._share_ended)
 
     @property
     def record(self) -> MachineRecord:
@@ -78,10 +87,13 @@ class QemuMachine:
         Repeatable, and wanted after its own end too: that leaves sockets and group.
         """
         await _end(self._record)
+        await share.end(self._run_dir)
         if not self._closed:
             await self.wait()
         elif self._parts.outer is not None:
             await self._parts.outer.wait()
+        if self._parts.share is not None and self._parts.share.outer is not None:
+            await self._parts.share.outer.wait()
         await self.close()
         for name in (*SOCKETS, RECORD_FILE):
             (self._run_dir / name).unlink(missing_ok=True)
@@ -126,10 +138,29 @@ class QemuMachine:
     async def close(self) -> None:
         """Let go of sockets of this object; it is of no use any more. The machine itself goes on: attach again."""
         self._closed = True
+        if self._alone is not None:
+            self._alone.cancel()
+        if self._parts.share is not None:
+            self._parts.share.close()
         await self._parts.monitor.close()
         if self._parts.console is not None:
             self._parts.console.close()
         self._parts.process.close()
+
+    def _share_ended(self) -> None:
+        # It ends with its machine, whose own end may not have been seen yet: only one that leaves it alone has failed.
+        loop = asyncio.get_running_loop()
+        self._alone = loop.call_later(_SHARE_GRACE_S, self._end_without_share)
+
+    def _end_without_share(self) -> None:
+        """Without its server every access to a shared file would hang for ever."""
+        if self._exit.done():
+            return
+        assert self._parts.share is not None
+        words = self._parts.share.last_words()
+        self._cause = "the server of its shared files (virtiofsd) ended"
+        self._cause += f": {words}" if words else ""
+        self._parts.process.send(signal.SIGKILL)
 
     def _ended(self, status: int | None) -> None:
         outer, console = self._parts.outer, self._parts.console
@@ -137,6 +168,7 @@ class QemuMachine:
             status=status,
             stderr="" if outer is None else outer.stderr_tail(),
             console="" if console is None else console.drain(),
+            cause=self._cause,
         )
         if not self._exit.done():
             self._exit.set_result(ended)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hyper.machine.qemu import argv
+from hyper.machine.qemu.share import SERVER_MIB, SERVER_PIDS
 from hyper.machine.spec import MachineSpec
 from hyper.system import jail
 from hyper.system.cgroup import GroupLimits
@@ -38,11 +39,16 @@ def jail_for(spec: MachineSpec, *, binary: Path, devices: tuple[View, ...] = ())
         devices=devices,
         groups=(KVM_GID,) if devices else (),
         network=bool(spec.user_nics),
+        # The server of shared paths is given one end of a pair, to ask for things by itself.
+        allowed=frozenset({"socketpair"} if spec.shared else ()),
         low_ports=any(forward.host_port < 1024 for forward in spec.forwards),
     )
 
 
 def group_limits(spec: MachineSpec) -> GroupLimits:
     """What the host holds the process of ``spec`` to."""
-    memory_bytes = (spec.memory_mib + _OVERHEAD_MIB) * 1024 * 1024
-    return GroupLimits(cpus=spec.limits.cpus, memory_bytes=memory_bytes, pids=_PIDS + spec.vcpus)
+    overhead_mib, pids = _OVERHEAD_MIB, _PIDS + spec.vcpus
+    if spec.shared:
+        overhead_mib, pids = overhead_mib + SERVER_MIB, pids + SERVER_PIDS
+    memory_bytes = (spec.memory_mib + overhead_mib) * 1024 * 1024
+    return GroupLimits(cpus=spec.limits.cpus, memory_bytes=memory_bytes, pids=pids)
