@@ -49,7 +49,6 @@ requests: st.SearchStrategy[m.Request] = st.one_of(
         hostname=text,
         scratch=text,
         mounts=many(st.builds(m.Mount, text, text, text, u32, text)),
-        volumes=many(st.builds(m.Volume, text, text, u32)),
         files=many(st.builds(m.File, text, st.binary(max_size=70000), u32, u32, u32)),
         masked=texts,
         readonly=texts,

@@ -103,9 +103,7 @@ def test_quota_and_period_say_the_same_as_nano_cpus() -> None:
 @pytest.mark.parametrize(
     ("host", "raw"),
     [
-        (HostConfig(), {"Binds": ["/:/x"]}),
-        (HostConfig(), {"Mounts": [{"Type": "bind"}]}),
-        (HostConfig(), {"VolumesFrom": ["x"]}),
+        (HostConfig(), {"Devices": [{"PathOnHost": "/dev/null"}]}),
         (HostConfig(network_mode="container:x"), {}),
         (HostConfig(log_config=LogConfig("syslog")), {}),
         (HostConfig(pid_mode="host"), {}),

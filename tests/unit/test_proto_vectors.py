@@ -22,7 +22,7 @@ WIRE_ORDER = {
     "GuestHello": ("version", "nonce", "boot_ns", "agent", "processes"),
     "ContainerCreate": (
         *("container", "flags", "hostname", "layers", "scratch"),
-        *("mounts", "volumes", "files", "masked", "readonly"),
+        *("mounts", "files", "masked", "readonly"),
     ),
     "File": ("path", "mode", "uid", "gid", "content"),
     "ProcessStart": (

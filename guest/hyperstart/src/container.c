@@ -50,15 +50,12 @@ static bool writable_directory(struct container *c, char *path, size_t size, str
     const char *scratch = c->request.create.scratch;
     char base[64], device[160];
     if (!*scratch)
-        return join(path, size, c->directory, NULL) &&
-               join(c->volumes, sizeof c->volumes, RUN "/volumes", NULL) &&
-               make_directory(c->volumes, 0700, e);
+        return join(path, size, c->directory, NULL);
     if (!disk_find(scratch, device, sizeof device, e) ||
         !shared_mount("ext4", device, scratch, MS_NODEV, NULL, base, sizeof base, e))
         return false;
     join(path, size, base, "/", DEC(c->id), NULL);
-    join(c->volumes, sizeof c->volumes, base, "/volumes", NULL);
-    return make_directory(path, 0700, e) && make_directory(c->volumes, 0700, e);
+    return make_directory(path, 0700, e);
 }
 
 static bool stack_root(struct container *c, struct error *e)
@@ -117,7 +114,8 @@ static bool resolve_source(const struct mount *m, struct shared_source *s, struc
     s->path = name[size] ? name + size + 1 : "/";
     if (disk && !disk_find(source, device, sizeof device, e))
         return false;
-    unsigned long flags = m->flags & ~(unsigned long)(MS_BIND | MS_REC | MS_REMOUNT | MS_MOVE);
+    /* Read-only is the bind's affair: another may write to the same file system. */
+    unsigned long flags = m->flags & (MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME);
     return shared_mount(m->type, disk ? device : source, source, flags, m->data, s->root,
                         sizeof s->root, e);
 }

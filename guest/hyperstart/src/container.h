@@ -9,7 +9,6 @@ struct container {
     struct request request;        /* CONTAINER_CREATE, kept: a start mounts what it says */
     char directory[48];            /* RUN/cN: root, files, upper and work in a tmpfs */
     char cgroup[48];               /* /cgroup/N */
-    char volumes[64];              /* the scratch's directory of volumes */
     struct shared_source *sources; /* one per mount of the request */
     int init_pid;                  /* 0: nothing runs */
     bool init_ready;               /* the INIT process has been executed: others may join */

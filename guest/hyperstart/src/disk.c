@@ -94,7 +94,12 @@ bool shared_mount(const char *type, const char *source, const char *what, unsign
     _cleanup_free_ char *copy = strdup(source);
     if (!copy || (mkdir(path, 0755) && errno != EEXIST))
         return fail(e, SYSTEM, errno, "mount ", what, NULL);
-    if (mount(source, path, type, flags, data))
+    bool mounted = !mount(source, path, type, flags, data);
+    if (!mounted && (errno == EACCES || errno == EROFS)) { /* the device is read-only */
+        flags |= MS_RDONLY;
+        mounted = !mount(source, path, type, flags, data);
+    }
+    if (!mounted)
         return fail(e, MOUNT_FAILED, errno, "mount ", what, " (", type, ")", NULL);
     shared[shared_count++] = (struct shared){copy, !(flags & MS_RDONLY)};
     copy = NULL;

@@ -59,13 +59,6 @@ static void read_mount(struct reader *r, struct mount *m)
     m->data = read_str(r);
 }
 
-static void read_volume(struct reader *r, struct volume *v)
-{
-    v->target = read_str(r);
-    v->name = read_str(r);
-    v->flags = read_u32(r);
-}
-
 static void read_one_file(struct reader *r, struct file *f)
 {
     f->path = read_str(r);
@@ -86,9 +79,6 @@ static void read_create(struct reader *r, struct create *c)
     c->mounts = read_list(r, sizeof *c->mounts, 20, MAX_ITEMS, &c->mount_count);
     for (uint32_t i = 0; i < c->mount_count; i++)
         read_mount(r, &c->mounts[i]);
-    c->volumes = read_list(r, sizeof *c->volumes, 12, MAX_ITEMS, &c->volume_count);
-    for (uint32_t i = 0; i < c->volume_count; i++)
-        read_volume(r, &c->volumes[i]);
     c->files = read_list(r, sizeof *c->files, 20, MAX_ITEMS, &c->file_count);
     for (uint32_t i = 0; i < c->file_count; i++)
         read_one_file(r, &c->files[i]);

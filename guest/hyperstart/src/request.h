@@ -49,14 +49,14 @@ struct setup {
     struct sysctl *sysctls;
 };
 
+/* Flags of a mount beside mount(2)'s: its source is a volume's directory; that is not filled. */
+#define MOUNT_VOLUME UINT32_C(0x80000000)
+#define MOUNT_NO_COPY UINT32_C(0x40000000)
+
 struct mount {
     const char *type, *source, *target;
     uint32_t flags;
     const char *data;
-};
-struct volume {
-    const char *target, *name;
-    uint32_t flags;
 };
 struct file {
     const char *path;
@@ -69,9 +69,8 @@ struct create {
     const char *hostname, *scratch;
     const char **layers, **masked, **readonly;
     struct mount *mounts;
-    struct volume *volumes;
     struct file *files;
-    uint32_t layer_count, mount_count, volume_count, file_count, masked_count, readonly_count;
+    uint32_t layer_count, mount_count, file_count, masked_count, readonly_count;
 };
 
 /* New content for files that CONTAINER_CREATE had kept. */

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h> /* renameat */
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -92,7 +91,11 @@ static bool mount_shared(int root, const struct mount *m, const struct shared_so
                          struct error *e)
 {
     _cleanup_close_ int shared = open(s->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    _cleanup_close_ int source = shared < 0 ? -1 : target_open(shared, s->path);
+    _cleanup_close_ int source = -1;
+    if (shared >= 0 && m->flags & MOUNT_VOLUME)
+        source = volume_open(shared, s->path, root, m->target, !(m->flags & MOUNT_NO_COPY));
+    else if (shared >= 0)
+        source = target_open(shared, s->path);
     if (source < 0)
         return fail(e, MOUNT_FAILED, errno, "mount ", m->source, " on ", m->target, NULL);
     return bind_at(root, source, m->target, m->flags, e);
@@ -110,45 +113,6 @@ static bool mount_one(int root, const struct mount *m, const struct shared_sourc
     _cleanup_close_ int fd = target_make(root, m->target, m->flags & MS_REMOUNT ? ANY : DIRECTORY);
     if (fd < 0 || !mount_on(fd, m->source, m->type, m->flags, *m->data ? m->data : NULL))
         return fail(e, MOUNT_FAILED, errno, "mount ", m->type, " on ", m->target, NULL);
-    return true;
-}
-
-/* Makes the volume's directory in volumes: filled under another name first, so that it is whole or
- * not there. */
-static int open_volume(const struct container *c, int volumes, int target, const char *name)
-{
-    char fresh[300];
-    int fd = openat(volumes, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd >= 0 || errno != ENOENT)
-        return fd;
-    if (!join(fresh, sizeof fresh, ".", DEC(c->id), ".", DEC(now_ns(7 /* CLOCK_BOOTTIME */)),
-              NULL) ||
-        mkdirat(volumes, fresh, 0755))
-        return -1;
-    _cleanup_close_ int to = openat(volumes, fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (to < 0 || !copy_tree(target, to))
-        return -1;
-    if (renameat(volumes, fresh, volumes, name) && errno != ENOTEMPTY && errno != EEXIST)
-        return -1;
-    return openat(volumes, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-}
-
-static bool mount_volume(int root, const struct container *c, const struct volume *v,
-                         struct error *e)
-{
-    if (!*v->name || *v->name == '.' || strchr(v->name, '/'))
-        return fail(e, MOUNT_FAILED, EINVAL, "volume \"", v->name, "\"", NULL);
-    _cleanup_close_ int target = target_make(root, v->target, DIRECTORY);
-    char path[64];
-    join(path, sizeof path, "/proc/self/fd/", DEC(target), NULL);
-    /* O_PATH descriptors cannot be read. */
-    _cleanup_close_ int from = target < 0 ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    _cleanup_close_ int volumes = open(c->volumes, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (from < 0 || volumes < 0)
-        return fail(e, MOUNT_FAILED, errno, "volume ", v->name, " on ", v->target, NULL);
-    _cleanup_close_ int source = open_volume(c, volumes, from, v->name);
-    if (source < 0 || !bind_on(target, source, 0) || !remount_bind(root, v->target, v->flags))
-        return fail(e, MOUNT_FAILED, errno, "volume ", v->name, " on ", v->target, NULL);
     return true;
 }
 
@@ -207,8 +171,6 @@ bool root_mount(const struct container *c, struct error *e)
     bool ok = mount_standard(root, e);
     for (uint32_t i = 0; ok && i < create->mount_count; i++)
         ok = mount_one(root, &create->mounts[i], &c->sources[i], e);
-    for (uint32_t i = 0; ok && i < create->volume_count; i++)
-        ok = mount_volume(root, c, &create->volumes[i], e);
     for (uint32_t i = 0; ok && i < create->file_count; i++)
         ok = mount_file(root, c, i, e);
     for (uint32_t i = 0; ok && i < create->masked_count; i++)

@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h> /* renameat */
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+
+#include "target.h"
 
 enum { MAX_DEPTH = 128 }; /* two descriptors each */
 
@@ -73,7 +76,7 @@ static bool copy_directory(int from, int to, const char *name, int depth)
     return in >= 0 && out >= 0 && copy_level(in, out, depth + 1);
 }
 
-static bool copy_entry(int from, int to, const char *name, int depth)
+static bool copy_entry(int from, const char *name, int to, int depth)
 {
     struct stat s;
     if (fstatat(from, name, &s, AT_SYMLINK_NOFOLLOW))
@@ -90,7 +93,9 @@ static bool copy_entry(int from, int to, const char *name, int depth)
     }
 }
 
-static bool copy_level(int from, int to, int depth)
+/* Calls use for each name in directory from until it fails. */
+static bool each_entry(int from, bool (*use)(int from, const char *name, int to, int depth), int to,
+                       int depth)
 {
     int again = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *entries = again < 0 ? NULL : fdopendir(again);
@@ -101,18 +106,96 @@ static bool copy_level(int from, int to, int depth)
     bool ok = true;
     for (struct dirent *d; ok && (d = readdir(entries));)
         if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
-            ok = copy_entry(from, to, d->d_name, depth);
+            ok = use(from, d->d_name, to, depth);
     int err = errno;
     closedir(entries);
     errno = err;
+    return ok;
+}
+
+static bool copy_own(int from, int to)
+{
     struct stat s;
-    if (!ok || fstat(from, &s))
+    if (fstat(from, &s))
         return false;
     copy_attributes(from, to);
     return copy_owner(to, &s);
 }
 
-bool copy_tree(int from, int to)
+static bool copy_level(int from, int to, int depth)
 {
-    return copy_level(from, to, 0);
+    return each_entry(from, copy_entry, to, depth) && copy_own(from, to);
+}
+
+static bool move_entry(int from, const char *name, int to, int depth)
+{
+    (void)depth;
+    return !renameat(from, name, to, name);
+}
+
+static bool remove_entry(int from, const char *name, int to, int depth)
+{
+    errno = ELOOP;
+    if (depth == MAX_DEPTH)
+        return false;
+    if (!unlinkat(from, name, 0) || errno == ENOENT)
+        return true;
+    if (errno != EISDIR && errno != EPERM)
+        return false;
+    _cleanup_close_ int inside =
+        openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return inside >= 0 && each_entry(inside, remove_entry, to, depth + 1) &&
+           !unlinkat(from, name, AT_REMOVEDIR);
+}
+
+/* Where a copy is made before it is moved to its place: it may take long and be cut short. */
+static const char draft[] = ".hyper-copy-up";
+
+static bool is_draft(int from, const char *name, int to, int depth)
+{
+    (void)from, (void)to, (void)depth;
+    return strcmp(name, draft) == 0;
+}
+
+/* Opens an O_PATH descriptor for reading. */
+static int reopen(int fd)
+{
+    char path[64];
+    join(path, sizeof path, "/proc/self/fd/", DEC(fd), NULL);
+    return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static bool fill(int whole, int from)
+{
+    if (!remove_entry(whole, draft, -1, 0) || mkdirat(whole, draft, 0700))
+        return false;
+    _cleanup_close_ int to = openat(whole, draft, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return to >= 0 && copy_level(from, to, 0) && each_entry(to, move_entry, whole, 0) &&
+           !unlinkat(whole, draft, AT_REMOVEDIR) && copy_own(from, whole);
+}
+
+/* Fills the directory whole with what is at target, unless there is something in it. */
+static bool fill_once(int whole, int root, const char *target)
+{
+    if (!each_entry(whole, is_draft, -1, 0))
+        return true;
+    _cleanup_close_ int place = target_make(root, target, DIRECTORY);
+    _cleanup_close_ int from = place < 0 ? -1 : reopen(place);
+    return from >= 0 && fill(whole, from);
+}
+
+int volume_open(int shared, const char *path, int root, const char *target, bool copy)
+{
+    char folder[PATH_MAX];
+    size_t size = strcspn(path, ":");
+    errno = ENAMETOOLONG;
+    if (size >= sizeof folder)
+        return -1;
+    memcpy(folder, path, size);
+    folder[size] = 0;
+    _cleanup_close_ int place = target_make(shared, folder, DIRECTORY);
+    _cleanup_close_ int whole = place < 0 ? -1 : reopen(place);
+    if (whole < 0 || (copy && !fill_once(whole, root, target)))
+        return -1;
+    return path[size] ? target_open(whole, path + size + 1) : steal_fd(&whole);
 }

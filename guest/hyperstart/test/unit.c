@@ -310,15 +310,6 @@ static void dump_create(const struct create *c)
         put(")");
     }
     put("]");
-    open_list("[");
-    for (uint32_t i = 0; i < c->volume_count; i++) {
-        open_list("(");
-        put_text(c->volumes[i].target);
-        put_text(c->volumes[i].name);
-        put_number(c->volumes[i].flags);
-        put(")");
-    }
-    put("]");
     dump_files(c->files, c->file_count);
     put_texts(c->masked, c->masked_count);
     put_texts(c->readonly, c->readonly_count);

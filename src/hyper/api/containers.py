@@ -17,6 +17,7 @@ from hyper.api.usage import sized
 from hyper.engine.container import Container
 from hyper.engine.engine import Engine
 from hyper.engine.log_file import LogQuery
+from hyper.engine.mounts import clean
 from hyper.engine.output import Subscription
 from hyper.engine.plan import signal_number
 from hyper.engine.state import Status
@@ -31,7 +32,7 @@ _FILTERS: Final = frozenset(
     {"id", "name", "label", "status", "ancestor", "exited", "before", "since", "network", "health"}
     | {"publish", "expose", "volume", "is-task", "isolation"}
 )
-_UNANSWERED: Final = frozenset({"health", "volume", "is-task", "isolation", "network"})
+_UNANSWERED: Final = frozenset({"health", "is-task", "isolation", "network"})
 _CONDITIONS: Final = frozenset({"", "not-running", "next-exit", "removed"})
 
 
@@ -103,6 +104,10 @@ class ContainerRoutes:
             "ancestor": lambda value: self._is_ancestor(container, value),
             "exited": lambda value: (
                 record.status is Status.EXITED and str(record.exit_code) == value
+            ),
+            "volume": lambda value: any(
+                clean(value) == point.target or value == (point.volume or point.source)
+                for point in record.mounts
             ),
             "publish": lambda value: _has_port(container, value),
             "expose": lambda value: _has_port(container, value),
@@ -191,7 +196,8 @@ class ContainerRoutes:
     async def remove(self, request: web.Request) -> web.StreamResponse:
         if flag(request, "link"):
             raise InvalidRequest("links are not supported")
-        await self._whole(self._get(request).remove(force=flag(request, "force")))
+        container, force = self._get(request), flag(request, "force")
+        await self._whole(container.remove(force=force, volumes=flag(request, "v")))
         return web.Response(status=204)
 
     async def logs(self, request: web.Request) -> web.StreamResponse:

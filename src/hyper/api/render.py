@@ -9,9 +9,11 @@ import msgspec
 
 from hyper.engine.container import Container
 from hyper.engine.execs import Exec
+from hyper.engine.mounts import DRIVER, VOLUME, MountPoint
 from hyper.engine.plan import hostname
 from hyper.engine.record import ContainerRecord
 from hyper.engine.state import Status
+from hyper.engine.volumes import Volumes
 from hyper.network import user
 from hyper.types import response as wire
 from hyper.types.container import ContainerConfig, PortBinding
@@ -62,7 +64,7 @@ def inspect(container: Container) -> wire.ContainerInspect:
         exec_ids=list(container.exec_ids) or None,
         host_config=record.host_config,
         graph_driver=wire.DriverData("squashfs", {"Scratch": str(folder / "scratch.ext4")}),
-        mounts=_mounts(record),
+        mounts=_mounts(container),
         config=_config(record),
         network_settings=_network(container),
         hyper=vm_view(container),
@@ -98,10 +100,23 @@ def _config(record: ContainerRecord) -> ContainerConfig:
     return config
 
 
-def _mounts(record: ContainerRecord) -> list[wire.Mount]:
-    return [
-        wire.Mount("volume", name, "", target, "local", "", True) for target, name in record.volumes
-    ]
+def _mounts(container: Container) -> list[wire.Mount]:
+    return [_mount(point, container.host.volumes) for point in container.record.mounts]
+
+
+def _mount(point: MountPoint, volumes: Volumes) -> wire.Mount:
+    shown = wire.Mount(
+        type=point.kind,
+        source=point.source,
+        destination=point.target,
+        mode=point.mode,
+        rw=not point.read_only,
+        propagation=point.propagation,
+    )
+    if point.kind == VOLUME:
+        shown.name, shown.driver = point.volume, DRIVER
+        shown.source = volumes.mountpoint(point.volume)
+    return shown
 
 
 def _endpoint(container: Container) -> wire.Endpoint:
@@ -161,7 +176,7 @@ def summary(container: Container) -> wire.ContainerSummary:
         status=status_text(record, now_ns=time.time_ns()),
         host_config=wire.SummaryHostConfig(record.host_config.network_mode),
         network_settings=wire.SummaryNetworks({_network_name(record): _endpoint(container)}),
-        mounts=_mounts(record),
+        mounts=_mounts(container),
         hyper=vm_view(container),
     )
 

@@ -15,6 +15,7 @@ from hyper.api.resources import ResourceRoutes
 from hyper.api.system import HYPER_VERSION, SystemRoutes
 from hyper.api.transfers import TransferRoutes
 from hyper.api.usage import UsageRoutes
+from hyper.api.volumes import VolumeRoutes
 from hyper.engine.engine import Engine
 
 #: Parts of the Engine API that answer 501: their first path segment, or a whole path.
@@ -26,7 +27,7 @@ NOT_YET: Final = (
     "/{part:auth|build|commit|grpc|session}",
     "/build/{rest:.*}",
     "/distribution/{rest:.*}",
-    "/{part:networks|volumes|plugins|swarm|nodes|services|tasks|secrets|configs}{rest:(/.*)?}",
+    "/{part:networks|plugins|swarm|nodes|services|tasks|secrets|configs}{rest:(/.*)?}",
 )
 
 
@@ -41,6 +42,7 @@ def build_app(engine: Engine) -> web.Application:
         *ImageRoutes(engine).routes(),
         *TransferRoutes(engine).routes(),
         *UsageRoutes(engine).routes(),
+        *VolumeRoutes(engine).routes(),
     ]
     for prefix in ("", f"/v{{version:{VERSION}}}"):
         for method, path, handler in routes:

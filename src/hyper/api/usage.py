@@ -9,10 +9,12 @@ from aiohttp import web
 
 from hyper.api import image_list, render
 from hyper.api.http import Routes, json_response
+from hyper.api.volumes import view
 from hyper.engine.container import Container
 from hyper.engine.engine import Engine
 from hyper.errors import InvalidRequest
 from hyper.types import response as wire
+from hyper.types.mount import VolumeView
 
 _Sized = TypeVar("_Sized", wire.ContainerSummary, wire.ContainerInspect)
 _TYPES: Final = frozenset({"container", "image", "volume", "build-cache"})
@@ -39,10 +41,17 @@ class UsageRoutes:
             containers = self._engine.containers.all()
             answer.containers = [await sized(render.summary(one), one) for one in containers]
         if "volume" in kinds:
-            answer.volumes = []
+            answer.volumes = await self._volumes()
         if "build-cache" in kinds:
             answer.build_cache = []
         return json_response(answer)
+
+    async def _volumes(self) -> list[VolumeView]:
+        volumes = self._engine.host.volumes
+        return [
+            view(item.record, volumes.mountpoint(item.record.name), item)
+            for item in await volumes.usage()
+        ]
 
     def _add_images(self, answer: wire.DiskUsage) -> None:
         images = self._engine.host.images

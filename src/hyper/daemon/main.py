@@ -19,11 +19,13 @@ from hyper.api.server import build_app
 from hyper.config import Config
 from hyper.daemon import options
 from hyper.daemon.listen import listen
+from hyper.engine.attachment import Attachments
 from hyper.engine.engine import Engine
 from hyper.engine.events import EventBus
 from hyper.engine.host import Host, machine_uids
 from hyper.engine.store import Store
 from hyper.engine.tasks import Tasks
+from hyper.engine.volumes import Volumes
 from hyper.errors import HyperError
 from hyper.image.images import Images
 from hyper.machine.qemu.driver import QemuDriver
@@ -104,6 +106,8 @@ async def _wall(engine: Engine) -> AsyncIterator[None]:
 
 
 def _host(config: Config, images: Images) -> Host:
+    events, scratch = EventBus(), ScratchDisks(config.data_root / "scratch")
+    volumes = Volumes(config.data_root / "volume", events)
     return Host(
         config=config,
         store=Store(config.data_root / "hyper.db"),
@@ -113,8 +117,10 @@ def _host(config: Config, images: Images) -> Host:
             state_dir=config.data_root / "machine",
             accelerator=config.accelerator,
         ),
-        scratch=ScratchDisks(config.data_root / "scratch"),
-        events=EventBus(),
+        scratch=scratch,
+        volumes=volumes,
+        attachments=Attachments(volumes, scratch),
+        events=events,
         tasks=Tasks(),
         privileged=os.geteuid() == 0,
     )

@@ -13,6 +13,7 @@ import time
 from typing import Final
 
 from hyper.engine import plan, ports, restart
+from hyper.engine.attachment import Attachment
 from hyper.engine.create import cpus
 from hyper.engine.host import Host
 from hyper.engine.log_file import LogFile
@@ -31,6 +32,12 @@ logger = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_S: Final = 20.0
 DEFAULT_STOP_TIMEOUT_S: Final = 10
+#: A mount failed since what is mounted, or on what, is missing or of another kind.
+_WRONG_KIND: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
+_WRONG_KIND_HINT: Final = (
+    "Are you trying to mount a directory onto a file (or vice-versa)? "
+    "Check if the specified host path exists and is the expected type"
+)
 #: How long a program may take to die of SIGKILL before its machine is ended.
 KILL_TIMEOUT_S: Final = 10.0
 #: Exit code of a program whose machine went away under it: as if killed; unknown: as Docker after a reboot.
@@ -137,17 +144,20 @@ class Container:
         record.ports = ports.allocate(ports.wanted(record.config, record.host_config))
         run_dir = self.host.run_dir(record.id)
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        todo = await self._plan()
-        self.hub.begin_run()
-        try:
-            sandbox, main, pid = await Sandbox.launch(
-                self.host.driver,
-                todo,
-                made=self._made,
-                boot_timeout_s=self.host.config.boot_timeout_s,
-            )
-        except GuestError as error:
-            raise program_error(error, record.command[0]) from error
+        async with self.host.attachments.attach(
+            record, max_disks=self.host.driver.max_disks
+        ) as attached:
+            todo = await self._plan(attached)
+            self.hub.begin_run()
+            try:
+                sandbox, main, pid = await Sandbox.launch(
+                    self.host.driver,
+                    todo,
+                    made=self._made,
+                    boot_timeout_s=self.host.config.boot_timeout_s,
+                )
+            except GuestError as error:
+                raise program_error(error, record.command[0]) from error
         self.record.boot_ms = sandbox.boot_ms
         self._running(sandbox, main, pid)
 
@@ -173,14 +183,17 @@ class Container:
         )
         self._started.set()
         self._machine_gone.clear()
+        self.host.attachments.attached(self.record)
         main.exited.add_done_callback(lambda _: self.hub.release())
         self.host.tasks.spawn(
             self._supervise(sandbox, main), name=f"container {self.record.id[:12]}"
         )
 
-    async def _plan(self) -> Plan:
+    async def _plan(self, attached: Attachment) -> Plan:
         record, host = self.record, self.host
-        layers = await host.images.disks(record.image_id, max_disks=host.driver.max_disks - 1)
+        layers = await host.images.disks(
+            record.image_id, max_disks=host.driver.max_disks - 1 - attached.slots
+        )
         forwards = tuple(
             Forward(port.protocol, port.host_address, port.host_port, port.container_port)
             for port in record.ports
@@ -196,7 +209,8 @@ class Container:
             memory_mib=record.memory_mib,
             kernel=host.config.assets / "vmlinux",
             initrd=host.config.assets / "initrd",
-            disks=(*disks, Disk(plan.SCRATCH, scratch, False)),
+            disks=(*disks, Disk(plan.SCRATCH, scratch, False), *attached.disks),
+            shared=attached.shared,
             nics=nics,
             run_dir=host.run_dir(record.id),
             uid=record.uid,
@@ -205,7 +219,7 @@ class Container:
         return Plan(
             spec=spec,
             setup=plan.sandbox_setup(record, network),
-            container=plan.container_create(record, layers, network),
+            container=plan.container_create(record, layers, network, attached.mounts),
             program=plan.main_program(record, MAIN_PROCESS),
         )
 
@@ -222,7 +236,7 @@ class Container:
         self._resolve_exit(record.exit_code)
         self.hub.finish()
         if record.host_config.auto_remove:
-            await self._remove()
+            await self._remove(volumes=True)
 
     # End
 
@@ -243,7 +257,7 @@ class Container:
         elif self.record.host_config.auto_remove:
             async with self.lock:
                 if not self.live:  # else somebody was quick to start it again
-                    await self._remove()
+                    await self._remove(volumes=True)
 
     def _exited(self, code: int, *, exit_event: ProcessExit | None = None, error: str = "") -> None:
         record = self.record
@@ -314,15 +328,15 @@ class Container:
                 waiter.set_result(code)
 
     async def _release(self, sandbox: Sandbox) -> None:
-        if self.record.host_config.auto_remove:
-            await sandbox.destroy()  # its file system is thrown away: no need to unmount it
+        if self.record.host_config.auto_remove and not self.host.volumes.survive(self.record):
+            await sandbox.destroy()  # its file systems are thrown away: no need to unmount them
         else:
             await sandbox.shut_down()
 
     async def _lost(self, sandbox: Sandbox, reason: HyperError) -> None:
         """The agent is not heard any more: the machine was killed, panicked, or talks nonsense."""
         autopsy = await sandbox.autopsy()
-        text = f"the machine ended unexpectedly: {reason.message}"
+        text = f"the machine ended unexpectedly: {autopsy.cause or reason.message}"
         if autopsy.console:
             text += f"\n--- end of the machine's console ---\n{autopsy.console}"
         logger.warning("container %s: %s", self.record.id[:12], text)
@@ -334,6 +348,7 @@ class Container:
         self.record.machine = None
         self._try_save()
         self._forget_run_dir()
+        self.host.attachments.detach(self.record)
         self._machine_gone.set()
 
     def _forget_run_dir(self) -> None:
@@ -539,8 +554,8 @@ class Container:
 
     # Removal
 
-    async def remove(self, *, force: bool) -> None:
-        """Nothing is left of it.
+    async def remove(self, *, force: bool, volumes: bool = False) -> None:
+        """Nothing is left of it; ``volumes``: nor of its anonymous volumes.
 
         Raises:
             Conflict: it runs and ``force`` was not said.
@@ -556,7 +571,7 @@ class Container:
                 with contextlib.suppress(Conflict):
                     await self.kill(signal.SIGKILL)
             await self._settled()
-            await self._remove()
+            await self._remove(volumes=volumes)
 
     def _check_removable(self, *, force: bool) -> None:
         if self.paused and not force:
@@ -571,18 +586,20 @@ class Container:
                 "stop the container before removing or force remove"
             )
 
-    async def _remove(self) -> None:
+    async def _remove(self, *, volumes: bool) -> None:
         """The lock is held and no machine runs."""
         record = self.record
         if self.removed.done():
             return
         record.status = next_status(record.status, Event.REMOVE)
+        record.remove_volumes = volumes
         self._try_save()
         self._forget_run_dir()
         self._resolve_exit(record.exit_code)
         self.hub.close()
         await asyncio.to_thread(_remove_tree, str(self.host.container_dir(record.id)))
         await self.host.images.release(record.id)
+        await self.host.volumes.release(record, anonymous=volumes)
         self.host.store.delete_container(record.id)
         self.removed.set_result(record.exit_code)
         self.publish("destroy")
@@ -622,6 +639,8 @@ def program_error(error: GuestError, program: str, *, what: str = "container") -
         return ProgramError(text, exit_code=126)
     if error.code in (ReplyCode.NO_SUCH, ReplyCode.STATE):
         return Conflict(f"{lead}: {error.message}")
+    if error.code == ReplyCode.MOUNT and error.errno in _WRONG_KIND:
+        return InvalidRequest(f"{lead}: error mounting: {error.message}: {_WRONG_KIND_HINT}")
     if error.code in (ReplyCode.USER, ReplyCode.CWD, ReplyCode.MALFORMED):
         return InvalidRequest(f"{lead}: {error.message}")
     return HyperError(f"{lead}: {error.message}")

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final
 
-from hyper.engine import create, plan, ports, restart
+from hyper.engine import create, mounts, plan, ports, restart
 from hyper.engine.container import Container
 from hyper.engine.host import Host, machine_uids
 from hyper.engine.record import ContainerRecord
@@ -93,7 +93,7 @@ class Containers:
         merged = create.merge(config, create.image_defaults(image.config.config))
         record = self._record(name, merged, host, image.id)
         _dry_run(record)
-        return await self._keep(record), warnings
+        return await self._keep(record), warnings + mounts.warnings(record.mounts)
 
     def _check_name(self, name: str | None) -> None:
         if name is None:
@@ -128,8 +128,13 @@ class Containers:
             memory_mib=create.memory_mib(
                 host, defaults.default_memory_mib, available_mib=_host_memory_mib()
             ),
-            volumes=[(target, new_id()) for target in config.volumes or {}],
+            mounts=mounts.mount_points(
+                config, host, volumes_of=self._mounts_of, exists=os.path.exists
+            ),
         )
+
+    def _mounts_of(self, name: str) -> list[mounts.MountPoint]:
+        return self.get(name).record.mounts
 
     def _free_name(self) -> str:
         taken = {item.record.name for item in self._by_id.values()}
@@ -147,6 +152,7 @@ class Containers:
         folder = self._host.container_dir(record.id)
         container = None
         try:
+            await self._host.volumes.hold(record)
             await images.hold(record.id, record.image_id)
             folder.mkdir(mode=0o700, parents=True)
             container = Container(record, self._host)
@@ -160,9 +166,10 @@ class Containers:
 
     async def _undo(self, record: ContainerRecord, container: Container | None) -> None:
         if container is not None:
-            await container.remove(force=True)
+            await container.remove(force=True, volumes=True)
             return
         await self._host.images.release(record.id)
+        await self._host.volumes.release(record, anonymous=True)
         self._host.store.delete_container(record.id)
 
     def _adopt(self, container: Container) -> None:
@@ -175,7 +182,10 @@ class Containers:
 
     async def recover(self) -> None:
         """Every kept container is known; those whose machine still runs are watched over again."""
-        for record in self._host.store.containers():
+        records = self._host.store.containers()
+        for record in records:
+            self._host.volumes.held(record)
+        for record in records:
             if not self._is_whole(record):
                 await self._discard(record)
                 continue
@@ -213,6 +223,7 @@ class Containers:
         folder = self._host.container_dir(record.id)
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         await self._host.images.release(record.id)
+        await self._host.volumes.release(record, anonymous=True)
         self._host.store.delete_container(record.id)
 
     async def _recover(self, container: Container) -> None:
@@ -250,11 +261,11 @@ class Containers:
         if sandbox is not None:
             await sandbox.destroy()
         container.lost_in_absence()
-        await container.remove(force=True)
+        await container.remove(force=True, volumes=container.record.remove_volumes)
 
     async def _auto_remove(self, container: Container) -> None:
         if container.record.host_config.auto_remove:
-            await container.remove(force=True)
+            await container.remove(force=True, volumes=True)
 
     def _go_on(self, container: Container, sandbox: Sandbox) -> None:
         log = container.hub.log

@@ -19,6 +19,7 @@ class Engine:
 
     async def open(self) -> None:
         """What an earlier daemon left is known and watched over again."""
+        await self.host.volumes.open()
         await self.containers.recover()
         self.execs.recover()
         self.containers.start_pending()

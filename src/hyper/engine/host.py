@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from hyper.config import Config
+from hyper.engine.attachment import Attachments
 from hyper.engine.events import EventBus
 from hyper.engine.store import Store
 from hyper.engine.tasks import Tasks
+from hyper.engine.volumes import Volumes
 from hyper.image.images import Images
 from hyper.machine.driver import Driver
 from hyper.sandbox.scratch import ScratchDisks
@@ -36,6 +38,8 @@ class Host:
     images: Images
     driver: Driver
     scratch: ScratchDisks
+    volumes: Volumes
+    attachments: Attachments
     events: EventBus
     tasks: Tasks
     privileged: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import resource
 import signal
@@ -22,7 +23,6 @@ from hyper.proto.message import (
     Request,
     Rlimit,
     SandboxSetup,
-    Volume,
     encode_request,
 )
 from hyper.types.container import DEFAULT_SHM_SIZE, ContainerConfig, HostConfig, Ulimit
@@ -90,7 +90,7 @@ def check_paths(record: ContainerRecord) -> None:
     """
     config = record.config
     check_working_dir(config.working_dir)
-    for target in [*(config.volumes or {}), *(record.host_config.tmpfs or {})]:
+    for target in record.host_config.tmpfs or {}:
         if not target.startswith("/") or target.strip("/.") == "":
             raise InvalidRequest(
                 f"invalid mount path: {target[:100]!r} must be absolute, and not /"
@@ -142,9 +142,12 @@ def layer_name(index: int) -> str:
 
 
 def container_create(
-    record: ContainerRecord, layers: list[Path], network: Attachment | None
+    record: ContainerRecord,
+    layers: list[Path],
+    network: Attachment | None,
+    mounts: tuple[Mount, ...] = (),
 ) -> ContainerCreate:
-    """The agent's instructions for the container's root."""
+    """The agent's instructions for the container's root; ``mounts``: what comes from outside of it."""
     host = record.host_config
     shown = host.privileged
     return ContainerCreate(
@@ -153,14 +156,23 @@ def container_create(
         hostname=hostname(record),
         layers=tuple(layer_name(index) for index in range(len(layers))),
         scratch=SCRATCH,
-        mounts=tuple(_mounts(host)),
-        volumes=tuple(Volume(target, name) for target, name in record.volumes),
-        files=tuple(_files(record, network)),
+        mounts=tuple(sorted((*_mounts(host), *mounts), key=_depth)),
+        files=tuple(file for file in _files(record, network) if not _is_mounted(record, file)),
         masked=() if shown else tuple(MASKED if host.masked_paths is None else host.masked_paths),
         readonly=()
         if shown
         else tuple(READONLY if host.readonly_paths is None else host.readonly_paths),
     )
+
+
+def _depth(mount: Mount) -> int:
+    """What is mounted within another mount comes after it."""
+    return posixpath.normpath(mount.target).count("/")
+
+
+def _is_mounted(record: ContainerRecord, file: File) -> bool:
+    """Whether a file that every container has is one of this container's own mounts."""
+    return any(point.target == file.path for point in record.mounts)
 
 
 def _mounts(host: HostConfig) -> list[Mount]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
+from hyper.engine.mounts import MountPoint
 from hyper.engine.state import Status
 from hyper.machine.driver import MachineRecord
 from hyper.types.container import ContainerConfig, HostConfig
@@ -21,7 +22,7 @@ class PublishedPort(Struct, frozen=True):
 class ContainerRecord(Struct):
     """A container. ``config`` is what the client asked for merged with the image's defaults.
 
-    Times are ns since the epoch, 0 for never. ``volumes`` are (target, name on the scratch disk).
+    Times are ns since the epoch, 0 for never. ``remove_volumes``: while it is removed, so are its own.
     """
 
     id: str
@@ -33,7 +34,7 @@ class ContainerRecord(Struct):
     host_config: HostConfig
     vcpus: int
     memory_mib: int
-    volumes: list[tuple[str, str]] = field(default_factory=list)
+    mounts: list[MountPoint] = field(default_factory=list)
     status: Status = Status.CREATED
     pid: int = 0
     exit_code: int = 0
@@ -49,6 +50,7 @@ class ContainerRecord(Struct):
     machine: MachineRecord | None = None
     boot_ms: float | None = None
     ports: list[PublishedPort] = field(default_factory=list)
+    remove_volumes: bool = False
 
     @property
     def command(self) -> list[str]:

@@ -19,9 +19,16 @@ class ContainerFlag(IntFlag):
     READ_ONLY = 1
 
 
+class MountFlag(IntFlag):
+    """Flags of a mount beside MS_*. VOLUME: its source is a volume's directory, NO_COPY: that is not filled."""
+
+    NO_COPY = 1 << 30
+    VOLUME = 1 << 31
+
+
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A mount(2) inside the root; ``flags`` are MS_* bits, ``disk:NAME`` a disk as source."""
+    """A mount(2) inside the root; ``flags`` are MS_* bits, ``disk:NAME`` and ``tag:TAG`` sources outside it."""
 
     type: str
     source: str
@@ -41,26 +48,6 @@ class Mount:
     def read(cls, source: Reader) -> Self:
         """Take one. Raises: ProtocolError."""
         return cls(source.string(), source.string(), source.string(), source.u32(), source.string())
-
-
-@dataclass(frozen=True, slots=True)
-class Volume:
-    """A named directory of the scratch disk at ``target``; ``flags`` are MS_* bits."""
-
-    target: str
-    name: str
-    flags: int = 0
-
-    def write(self, to: Writer) -> None:
-        """Append it. Raises: ProtocolError."""
-        to.string(self.target)
-        to.string(self.name)
-        to.u32(self.flags)
-
-    @classmethod
-    def read(cls, source: Reader) -> Self:
-        """Take one. Raises: ProtocolError."""
-        return cls(source.string(), source.string(), source.u32())
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +86,6 @@ class ContainerCreate(Request):
     hostname: str = ""
     scratch: str = ""
     mounts: tuple[Mount, ...] = ()
-    volumes: tuple[Volume, ...] = ()
     files: tuple[File, ...] = ()
     masked: tuple[str, ...] = ()
     readonly: tuple[str, ...] = ()
@@ -112,7 +98,6 @@ class ContainerCreate(Request):
         to.items(self.layers, to.string, limit=MAX_LAYERS)
         to.string(self.scratch)
         to.items(self.mounts, lambda mount: mount.write(to))
-        to.items(self.volumes, lambda volume: volume.write(to))
         to.items(self.files, lambda file: file.write(to))
         to.items(self.masked, to.string)
         to.items(self.readonly, to.string)
@@ -127,7 +112,6 @@ class ContainerCreate(Request):
             layers=source.items(source.string, limit=MAX_LAYERS),
             scratch=source.string(),
             mounts=source.items(lambda: Mount.read(source)),
-            volumes=source.items(lambda: Volume.read(source)),
             files=source.items(lambda: File.read(source)),
             masked=source.items(source.string),
             readonly=source.items(source.string),

@@ -14,7 +14,7 @@ from hyper.proto.container import (
     ContainerFlag,
     File,
     Mount,
-    Volume,
+    MountFlag,
 )
 from hyper.proto.frame import Flag, Frame, FrameType, encode_frame
 from hyper.proto.hello import GuestHello, HostHello, ProcessInfo, ProcessState
@@ -74,6 +74,7 @@ __all__ = [
     "InterfaceRemove",
     "Ip",
     "Mount",
+    "MountFlag",
     "Op",
     "ProcessExit",
     "ProcessFlag",
@@ -97,7 +98,6 @@ __all__ = [
     "StatFile",
     "Stats",
     "UpdateFlag",
-    "Volume",
     "decode_event",
     "decode_request",
     "encode_event",

@@ -1,7 +1,7 @@
 """Scratch disks: the writable layer of a container as a sparse ext4 image.
 
 Formatting costs 50 ms; copying the few megabytes that a fresh file system consists of costs one. So one
-template per size is formatted once and copied.
+template of the usual size is formatted once and copied.
 """
 
 from __future__ import annotations
@@ -70,11 +70,16 @@ class ScratchDisks:
             ProcessFailed: it could not be formatted.
             OSError: no room.
         """
+        if size != DEFAULT_SIZE:
+            await self._format(path, size)
+            return
         template = self._folder / f"ext4-{_VERSION}-{size}"
         async with self._lock:
             if not template.exists():
+                self._folder.mkdir(mode=0o700, exist_ok=True)
                 await self._format(template, size)
         draft = path.with_name(f"{path.name}.new")
+        draft.unlink(missing_ok=True)  # a killed daemon's
         await asyncio.to_thread(files.copy_sparse, template, draft)
         draft.rename(path)
 
@@ -94,7 +99,6 @@ class ScratchDisks:
         return max(0, used - fresh)
 
     async def _format(self, template: Path, size: int) -> None:
-        self._folder.mkdir(mode=0o700, exist_ok=True)
         draft = template.with_name(f"{template.name}.{os.getpid()}")
         try:
             with draft.open("xb") as file:

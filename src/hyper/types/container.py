@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import field
+
+from hyper.types.mount import MountSpec
+from hyper.types.wire import Wire
 
 DEFAULT_SHM_SIZE = 64 * 1024 * 1024
-
-
-class Wire(Struct, rename="pascal", kw_only=True, omit_defaults=False):
-    """Base of every body: members are written PascalCase."""
 
 
 class PortBinding(Wire):
@@ -70,6 +69,9 @@ class HostConfig(Wire):
     """What depends on this host. The members Hyper acts on; see ``UNSUPPORTED`` for the others."""
 
     binds: list[str] | None = None
+    mounts: list[MountSpec] | None = None
+    volumes_from: list[str] | None = None
+    volume_driver: str = ""
     log_config: LogConfig = field(default_factory=LogConfig)
     network_mode: str = "default"
     port_bindings: dict[str, list[PortBinding] | None] | None = None
@@ -140,9 +142,6 @@ class ExecStartBody(Wire):
 
 #: Members of HostConfig that would promise something Hyper does not keep yet: asking for them is refused.
 REFUSED = {
-    "Binds": "bind mounts and named volumes",
-    "Mounts": "mounts",
-    "VolumesFrom": "volumes from other containers",
     "Devices": "host devices",
     "DeviceRequests": "host devices",
     "Links": "links",
@@ -152,7 +151,7 @@ IGNORED = (
     "CpuShares CpusetCpus CpusetMems CpuRealtimePeriod CpuRealtimeRuntime BlkioWeight "
     "BlkioWeightDevice BlkioDeviceReadBps BlkioDeviceWriteBps BlkioDeviceReadIOps "
     "BlkioDeviceWriteIOps CgroupParent Cgroup DeviceCgroupRules KernelMemory KernelMemoryTCP "
-    "MemoryReservation OomKillDisable OomScoreAdj PidsLimit StorageOpt VolumeDriver"
+    "MemoryReservation OomKillDisable OomScoreAdj PidsLimit StorageOpt"
 ).split()
 
 

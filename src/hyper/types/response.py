@@ -11,7 +11,9 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType, field
 
-from hyper.types.container import ContainerConfig, HostConfig, PortBinding, Wire
+from hyper.types.container import ContainerConfig, HostConfig, PortBinding
+from hyper.types.mount import VolumeView
+from hyper.types.wire import Wire
 
 ZERO_TIME = "0001-01-01T00:00:00Z"
 
@@ -54,14 +56,16 @@ class Port(Wire, omit_defaults=True):
 
 
 class Mount(Wire):
+    """``name`` and ``driver`` are a volume's."""
+
     type: str
-    name: str
     source: str
     destination: str
-    driver: str
     mode: str
     rw: bool = field(name="RW")
     propagation: str = ""
+    name: str | UnsetType = UNSET
+    driver: str | UnsetType = UNSET
 
 
 class Endpoint(Wire):
@@ -265,7 +269,7 @@ class DiskUsage(Wire):
     layers_size: int = 0
     images: list[ImageSummary] | None = None
     containers: list[ContainerSummary] | None = None
-    volumes: list[dict[str, Any]] | None = None
+    volumes: list[VolumeView] | None = None
     build_cache: list[dict[str, Any]] | None = None
     builder_size: int = 0
 

@@ -1,0 +1,271 @@
+"""What a start brings of volumes and host paths into a machine: disks, one share, mounts.
+
+Decides how a volume is kept when its first container starts, and holds images to one machine at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hyper.engine import plan
+from hyper.engine.mounts import BIND, TMPFS, VOLUME, MountPoint, source_is_missing
+from hyper.engine.record import ContainerRecord
+from hyper.engine.volume_folder import Kind, VolumeRecord
+from hyper.engine.volumes import Volumes
+from hyper.errors import Conflict, HyperError, InvalidRequest
+from hyper.machine.spec import SHARE_TAG, Disk, SharedPath
+from hyper.proto.message import Mount, MountFlag
+from hyper.sandbox import ext4
+from hyper.sandbox.scratch import ScratchDisks
+
+logger = logging.getLogger(__name__)
+
+#: Disks a machine has beside volumes: its scratch, and at least one with the image's layers.
+OTHER_DISKS: Final = 2
+#: linux/mount.h.
+_MS_RDONLY, _MS_NODEV = 1, 4
+#: Where a volume's files are in its own file system (whose root has a lost+found).
+_IN_IMAGE: Final = "/data"
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """The part of a machine that volumes and host paths are."""
+
+    disks: tuple[Disk, ...] = ()
+    shared: tuple[SharedPath, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+
+    @property
+    def slots(self) -> int:
+        """How many of the driver's disks it takes."""
+        return len(self.disks) + bool(self.shared)
+
+
+class Attachments:
+    """Which running container has which volume; ``attach`` before a start, ``detach`` when its machine is gone."""
+
+    def __init__(self, volumes: Volumes, scratch: ScratchDisks) -> None:
+        self._volumes = volumes
+        self._scratch = scratch
+        #: {volume: {container: whether it only reads}}
+        self._holders: dict[str, dict[str, bool]] = {}
+        self._deciding = asyncio.Lock()
+        self._filling: dict[str, asyncio.Lock] = {}
+
+    @contextlib.asynccontextmanager
+    async def attach(self, record: ContainerRecord, *, max_disks: int) -> AsyncIterator[Attachment]:
+        """What a machine with ``max_disks`` is given. The body starts it; new volumes hold what the image has then.
+
+        If the body fails, the volumes are free again; if not, ``detach`` frees them.
+
+        Raises:
+            Conflict: a volume that one machine at a time can have is another's; the machine has no room for all.
+            InvalidRequest: a host path is missing. HyperError: a disk cannot be made.
+        """
+        points = [point for point in record.mounts if point.kind == VOLUME]
+        names = sorted({point.volume for point in points})
+        async with contextlib.AsyncExitStack() as stack:
+            for name in names:
+                if not self._volumes.get(name).filled:
+                    # Two that fill it at once would be in each other's way.
+                    await stack.enter_async_context(self._filling.setdefault(name, asyncio.Lock()))
+            async with self._deciding:
+                await self._decide(record, names, max_disks - OTHER_DISKS)
+                self._claim(record, points)
+            try:
+                yield await self._attachment(record)
+                await self._note_filled(points)
+            except BaseException:
+                self._free(record)
+                raise
+        self._volumes.publish_mounts(record, mounted=True)
+
+    def attached(self, record: ContainerRecord) -> None:
+        """A machine that was found again has its volumes."""
+        for point in record.mounts:
+            if point.kind == VOLUME:
+                self._hold(record, point)
+
+    def detach(self, record: ContainerRecord) -> None:
+        """Its machine is gone; no error when it never had any."""
+        if self._free(record):
+            self._volumes.publish_mounts(record, mounted=False)
+
+    def _hold(self, record: ContainerRecord, point: MountPoint) -> None:
+        holders = self._holders.setdefault(point.volume, {})
+        holders[record.id] = point.read_only and holders.get(record.id, True)
+
+    def _free(self, record: ContainerRecord) -> bool:
+        had = False
+        for name in {point.volume for point in record.mounts if point.kind == VOLUME}:
+            had |= self._holders.get(name, {}).pop(record.id, None) is not None
+            if not self._holders.get(name):
+                self._holders.pop(name, None)
+        return had
+
+    # How they are kept
+
+    async def _decide(self, record: ContainerRecord, names: list[str], room: int) -> None:
+        found = [self._volumes.get(name) for name in names]
+        open_ = [item for item in found if item.kind is Kind.UNDECIDED]
+        shared = [item for item in open_ if len(self._volumes.users(item.name)) > 1]
+        alone = [item for item in open_ if item not in shared]
+        images = sum(item.kind is Kind.IMAGE for item in found)
+        share = bool(shared) or any(point.kind == BIND for point in record.mounts)
+        share |= any(item.kind in (Kind.DIRECTORY, Kind.BIND) for item in found)
+        if images + share + len(alone) > room:
+            fitting = max(room - images - 1, 0)
+            shared, alone, share = shared + alone[fitting:], alone[:fitting], True
+        if images + share + len(alone) > room:
+            raise Conflict(
+                f"container {record.id[:12]} has {images} volumes that are images; "
+                f"beside its other mounts a machine has room for {room - share}",
+                hint="create volumes with -o type=directory",
+            )
+        for item in shared:
+            await self._settle(item, Kind.DIRECTORY)
+        for item in alone:
+            await self._settle(item, Kind.IMAGE)
+
+    async def _settle(self, volume: VolumeRecord, kind: Kind) -> None:
+        volume.kind = kind
+        try:
+            await self._volumes.save(volume)
+        except HyperError:
+            volume.kind = Kind.UNDECIDED
+            raise
+
+    def _claim(self, record: ContainerRecord, points: list[MountPoint]) -> None:
+        for point in points:
+            volume = self._volumes.get(point.volume)
+            others = {
+                holder: read_only
+                for holder, read_only in self._holders.get(point.volume, {}).items()
+                if holder != record.id
+            }
+            reading = point.read_only and volume.filled and all(others.values())
+            if others and volume.kind is Kind.IMAGE and not reading:
+                self._free(record)
+                raise Conflict(
+                    f"volume {volume.name} is in use by the running container {min(others)[:12]}: "
+                    "it is an image, which one virtual machine at a time can have",
+                    hint="stop that container, or create the volume with -o type=directory to share it",
+                )
+            self._hold(record, point)
+
+    # What the machine is given
+
+    async def _attachment(self, record: ContainerRecord) -> Attachment:
+        disks: dict[str, Disk] = {}
+        shared: list[SharedPath] = []
+        mounts: list[Mount] = []
+        for point in record.mounts:
+            flags = _MS_RDONLY if point.read_only else 0
+            if point.kind == TMPFS:
+                mounts.append(plan.tmpfs(point.target, point.options))
+            elif point.kind == BIND:
+                path = await asyncio.to_thread(_source, point)
+                mounts.append(_shared(point.target, len(shared), flags))
+                shared.append(SharedPath(path, point.read_only))
+            else:
+                volume = self._volumes.get(point.volume)
+                if volume.kind is Kind.IMAGE:
+                    disk = await self._disk(record, volume, len(disks), disks.get(volume.name))
+                    disks[volume.name] = disk
+                    mounts.append(_imaged(point, disk, flags))
+                elif volume.kind is Kind.TMPFS:
+                    mounts.append(plan.tmpfs(point.target, volume.mount_options))
+                else:
+                    mounts.append(self._directory(point, volume, shared, flags))
+        return Attachment(tuple(disks.values()), tuple(shared), tuple(mounts))
+
+    async def _disk(
+        self, record: ContainerRecord, volume: VolumeRecord, number: int, known: Disk | None
+    ) -> Disk:
+        if known is not None:
+            return known
+        path = self._volumes.folders.disk(volume)
+        if not path.exists():
+            await self._scratch.create(path, size=volume.size)
+        # Until what the image has at its place is in it, the guest has to be able to write that.
+        read_only = self._holders[volume.name][record.id] and volume.filled
+        if read_only and await asyncio.to_thread(ext4.needs_recovery, path):
+            await ext4.recover(path, privileged=record.uid is not None)
+        return Disk(f"volume{number}", path, read_only)
+
+    def _directory(
+        self, point: MountPoint, volume: VolumeRecord, shared: list[SharedPath], flags: int
+    ) -> Mount:
+        path = self._volumes.folders.data(volume)
+        if not path.is_dir():
+            raise InvalidRequest(
+                f"error while mounting volume '{volume.name}': {path}: no such directory"
+            )
+        read_only = volume.mount_options == "ro" or (point.read_only and volume.filled)
+        flags |= _MS_RDONLY if read_only else 0
+        copy = not (point.no_copy or point.subpath or read_only)
+        shared.append(SharedPath(path, read_only))
+        return _shared(
+            point.target, len(shared) - 1, flags, volume=True, copy=copy, sub=point.subpath
+        )
+
+    async def _note_filled(self, points: Iterable[MountPoint]) -> None:
+        for point in points:
+            volume = self._volumes.get(point.volume)
+            if not volume.filled:
+                volume.filled = True
+                try:
+                    await self._volumes.save(volume)
+                except HyperError as error:  # it is looked at once more the next time
+                    logger.error("%s", error)
+
+
+def _source(point: MountPoint) -> Path:
+    """The host path of a bind, made if it may be.
+
+    Raises:
+        InvalidRequest: it is not there, or cannot be made (Docker's words).
+    """
+    path = Path(point.source)
+    if not os.path.exists(path):  # noqa: PTH110 (what cannot be looked at is not there)
+        if not point.create:
+            raise source_is_missing(point.source)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidRequest(
+                f"error while creating mount source path '{point.source}': "
+                f"mkdir {point.source}: {(error.strerror or str(error)).lower()}"
+            ) from error
+    return path
+
+
+def _shared(
+    target: str,
+    number: int,
+    flags: int,
+    *,
+    volume: bool = False,
+    copy: bool = False,
+    sub: str = "",
+) -> Mount:
+    source = f"tag:{SHARE_TAG}:/{number}"
+    if volume:
+        flags |= MountFlag.VOLUME | (0 if copy else MountFlag.NO_COPY)
+        source += f":{sub}" if sub else ""
+    return Mount("virtiofs", source, target, flags)
+
+
+def _imaged(point: MountPoint, disk: Disk, flags: int) -> Mount:
+    copy = not (point.no_copy or point.subpath or disk.read_only)
+    flags |= MountFlag.VOLUME | (0 if copy else MountFlag.NO_COPY)
+    sub = f":{point.subpath}" if point.subpath else ""
+    return Mount("ext4", f"disk:{disk.name}:{_IN_IMAGE}{sub}", point.target, flags | _MS_NODEV)
