@@ -22,8 +22,8 @@ from hyper.engine.engine import Engine
 NOT_YET: Final = (
     "/containers/{id}/{verb:changes|export|archive|attach/ws|update|rename}",
     "/containers/prune",
-    "/images/{verb:search|get|load}",
-    "/images/{name:.+}/{verb:push|get}",
+    "/images/search",
+    "/images/{name:.+}/push",
     "/{part:auth|build|commit|grpc|session}",
     "/build/{rest:.*}",
     "/distribution/{rest:.*}",

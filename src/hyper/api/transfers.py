@@ -1,17 +1,26 @@
-"""Routes that bring images here."""
+"""Routes that bring images here and take them away: pull, import, load, save."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from aiohttp import web
 
 from hyper.api import progress
-from hyper.api.http import Routes
+from hyper.api.http import Routes, flag
 from hyper.engine import image_events
 from hyper.engine.engine import Engine
-from hyper.errors import HyperError, NotFound, NotImplementedYet, Unauthorized
+from hyper.engine.image_import import ImportRequest, import_image
+from hyper.errors import HyperError, InvalidRequest, NotFound, Unauthorized
 from hyper.image.auth import RegistryAuth
+from hyper.image.images import Loaded
 from hyper.image.record import ImageRecord
 from hyper.image.reference import parse
+from hyper.types import response as wire
+
+_CHUNK: Final = 1 << 20
+#: Most images of one archive to save.
+_MAX_NAMES: Final = 1000
 
 
 class TransferRoutes:
@@ -23,12 +32,19 @@ class TransferRoutes:
 
     def routes(self) -> Routes:
         """(method, path, handler) of each."""
-        return [("POST", "/images/create", self.create)]
+        return [
+            ("POST", "/images/create", self.create),
+            ("POST", "/images/load", self.load),
+            ("GET", "/images/get", self.save),
+            ("GET", "/images/{name:.+}/get", self.save),
+        ]
 
     async def create(self, request: web.Request) -> web.StreamResponse:
-        if not request.query.get("fromImage"):
-            raise NotImplementedYet("importing images (fromSrc) is not implemented by Hyper yet")
-        return await self._pull(request)
+        if request.query.get("fromImage"):
+            return await self._pull(request)
+        if request.query.get("fromSrc"):
+            return await self._import(request)
+        raise InvalidRequest("fromImage or fromSrc says what to create an image from")
 
     async def _pull(self, request: web.Request) -> web.StreamResponse:
         """The head waits for the registry's answer: until then a status can say what went wrong, later only a line."""
@@ -47,6 +63,67 @@ class TransferRoutes:
         response, record = await progress.stream(request, pull, ahead=1, refused=_hidden)
         if record is not None:
             image_events.by_name(self._host, "pull", reference)
+        return response
+
+    async def _import(self, request: web.Request) -> web.StreamResponse:
+        query = request.query
+        asked = ImportRequest(
+            source=query["fromSrc"],
+            repository=query.get("repo", ""),
+            tag=query.get("tag", ""),
+            message=query.get("message", ""),
+            platform=query.get("platform", ""),
+            changes=query.getall("changes", []),
+        )
+
+        async def work(tell: progress.Tell) -> ImageRecord:
+            body = request.content.iter_chunked(_CHUNK)
+            made = await import_image(
+                self._images, asked, body, lambda event: tell(progress.line(event))
+            )
+            tell(wire.PullLine(status=made.id))
+            return made
+
+        response, record = await progress.stream(request, work)
+        if record is not None:
+            image_events.by_id(self._host, "import", record.id)
+        return response
+
+    async def load(self, request: web.Request) -> web.StreamResponse:
+        quiet = flag(request, "quiet")
+
+        async def work(tell: progress.Tell) -> Loaded:
+            body = request.content.iter_chunked(_CHUNK)
+            found = await self._images.load(
+                body, progress=lambda event: None if quiet else tell(progress.line(event))
+            )
+            for image_id, names in found:
+                for name in names:
+                    tell(wire.PullLine(stream=f"Loaded image: {name}\n"))
+                if not names:
+                    tell(wire.PullLine(stream=f"Loaded image ID: {image_id}\n"))
+            return found
+
+        response, loaded = await progress.stream(request, work)
+        for image_id, _ in loaded or ():
+            image_events.by_id(self._host, "load", image_id)
+        return response
+
+    async def save(self, request: web.Request) -> web.StreamResponse:
+        named = request.match_info.get("name")
+        names = [named] if named is not None else request.query.getall("names", [])
+        if not names:
+            raise InvalidRequest("no image was named")
+        if len(names) > _MAX_NAMES:
+            raise InvalidRequest(f"{len(names)} images to save (at most {_MAX_NAMES})")
+        async with self._images.saving(names) as (records, pieces):
+            response = web.StreamResponse(headers={"Content-Type": "application/x-tar"})
+            await response.prepare(request)
+            async for piece in pieces:
+                await response.write(piece)
+            await response.write_eof()
+        for record in records:
+            image_events.by_id(self._host, "save", record.id)
         return response
 
 

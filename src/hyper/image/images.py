@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
-from hyper.errors import InvalidRequest, NotFound
-from hyper.image import blobs, prune, query, removal
+from hyper.errors import HyperError, InvalidRequest, NotFound
+from hyper.image import archive, blobs, limits, load, prune, query, removal, save
 from hyper.image import platform as platforms
 from hyper.image.assemble import Recipe, assemble
 from hyper.image.auth import RegistryAuth
+from hyper.image.download import download
 from hyper.image.endpoint import DEFAULT_CERTS_DIR, Endpoints
+from hyper.image.layer import Received
 from hyper.image.merge import Merger
+from hyper.image.originals import Original, original
 from hyper.image.pull import Jobs, LayerFetcher, find, pinned
 from hyper.image.record import HistoryItem, ImageRecord, PullEvent, Usage
-from hyper.image.reference import Reference, parse, parse_tag
+from hyper.image.reference import Reference, named, parse, parse_tag
 from hyper.image.registry import Patience, Registry
 from hyper.image.squash import Bounds
 from hyper.image.store import Store
+from hyper.types.oci import Descriptor
 
 Progress = Callable[[PullEvent], None]
 # Spelled out here because a method is called "list", as Docker's verb.
@@ -27,6 +33,8 @@ HistoryItems = list[HistoryItem]
 Users = Callable[[str], list[str]]
 Removed = list[dict[str, str]]
 Paths = list[Path]
+Loaded = list[tuple[str, list[str]]]
+log = logging.getLogger(__name__)
 
 
 def _nobody(_: str) -> list[str]:
@@ -99,11 +107,15 @@ class Images:
             VerificationFailed: it sent other bytes than promised. HyperError: no space…
         """
         wanted = platforms.parse(platform) if platform else platforms.host()
-        named = parse(reference).with_default_tag()
-        endpoints = await asyncio.to_thread(self._endpoints.of, named)
-        progress(PullEvent(named.tag or named.digest or "", f"Pulling from {named.path}"))
-        async with Registry(named, endpoints, auth, self._patience) as registry:
-            found = await find(registry, named, wanted)
+        wanted_name = parse(reference).with_default_tag()
+        endpoints = await asyncio.to_thread(self._endpoints.of, wanted_name)
+        progress(
+            PullEvent(
+                wanted_name.tag or wanted_name.digest or "", f"Pulling from {wanted_name.path}"
+            )
+        )
+        async with Registry(wanted_name, endpoints, auth, self._patience) as registry:
+            found = await find(registry, wanted_name, wanted)
             layers = found.layers()
             try:
                 with self._store.pinned(found.config.diff_ids):
@@ -123,14 +135,14 @@ class Images:
                         found.raw_manifest,
                         found.config.diff_ids,
                     )
-                    fresh = await self._name(pinned(named, found.digest), found.image_id)
+                    fresh = await self._name(pinned(wanted_name, found.digest), found.image_id)
                     had = [(blob.digest, diff_id) for diff_id, blob in layers]
-                    await asyncio.to_thread(blobs.add_sources, self._store, named.name, had)
+                    await asyncio.to_thread(blobs.add_sources, self._store, wanted_name.name, had)
             except BaseException:
                 self._store.collect()
                 raise
         progress(PullEvent("", f"Digest: {found.digest}"))
-        progress(PullEvent("", _remark(named, fresh=fresh)))
+        progress(PullEvent("", _remark(wanted_name, fresh=fresh)))
         return query.record(self._store, found.image_id)
 
     async def _name(self, reference: Reference, image_id: str) -> bool:
@@ -185,6 +197,74 @@ class Images:
         """
         image_id = await assemble(self._store, self._bounds, recipe, progress)
         return query.record(self._store, image_id)
+
+    async def load(
+        self, pieces: AsyncIterable[bytes], *, progress: Progress = lambda _: None
+    ) -> Loaded:
+        """Every image of an archive (docker save's, or an OCI layout; compressed or not) is here, with its names.
+
+        Returned: (image id, its names in the archive) of each. Those before a broken one stay, as in Docker.
+
+        Raises:
+            InvalidRequest: it is no such archive, or an image in it is broken or hostile. HyperError: no space…
+        """
+        found: Loaded = []
+        async with archive.opened(
+            self._store, pieces, max_bytes=limits.MAX_ARCHIVE_BYTES
+        ) as opened:
+            for image in await asyncio.to_thread(load.candidates, opened):
+                await load.load(self._store, self._bounds, image, progress)
+                found.append((image.image_id, [name.familiar for name in image.names]))
+        return found
+
+    @asynccontextmanager
+    async def saving(
+        self, names: Sequence[str]
+    ) -> AsyncIterator[tuple[Records, AsyncIterator[bytes]]]:
+        """The images that ``names`` mean, and the tar stream that `load` reads; as long as the context lasts.
+
+        A name without tag means all tags of its repository.
+
+        Raises: as `get`, and NotFound for a layer that is not here and that its registry does not give again.
+        """
+        chosen = query.to_save(self._store, names)
+        records = [query.record(self._store, image_id) for image_id in chosen]
+        with ExitStack() as pins:
+            for record in records:
+                pins.enter_context(self._store.pinned(record.layers))
+            saved = [
+                save.Saved(await self._original(record, None, compressed=False), chosen[record.id])
+                for record in records
+            ]
+            yield records, save.archive(self._store, saved)
+
+    async def _original(
+        self, record: ImageRecord, auth: tuple[str, RegistryAuth] | None, *, compressed: bool
+    ) -> Original:
+        """What others need of an image. ``auth``: credentials, and the domain they are for."""
+        manifest = query.manifest(self._store, record.id)
+
+        async def fetch(blob: Descriptor, target: Path) -> Received:
+            names = blobs.sources(self._store, blob.digest)
+            names += [name.name for name in self._store.references(record.id) if name.digest]
+            for name in dict.fromkeys(names):
+                reference = named(name, digest=blob.digest)
+                mine = auth[1] if auth is not None and auth[0] == reference.domain else None
+                endpoints = await asyncio.to_thread(self._endpoints.of, reference)
+                try:
+                    async with Registry(reference, endpoints, mine, self._patience) as registry:
+                        await download(registry, blob, target, lambda _: None)
+                except HyperError as error:
+                    log.warning("layer %s: %s has it no more: %s", blob.digest, name, error)
+                    target.unlink(missing_ok=True)
+                else:
+                    return Received(target, blob.digest, blob.size)
+            raise NotFound(
+                f"layer {blob.digest} of {record.id} is not kept here and cannot be had again",
+                hint="pull the image again, or make sure that the registry it came from answers",
+            )
+
+        return await original(self._store, record, manifest, fetch, compressed=compressed)
 
     async def tag(self, source: str, repository: str, tag: str = "") -> ImageRecord:
         """Give an image one more name (taken from another image, if that had it).

@@ -57,7 +57,7 @@ async def keep_layer(
     with scratch_file(store, ".sqfs") as built:
         work = squash(raw.path, built, bounds=bounds, progress=progress)
         if keep_blob:
-            facts, _ = await asyncio.gather(work, asyncio.to_thread(_sync, raw.path))
+            facts, _ = await asyncio.gather(work, asyncio.to_thread(sync, raw.path))
         else:
             facts = await work
         if promised is not None and facts.diff_id != promised:
@@ -151,7 +151,8 @@ def storage_errors(store: Store, what: str) -> Iterator[None]:
         raise HyperError(f"cannot store {what}: {error}") from error
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """What was written to ``path`` is on disk."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -23,6 +23,10 @@ CONVERTER_MEMORY_BYTES = 2 * GIB
 #: Fragments of one sparse file.
 MAX_SPARSE_FRAGMENTS = 100_000
 
+#: Longest archive of images, unpacked, and most files in it.
+MAX_ARCHIVE_BYTES = 256 * GIB
+MAX_ARCHIVE_FILES = 20_000
+
 #: Registry answers that are no blobs: tokens, errors.
 MAX_ANSWER_BYTES = 1 * MIB
 #: Redirects followed for one request.

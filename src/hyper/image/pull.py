@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from hyper.image.layer import Received, keep_layer, scratch_file, storage_errors
 from hyper.image.record import PullEvent
 from hyper.image.reference import Reference
 from hyper.image.registry import Registry
-from hyper.image.shared import SharedWork
+from hyper.image.shared import SharedWork, in_parallel
 from hyper.image.squash import Bounds
 from hyper.image.store import Store
 from hyper.types.oci import (
@@ -125,7 +124,6 @@ class LayerFetcher:
         self._bounds = bounds
         self._progress = progress
         self._keep_blobs = keep_blobs
-        self._slots = asyncio.Semaphore(limits.PARALLEL_LAYERS)
 
     async def fetch(self, layers: list[tuple[str, Descriptor]]) -> None:
         """Return when all are in the store. The first failure ends the others.
@@ -138,20 +136,15 @@ class LayerFetcher:
             known = self._store.layer(diff_id) is not None
             self._tell(blob, ("Already exists" if known else "Pulling fs layer", 0, 0))
         missing = [diff_id for diff_id in blobs if self._store.layer(diff_id) is None]
-        try:
-            async with asyncio.TaskGroup() as group:
-                for diff_id in missing:
-                    group.create_task(self._one(diff_id, blobs[diff_id]))
-        except BaseExceptionGroup as failures:
-            raise _first(failures) from None
+        work = [self._one(diff_id, blobs[diff_id]) for diff_id in missing]
+        await in_parallel(limits.PARALLEL_LAYERS, work)
 
     async def _one(self, diff_id: str, blob: Descriptor) -> None:
-        async with self._slots:
-            await self._jobs.run(
-                diff_id,
-                lambda tell: self._bring(diff_id, blob, tell),
-                lambda event: self._tell(blob, event),
-            )
+        await self._jobs.run(
+            diff_id,
+            lambda tell: self._bring(diff_id, blob, tell),
+            lambda event: self._tell(blob, event),
+        )
 
     async def _bring(
         self, diff_id: str, blob: Descriptor, tell: Callable[[LayerEvent], None]
@@ -181,12 +174,6 @@ class LayerFetcher:
     def _tell(self, blob: Descriptor, event: LayerEvent) -> None:
         status, current, total = event
         self._progress(PullEvent(ids.short_id(blob.digest), status, current, total))
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The failure that started it (a task group cancels the rest)."""
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def pinned(reference: Reference, digest: str) -> Reference:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from hyper.errors import InvalidRequest, NotFound
 from hyper.image import blobs
 from hyper.image.record import HistoryItem, ImageRecord, Usage
-from hyper.image.reference import Reference, parse
+from hyper.image.reference import Reference, named, parse
 from hyper.image.store import Store
 from hyper.types.oci import History, decode_config
 
@@ -111,6 +111,40 @@ def _ancestry(store: Store, image: ImageRecord) -> Iterator[ImageRecord]:
     while image.parent and by_prefix(store, image.parent.removeprefix("sha256:")):
         image = record(store, image.parent)
         yield image
+
+
+def manifest(store: Store, image_id: str) -> bytes:
+    """The manifest an image came with; b"" for one made here."""
+    ((raw,),) = store.rows("SELECT manifest FROM images WHERE id = ?", image_id)
+    assert isinstance(raw, bytes)
+    return raw
+
+
+def to_save(store: Store, names: Iterable[str]) -> dict[str, list[Reference]]:
+    """The images that ``names`` mean to docker save, and the tags they are saved with.
+
+    Raises: as `identify`.
+    """
+    chosen: dict[str, list[Reference]] = {}
+    for text in names:
+        for image_id, tag in _meant(store, text):
+            tags = chosen.setdefault(image_id, [])
+            if tag is not None and tag not in tags:
+                tags.append(tag)
+    return chosen
+
+
+def _meant(store: Store, text: str) -> list[tuple[str, Reference | None]]:
+    if not _ID_PREFIX.fullmatch(text) or len(text) < 64:
+        reference = parse(text)
+        if reference.digest is None and reference.tag is None:
+            query = "SELECT image_id, tag FROM tags WHERE name = ? ORDER BY tag"
+            found = store.rows(query, reference.name)
+            if found:
+                return [(str(one), named(reference.name, tag=str(tag))) for one, tag in found]
+        elif reference.digest is None and (known := store.resolve(reference)) is not None:
+            return [(known, reference)]
+    return [(identify(store, text), None)]
 
 
 def tagged_ns(store: Store, image_id: str) -> int:

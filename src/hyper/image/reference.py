@@ -104,6 +104,12 @@ def parse(text: str) -> Reference:
     return Reference(match["domain"], match["path"], match["tag"], match["digest"])
 
 
+def named(name: str, *, tag: str | None = None, digest: str | None = None) -> Reference:
+    """The reference of a repository known in full (`Reference.name`)."""
+    domain, _, path = name.partition("/")
+    return Reference(domain, path, tag, digest)
+
+
 def parse_tag(repository: str, tag: str) -> Reference:
     """The reference that names ``repository`` with ``tag`` (``latest`` if empty), as POST /images/X/tag has it.
 

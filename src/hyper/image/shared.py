@@ -3,15 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from hyper.errors import HyperError
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Event = TypeVar("_Event")
 _Result = TypeVar("_Result")
+
+
+async def in_parallel(count: int, work: Iterable[Coroutine[Any, Any, _Result]]) -> list[_Result]:
+    """The results of all, in order, at most ``count`` under way at a time. The first failure ends the others.
+
+    Raises: that failure.
+    """
+    slots = asyncio.Semaphore(count)
+
+    async def one(job: Coroutine[Any, Any, _Result]) -> _Result:
+        async with slots:
+            return await job
+
+    jobs = list(work)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(job)) for job in jobs]
+    except BaseExceptionGroup as failures:
+        raise _first(failures) from None
+    finally:
+        for job in jobs:
+            job.close()  # those that never began
+    return [task.result() for task in tasks]
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The failure that started it (a task group cancels the rest)."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 @dataclass

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from hyper.errors import Conflict
 from hyper.image.record import LayerInfo
-from hyper.image.reference import Reference
+from hyper.image.reference import Reference, named
 from hyper.image.schema import connect
 from hyper.system import files
 
@@ -216,8 +216,8 @@ class Store:
         digests = self.rows(
             "SELECT name, digest FROM digests WHERE image_id = ? ORDER BY 1, 2", image_id
         )
-        return [_reference(str(name), tag=str(tag)) for name, tag in tags] + [
-            _reference(str(name), digest=str(digest)) for name, digest in digests
+        return [named(str(name), tag=str(tag)) for name, tag in tags] + [
+            named(str(name), digest=str(digest)) for name, digest in digests
         ]
 
     def layers_of(self, image_id: str) -> list[str]:
@@ -317,11 +317,6 @@ def chain_ids(diff_ids: Iterable[str]) -> list[str]:
 def _without_repetition(diff_ids: list[str]) -> list[str]:
     """``diff_ids`` without those that come again later: everything they set is set again there."""
     return list(dict.fromkeys(reversed(diff_ids)))[::-1]
-
-
-def _reference(name: str, *, tag: str | None = None, digest: str | None = None) -> Reference:
-    domain, _, path = name.partition("/")
-    return Reference(domain, path, tag, digest)
 
 
 def _lock(path: Path) -> int:

@@ -416,6 +416,12 @@ class ErrorDetail(Wire, rename=None, omit_defaults=True):
     code: int = 0
 
 
+class PushAux(Wire):
+    tag: str
+    digest: str
+    size: int
+
+
 class PullLine(Wire, rename="camel", omit_defaults=True):
     """One line of the stream of POST /images/create."""
 
@@ -423,5 +429,7 @@ class PullLine(Wire, rename="camel", omit_defaults=True):
     id: str = ""
     progress: str = ""
     progress_detail: ProgressDetail | None = None
+    stream: str = ""
     error: str = ""
     error_detail: ErrorDetail | None = None
+    aux: PushAux | None = None
