@@ -340,6 +340,17 @@ class DriverContract:
         assert stats.cpu_ns > 0
         assert stats.resident_bytes > 10_000_000
 
+    async def test_limits_change_while_it_runs(self, launch: Launcher, spec: MachineSpec) -> None:
+        """The host's CPUs it may use, at its start and later; no set is all of them."""
+        one, *others = sorted(os.sched_getaffinity(0))
+        machine = await launch(replace(spec, limits=Limits(cpu_set=frozenset({one}))))
+        assert os.sched_getaffinity(machine.record.pid) == {one}
+        last = {others[-1] if others else one}
+        await machine.limit(Limits(cpus=0.5, cpu_shares=512, cpu_set=frozenset(last)))
+        assert os.sched_getaffinity(machine.record.pid) == last
+        await machine.limit(Limits())
+        assert os.sched_getaffinity(machine.record.pid) == {one, *others}
+
     async def test_stats_of_the_dead(self, driver: Driver, spec: MachineSpec) -> None:
         machine = await driver.launch(spec)
         await machine.kill()

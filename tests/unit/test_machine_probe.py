@@ -15,7 +15,7 @@ from hyper.errors import MachineError
 from hyper.machine import probe
 from hyper.machine.driver import Machine, MachineExit, MachineRecord, MachineStats
 from hyper.machine.probe import Host, Probe
-from hyper.machine.spec import MachineSpec
+from hyper.machine.spec import Limits, MachineSpec
 from hyper.proto.frame import FrameDecoder
 from hyper.proto.hello import GuestHello, HostHello
 from hyper.proto.message import encode_hello
@@ -58,6 +58,7 @@ class FakeMachine:
     async def pause(self) -> None: ...
     async def resume(self) -> None: ...
     async def close(self) -> None: ...
+    async def limit(self, limits: Limits) -> None: ...
     async def paused(self) -> bool:
         raise NotImplementedError
 

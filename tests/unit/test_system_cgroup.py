@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,19 @@ def test_files_of_both_versions() -> None:
         "pids": {"pids.max": "10"},
     }
     assert GroupLimits().files(1) == GroupLimits().files(2) == {}
+
+
+def test_a_limit_can_be_taken_away_and_shares_given() -> None:
+    """Infinite CPUs write the kernel's word for no quota; shares become weights in version 2 as runc has it."""
+    assert GroupLimits(cpus=math.inf, cpu_shares=1024).files(1)["cpu"] == {
+        "cpu.cfs_period_us": "100000",
+        "cpu.cfs_quota_us": "-1",
+        "cpu.shares": "1024",
+    }
+    two = GroupLimits(cpus=math.inf, cpu_shares=1024).files(2)["cpu"]
+    assert two == {"cpu.max": "max 100000", "cpu.weight": "39"}
+    for shares, weight in ((2, "1"), (262144, "10000")):
+        assert GroupLimits(cpu_shares=shares).files(2)["cpu"] == {"cpu.weight": weight}
 
 
 def test_a_tiny_share_is_not_refused() -> None:

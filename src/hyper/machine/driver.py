@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hyper.machine.spec import Capability, MachineSpec
+from hyper.machine.spec import Capability, Limits, MachineSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,13 @@ class Machine(Protocol):
 
     async def resume(self) -> None:
         """Let its vCPUs go on."""
+
+    async def limit(self, limits: Limits) -> None:
+        """It is held to ``limits`` from now on, and to no others, as far as this host can.
+
+        Raises:
+            MachineError: it has ended, or the host refused.
+        """
 
     async def paused(self) -> bool:
         """Whether its vCPUs are stopped: asked of the machine, whoever stopped them."""

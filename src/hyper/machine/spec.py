@@ -70,6 +70,10 @@ class Limits:
     """
 
     cpus: float | None = None
+    #: Weight against other machines where CPUs are short: 2 to 262144, 1024 is everybody's.
+    cpu_shares: int | None = None
+    #: The host's CPUs it may run on; empty: all.
+    cpu_set: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import math
 import os
 import signal
 from collections.abc import Iterable
@@ -25,28 +26,48 @@ _WANTED = ("cpu", "pids", "memory")
 
 @dataclass(frozen=True, slots=True)
 class GroupLimits:
-    """None: unlimited. ``cpus`` in CPUs, ``pids`` counts threads too."""
+    """None: unlimited, or left as it is. ``cpus`` in CPUs (infinite: unlimited from now on), ``pids`` counts threads.
+
+    ``cpu_shares``: the weight against others where CPUs are short, 2 to 262144; what others have is 1024.
+    """
 
     cpus: float | None = None
     memory_bytes: int | None = None
     pids: int | None = None
+    cpu_shares: int | None = None
 
     def files(self, version: int) -> dict[str, dict[str, str]]:
         """{controller: {file: content}} that says this in ``version`` (1 or 2) of the interface."""
         wanted: dict[str, dict[str, str]] = {}
-        if self.cpus is not None:
-            quota = max(_MINIMUM_QUOTA_US, round(self.cpus * _PERIOD_US))
-            wanted["cpu"] = (
-                {"cpu.cfs_period_us": str(_PERIOD_US), "cpu.cfs_quota_us": str(quota)}
-                if version == 1
-                else {"cpu.max": f"{quota} {_PERIOD_US}"}
-            )
+        cpu = self._cpu_files(version)
+        if cpu:
+            wanted["cpu"] = cpu
         if self.memory_bytes is not None:
             name = "memory.limit_in_bytes" if version == 1 else "memory.max"
             wanted["memory"] = {name: str(self.memory_bytes)}
         if self.pids is not None:
             wanted["pids"] = {"pids.max": str(self.pids)}
         return wanted
+
+    def _cpu_files(self, version: int) -> dict[str, str]:
+        files: dict[str, str] = {}
+        if self.cpus is not None:
+            endless = math.isinf(self.cpus)
+            quota = 0 if endless else max(_MINIMUM_QUOTA_US, round(self.cpus * _PERIOD_US))
+            if version == 1:
+                files["cpu.cfs_period_us"] = str(_PERIOD_US)
+                files["cpu.cfs_quota_us"] = "-1" if endless else str(quota)
+            else:
+                files["cpu.max"] = f"{'max' if endless else quota} {_PERIOD_US}"
+        if self.cpu_shares is not None:
+            # 2 to 262144 become 1 to 10000, as runc does it.
+            weight = 1 + (self.cpu_shares - 2) * 9999 // 262142
+            files |= (
+                {"cpu.shares": str(self.cpu_shares)}
+                if version == 1
+                else {"cpu.weight": str(weight)}
+            )
+        return files
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +99,9 @@ class Groups:
         """
         group = self.find(name)
         try:
-            for hierarchy, folder in group.places:
+            for _, folder in group.places:
                 folder.mkdir(parents=True, exist_ok=True)
-                for controller, files in limits.files(hierarchy.version).items():
-                    if controller in hierarchy.controllers:
-                        _write_all(folder, files)
+            group.limit(limits)
         except OSError:
             group.remove()
             raise
@@ -107,6 +126,17 @@ class Group:
         """
         for _, folder in self.places:
             (folder / "cgroup.procs").write_text(str(pid))
+
+    def limit(self, limits: GroupLimits) -> None:
+        """It is held to ``limits`` as far as there are controllers.
+
+        Raises:
+            OSError: it is gone, or the kernel refused a value.
+        """
+        for hierarchy, folder in self.places:
+            for controller, files in limits.files(hierarchy.version).items():
+                if controller in hierarchy.controllers:
+                    _write_all(folder, files)
 
     def kill(self) -> None:
         """SIGKILL to all in it."""

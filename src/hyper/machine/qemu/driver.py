@@ -33,7 +33,7 @@ from hyper.machine.qemu.qmp import Monitor
 from hyper.machine.qemu.share import ShareServer
 from hyper.machine.qemu.walls import KVM_GID, group_limits, jail_for
 from hyper.machine.spec import Capability, MachineSpec, TapNic
-from hyper.system import cgroup, files, jail, launch, process
+from hyper.system import affinity, cgroup, files, jail, launch, process
 from hyper.system import socket as sockets
 from hyper.system.jail import View
 from hyper.system.launch import Jailed, LaunchFailed
@@ -257,6 +257,8 @@ class QemuDriver:
                 vcpus=spec.vcpus,
             )
             save_record(record)
+            if spec.limits.cpu_set:
+                affinity.set_all(pid, spec.limits.cpu_set)
 
         return keep
 

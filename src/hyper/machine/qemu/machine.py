@@ -16,7 +16,9 @@ from hyper.machine.qemu import share
 from hyper.machine.qemu.console import Console
 from hyper.machine.qemu.qmp import Monitor
 from hyper.machine.qemu.share import ShareServer
-from hyper.system import files, pidfd
+from hyper.machine.qemu.walls import running_limits
+from hyper.machine.spec import Limits
+from hyper.system import affinity, files, pidfd
 from hyper.system import socket as sockets
 from hyper.system.cgroup import Group
 from hyper.system.pidfd import Pidfd
@@ -106,6 +108,18 @@ class QemuMachine:
     async def resume(self) -> None:
         """Let its vCPUs go on."""
         await self._parts.monitor.execute("cont")
+
+    async def limit(self, limits: Limits) -> None:
+        """It is held to ``limits`` from now on.
+
+        Raises:
+            MachineError: it has ended, or the host refused.
+        """
+        try:
+            self._parts.group.limit(running_limits(limits))
+            affinity.set_all(self._record.pid, limits.cpu_set)
+        except OSError as error:
+            raise MachineError(f"cannot limit machine {self._record.name}: {error}") from error
 
     async def paused(self) -> bool:
         """Whether its vCPUs are stopped.

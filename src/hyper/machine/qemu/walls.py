@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from hyper.machine.qemu import argv
 from hyper.machine.qemu.share import SERVER_MIB, SERVER_PIDS
-from hyper.machine.spec import MachineSpec
+from hyper.machine.spec import Limits, MachineSpec
 from hyper.system import jail
 from hyper.system.cgroup import GroupLimits
 from hyper.system.jail import JailSpec, View
@@ -14,6 +15,7 @@ from hyper.system.jail import JailSpec, View
 FIRMWARE_FOLDERS = (Path("/usr/share/qemu"), Path("/usr/share/seabios"))
 #: slirp's name server asks the first resolver named here.
 RESOLVER_FILE = Path("/etc/resolv.conf")
+_EVERYBODYS_SHARES = 1024
 #: Threads: vCPUs, QEMU's own, and at most 64 for disk requests.
 _PIDS = 256
 #: What the process may take beyond the guest's memory: translated code, its own heap, queues.
@@ -51,4 +53,15 @@ def group_limits(spec: MachineSpec) -> GroupLimits:
     if spec.shared:
         overhead_mib, pids = overhead_mib + SERVER_MIB, pids + SERVER_PIDS
     memory_bytes = (spec.memory_mib + overhead_mib) * 1024 * 1024
-    return GroupLimits(cpus=spec.limits.cpus, memory_bytes=memory_bytes, pids=pids)
+    return GroupLimits(
+        cpus=spec.limits.cpus,
+        memory_bytes=memory_bytes,
+        pids=pids,
+        cpu_shares=spec.limits.cpu_shares,
+    )
+
+
+def running_limits(limits: Limits) -> GroupLimits:
+    """What a running process is held to from now on: no limit asked for takes an earlier one away."""
+    cpus = math.inf if limits.cpus is None else limits.cpus
+    return GroupLimits(cpus=cpus, cpu_shares=limits.cpu_shares or _EVERYBODYS_SHARES)
