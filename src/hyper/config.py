@@ -47,6 +47,8 @@ class Config:
     tlscacert: Path | None = None
     tlscert: Path | None = None
     tlskey: Path | None = None
+    #: Where networks without a --subnet get theirs; empty: Hyper's own choice.
+    default_address_pools: tuple[str, ...] = ()
 
     @property
     def socket(self) -> Path | None:

@@ -76,10 +76,8 @@ def test_an_unknown_capability_is_refused() -> None:
 
 
 def test_the_three_files_say_who_and_where_the_container_is() -> None:
-    """hostname, hosts, resolv.conf; with extra hosts, host-gateway and own name servers."""
-    host = HostConfig(
-        extra_hosts=["db:10.1.1.1", "up:host-gateway"], dns=["9.9.9.9"], dns_search=["example.org"]
-    )
+    """hostname, hosts, resolv.conf; with extra hosts and host-gateway."""
+    host = HostConfig(extra_hosts=["db:10.1.1.1", "up:host-gateway"], dns_search=["example.org"])
     record = make(ContainerConfig(cmd=["x"], hostname="box", domainname="lan"), host)
     created = plan.container_create(record, [], user.attach(record.id))
     files = {file.path: file.content.decode() for file in created.files}
@@ -87,7 +85,7 @@ def test_the_three_files_say_who_and_where_the_container_is() -> None:
     assert "10.1.1.1\tdb\n" in files["/etc/hosts"]
     assert f"{user.GATEWAY}\tup\n" in files["/etc/hosts"]
     assert f"{user.GUEST}\tbox.lan box\n" in files["/etc/hosts"]
-    assert files["/etc/resolv.conf"] == "nameserver 9.9.9.9\nsearch example.org\n"
+    assert files["/etc/resolv.conf"] == f"nameserver {user.DNS}\nsearch example.org\n"
 
 
 def test_layers_are_named_lowest_first_and_read_only_is_passed_on() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 import random
+import re
 import socket
 import urllib.request
 from typing import Any
@@ -173,8 +175,11 @@ def test_the_container_knows_its_name_and_where_it_is(daemon: Hyperd, busybox: s
     assert code == 0, log
     assert log.startswith("box\nbox\n")
     assert "10.9.9.9\tdb" in log
-    assert "nameserver 10.0.2.3" in log
-    assert "10.0.2.15/24" in log
+    subnet = daemon.api.get("/networks/bridge")["IPAM"]["Config"][0]
+    assert f"nameserver {subnet['Gateway']}\n" in log
+    address = re.search(r"inet ([0-9.]+/[0-9]+) ", log)
+    assert address is not None
+    assert ipaddress.ip_interface(address[1]).network == ipaddress.ip_network(subnet["Subnet"])
 
 
 def test_limits_are_the_machines(daemon: Hyperd, busybox: str) -> None:

@@ -32,7 +32,7 @@ _FILTERS: Final = frozenset(
     {"id", "name", "label", "status", "ancestor", "exited", "before", "since", "network", "health"}
     | {"publish", "expose", "volume", "is-task", "isolation"}
 )
-_UNANSWERED: Final = frozenset({"health", "is-task", "isolation", "network"})
+_UNANSWERED: Final = frozenset({"health", "is-task", "isolation"})
 _CONDITIONS: Final = frozenset({"", "not-running", "next-exit", "removed"})
 
 
@@ -108,6 +108,10 @@ class ContainerRoutes:
             "volume": lambda value: any(
                 clean(value) == point.target or value == (point.volume or point.source)
                 for point in record.mounts
+            ),
+            "network": lambda value: any(
+                value in (item.network, item.network_id) or item.network_id.startswith(value)
+                for item in record.endpoints
             ),
             "publish": lambda value: _has_port(container, value),
             "expose": lambda value: _has_port(container, value),

@@ -7,19 +7,20 @@ from typing import Final
 
 import msgspec
 
+from hyper.engine import endpoints
 from hyper.engine.container import Container
 from hyper.engine.execs import Exec
 from hyper.engine.mounts import DRIVER, VOLUME, MountPoint
+from hyper.engine.network_record import EndpointRecord
+from hyper.engine.networks import BRIDGE
 from hyper.engine.plan import hostname
 from hyper.engine.record import ContainerRecord
 from hyper.engine.state import Status
 from hyper.engine.volumes import Volumes
-from hyper.network import user
 from hyper.types import response as wire
 from hyper.types.container import ContainerConfig, PortBinding
 from hyper.units import rfc3339
 
-NETWORK_ID: Final = "user"
 _LONG: Final = ((48, 1, "hours"), (336, 24, "days"), (1440, 168, "weeks"), (17520, 720, "months"))
 
 
@@ -119,34 +120,46 @@ def _mount(point: MountPoint, volumes: Volumes) -> wire.Mount:
     return shown
 
 
-def _endpoint(container: Container) -> wire.Endpoint:
+def _networks(container: Container) -> dict[str, wire.Endpoint]:
+    record = container.record
+    if record.host_config.network_mode == "none":
+        none = container.host.wires.networks.get("none")
+        return {"none": wire.Endpoint(network_id=none.id)}
+    return {endpoint.network: _endpoint(container, endpoint) for endpoint in record.endpoints}
+
+
+def _endpoint(container: Container, kept: EndpointRecord) -> wire.Endpoint:
     connected = container.live
+    asked = wire.EndpointIpam(kept.wanted_address) if kept.wanted_address else None
     return wire.Endpoint(
-        ip_address=str(user.GUEST) if connected else "",
-        ip_prefix_len=user.NETWORK.prefixlen if connected else 0,
-        gateway=str(user.GATEWAY) if connected else "",
-        mac_address=user.mac_address(container.record.id) if connected else "",
-        network_id=NETWORK_ID,
-        endpoint_id=container.record.id if connected else "",
+        ipam_config=asked,
+        links=kept.links or None,
+        aliases=kept.aliases or None,
+        driver_opts=kept.driver_opts,
+        mac_address=kept.mac if connected else kept.wanted_mac,
+        network_id=kept.network_id,
+        endpoint_id=kept.id if connected else "",
+        gateway=kept.gateway if connected else "",
+        ip_address=kept.address if connected else "",
+        ip_prefix_len=kept.prefix if connected else 0,
+        dns_names=endpoints.dns_names(container.record, kept) or None,
     )
-
-
-def _network_name(record: ContainerRecord) -> str:
-    mode = record.host_config.network_mode
-    return mode if mode not in ("", "default") else "bridge"
 
 
 def _network(container: Container) -> wire.NetworkSettings:
     record = container.record
-    endpoint = _endpoint(container)
+    networks = _networks(container)
+    # Docker's older members tell of the default network only.
+    shown = networks.get(BRIDGE, wire.Endpoint())
     return wire.NetworkSettings(
         sandbox_id=record.id if container.live else "",
         ports=port_map(record),
-        ip_address=endpoint.ip_address,
-        ip_prefix_len=endpoint.ip_prefix_len,
-        gateway=endpoint.gateway,
-        mac_address=endpoint.mac_address,
-        networks={_network_name(record): endpoint},
+        ip_address=shown.ip_address,
+        ip_prefix_len=shown.ip_prefix_len,
+        gateway=shown.gateway,
+        mac_address=shown.mac_address,
+        endpoint_id=shown.endpoint_id,
+        networks=networks,
     )
 
 
@@ -175,7 +188,7 @@ def summary(container: Container) -> wire.ContainerSummary:
         state=record.status.value,
         status=status_text(record, now_ns=time.time_ns()),
         host_config=wire.SummaryHostConfig(record.host_config.network_mode),
-        network_settings=wire.SummaryNetworks({_network_name(record): _endpoint(container)}),
+        network_settings=wire.SummaryNetworks(_networks(container)),
         mounts=_mounts(container),
         hyper=vm_view(container),
     )

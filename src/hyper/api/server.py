@@ -11,6 +11,7 @@ from hyper.api.containers import ContainerRoutes
 from hyper.api.execs import ExecRoutes
 from hyper.api.http import MAX_BODY, VERSION, errors, not_yet, note_answer
 from hyper.api.images import ImageRoutes
+from hyper.api.networks import NetworkRoutes
 from hyper.api.resources import ResourceRoutes
 from hyper.api.system import HYPER_VERSION, SystemRoutes
 from hyper.api.transfers import TransferRoutes
@@ -27,7 +28,7 @@ NOT_YET: Final = (
     "/{part:auth|build|commit|grpc|session}",
     "/build/{rest:.*}",
     "/distribution/{rest:.*}",
-    "/{part:networks|plugins|swarm|nodes|services|tasks|secrets|configs}{rest:(/.*)?}",
+    "/{part:plugins|swarm|nodes|services|tasks|secrets|configs}{rest:(/.*)?}",
 )
 
 
@@ -43,6 +44,7 @@ def build_app(engine: Engine) -> web.Application:
         *TransferRoutes(engine).routes(),
         *UsageRoutes(engine).routes(),
         *VolumeRoutes(engine).routes(),
+        *NetworkRoutes(engine).routes(),
     ]
     for prefix in ("", f"/v{{version:{VERSION}}}"):
         for method, path, handler in routes:

@@ -20,6 +20,7 @@ from hyper.engine.engine import Engine
 from hyper.engine.events import EngineEvent
 from hyper.engine.state import Status
 from hyper.errors import InvalidRequest
+from hyper.network.fabric import foreign_obstacle
 from hyper.types import response as wire
 from hyper.units import parse_timestamp_ns, rfc3339
 
@@ -89,7 +90,7 @@ class SystemRoutes:
                 driver="squashfs",
                 driver_status=[["Writable layer", "ext4"]],
                 docker_root_dir=str(config.data_root),
-                plugins=wire.PluginsInfo(["local"], ["user"], ["json-file"]),
+                plugins=wire.PluginsInfo(["local"], ["bridge", "host", "null"], ["json-file"]),
                 memory_limit=True,
                 swap_limit=False,
                 cpu_cfs_period=True,
@@ -129,7 +130,7 @@ class SystemRoutes:
                 isolation="",
                 init_binary="hyperstart",
                 security_options=["name=vm", "name=seccomp,profile=builtin"],
-                warnings=_warnings(engine),
+                warnings=await _warnings(engine),
                 hyper=wire.HyperInfo(
                     hypervisors=[
                         wire.HypervisorView(
@@ -153,10 +154,21 @@ class SystemRoutes:
         return lines.response
 
 
-def _warnings(engine: Engine) -> list[str]:
-    if engine.host.privileged:
-        return []
-    return ["hyperd is not root: networks other than user networking and CPU limits are missing"]
+async def _warnings(engine: Engine) -> list[str]:
+    wires = engine.host.wires
+    found = [] if engine.host.privileged else ["hyperd is not root: CPU limits are missing"]
+    if wires.networks.fabric is None:
+        return [
+            *found,
+            f"{wires.networks.why}: networks other than user networking, and names of containers on them, are missing",
+        ]
+    if await foreign_obstacle():
+        bridges = wires.networks.fabric.pattern
+        found.append(
+            "a dockerd on this host drops forwarded packets: containers reach nothing but the host. To let them: "
+            f"iptables -I DOCKER-USER -i {bridges} -j ACCEPT; iptables -I DOCKER-USER -o {bridges} -j ACCEPT"
+        )
+    return [*found, *wires.warnings.values()]
 
 
 def _operating_system() -> str:

@@ -23,12 +23,15 @@ from hyper.engine.attachment import Attachments
 from hyper.engine.engine import Engine
 from hyper.engine.events import EventBus
 from hyper.engine.host import Host, machine_uids
+from hyper.engine.networks import Networks
 from hyper.engine.store import Store
 from hyper.engine.tasks import Tasks
 from hyper.engine.volumes import Volumes
+from hyper.engine.wires import Wires
 from hyper.errors import HyperError
 from hyper.image.images import Images
 from hyper.machine.qemu.driver import QemuDriver
+from hyper.network.fabric import Fabric, usable
 from hyper.sandbox.scratch import ScratchDisks
 from hyper.system import files, lock, nft
 
@@ -93,8 +96,11 @@ async def _engine(config: Config) -> AsyncIterator[Engine]:
 
 @asynccontextmanager
 async def _wall(engine: Engine) -> AsyncIterator[None]:
-    """As root, machines cannot reach what listens on the host's loopback. The wall stands as long as a machine runs."""
-    if not engine.host.privileged:
+    """Root's machines on user networking cannot reach what listens on the host's loopback. It stands as long as they.
+
+    Those on bridges have no network but their own: their walls are the fabric's.
+    """
+    if not engine.host.privileged or engine.host.wires.networks.fabric is not None:
         yield
         return
     daemon_id = engine.host.store.daemon_id
@@ -106,11 +112,16 @@ async def _wall(engine: Engine) -> AsyncIterator[None]:
 
 
 def _host(config: Config, images: Images) -> Host:
-    events, scratch = EventBus(), ScratchDisks(config.data_root / "scratch")
+    store, events, tasks = Store(config.data_root / "hyper.db"), EventBus(), Tasks()
+    scratch = ScratchDisks(config.data_root / "scratch")
     volumes = Volumes(config.data_root / "volume", events)
+    obstacle = usable()
+    if obstacle is not None and os.geteuid() == 0:
+        logger.warning("networks are limited to user networking: %s", obstacle)
+    fabric = Fabric(store.daemon_id) if obstacle is None else None
     return Host(
         config=config,
-        store=Store(config.data_root / "hyper.db"),
+        store=store,
         images=images,
         driver=QemuDriver(
             assets=config.assets,
@@ -121,8 +132,9 @@ def _host(config: Config, images: Images) -> Host:
         volumes=volumes,
         attachments=Attachments(volumes, scratch),
         events=events,
-        tasks=Tasks(),
+        tasks=tasks,
         privileged=os.geteuid() == 0,
+        wires=Wires(Networks(config, store, events, fabric, obstacle or ""), tasks),
     )
 
 

@@ -30,7 +30,9 @@ _KEYS: Final = {
     "default-memory": "default_memory_mib",
     "boot-timeout": "boot_timeout_s",
 }
-_LISTS: Final = frozenset({"hosts", "insecure_registries", "registry_mirrors", "labels"})
+_LISTS: Final = frozenset(
+    {"hosts", "insecure_registries", "registry_mirrors", "labels"} | {"default_address_pools"}
+)
 _PATHS: Final = frozenset({"data_root", "exec_root", "assets", "tlscacert", "tlscert", "tlskey"})
 _FLAGS: Final = frozenset({"tls", "tlsverify"})
 _NUMBERS: Final = frozenset({"default_memory_mib", "boot_timeout_s"})
@@ -96,6 +98,13 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--assets", type=Path, metavar="DIR", help="folder with the guest's vmlinux and initrd")
     add("--label", action="append", dest="labels", metavar="KEY=VALUE", help="label in info")
+    add(
+        "--default-address-pool",
+        action="append",
+        dest="default_address_pools",
+        metavar="base=NET,size=BITS",
+        help="where networks without a subnet get one (repeatable)",
+    )
     _add_tls(result)
     add("--ready-fd", type=int, metavar="FD", help="written to and closed once the daemon serves")
     add("-v", "--version", action="version", version=f"Hyper {version('hypercontainer')}")
@@ -191,6 +200,12 @@ def from_file(path: Path) -> dict[str, Any]:
 
 
 def _checked(key: str, name: str, value: Any) -> Any:
+    if name == "default_address_pools" and isinstance(value, list):
+        # As in dockerd's file: [{"base": "10.10.0.0/16", "size": 24}].
+        value = [
+            ",".join(f"{part}={item[part]}" for part in item) if isinstance(item, dict) else item
+            for item in value
+        ]
     expected: Any = str
     for kind, names in ((list[str], _LISTS), (int, _NUMBERS), (bool, _FLAGS)):
         expected = kind if name in names else expected

@@ -12,7 +12,7 @@ import signal
 import time
 from typing import Final
 
-from hyper.engine import plan, ports, restart
+from hyper.engine import plan, restart
 from hyper.engine.attachment import Attachment
 from hyper.engine.create import cpus
 from hyper.engine.host import Host
@@ -20,11 +20,11 @@ from hyper.engine.log_file import LogFile
 from hyper.engine.output import OutputHub
 from hyper.engine.record import ContainerRecord
 from hyper.engine.state import LIVE, UP, Event, Status, next_status
+from hyper.engine.wires import Wiring
 from hyper.errors import Conflict, GuestError, HyperError, InvalidRequest, MachineError
 from hyper.guest.process import GuestProcess
 from hyper.machine.driver import MachineRecord
-from hyper.machine.spec import Disk, Forward, Limits, MachineSpec, UserNic
-from hyper.network import user
+from hyper.machine.spec import Disk, Limits, MachineSpec
 from hyper.proto.message import ProcessExit, ProcessResize, ProcessSignal, ReplyCode
 from hyper.sandbox.sandbox import MAIN_PROCESS, Plan, Sandbox
 
@@ -140,24 +140,24 @@ class Container:
         await self._machine_gone.wait()
 
     async def _launch(self) -> None:
-        record = self.record
-        record.ports = ports.allocate(ports.wanted(record.config, record.host_config))
-        run_dir = self.host.run_dir(record.id)
+        run_dir = self.host.run_dir(self.record.id)
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        async with self.host.attachments.attach(
-            record, max_disks=self.host.driver.max_disks
-        ) as attached:
-            todo = await self._plan(attached)
-            self.hub.begin_run()
-            try:
-                sandbox, main, pid = await Sandbox.launch(
-                    self.host.driver,
-                    todo,
-                    made=self._made,
-                    boot_timeout_s=self.host.config.boot_timeout_s,
-                )
-            except GuestError as error:
-                raise program_error(error, record.command[0]) from error
+        disks = self.host.attachments.attach(self.record, max_disks=self.host.driver.max_disks)
+        async with disks as attached, self.host.wires.taken(self.record) as wiring:
+            await self._launch_with(attached, wiring)
+
+    async def _launch_with(self, attached: Attachment, wiring: Wiring) -> None:
+        todo = await self._plan(attached, wiring)
+        self.hub.begin_run()
+        try:
+            sandbox, main, pid = await Sandbox.launch(
+                self.host.driver,
+                todo,
+                made=self._made,
+                boot_timeout_s=self.host.config.boot_timeout_s,
+            )
+        except GuestError as error:
+            raise program_error(error, self.record.command[0]) from error
         self.record.boot_ms = sandbox.boot_ms
         self._running(sandbox, main, pid)
 
@@ -189,18 +189,12 @@ class Container:
             self._supervise(sandbox, main), name=f"container {self.record.id[:12]}"
         )
 
-    async def _plan(self, attached: Attachment) -> Plan:
+    async def _plan(self, attached: Attachment, wiring: Wiring) -> Plan:
         record, host = self.record, self.host
         layers = await host.images.disks(
             record.image_id, max_disks=host.driver.max_disks - 1 - attached.slots
         )
-        forwards = tuple(
-            Forward(port.protocol, port.host_address, port.host_port, port.container_port)
-            for port in record.ports
-        )
-        connected = record.host_config.network_mode != "none"
-        network = user.attach(record.id) if connected else None
-        nics = (UserNic(network.mac, network.network, forwards),) if network else ()
+        network = wiring.attachment
         scratch = host.container_dir(record.id) / "scratch.ext4"
         disks = [Disk(plan.layer_name(n), path, True) for n, path in enumerate(layers)]
         spec = MachineSpec(
@@ -211,7 +205,7 @@ class Container:
             initrd=host.config.assets / "initrd",
             disks=(*disks, Disk(plan.SCRATCH, scratch, False), *attached.disks),
             shared=attached.shared,
-            nics=nics,
+            nics=wiring.nics,
             run_dir=host.run_dir(record.id),
             uid=record.uid,
             limits=Limits(cpus=cpus(record.host_config)),
@@ -267,6 +261,7 @@ class Container:
         record.exit_code, record.error, record.pid = code, error, 0
         record.finished_ns = time.time_ns()
         record.oom_killed = exit_event.oom if exit_event else False
+        self.host.wires.stop_publishing(record)
         record.ports = []
         self._try_save()
         self._started.clear()
@@ -344,6 +339,7 @@ class Container:
         self.hub.finish()
 
     def _gone(self) -> None:
+        self.host.wires.give_up(self.record)
         self.sandbox = self.main = None
         self.record.machine = None
         self._try_save()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final
 
-from hyper.engine import create, mounts, plan, ports, restart
+from hyper.engine import create, endpoints, mounts, plan, ports, restart
 from hyper.engine.container import Container
 from hyper.engine.host import Host, machine_uids
 from hyper.engine.record import ContainerRecord
@@ -20,7 +20,7 @@ from hyper.ids import NAME_PATTERN, is_valid_name, new_id, random_name
 from hyper.machine.driver import MachineRecord
 from hyper.proto.message import ProcessInfo
 from hyper.sandbox.sandbox import MAIN_PROCESS, Sandbox
-from hyper.types.container import ContainerConfig, HostConfig
+from hyper.types.container import ContainerConfig, CreateBody, HostConfig
 from hyper.units import MIB
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,13 @@ class Containers:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._by_id: dict[str, Container] = {}
+        host.wires.find = self._record_of
+
+    def _record_of(self, name: str) -> ContainerRecord | None:
+        try:
+            return self.get(name).record
+        except HyperError:
+            return None
 
     # Finding
 
@@ -75,12 +82,12 @@ class Containers:
     # Making
 
     async def create(
-        self, name: str | None, config: ContainerConfig, host: HostConfig, raw: dict[str, Any]
+        self, name: str | None, config: CreateBody, host: HostConfig, raw: dict[str, Any]
     ) -> tuple[Container, list[str]]:
         """A new container and warnings about what has no effect; nothing runs yet.
 
         Raises:
-            NotFound: the image is not here ("No such image").
+            NotFound: the image is not here ("No such image"), or a network or linked container.
             InvalidRequest, NotImplementedYet: it cannot be as asked.
             Conflict: the name is taken.
         """
@@ -92,6 +99,11 @@ class Containers:
         image = self._host.images.get(config.image)
         merged = create.merge(config, create.image_defaults(image.config.config))
         record = self._record(name, merged, host, image.id)
+        for link in host.links or []:
+            self.get(endpoints.split_link(link)[0])
+        record.endpoints = endpoints.of_new_container(
+            host, config.networking_config, config.mac_address, self._host.wires.networks.get
+        )
         _dry_run(record)
         return await self._keep(record), warnings + mounts.warnings(record.mounts)
 
@@ -185,6 +197,7 @@ class Containers:
         records = self._host.store.containers()
         for record in records:
             self._host.volumes.held(record)
+        await self._host.wires.open(records)
         for record in records:
             if not self._is_whole(record):
                 await self._discard(record)
@@ -219,6 +232,7 @@ class Containers:
         logger.warning("container %s is not whole: it is removed", record.id[:12])
         if record.machine is not None:
             await self._end_deaf_machine(record.machine)
+        self._host.wires.give_up(record)
         shutil.rmtree(self._host.run_dir(record.id), ignore_errors=True)
         folder = self._host.container_dir(record.id)
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

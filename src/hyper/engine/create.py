@@ -25,7 +25,6 @@ from hyper.types.response import ImageConfig
 from hyper.units import MIB
 
 NANO = 1_000_000_000
-_NETWORK_MODES = frozenset({"", "default", "bridge", "none"})
 
 
 def image_defaults(config: oci.ContainerConfig | None) -> ImageConfig:
@@ -206,8 +205,11 @@ def _check_modes(host: HostConfig) -> None:
             "network mode host is impossible: a virtual machine has a network stack of its own",
             hint="publish ports with -p instead",
         )
-    if mode not in _NETWORK_MODES:
-        raise NotImplementedYet(f"network mode {mode} is not supported yet")
+    if mode.startswith("container:"):
+        raise NotImplementedYet(
+            "network mode container:NAME is not supported yet: containers do not share a machine",
+            hint="put both on a network of their own and use their names",
+        )
     for member, value in (("IpcMode", host.ipc_mode), ("PidMode", host.pid_mode)):
         if value not in ("", "private", "shareable"):
             raise NotImplementedYet(f"HostConfig.{member} {value} is not supported yet")

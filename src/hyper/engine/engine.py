@@ -28,4 +28,5 @@ class Engine:
         """Nothing of this process works on containers any more; their machines go on."""
         await self.host.tasks.close()
         await self.containers.close()
+        await self.host.wires.close()
         self.host.store.close()

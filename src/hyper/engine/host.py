@@ -12,6 +12,7 @@ from hyper.engine.events import EventBus
 from hyper.engine.store import Store
 from hyper.engine.tasks import Tasks
 from hyper.engine.volumes import Volumes
+from hyper.engine.wires import Wires
 from hyper.image.images import Images
 from hyper.machine.driver import Driver
 from hyper.sandbox.scratch import ScratchDisks
@@ -43,6 +44,7 @@ class Host:
     events: EventBus
     tasks: Tasks
     privileged: bool
+    wires: Wires
 
     def container_dir(self, container_id: str) -> Path:
         """Where a container's scratch disk and log are kept."""

@@ -12,7 +12,7 @@ from typing import Final
 from hyper.engine.record import ContainerRecord, ExecRecord
 from hyper.errors import InvalidRequest, ProtocolError
 from hyper.ids import short_id
-from hyper.network.user import Attachment
+from hyper.network.attachment import Attachment
 from hyper.proto.message import (
     ContainerCreate,
     ContainerFlag,
@@ -131,7 +131,7 @@ def sandbox_setup(record: ContainerRecord, network: Attachment | None) -> Sandbo
     """The agent's instructions for the machine as a whole."""
     return SandboxSetup(
         hostname=hostname(record),
-        interfaces=(network.interface,) if network else (),
+        interfaces=network.interfaces if network else (),
         sysctls=tuple((record.host_config.sysctls or {}).items()),
     )
 
@@ -157,7 +157,7 @@ def container_create(
         layers=tuple(layer_name(index) for index in range(len(layers))),
         scratch=SCRATCH,
         mounts=tuple(sorted((*_mounts(host), *mounts), key=_depth)),
-        files=tuple(file for file in _files(record, network) if not _is_mounted(record, file)),
+        files=network_files(record, network),
         masked=() if shown else tuple(MASKED if host.masked_paths is None else host.masked_paths),
         readonly=()
         if shown
@@ -214,13 +214,15 @@ def _size(text: str) -> int:
         raise InvalidRequest(f"invalid size: {text[:100]!r}") from None
 
 
-def _files(record: ContainerRecord, network: Attachment | None) -> list[File]:
+def network_files(record: ContainerRecord, network: Attachment | None) -> tuple[File, ...]:
+    """The files in which a container reads who and where it is, but those it mounts itself."""
     name = hostname(record)
-    return [
+    files = (
         File("/etc/hostname", f"{name}\n".encode()),
         File("/etc/hosts", _hosts(record, name, network).encode()),
         File("/etc/resolv.conf", _resolv_conf(record.host_config, network).encode()),
-    ]
+    )
+    return tuple(file for file in files if not _is_mounted(record, file))
 
 
 def _hosts(record: ContainerRecord, name: str, network: Attachment | None) -> str:
@@ -234,13 +236,16 @@ def _hosts(record: ContainerRecord, name: str, network: Attachment | None) -> st
     ]
     for extra in record.host_config.extra_hosts or []:
         host, address = split_extra_host(extra)
-        if address == "host-gateway" and network is not None:
-            address = network.gateway
+        if address == "host-gateway":
+            address = network.gateway if network is not None else ""
+            if not address:  # no network leads there
+                continue
         lines.append(f"{address}\t{host}")
     if network is not None:
         domain = record.config.domainname
         names = f"{name}.{domain} {name}" if domain else name
-        lines.append(f"{network.address}\t{names}")
+        lines += [f"{address}\t{names}" for address in network.addresses]
+        lines += [f"{address}\t{known}" for address, known in network.known]
     return "\n".join(lines) + "\n"
 
 
@@ -257,7 +262,7 @@ def split_extra_host(extra: str) -> tuple[str, str]:
 
 
 def _resolv_conf(host: HostConfig, network: Attachment | None) -> str:
-    servers = host.dns or (list(network.nameservers) if network else [])
+    servers = network.nameservers if network else host.dns or ()
     lines = [f"nameserver {server}" for server in servers]
     if host.dns_search:
         lines.append("search " + " ".join(host.dns_search))

@@ -71,6 +71,46 @@ def _is_port(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) < 65536
 
 
+def hold(
+    wishes: list[tuple[int, str, PortBinding]], *, default: str = "0.0.0.0"
+) -> tuple[list[PublishedPort], list[socket.socket]]:
+    """The same, and the sockets that keep others from them, until they are closed. ``default``: where nobody said.
+
+    Packets never reach these sockets: the packet filter leads them on before.
+
+    Raises:
+        As ``allocate``.
+    """
+    held: list[socket.socket] = []
+    try:
+        return [
+            _allocate(port, protocol, place, held, default) for port, protocol, place in wishes
+        ], held
+    except BaseException:
+        for sock in held:
+            sock.close()
+        raise
+
+
+def reserve(protocol: str, address: str, port: int) -> socket.socket:
+    """A socket that keeps others from a port.
+
+    Raises:
+        OSError: another has it.
+    """
+    sock = socket.socket(socket.AF_INET, _KINDS[protocol])
+    try:
+        if protocol == "tcp":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((address, port))
+        if protocol == "tcp":
+            sock.listen(1)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 def allocate(wishes: list[tuple[int, str, PortBinding]]) -> list[PublishedPort]:
     """The host ports for ``wishes``, free at this moment (the machine takes them when it starts).
 
@@ -89,22 +129,21 @@ def allocate(wishes: list[tuple[int, str, PortBinding]]) -> list[PublishedPort]:
 
 
 def _allocate(
-    port: int, protocol: str, place: PortBinding, held: list[socket.socket]
+    port: int,
+    protocol: str,
+    place: PortBinding,
+    held: list[socket.socket],
+    default: str = "0.0.0.0",
 ) -> PublishedPort:
-    address = place.host_ip or "0.0.0.0"
+    address = place.host_ip or default
     first, _, last = (place.host_port or "0").partition("-")
     for number in range(int(first), int(last or first) + 1):
-        sock = socket.socket(socket.AF_INET, _KINDS[protocol])
-        held.append(sock)
-        if protocol == "tcp":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            sock.bind((address, number))
-            if protocol == "tcp":
-                sock.listen(1)
+            sock = reserve(protocol, address, number)
         except OSError as error:
             failure = _explain(address, number, error)
             continue
+        held.append(sock)
         return PublishedPort(protocol, port, address, sock.getsockname()[1])
     raise failure
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from hyper.engine.mounts import MountPoint
+from hyper.engine.network_record import EndpointRecord
 from hyper.engine.state import Status
 from hyper.machine.driver import MachineRecord
 from hyper.types.container import ContainerConfig, HostConfig
@@ -51,6 +52,7 @@ class ContainerRecord(Struct):
     boot_ms: float | None = None
     ports: list[PublishedPort] = field(default_factory=list)
     remove_volumes: bool = False
+    endpoints: list[EndpointRecord] = field(default_factory=list)
 
     @property
     def command(self) -> list[str]:

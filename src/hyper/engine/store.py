@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from hyper.engine.network_record import NetworkRecord
 from hyper.engine.record import ContainerRecord, ExecRecord
 from hyper.errors import Conflict, HyperError
 from hyper.ids import new_id
@@ -32,6 +33,9 @@ _MIGRATIONS = (
     ) STRICT;
     CREATE INDEX exec_container ON exec(container_id);
     """,
+    """
+    CREATE TABLE network (id TEXT PRIMARY KEY, document BLOB NOT NULL) STRICT;
+    """,
 )
 
 
@@ -48,6 +52,7 @@ class Store:
         self._encode = msgspec.json.Encoder().encode
         self._containers = msgspec.json.Decoder(ContainerRecord)
         self._execs = msgspec.json.Decoder(ExecRecord)
+        self._networks = msgspec.json.Decoder(NetworkRecord)
         self._path = path
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
@@ -144,6 +149,21 @@ class Store:
     def delete_exec(self, exec_id: str) -> None:
         """Nothing is kept of the exec."""
         self._do("DELETE FROM exec WHERE id=?", (exec_id,))
+
+    def save_network(self, network_id: str, record: NetworkRecord) -> None:
+        """``record`` is kept as it is now."""
+        self._do(
+            "INSERT INTO network VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET document=excluded.document",
+            (network_id, self._encode(record)),
+        )
+
+    def networks(self) -> list[NetworkRecord]:
+        """All of them."""
+        return self._documents("SELECT document FROM network", self._networks)
+
+    def delete_network(self, network_id: str) -> None:
+        """Nothing is kept of the network."""
+        self._do("DELETE FROM network WHERE id=?", (network_id,))
 
     def close(self) -> None:
         """Everything is on disk and the file is released."""

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from dnslib import (
 )
 
 from hyper.errors import HyperError
+from hyper.system import socket as sockets
 
 logger = logging.getLogger(__name__)
 
@@ -212,18 +214,19 @@ class NameServer(asyncio.DatagramProtocol):
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections = 0
 
-    async def open(self, gateway: IPv4Address, *, port: int = PORT) -> None:
-        """It answers on ``gateway``. Close it.
+    async def open(self, gateway: IPv4Address, *, device: str = "", port: int = PORT) -> None:
+        """It answers on ``gateway`` what comes in by ``device`` ("": by any). Close it.
 
         Raises:
             HyperError: another server has the port.
         """
         loop = asyncio.get_running_loop()
+        where = (str(gateway), port)
         try:
-            await loop.create_datagram_endpoint(lambda: self, local_addr=(str(gateway), port))
-            self._server = await asyncio.start_server(
-                self._serve, str(gateway), port, limit=MAX_QUERY, reuse_address=True
-            )
+            datagrams = sockets.bound(socket.SOCK_DGRAM, where, device=device)
+            await loop.create_datagram_endpoint(lambda: self, sock=datagrams)
+            streams = sockets.bound(socket.SOCK_STREAM, where, device=device)
+            self._server = await asyncio.start_server(self._serve, sock=streams, limit=MAX_QUERY)
         except OSError as error:
             await self.close()
             why = error.strerror or str(error)

@@ -30,6 +30,22 @@ DEFAULT_POOLS: Final = (
 )
 
 
+def pool(text: str) -> Pool:
+    """A pool as dockerd's option says it: ``base=10.10.0.0/16,size=24``.
+
+    Raises:
+        InvalidRequest: it is not of that form.
+    """
+    parts = dict(part.partition("=")[::2] for part in text.split(","))
+    try:
+        base, size = IPv4Network(parts.pop("base")), int(parts.pop("size"))
+    except (KeyError, ValueError):
+        raise InvalidRequest(f"invalid address pool {text!r}: base=NETWORK,size=BITS") from None
+    if parts or not base.prefixlen <= size <= MAX_PREFIX:
+        raise InvalidRequest(f"invalid address pool {text!r}: size from /{base.prefixlen} to /30")
+    return Pool(base, size)
+
+
 def choose(pools: Sequence[Pool], taken: Collection[IPv4Network]) -> IPv4Network:
     """The first network of ``pools`` that overlaps nothing in ``taken``.
 

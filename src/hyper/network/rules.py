@@ -2,7 +2,7 @@
 
 Three tables of the daemon's own, all named alike; no other table is ever touched. Networks, published ports and
 name servers are elements of sets and maps, so that a change costs the same with one machine or a thousand. What a
-machine may send is a chain of its own in the netdev table: it goes with its device, whoever ends the machine.
+machine may send is a chain of its own in the netdev table.
 
 Source: nft(8): "ADDRESS FAMILIES", "MAP", "NAT STATEMENTS", "FWD STATEMENT"; docs/decisions/0009-networks.md.
 """
@@ -61,7 +61,6 @@ _CHAINS = """
   set internal { type ifname; }
   set masquerading { type ifname; }
   set pairs { type ifname . ifname; }
-  set gateways { type ipv4_addr; }
   set servers { type ifname . ipv4_addr; }
   map everywhere { type inet_proto . inet_service : ipv4_addr . inet_service; }
   map somewhere { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
@@ -105,7 +104,6 @@ _CHAINS = """
     iifname . ip daddr @servers icmp type echo-request accept
     ct state established,related accept
     iifname @internal drop
-    iifname != "lo" ip daddr @gateways meta l4proto { tcp, udp } th dport 53 drop
   }
 """
 
@@ -156,7 +154,6 @@ def _memberships(segment: Segment) -> list[str]:
     return [
         f"bridges {{ {name} }}",
         f"pairs {{ {name} . {name} }}",
-        f"gateways {{ {segment.gateway} }}",
         f"servers {{ {name} . {segment.gateway} }}",
         *([f"internal {{ {name} }}"] if segment.internal else []),
         *([f"masquerading {{ {name} }}"] if segment.masquerade and not segment.internal else []),
@@ -181,6 +178,11 @@ def guard(table: str, tap: str, ports: Sequence[Port]) -> list[str]:
                 f'add rule netdev {table} {port.device} fwd to "{tap}"',
             ]
     return lines
+
+
+def unguard(table: str, device: str) -> list[str]:
+    """``device`` has no rules. Fails where it had none: kernels before 6.16 remove them with the device."""
+    return [f"flush chain netdev {table} {device}", f"delete chain netdev {table} {device}"]
 
 
 def _chain(table: str, device: str) -> str:

@@ -50,9 +50,6 @@ def make_bridge(name: str, address: IPv4Interface, *, mtu: int, mac: str) -> Non
         hardware = bytes.fromhex(mac.replace(":", ""))
         _set(name, _SIOCSIFHWADDR, struct.pack("H6s16x", _ARPHRD_ETHER, hardware))
         _set(name, _SIOCSIFMTU, struct.pack("i20x", mtu))
-        # Nothing of ours speaks IPv6; its link-local addresses would be a way round the rules for IPv4.
-        with contextlib.suppress(FileNotFoundError):  # a host without IPv6
-            set_sysctl(f"net/ipv6/conf/{name}/disable_ipv6", 1)
         _set(name, _SIOCSIFADDR, _address(address.ip))
         _set(name, _SIOCSIFNETMASK, _address(address.netmask))
         set_up(name)
@@ -70,7 +67,10 @@ def end_bridge(name: str) -> None:
 
 
 def set_up(name: str, *, mtu: int | None = None) -> None:
-    """The link carries packets."""
+    """The link carries packets, none of IPv6 to or from the host."""
+    # Nothing of ours speaks IPv6; its link-local addresses would be a way round the rules for IPv4.
+    with contextlib.suppress(FileNotFoundError):  # a host without IPv6
+        set_sysctl(f"net/ipv6/conf/{name}/disable_ipv6", 1)
     if mtu is not None:
         _set(name, _SIOCSIFMTU, struct.pack("i20x", mtu))
     _set(name, _SIOCSIFFLAGS, struct.pack("H22x", _IFF_UP))

@@ -93,6 +93,26 @@ def connect(path: Path) -> socket.socket:
     return stream
 
 
+def bound(kind: socket.SocketKind, address: tuple[str, int], *, device: str = "") -> socket.socket:
+    """A non-blocking IPv4 socket bound to ``address``, that hears ``device`` only ("": all). The caller closes it.
+
+    Raises:
+        OSError: the address is taken, or not ours.
+    """
+    made = socket.socket(socket.AF_INET, kind)
+    try:
+        made.setblocking(False)
+        if kind == socket.SOCK_STREAM:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if device:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+        made.bind(address)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
 def check_port_is_free(protocol: str, address: str, port: int) -> None:
     """Nothing is bound to ``port`` now (port 0 always is free).
 

@@ -100,6 +100,7 @@ class HostConfig(Wire):
     readonly_paths: list[str] | None = None
     cpu_shares: int = 0
     console_size: list[int] | None = None
+    links: list[str] | None = None
     isolation: str = ""
     runtime: str = ""
     cgroupns_mode: str = ""
@@ -110,10 +111,37 @@ class HostConfig(Wire):
     init: bool | None = None
 
 
+class EndpointIpamConfig(Wire):
+    """Addresses a client asks for."""
+
+    ipv4_address: str = field(name="IPv4Address", default="")
+    ipv6_address: str = field(name="IPv6Address", default="")
+    link_local_ips: list[str] | None = field(name="LinkLocalIPs", default=None)
+
+
+class EndpointAsked(Wire):
+    """What a client asks of an endpoint."""
+
+    ipam_config: EndpointIpamConfig | None = field(name="IPAMConfig", default=None)
+    links: list[str] | None = None
+    aliases: list[str] | None = None
+    mac_address: str = ""
+    driver_opts: dict[str, str] | None = None
+
+
+class NetworkingConfig(Wire):
+    """The endpoints of a new container."""
+
+    endpoints_config: dict[str, EndpointAsked | None] | None = None
+
+
 class CreateBody(ContainerConfig):
     """The body of POST /containers/create. Other members of HostConfig stay in ``host_config_raw``."""
 
     host_config: HostConfig | None = None
+    networking_config: NetworkingConfig | None = None
+    #: Of its first endpoint; newer clients ask for it there.
+    mac_address: str = ""
 
 
 class ExecBody(Wire):
@@ -144,7 +172,6 @@ class ExecStartBody(Wire):
 REFUSED = {
     "Devices": "host devices",
     "DeviceRequests": "host devices",
-    "Links": "links",
 }
 #: Members that are accepted and have no effect; asking for them is answered with a warning.
 IGNORED = (

@@ -68,13 +68,25 @@ class Mount(Wire):
     driver: str | UnsetType = UNSET
 
 
+class EndpointIpam(Wire):
+    ipv4_address: str = field(name="IPv4Address")
+
+
 class Endpoint(Wire):
+    ipam_config: EndpointIpam | None = field(name="IPAMConfig", default=None)
+    links: list[str] | None = None
+    aliases: list[str] | None = None
+    driver_opts: dict[str, str] | None = None
     ip_address: str = field(name="IPAddress", default="")
     ip_prefix_len: int = field(name="IPPrefixLen", default=0)
     gateway: str = ""
     mac_address: str = ""
     network_id: str = field(name="NetworkID", default="")
     endpoint_id: str = field(name="EndpointID", default="")
+    ipv6_gateway: str = field(name="IPv6Gateway", default="")
+    global_ipv6_address: str = field(name="GlobalIPv6Address", default="")
+    global_ipv6_prefix_len: int = field(name="GlobalIPv6PrefixLen", default=0)
+    dns_names: list[str] | None = field(name="DNSNames", default=None)
 
 
 class NetworkSettings(Wire):

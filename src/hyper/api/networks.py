@@ -1,0 +1,192 @@
+"""Routes under /networks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+from aiohttp import web
+
+from hyper.api.http import Routes, body_of, filters_of, flag, has_label, json_response
+from hyper.engine import joining
+from hyper.engine.engine import Engine
+from hyper.engine.network_record import NetworkRecord
+from hyper.engine.networks import PREDEFINED
+from hyper.errors import InvalidRequest
+from hyper.types.container import EndpointAsked
+from hyper.types.network import (
+    ConnectBody,
+    DisconnectBody,
+    Ipam,
+    IpamConfig,
+    NetworkContainer,
+    NetworkCreateBody,
+    NetworkCreated,
+    NetworksPruned,
+    NetworkView,
+)
+from hyper.units import parse_timestamp_ns, rfc3339
+
+T = TypeVar("T")
+
+_FILTERS: Final = frozenset({"id", "name", "label", "driver", "scope", "type", "dangling"})
+_PRUNE_FILTERS: Final = frozenset({"until", "label", "label!"})
+_TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
+
+
+class NetworkRoutes:
+    """Handlers of the network routes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._wires = engine.host.wires
+        self._networks = engine.host.wires.networks
+
+    def routes(self) -> Routes:
+        """(method, path, handler) of each."""
+        return [
+            ("GET", "/networks", self.list),
+            ("GET", "/networks/", self.list),
+            ("POST", "/networks/create", self.create),
+            ("POST", "/networks/prune", self.prune),
+            ("GET", "/networks/{id:.+}", self.inspect),
+            ("DELETE", "/networks/{id:.+}", self.remove),
+            ("POST", "/networks/{id:.+}/connect", self.connect),
+            ("POST", "/networks/{id:.+}/disconnect", self.disconnect),
+        ]
+
+    def _get(self, request: web.Request) -> NetworkRecord:
+        return self._networks.get(request.match_info["id"])
+
+    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """What was begun is brought to its end, whether the client waits for it or not."""
+        return await self._engine.host.tasks.see_through(work)
+
+    def _matches(self, record: NetworkRecord, filters: dict[str, set[str]]) -> bool:
+        checks: dict[str, Callable[[str], bool]] = {
+            "id": lambda value: value in record.id,
+            "name": lambda value: value in record.name,
+            "label": lambda value: has_label(record.labels, value),
+            "driver": lambda value: value == record.driver,
+            "scope": lambda value: value == "local",
+            "type": lambda value: (value == "builtin") == (record.name in PREDEFINED),
+            "dangling": lambda value: _TRUTH[value] == self._is_dangling(record),
+        }
+        for name, values in filters.items():
+            answers = [checks[name](value) for value in values]
+            if answers and not (all(answers) if name == "label" else any(answers)):
+                return False
+        return True
+
+    def _is_dangling(self, record: NetworkRecord) -> bool:
+        return record.name not in PREDEFINED and not self._wires.users(record.id)
+
+    def _view(self, record: NetworkRecord, *, users: bool) -> NetworkView:
+        config = IpamConfig(
+            subnet=record.subnet,
+            ip_range=record.ip_range,
+            gateway=record.gateway,
+            auxiliary_addresses=record.auxiliary or None,
+        )
+        return NetworkView(
+            name=record.name,
+            id=record.id,
+            created=rfc3339(record.created_ns),
+            scope="local",
+            driver=record.driver,
+            ipam=Ipam(options=record.ipam_options, config=[config] if record.subnet else []),
+            internal=record.internal,
+            attachable=record.attachable,
+            containers=self._containers(record) if users else {},
+            options=record.options,
+            labels=record.labels,
+        )
+
+    def _containers(self, record: NetworkRecord) -> dict[str, NetworkContainer]:
+        return {
+            container.id: NetworkContainer(
+                name=container.name,
+                endpoint_id=endpoint.id,
+                mac_address=endpoint.mac,
+                ipv4_address=f"{endpoint.address}/{endpoint.prefix}",
+            )
+            for container, endpoint in self._wires.users(record.id)
+        }
+
+    async def inspect(self, request: web.Request) -> web.StreamResponse:
+        if request.query.get("scope", "local") not in ("", "local"):
+            self._networks.get("")
+        flag(request, "verbose")
+        return json_response(self._view(self._get(request), users=True))
+
+    async def create(self, request: web.Request) -> web.StreamResponse:
+        body, _ = await body_of(request, NetworkCreateBody)
+        record, warning = await self._whole(self._networks.create(body))
+        return json_response(NetworkCreated(record.id, warning), status=201)
+
+    async def remove(self, request: web.Request) -> web.StreamResponse:
+        await self._whole(self._wires.remove_network(self._get(request)))
+        return web.Response(status=204)
+
+    async def connect(self, request: web.Request) -> web.StreamResponse:
+        body, _ = await body_of(request, ConnectBody)
+        network, container = self._get(request), self._engine.containers.get(body.container)
+        asked = body.endpoint_config or EndpointAsked()
+        await self._whole(joining.connect(container, network, asked))
+        return web.Response(status=200)
+
+    async def disconnect(self, request: web.Request) -> web.StreamResponse:
+        body, _ = await body_of(request, DisconnectBody)
+        network, container = self._get(request), self._engine.containers.get(body.container)
+        await self._whole(joining.disconnect(container, network, force=body.force))
+        return web.Response(status=200)
+
+    async def prune(self, request: web.Request) -> web.StreamResponse:
+        filters = filters_of(request, _PRUNE_FILTERS)
+        return json_response(NetworksPruned(await self._whole(self._prune(filters))))
+
+    async def _prune(self, filters: dict[str, set[str]]) -> list[str]:
+        until = [_moment(value) for value in filters.get("until", ())]
+        connected = {
+            endpoint.network_id
+            for container in self._engine.containers.all()
+            for endpoint in container.record.endpoints
+        }
+        deleted = []
+        for record in self._networks.all():
+            kept = record.name in PREDEFINED or record.id in connected
+            kept |= any(record.created_ns >= moment for moment in until)
+            kept |= not all(has_label(record.labels, value) for value in filters.get("label", ()))
+            kept |= any(has_label(record.labels, value) for value in filters.get("label!", ()))
+            if not kept:
+                await self._wires.remove_network(record)
+                deleted.append(record.name)
+        self._engine.host.events.publish("network", "prune", "", {"reclaimed": "0"})
+        return deleted
+
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        filters = filters_of(request, _FILTERS)
+        _check(filters)
+        chosen = [record for record in self._networks.all() if self._matches(record, filters)]
+        # As dockerd: who is on a network is told by inspect alone.
+        return json_response([self._view(record, users=False) for record in chosen])
+
+
+def _check(filters: dict[str, set[str]]) -> None:
+    """Raises:
+    InvalidRequest: a value that the filter cannot have (Docker's words).
+    """
+    for value in filters.get("type", ()):
+        if value not in ("builtin", "custom"):
+            raise InvalidRequest(f"invalid filter: 'type'='{value[:100]}'")
+    for value in filters.get("dangling", ()):
+        if value not in _TRUTH:
+            raise InvalidRequest(f"invalid filter 'dangling={value[:100]}'")
+
+
+def _moment(text: str) -> int:
+    try:
+        return parse_timestamp_ns(text, now_ns=time.time_ns())
+    except ValueError:
+        raise InvalidRequest(f"invalid value for 'until': {text[:100]!r}") from None

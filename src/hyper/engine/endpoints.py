@@ -1,0 +1,147 @@
+"""From what a client asks of a container's networks to its endpoints, and from those to names. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address
+from typing import Final
+
+from hyper.engine.network_record import EndpointRecord, NetworkRecord
+from hyper.engine.networks import BRIDGE, PREDEFINED, space_of
+from hyper.engine.record import ContainerRecord
+from hyper.errors import InvalidRequest
+from hyper.ids import short_id
+from hyper.types.container import (
+    EndpointAsked,
+    EndpointIpamConfig,
+    HostConfig,
+    NetworkingConfig,
+)
+
+#: The label limit of DNS does not apply to aliases: clients use names of containers, which are longer.
+_ALIAS: Final = re.compile(r"[^\x00-\x20\x7f]{1,253}")
+_MAC: Final = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
+MAX_ALIASES: Final = 256
+
+Find = Callable[[str], NetworkRecord]
+
+
+def of_new_container(
+    host: HostConfig, networking: NetworkingConfig | None, mac: str, find: Find
+) -> list[EndpointRecord]:
+    """The endpoints of a new container; ``find`` knows networks by name or id.
+
+    Raises:
+        NotFound: no such network.
+        InvalidRequest: what is asked makes no sense.
+    """
+    asked = dict((networking.endpoints_config if networking else None) or {})
+    mode = host.network_mode
+    if mode == "none":
+        return []
+    if "default" in asked:
+        asked[BRIDGE] = asked.pop("default")
+    main = BRIDGE if mode in ("", "default") else mode
+    if main != BRIDGE or not asked:
+        wanted = find(main)
+        names = [name for name in asked if find(name).id == wanted.id]
+        settings = asked.pop(names[0]) if names else None
+        asked = {wanted.name: settings, **asked}
+    made = [of(find(name), settings or EndpointAsked()) for name, settings in asked.items()]
+    if len({item.network_id for item in made}) != len(made):
+        raise InvalidRequest("a network is named twice")
+    if mac and made:
+        made[0].wanted_mac = _mac(mac)
+    if made and made[0].network != BRIDGE:
+        made[0].links += host.links or []
+    return made
+
+
+def of(network: NetworkRecord, asked: EndpointAsked) -> EndpointRecord:
+    """An endpoint on ``network``.
+
+    Raises:
+        InvalidRequest: what is asked makes no sense there (Docker's words).
+    """
+    if network.name in PREDEFINED and network.name != BRIDGE:
+        raise InvalidRequest(
+            "container cannot be connected to multiple networks with one of the networks in "
+            f"private ({network.name}) mode"
+        )
+    aliases = asked.aliases or []
+    if network.name == BRIDGE and aliases:
+        raise InvalidRequest("network-scoped aliases are only supported for user-defined networks")
+    if len(aliases) > MAX_ALIASES or not all(_ALIAS.fullmatch(alias) for alias in aliases):
+        raise InvalidRequest(f"invalid alias among {aliases[:3]!r}")
+    return EndpointRecord(
+        network_id=network.id,
+        network=network.name,
+        aliases=list(dict.fromkeys(aliases)),
+        links=list(asked.links or []),
+        wanted_address=_address(network, asked.ipam_config or EndpointIpamConfig()),
+        wanted_mac=_mac(asked.mac_address) if asked.mac_address else "",
+        driver_opts=asked.driver_opts,
+    )
+
+
+def _address(network: NetworkRecord, asked: EndpointIpamConfig) -> str:
+    if asked.ipv6_address or asked.link_local_ips:
+        raise InvalidRequest(f"invalid config for network {network.name}: IPv4 addresses only")
+    if not asked.ipv4_address:
+        return ""
+    lead = f"invalid config for network {network.name}: invalid endpoint settings"
+    try:
+        address = IPv4Address(asked.ipv4_address)
+    except ValueError:
+        raise InvalidRequest(f"{lead}: invalid IPv4 address: {asked.ipv4_address[:100]}") from None
+    if network.name == BRIDGE:
+        raise InvalidRequest(
+            f"{lead}: user specified IP address is supported on user defined networks only"
+        )
+    if network.chosen:
+        raise InvalidRequest(
+            f"{lead}: user specified IP address is supported only when connecting to networks "
+            "with user configured subnets"
+        )
+    space_of(network).check(address)
+    return str(address)
+
+
+def _mac(text: str) -> str:
+    """Raises: InvalidRequest: no unicast hardware address."""
+    if not _MAC.fullmatch(text) or int(text[:2], 16) & 1:
+        raise InvalidRequest(f"invalid MAC address: {text[:100]!r}")
+    return text.lower().replace("-", ":")
+
+
+def dns_names(record: ContainerRecord, endpoint: EndpointRecord) -> list[str]:
+    """What others on a user-defined network call the container, in Docker's order."""
+    if endpoint.network == BRIDGE:
+        return []
+    own = [record.name, *endpoint.aliases, short_id(record.id)]
+    if record.config.hostname:
+        own.append(record.config.hostname)
+    return list(dict.fromkeys(own))
+
+
+def primary(
+    endpoints: Iterable[EndpointRecord], is_internal: Callable[[str], bool]
+) -> EndpointRecord | None:
+    """The endpoint the default route leads through, and published ports lead to: as libnetwork chooses."""
+    candidates = [item for item in endpoints if not is_internal(item.network_id)]
+    return min(candidates, key=lambda item: item.network, default=None)
+
+
+def split_link(link: str) -> tuple[str, str]:
+    """The container and the alias of ``--link name:alias``.
+
+    Raises:
+        InvalidRequest: it is not of that form.
+    """
+    name, colon, alias = link.partition(":")
+    # Clients that read inspect write it back: /name:/own-name/alias.
+    name, alias = name.removeprefix("/"), alias.rpartition("/")[2]
+    if not name or (colon and not alias) or ":" in alias:
+        raise InvalidRequest(f"bad format for links: {link[:100]}")
+    return name, alias or name

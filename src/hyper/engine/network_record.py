@@ -1,0 +1,45 @@
+"""What is kept of a network, and of a container's place on one."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+
+class EndpointRecord(Struct):
+    """A container's place on a network: what was asked, and what it has (or had last) while it runs.
+
+    ``direct``: its frames go through the machine's card as they are; others are told apart by their MAC.
+    """
+
+    network_id: str
+    network: str
+    aliases: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    wanted_address: str = ""
+    wanted_mac: str = ""
+    driver_opts: dict[str, str] | None = None
+    id: str = ""
+    address: str = ""
+    mac: str = ""
+    prefix: int = 0
+    gateway: str = ""
+    direct: bool = False
+
+
+class NetworkRecord(Struct):
+    """A network. ``subnet`` is "" until one is chosen; ``chosen``: by us, not by the client."""
+
+    id: str
+    name: str
+    driver: str
+    created_ns: int
+    internal: bool = False
+    attachable: bool = False
+    labels: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict)
+    ipam_options: dict[str, str] | None = None
+    subnet: str = ""
+    gateway: str = ""
+    ip_range: str = ""
+    auxiliary: dict[str, str] = field(default_factory=dict)
+    chosen: bool = False

@@ -1,0 +1,427 @@
+"""A container's place on its networks: taken when it starts, changed while it runs, given up when it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
+from typing import Any, Final
+
+from hyper.engine import endpoints, ports
+from hyper.engine.network_record import EndpointRecord, NetworkRecord
+from hyper.engine.networks import BRIDGE, HOST_BINDING, Networks, space_of
+from hyper.engine.record import ContainerRecord, PublishedPort
+from hyper.engine.tasks import Tasks
+from hyper.errors import HyperError
+from hyper.ids import new_id
+from hyper.machine.spec import Forward, Nic, TapNic, UserNic
+from hyper.network import ipam, user
+from hyper.network.attachment import Attachment, interface
+from hyper.network.dns import NameServer, Relay, View
+from hyper.network.fabric import Fabric, Place
+from hyper.network.rules import Port, Publication, Segment
+from hyper.proto.message import Interface
+from hyper.system import nft
+
+logger = logging.getLogger(__name__)
+
+_ANYWHERE: Final = "0.0.0.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What a machine is given to be on its networks, while it is being launched."""
+
+    nics: tuple[Nic, ...]
+    attachment: Attachment | None
+
+
+class Wires:
+    """Who is on which network. ``open`` before use, ``close`` lets go of name servers and reserved ports."""
+
+    def __init__(self, networks: Networks, tasks: Tasks) -> None:
+        self.networks = networks
+        self._tasks = tasks
+        self._relay = Relay()
+        self._servers: dict[str, NameServer] = {}
+        #: Containers that hold addresses, by network and by id.
+        self._on: dict[str, dict[str, ContainerRecord]] = {}
+        self._reserved: dict[str, list[socket.socket]] = {}
+        self.warnings: dict[str, str] = {}
+        #: Finds a container of this daemon by name: links are by name, and may be renamed.
+        self.find: Callable[[str], ContainerRecord | None] = lambda _: None
+
+    @property
+    def _fabric(self) -> Fabric | None:
+        return self.networks.fabric
+
+    # The daemon's start and end
+
+    async def open(self, records: Iterable[ContainerRecord]) -> None:
+        """``records``, whose machines may still run, have what they had; what is on the host for others is gone."""
+        fabric = self._fabric
+        if fabric is None:
+            return
+        kept = [record for record in records if record.machine is not None and record.endpoints]
+        for record in kept:
+            self._enter(record)
+            self._reserve_again(record)
+        used = [self.networks.get(network_id) for network_id in self._on if self._knows(network_id)]
+        segments = [self.networks.segment(network) for network in used]
+        await fabric.open(segments, [self._place(record) for record in kept])
+        for network in used:
+            await self._serve_names(network)
+
+    def _knows(self, network_id: str) -> bool:
+        return any(network.id == network_id for network in self.networks.all())
+
+    def _reserve_again(self, record: ContainerRecord) -> None:
+        """Packets of published ports found their way all the time: only the reservation was gone."""
+        held = self._reserved.setdefault(record.id, [])
+        for port in record.ports:
+            try:
+                held.append(ports.reserve(port.protocol, port.host_address, port.host_port))
+            except OSError as error:
+                where = f"{port.host_address}:{port.host_port}/{port.protocol}"
+                logger.warning("container %s: port %s: %s", record.id[:12], where, error.strerror)
+
+    async def close(self) -> None:
+        """Nothing is left on the host, unless machines go on."""
+        for server in self._servers.values():
+            await server.close()
+        self._servers.clear()
+        for container_id in list(self._reserved):
+            self._unreserve(container_id)
+        if self._fabric is not None and not any(self._on.values()):
+            await self._fabric.close()
+
+    # Networks
+
+    def users(self, network_id: str) -> list[tuple[ContainerRecord, EndpointRecord]]:
+        """The running containers on a network."""
+        found = []
+        for record in self._on.get(network_id, {}).values():
+            endpoint = endpoint_on(record, network_id)
+            if endpoint is not None and endpoint.id:
+                found.append((record, endpoint))
+        return found
+
+    async def remove_network(self, network: NetworkRecord) -> None:
+        """The network is gone, its name server too.
+
+        Raises:
+            Forbidden: it is in use, or one every daemon has.
+        """
+        names = [record.name for record in self._on.get(network.id, {}).values()]
+        await self.networks.remove(network, users=names)
+        self._on.pop(network.id, None)
+        self.warnings.pop(network.id, None)
+        server = self._servers.pop(network.id, None)
+        if server is not None:
+            await server.close()
+
+    async def _ensure(self, network: NetworkRecord) -> Segment:
+        segment = await self.networks.ensure(network)
+        await self._serve_names(network)
+        return segment
+
+    async def _serve_names(self, network: NetworkRecord) -> None:
+        if network.id in self._servers:
+            return
+        server = NameServer(lambda client: self._view(network, client), self._relay)
+        self._servers[network.id] = server
+        try:
+            bridge = self.networks.segment(network).bridge
+            await server.open(IPv4Address(network.gateway), device=bridge)
+        except HyperError as error:
+            del self._servers[network.id]
+            self.warnings[network.id] = f"network {network.name}: {error.message}"
+            logger.warning("network %s: %s", network.name, error.message)
+        else:
+            self.warnings.pop(network.id, None)
+
+    # Start and end of a container
+
+    @contextlib.asynccontextmanager
+    async def taken(self, record: ContainerRecord) -> AsyncIterator[Wiring]:
+        """``record``'s endpoints and ports are its own; given up again when the block fails.
+
+        Raises:
+            NotFound: a network is gone.
+            Conflict: an address or a port is in use.
+            HyperError: the host refuses.
+        """
+        wishes = ports.wanted(record.config, record.host_config)
+        if record.host_config.network_mode == "none":
+            yield Wiring((), None)
+            return
+        fabric = self._fabric
+        if fabric is None:
+            record.ports = ports.allocate(wishes)
+            yield self._user(record)
+            return
+        tap = fabric.name("ht", record.id)
+        try:
+            for index, endpoint in enumerate(record.endpoints):
+                await self._take(record, endpoint, direct=index == 0)
+            self._enter(record)
+            binding = self._binding(record)
+            record.ports, self._reserved[record.id] = ports.hold(wishes, default=binding)
+            with fabric.tap(tap) as fd:
+                await fabric.settle(self._place(record))
+                mac = record.endpoints[0].mac if record.endpoints else user.mac_address(record.id)
+                yield Wiring((TapNic(mac, fd),), self.attachment(record))
+        except BaseException:
+            self.give_up(record)
+            raise
+        for endpoint in record.endpoints:
+            self._tell("connect", record, endpoint)
+
+    def _user(self, record: ContainerRecord) -> Wiring:
+        forwards = tuple(
+            Forward(port.protocol, port.host_address, port.host_port, port.container_port)
+            for port in record.ports
+        )
+        nic = UserNic(user.mac_address(record.id), str(user.NETWORK), forwards)
+        made = user.attach(record.id)
+        if record.host_config.dns:
+            made = replace(made, nameservers=tuple(record.host_config.dns))
+        for endpoint in record.endpoints:
+            endpoint.id = endpoint.id or new_id()
+            endpoint.address, endpoint.prefix = str(user.GUEST), user.NETWORK.prefixlen
+            endpoint.gateway, endpoint.mac = str(user.GATEWAY), nic.mac
+        return Wiring((nic,), made)
+
+    def _binding(self, record: ContainerRecord) -> str:
+        main = self._primary(record)
+        if main is None:
+            return _ANYWHERE
+        return self.networks.get(main.network_id).options.get(HOST_BINDING) or _ANYWHERE
+
+    async def _take(
+        self, record: ContainerRecord, endpoint: EndpointRecord, *, direct: bool
+    ) -> None:
+        network = self.networks.get(endpoint.network_id)
+        await self._ensure(network)
+        space = space_of(network)
+        on = self._on.setdefault(network.id, {})
+        others = [endpoint_on(other, network.id) for other in on.values() if other is not record]
+        taken = {IPv4Address(other.address) for other in others if other and other.address}
+        address = space.pick(
+            taken,
+            wish=IPv4Address(endpoint.wanted_address) if endpoint.wanted_address else None,
+            last=IPv4Address(endpoint.address) if endpoint.address else None,
+        )
+        on[record.id] = record
+        endpoint.id, endpoint.network, endpoint.direct = new_id(), network.name, direct
+        endpoint.address, endpoint.prefix = str(address), space.subnet.prefixlen
+        endpoint.gateway = "" if network.internal else str(space.gateway)
+        endpoint.mac = endpoint.wanted_mac or ipam.mac_of(address)
+
+    def _enter(self, record: ContainerRecord) -> None:
+        for endpoint in record.endpoints:
+            self._on.setdefault(endpoint.network_id, {})[record.id] = record
+
+    def stop_publishing(self, record: ContainerRecord) -> None:
+        """The program has ended: its ports of the host may be another's at once."""
+        self._unreserve(record.id)
+        if self._fabric is not None and record.endpoints:
+            self._later(self._fabric.unpublish(self._fabric.name("ht", record.id)), record)
+
+    def give_up(self, record: ContainerRecord) -> None:
+        """The machine is gone: so is all that it had. Repeatable."""
+        self._unreserve(record.id)
+        fabric = self._fabric
+        was_on = [
+            endpoint
+            for endpoint in record.endpoints
+            if self._on.get(endpoint.network_id, {}).pop(record.id, None) is not None
+        ]
+        for endpoint in was_on:
+            endpoint.id = ""
+            self._tell("disconnect", record, endpoint)
+        if fabric is not None and record.host_config.network_mode != "none":
+            self._later(fabric.leave(fabric.name("ht", record.id)), record)
+
+    def _later(self, work: Coroutine[Any, Any, None], record: ContainerRecord) -> None:
+        self._tasks.spawn(work, name=f"network of container {record.id[:12]}")
+
+    def _unreserve(self, container_id: str) -> None:
+        for held in self._reserved.pop(container_id, []):
+            held.close()
+
+    # A container that runs
+
+    async def connect(self, record: ContainerRecord, endpoint: EndpointRecord) -> None:
+        """A running container's machine reaches one more network; the guest knows nothing of it yet.
+
+        Raises:
+            Conflict: the address is in use.
+            HyperError: the host refuses; then nothing has changed.
+        """
+        assert self._fabric is not None
+        try:
+            await self._take(record, endpoint, direct=False)
+            record.endpoints.append(endpoint)
+            await self._fabric.settle(self._place(record))
+        except BaseException:
+            await self.disconnect(record, endpoint)
+            raise
+        self._tell("connect", record, endpoint)
+
+    async def disconnect(self, record: ContainerRecord, endpoint: EndpointRecord) -> None:
+        """A running container's machine does not reach the network any more."""
+        assert self._fabric is not None
+        if endpoint in record.endpoints:
+            record.endpoints.remove(endpoint)
+        self._on.get(endpoint.network_id, {}).pop(record.id, None)
+        await self._fabric.settle(self._place(record))
+
+    def tell_disconnected(self, record: ContainerRecord, endpoint: EndpointRecord) -> None:
+        """Everybody who listens knows."""
+        self._tell("disconnect", record, endpoint)
+
+    def _tell(self, action: str, record: ContainerRecord, endpoint: EndpointRecord) -> None:
+        if self._knows(endpoint.network_id):
+            network = self.networks.get(endpoint.network_id)
+            self.networks.publish(action, network, container=record.id)
+
+    def _primary(self, record: ContainerRecord) -> EndpointRecord | None:
+        return endpoints.primary(record.endpoints, self._is_internal)
+
+    def _is_internal(self, network_id: str) -> bool:
+        return self._knows(network_id) and self.networks.get(network_id).internal
+
+    def _place(self, record: ContainerRecord) -> Place:
+        """All that ``record`` has on the host."""
+        fabric = self._fabric
+        assert fabric is not None
+        places = []
+        for endpoint in record.endpoints:
+            if endpoint.id and self._knows(endpoint.network_id):
+                segment = self.networks.segment(self.networks.get(endpoint.network_id))
+                device = "" if endpoint.direct else fabric.name("hv", endpoint.id)
+                places.append(Port(segment, endpoint.mac, IPv4Address(endpoint.address), device))
+        main = self._primary(record)
+        published = tuple(_publication(port, main) for port in record.ports if main is not None)
+        return Place(fabric.name("ht", record.id), tuple(places), published)
+
+    # What the guest is told
+
+    def attachment(self, record: ContainerRecord) -> Attachment:
+        """Interfaces and names as ``record``'s endpoints are now."""
+        main = self._primary(record)
+        first = main or (record.endpoints[0] if record.endpoints else None)
+        return Attachment(
+            interfaces=tuple(self.interface(record, endpoint) for endpoint in record.endpoints),
+            addresses=tuple(endpoint.address for endpoint in record.endpoints),
+            gateway=main.gateway if main else "",
+            nameservers=self._nameservers(record, first),
+            known=tuple(self._legacy_links(record)),
+        )
+
+    def interface(self, record: ContainerRecord, endpoint: EndpointRecord) -> Interface:
+        """How the agent sets ``endpoint``."""
+        network = self.networks.get(endpoint.network_id)
+        routed = endpoint is self._primary(record)
+        return interface(
+            endpoint.mac,
+            IPv4Address(endpoint.address),
+            endpoint.prefix,
+            gateway=IPv4Address(endpoint.gateway) if routed else None,
+            mtu=self.networks.segment(network).mtu,
+        )
+
+    def default_route(self, record: ContainerRecord) -> Interface | None:
+        """The interface whose default route counts now."""
+        main = self._primary(record)
+        return None if main is None else self.interface(record, main)
+
+    def _nameservers(
+        self, record: ContainerRecord, first: EndpointRecord | None
+    ) -> tuple[str, ...]:
+        named = any(endpoint.network != BRIDGE for endpoint in record.endpoints)
+        if record.host_config.dns and not named:
+            return tuple(record.host_config.dns)
+        if first is None:
+            return ()
+        return (self.networks.get(first.network_id).gateway,)
+
+    # Names
+
+    def _view(self, network: NetworkRecord, client: IPv4Address) -> View | None:
+        asking = self._at(network.id, client)
+        if asking is None:
+            return None
+        closed = self._primary(asking) is None
+        resolvers = asking.host_config.dns or [str(item) for item in nft.resolvers()]
+        return View(
+            addresses=lambda name: self._addresses(asking, name),
+            name=lambda address: self._name(asking, address),
+            resolvers=() if closed else resolvers,
+        )
+
+    def _at(self, network_id: str, address: IPv4Address) -> ContainerRecord | None:
+        text = str(address)
+        for record, endpoint in self.users(network_id):
+            if endpoint.address == text:
+                return record
+        return None
+
+    def _addresses(self, asking: ContainerRecord, name: str) -> list[IPv4Address] | None:
+        found = []
+        for own in asking.endpoints:
+            if own.network == BRIDGE:
+                continue
+            bare = name.removesuffix(f".{own.network.lower()}")
+            linked = self._linked(own, bare)
+            for record, endpoint in self.users(own.network_id):
+                names = {item.lower() for item in endpoints.dns_names(record, endpoint)}
+                if bare in names or record.name == linked:
+                    found.append(IPv4Address(endpoint.address))
+        return found or None
+
+    def _linked(self, own: EndpointRecord, alias: str) -> str | None:
+        for link in own.links:
+            name, known_as = endpoints.split_link(link)
+            if known_as.lower() == alias:
+                record = self.find(name)
+                return None if record is None else record.name
+        return None
+
+    def _name(self, asking: ContainerRecord, address: IPv4Address) -> str | None:
+        for own in asking.endpoints:
+            record = self._at(own.network_id, address) if own.network != BRIDGE else None
+            if record is not None:
+                return f"{record.name}.{own.network}"
+        return None
+
+    def _legacy_links(self, record: ContainerRecord) -> Iterable[tuple[str, str]]:
+        """On the default network links are lines of /etc/hosts."""
+        own = [endpoint for endpoint in record.endpoints if endpoint.network == BRIDGE]
+        for link in record.host_config.links or [] if own else []:
+            name, alias = endpoints.split_link(link)
+            other = self.find(name)
+            there = None if other is None else endpoint_on(other, own[0].network_id)
+            if other is not None and there is not None and there.address:
+                names = dict.fromkeys([alias, other.id[:12], other.name])
+                yield there.address, " ".join(names)
+
+
+def endpoint_on(record: ContainerRecord, network_id: str) -> EndpointRecord | None:
+    """The container's place on a network."""
+    return next((item for item in record.endpoints if item.network_id == network_id), None)
+
+
+def _publication(port: PublishedPort, main: EndpointRecord) -> Publication:
+    anywhere = port.host_address == _ANYWHERE
+    return Publication(
+        port.protocol,
+        None if anywhere else IPv4Address(port.host_address),
+        port.host_port,
+        IPv4Address(main.address),
+        port.container_port,
+    )

@@ -1,0 +1,351 @@
+"""Bridged networks on the host: a bridge a network, a TAP a machine, rules for both.
+
+Everything carries the daemon's id in its name, so that several daemons live side by side and each finds its own again.
+A TAP lives in the hypervisor that holds it and takes its chain of rules along; what a killed daemon leaves is bridges,
+which its successor takes up. See docs/decisions/0009-networks.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv4Network
+from pathlib import Path
+from typing import Final
+
+from hyper.errors import Conflict, HyperError
+from hyper.network import ipam, rules
+from hyper.network.ipam import Pool
+from hyper.network.rules import Port, Publication, Segment
+from hyper.system import link, process, tun
+
+logger = logging.getLogger(__name__)
+
+#: Held while a subnet is chosen and its bridge made: every Hyper daemon of the host looks at the same routes.
+LOCK: Final = Path("/run/hyper-networks.lock")
+_TIMEOUT_S: Final = 20.0
+_KINDS: Final = ("hb", "ht", "hv")
+#: How many digits of the daemon's id and of the object's make a name: 15 characters in all.
+_DAEMON_DIGITS, _OBJECT_DIGITS = 4, 7
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """All that a machine has on the host's networks: ``tap``, ports (the first is the TAP itself), publications."""
+
+    tap: str
+    ports: tuple[Port, ...] = ()
+    published: tuple[Publication, ...] = ()
+
+
+def usable() -> str | None:
+    """Why this process cannot have bridged networks; None if it can."""
+    if os.geteuid() != 0:
+        return "hyperd is not root"
+    name = f"ht-probe{os.getpid() % 10_000_000}"
+    try:
+        os.close(tun.open_tap(name))
+    except HyperError as error:
+        return error.message
+    return None
+
+
+class Fabric:
+    """The bridges and rules of one daemon. ``open`` before use."""
+
+    def __init__(self, daemon_id: str) -> None:
+        self._daemon = daemon_id[:_DAEMON_DIGITS]
+        self._table = f"hyper_{daemon_id[:12]}"
+        self._segments: dict[str, Segment] = {}
+        self._places: dict[str, Place] = {}
+        # First come, first served: what is taken away is gone before its successor comes.
+        self._turn = asyncio.Lock()
+        self._has_rules = False
+
+    def name(self, kind: str, object_id: str) -> str:
+        """The name of a bridge (``hb``), TAP (``ht``) or pair's end (``hv``) for ``object_id``."""
+        tail = "a" if kind == "hv" else ""
+        return f"{kind}-{self._daemon}{object_id[:_OBJECT_DIGITS]}{tail}"
+
+    @property
+    def pattern(self) -> str:
+        """What all bridges of this daemon are called, as iptables says it."""
+        return f"hb-{self._daemon}+"
+
+    async def open(self, segments: Collection[Segment], places: Collection[Place]) -> None:
+        """What machines that run need is there, and of what an earlier daemon left nothing else.
+
+        Raises:
+            ProcessFailed: nft refused.
+        """
+        async with self._turn:
+            self._segments = {segment.bridge: segment for segment in segments}
+            self._places = {place.tap: place for place in places}
+            for segment in segments:
+                self._ensure_bridge(segment, ())
+            wanted = {segment.bridge for segment in segments}
+            wanted |= {port.device for place in places for port in place.ports if port.device}
+            await self._sweep(wanted)
+            await self._apply(self._everything() if segments else self._nothing())
+            self._has_rules = bool(segments)
+
+    async def _sweep(self, wanted: Collection[str]) -> None:
+        for kind in _KINDS:
+            for name in link.names(f"{kind}-{self._daemon}"):
+                if name in wanted or kind == "ht" or (kind == "hv" and name.endswith("b")):
+                    continue
+                logger.warning("removing %s, which nobody needs any more", name)
+                await self._end(name)
+
+    async def _end(self, name: str) -> None:
+        if name.startswith("hv"):
+            await link.end_pair(name)
+        else:
+            await asyncio.to_thread(link.end_bridge, name)  # waits for other CPUs to let go
+
+    async def close(self) -> None:
+        """Nothing is left; for when no machine runs."""
+        async with self._turn:
+            for bridge in list(self._segments):
+                await self._end(bridge)
+            self._segments.clear()
+            if self._has_rules:
+                await self._apply(self._nothing())
+                self._has_rules = False
+
+    # Networks
+
+    async def taken(self) -> list[IPv4Network]:
+        """What the host already routes somewhere.
+
+        Raises:
+            ProcessFailed: ip is missing.
+        """
+        argv = ["ip", "-j", "-4", "route", "show", "table", "all"]
+        listing = await process.run(argv, timeout_s=_TIMEOUT_S)
+        return [*_destinations(json.loads(listing.stdout or b"[]")), *_main_routes()]
+
+    async def elect(self, pools: Sequence[Pool], others: Collection[IPv4Network]) -> IPv4Network:
+        """A subnet of ``pools`` that nothing on this host, nor ``others``, overlaps.
+
+        Raises:
+            Forbidden: there is none.
+        """
+        return ipam.choose(pools, [*await self.taken(), *others])
+
+    async def raise_segment(self, segment: Segment) -> None:
+        """The network's bridge is up and has its rules. Repeatable.
+
+        Raises:
+            Conflict: the subnet is used for something else on this host.
+            HyperError: it cannot be made.
+        """
+        if segment.bridge in self._segments:
+            return
+        async with self._turn:
+            if segment.bridge in self._segments:
+                return
+            self._ensure_bridge(segment, await self.taken())
+            self._segments[segment.bridge] = segment
+            try:
+                added = rules.add_segment(self._table, segment)
+                await self._apply(added if self._has_rules else self._everything())
+                self._has_rules = True
+            except BaseException:
+                del self._segments[segment.bridge]
+                await self._end(segment.bridge)
+                raise
+
+    def _ensure_bridge(self, segment: Segment, taken: Collection[IPv4Network]) -> None:
+        with _exclusively():
+            if link.exists(segment.bridge):
+                return
+            for other in (*taken, *_main_routes()):
+                if other.overlaps(segment.subnet):
+                    raise Conflict(
+                        f"cannot set up a network on {segment.subnet}: "
+                        f"the host already has a route to {other}"
+                    )
+            address = IPv4Interface((segment.gateway, segment.subnet.prefixlen))
+            mac = ipam.mac_of(segment.gateway)
+            link.make_bridge(segment.bridge, address, mtu=segment.mtu, mac=mac)
+            # For published ports on the loopback: its packets leave with the gateway's address. What comes in with
+            # such an address is dropped before routing (rules.py, "early").
+            link.set_sysctl(f"net/ipv4/conf/{segment.bridge}/route_localnet", 1)
+            link.set_sysctl("net/ipv4/ip_forward", 1)
+
+    async def lower_segment(self, bridge: str) -> None:
+        """There is no such bridge. Repeatable."""
+        async with self._turn:
+            segment = self._segments.pop(bridge, None)
+            if segment is not None:
+                await self._apply(rules.remove_segment(self._table, segment))
+            await self._end(bridge)
+
+    def has(self, bridge: str) -> bool:
+        """Whether the network is up."""
+        return bridge in self._segments
+
+    # Machines
+
+    @contextlib.contextmanager
+    def tap(self, name: str) -> Iterator[int]:
+        """A machine's TAP while it is being launched: the machine keeps it by its own descriptor.
+
+        Raises:
+            HyperError: it cannot be made.
+        """
+        fd = tun.open_tap(name)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    async def settle(self, place: Place) -> None:
+        """The machine of ``place.tap``, which is open, has all of ``place`` and nothing else.
+
+        Raises:
+            HyperError: it could not be done; then it is as it was, or cut off.
+        """
+        async with self._turn:
+            old = self._places.get(place.tap, Place(place.tap))
+            devices = {port.device for port in place.ports if port.device}
+            for port in place.ports:
+                if port.device and not link.exists(port.device):
+                    await link.make_pair(port.device, port.peer)
+            # Rules first: a card that is on a bridge is never without.
+            await self._apply(
+                [
+                    *rules.guard(self._table, place.tap, place.ports),
+                    *(
+                        line
+                        for item in old.published
+                        for line in rules.unpublish(self._table, item)
+                    ),
+                    *(
+                        line
+                        for item in place.published
+                        for line in rules.publish(self._table, item)
+                    ),
+                ]
+            )
+            self._places[place.tap] = place
+            self._join(place, old)
+            for port in old.ports:
+                if port.device and port.device not in devices:
+                    await self._forget(port.device)
+
+    def _join(self, place: Place, old: Place) -> None:
+        direct = [port.segment for port in place.ports if not port.device]
+        for port in old.ports:
+            if not port.device and port.segment not in direct:
+                link.leave_bridge(place.tap, port.segment.bridge)
+        for port in place.ports:
+            card = port.peer or place.tap
+            link.join_bridge(card, port.segment.bridge)
+            if port.segment.isolate:
+                link.isolate_port(card)
+            if port.device:
+                link.set_up(port.device, mtu=port.segment.mtu)
+            link.set_up(card, mtu=port.segment.mtu)
+        if not direct:
+            link.set_up(place.tap)
+
+    async def unpublish(self, tap: str) -> None:
+        """No port of the host leads to the machine any more."""
+        async with self._turn:
+            place = self._places.get(tap)
+            if place is None or not place.published:
+                return
+            self._places[tap] = Place(tap, place.ports)
+            await self._apply(
+                [line for item in place.published for line in rules.unpublish(self._table, item)]
+            )
+
+    async def leave(self, tap: str) -> None:
+        """Nothing is left of a machine that has ended. Repeatable."""
+        await self.unpublish(tap)
+        async with self._turn:
+            place = self._places.pop(tap, None)
+            if link.exists(tap):
+                tun.end_tap(tap)
+            if place is None:
+                return
+            for device in (tap, *(port.device for port in place.ports if port.device)):
+                await self._forget(device)
+
+    async def _forget(self, device: str) -> None:
+        if device.startswith("hv"):
+            await link.end_pair(device)
+        await self._apply(rules.unguard(self._table, device), ok=(0, 1))
+
+    def _everything(self) -> list[str]:
+        present = set(link.names())
+        ports: Mapping[str, Sequence[Port]] = {
+            place.tap: place.ports for place in self._places.values() if place.tap in present
+        }
+        published = [item for place in self._places.values() for item in place.published]
+        text = rules.everything(self._table, self._segments.values(), ports.items(), published)
+        return text.splitlines()
+
+    def _nothing(self) -> list[str]:
+        return rules.nothing(self._table).splitlines()
+
+    async def _apply(self, lines: Sequence[str], *, ok: Sequence[int] = (0,)) -> None:
+        text = "\n".join(lines) + "\n"
+        await process.run(["nft", "-f", "-"], input=text.encode(), timeout_s=_TIMEOUT_S, ok=ok)
+
+
+@contextlib.contextmanager
+def _exclusively() -> Iterator[None]:
+    """No other daemon of this host chooses or makes networks. Nobody holds it for longer than a few system calls."""
+    fd = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _destinations(routes: Sequence[dict[str, object]]) -> Iterator[IPv4Network]:
+    for route in routes:
+        text = str(route.get("dst", "default"))
+        if text == "default" or route.get("type") in ("broadcast", "multicast"):
+            continue
+        with contextlib.suppress(ValueError):
+            network = IPv4Network(text, strict=False)
+            if not network.is_loopback:
+                yield network
+
+
+def _main_routes() -> Iterator[IPv4Network]:
+    """The main table's, read while the lock is held. Numbers are hexadecimal, in the machine's byte order."""
+    for line in Path("/proc/net/route").read_text().splitlines()[1:]:
+        words = line.split()
+        destination, mask = (int(words[n], 16).to_bytes(4, "little") for n in (1, 7))
+        if any(mask):
+            prefix = int.from_bytes(mask, "big").bit_count()
+            yield IPv4Network((destination, prefix), strict=False)
+
+
+async def foreign_obstacle() -> bool:
+    """Whether a dockerd on this host drops what it did not forward itself: an accept of ours cannot help it."""
+    try:
+        listing = await process.run(
+            ["nft", "-j", "list", "chain", "ip", "filter", "FORWARD"],
+            timeout_s=_TIMEOUT_S,
+            ok=(0, 1),
+        )
+        if listing.status != 0:
+            return False
+        items = json.loads(listing.stdout)["nftables"]
+    except (HyperError, ValueError, KeyError):
+        return False
+    policies = [item["chain"].get("policy") for item in items if "chain" in item]
+    return "drop" in policies and "DOCKER-USER" in listing.stdout.decode(errors="replace")
