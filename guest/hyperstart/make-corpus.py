@@ -35,6 +35,14 @@ def main() -> None:
             inputs.append(
                 b"\x03" + struct.pack("<BBHII", kind, 0, 0, stream, len(body)) + body + b"\xce"
             )
+    records = b""
+    for line in (vectors / "records.txt").read_text().splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "body":
+            body = expand(rest)
+            inputs.append(b"\x02" + struct.pack("<BI", 2, len(body)) + body)
+            records += inputs[-1][1:] if len(body) < 200 else b""
+    inputs.append(b"\x02" + records + struct.pack("<BI", 4, 0))
     inputs.append(b"\x01www:x:33:33::/srv:\nroot:x:0:0::/:\nvideo:x:44:www\nwww:x:33:\n")
     for number, data in enumerate(inputs):
         (output / f"vector-{number:03}").write_bytes(data)

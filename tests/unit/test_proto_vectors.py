@@ -10,6 +10,7 @@ import pytest
 
 from hyper.errors import ProtocolError
 from hyper.proto import message
+from hyper.proto import record as records
 from hyper.proto.frame import Flag, Frame, FrameDecoder, FrameType, encode_frame
 from hyper.proto.request import Request
 
@@ -80,7 +81,7 @@ def escape(byte: int) -> str:
 
 
 def decode(kind: str, body: bytes) -> Any:
-    cls = getattr(message, kind)
+    cls = getattr(message, kind, None) or getattr(records, kind)
     if issubclass(cls, Request):
         return message.decode_request(body)
     if cls in (message.ProcessExit, message.GuestError):
@@ -94,7 +95,7 @@ def frame_of(text: str) -> Frame:
 
 
 FRAMES = cases("frames.txt")
-MESSAGES = cases("messages.txt")
+MESSAGES = cases("messages.txt") | cases("records.txt")
 
 
 @pytest.mark.parametrize("name", FRAMES)
@@ -142,5 +143,5 @@ def test_every_message_has_a_vector() -> None:
     kinds = {dict(case)["kind"] for case in MESSAGES.values() if "value" in dict(case)}
     requests = {cls.__name__ for cls in Request.__subclasses__()}
     results = {"Stats", "Processes"}
-    others = {"HostHello", "GuestHello", "Reply", "ProcessExit", "GuestError"}
+    others = {"HostHello", "GuestHello", "Reply", "ProcessExit", "GuestError", "FileEntry"}
     assert kinds == requests | results | others

@@ -65,6 +65,10 @@ static bool stack_root(struct container *c, struct error *e)
         !writable_directory(c, writable, sizeof writable, e))
         return false;
     join(upper, sizeof upper, writable, "/upper", NULL);
+    c->upper = strdup(upper);
+    c->lower = strdup(lower);
+    if (!c->upper || !c->lower)
+        return fail(e, SYSTEM, ENOMEM, "stack the layers", NULL);
     join(work, sizeof work, writable, "/work", NULL);
     join(root, sizeof root, c->directory, "/root", NULL);
     if (!make_directory(upper, 0755, e) || !make_directory(work, 0700, e) ||
@@ -164,6 +168,8 @@ struct container *container_create(struct request *q, struct error *e)
     if (!fill(c, e)) {
         unstack(c);
         rmdir(c->cgroup);
+        free(c->upper);
+        free(c->lower);
         *q = c->request; /* the arena may have grown */
         free(c);
         return NULL;
@@ -250,7 +256,33 @@ bool container_update(const struct update *u, struct error *e)
      */
     if (u->flags && !write_file(path, u->flags & UPDATE_FREEZE ? "1" : "0"))
         return fail(e, SYSTEM, errno, "freeze container ", DEC(c->id), NULL);
+    if (u->flags)
+        c->frozen_by = 0; /* that is what counts from now on */
     return set_limit(c, "/memory.max", u->memory, e) && set_limit(c, "/pids.max", u->pids, e);
+}
+
+static bool write_freeze(const struct container *c, const char *text)
+{
+    char path[80];
+    join(path, sizeof path, c->cgroup, "/cgroup.freeze", NULL);
+    return write_file(path, text);
+}
+
+void container_freeze(struct container *c, uint32_t process)
+{
+    char path[80], now[8];
+    join(path, sizeof path, c->cgroup, "/cgroup.freeze", NULL);
+    if (!c->frozen_by && read_file(path, now, sizeof now) > 0 && *now == '0' &&
+        write_freeze(c, "1"))
+        c->frozen_by = process;
+}
+
+void container_thaw(struct container *c, uint32_t process)
+{
+    if (c->frozen_by != process)
+        return;
+    write_freeze(c, "0");
+    c->frozen_by = 0;
 }
 
 void containers_release(void)

@@ -9,6 +9,8 @@ struct container {
     struct request request;        /* CONTAINER_CREATE, kept: a start mounts what it says */
     char directory[48];            /* RUN/cN: root, files, upper and work in a tmpfs */
     char cgroup[48];               /* /cgroup/N */
+    char *upper, *lower;           /* what it changed; the layers, as overlayfs lists them */
+    uint32_t frozen_by;            /* the process it stands still for, 0 for none */
     struct shared_source *sources; /* one per mount of the request */
     int init_pid;                  /* 0: nothing runs */
     bool init_ready;               /* the INIT process has been executed: others may join */
@@ -39,6 +41,10 @@ bool container_signal(struct container *c, int signal);
 /* Sets the limits of the container's cgroup, freezes or thaws what runs in it, corrects the clock.
  */
 bool container_update(const struct update *u, struct error *e);
+
+/* Has the container stand still until the process has ended, if it does not already. */
+void container_freeze(struct container *c, uint32_t process);
+void container_thaw(struct container *c, uint32_t process);
 
 /* Unmounts every container's root. */
 void containers_release(void);

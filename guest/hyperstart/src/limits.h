@@ -22,6 +22,15 @@ enum {
     MAX_CONTAINERS = 64,
     MAX_LAYERS = 64,
 
+    RECORD_HEADER = 5, /* records of builtins: kind and length of the body */
+    MAX_RECORD = 131072,
+    MAX_ENTRY_PATH = 4095,
+    MAX_ENTRY_NAME = 255,
+    MAX_LINK = 4095,
+    MAX_XATTRS = 64,
+    MAX_XATTR_BYTES = 65536,
+    MAX_TREE_DEPTH = 1024,
+
     NONCE_SIZE = 16,
     ENTROPY_SIZE = 32,
     MAC_SIZE = 6,

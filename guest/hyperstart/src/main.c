@@ -49,6 +49,8 @@ static void dispatch(const struct epoll_event *event)
     uint64_t tag = event->data.u64;
     if (tag == TAG_PORT) {
         session.readable = true;
+        if (event->events & EPOLLHUP) /* the host is away */
+            processes_forsake();
     } else if (tag == TAG_CHILD) {
         /* While the signal is pending, no other is told. */
         struct signalfd_siginfo info;

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "builtin.h"
 #include "child.h"
 
 struct process *processes[MAX_PROCESSES];
@@ -16,7 +17,7 @@ size_t process_slots;
 struct process *process_find(uint32_t id)
 {
     for (size_t i = 0; i < process_slots; i++)
-        if (processes[i] && processes[i]->id == id)
+        if (processes[i] && processes[i]->id == id && !processes[i]->forsaken)
             return processes[i];
     return NULL;
 }
@@ -92,6 +93,15 @@ static void process_delete(struct process *p)
     free(p);
 }
 
+static bool may_start_builtin(const struct start *s, struct error *e)
+{
+    if (!builtin_known(s->args[0]))
+        return fail(e, UNKNOWN_OP, 0, "no builtin ", s->args[0], NULL);
+    if (s->flags & START_TTY || (s->flags & START_INIT && builtin_outside(s->args[0])))
+        return fail(e, MALFORMED, 0, "builtin ", s->args[0], " with wrong flags", NULL);
+    return true;
+}
+
 static bool may_start(const struct start *s, const struct container *c, struct error *e)
 {
     if (!c)
@@ -100,6 +110,13 @@ static bool may_start(const struct start *s, const struct container *c, struct e
         return fail(e, EXISTS, 0, "process ", DEC(s->process), " exists", NULL);
     if (!s->arg_count)
         return fail(e, MALFORMED, 0, "process ", DEC(s->process), " without arguments", NULL);
+    bool builtin = s->flags & START_BUILTIN;
+    if (builtin && !may_start_builtin(s, e))
+        return false;
+    if (s->flags & START_FREEZE && !builtin)
+        return fail(e, MALFORMED, 0, "process ", DEC(s->process), " with wrong flags", NULL);
+    if (builtin && builtin_outside(s->args[0]))
+        return true;
     if (s->flags & START_INIT && c->init_pid)
         return fail(e, STATE, 0, "container ", DEC(c->id), " is running", NULL);
     if (!(s->flags & START_INIT) && !c->init_ready)
@@ -117,7 +134,10 @@ bool process_start(const struct request *q, int epoll, struct error *e)
     struct process *p = process_new(s, c);
     if (!p)
         return fail(e, LIMIT, 0, "no room for process ", DEC(s->process), NULL);
+    if (s->flags & START_FREEZE)
+        container_freeze(c, p->id);
     if (!spawn(&spawned, s, c, e)) {
+        container_thaw(c, p->id);
         process_delete(p);
         return false;
     }
@@ -152,7 +172,8 @@ static void start_failed(struct process *p, const struct error *e)
         p->container->init_ready = false;
     }
     close_fd(&p->status);
-    if (p->request_id) {
+    container_thaw(p->container, p->id);
+    if (p->request_id || p->forsaken) {
         process_delete(p);
         return;
     }
@@ -225,12 +246,30 @@ static void process_ended(struct process *p, int status)
 {
     uint32_t signal = WIFSIGNALED(status) ? (uint32_t)WTERMSIG(status) : 0;
     p->pid = 0;
+    container_thaw(p->container, p->id);
     set_exit(p, signal ? 128 + signal : (uint32_t)WEXITSTATUS(status), signal);
     /* A reaper ends with the status a shell would. */
     if (signal == SIGKILL || (p->flags & START_REAPER && p->exit_status == 128 + SIGKILL))
         p->oom = container_oom_kills(p->container) != 0;
     if (p->flags & START_INIT)
         container_ended(p->container);
+    if (p->forsaken)
+        process_delete(p);
+}
+
+void processes_forsake(void)
+{
+    for (size_t i = 0; i < process_slots; i++) {
+        struct process *p = processes[i];
+        if (!p || !(p->flags & START_BUILTIN) || p->forsaken)
+            continue;
+        p->forsaken = true;
+        p->request_id = 0;
+        if (p->pid > 0)
+            kill(p->pid, SIGKILL);
+        else
+            process_delete(p);
+    }
 }
 
 static struct process *find_pid(pid_t pid)

@@ -43,6 +43,7 @@ struct process {
     bool ready;          /* the child said READY */
     bool orphaned;       /* the container is gone: who still holds the pipes does not count */
     uint32_t request_id; /* of the PROCESS_START to answer; 0 when the host has met us anew since */
+    bool forsaken;       /* a builtin of an earlier conversation: dies, and nobody hears of it */
     bool exit_due;       /* PROCESS_EXIT is to be sent */
     uint32_t exit_status, exit_signal;
     bool oom;
@@ -87,6 +88,9 @@ bool process_transmit(struct process *p, struct tx *tx);
 
 /* HELLO: everything due again, output paused. */
 void process_greeted(struct process *p);
+
+/* Ends every builtin: they belong to the conversation in which they were asked for. */
+void processes_forsake(void);
 
 /* Whether all output has been acknowledged. */
 bool process_drained(const struct process *p);

@@ -106,8 +106,7 @@ static void read_start(struct reader *r, struct start *s)
     s->process = read_process(r);
     s->container = read_u32(r);
     s->flags = read_u32(r);
-    const uint32_t known = START_TTY | START_STDIN | START_INIT | START_NO_NEW_PRIVS | START_REAPER;
-    r->bad |= (s->flags & ~known) != 0;
+    r->bad |= s->flags > START_FLAGS;
     s->args = read_strs(r, MAX_ITEMS, &s->arg_count);
     s->env = read_strs(r, MAX_ITEMS, &s->env_count);
     s->cwd = read_str(r);

@@ -20,7 +20,16 @@ enum op {
 };
 
 enum { CONTAINER_READ_ONLY = 1 };
-enum { START_TTY = 1, START_STDIN = 2, START_INIT = 4, START_NO_NEW_PRIVS = 8, START_REAPER = 32 };
+enum {
+    START_TTY = 1,
+    START_STDIN = 2,
+    START_INIT = 4,
+    START_NO_NEW_PRIVS = 8,
+    START_BUILTIN = 16, /* args name a function of the agent */
+    START_REAPER = 32,
+    START_FREEZE = 64, /* the container stands still meanwhile */
+    START_FLAGS = 127,
+};
 enum { SIGNAL_CONTAINER = 1 };
 enum { UPDATE_FREEZE = 1, UPDATE_THAW = 2 };
 

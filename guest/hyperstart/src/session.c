@@ -65,7 +65,7 @@ static size_t process_count(void)
 {
     size_t count = 0;
     for (size_t i = 0; i < process_slots; i++)
-        count += processes[i] != NULL;
+        count += processes[i] && !processes[i]->forsaken;
     return count;
 }
 
@@ -88,7 +88,7 @@ static void put_hello(const uint8_t *nonce)
     at += 4;
     for (size_t i = 0; i < process_slots; i++) {
         const struct process *p = processes[i];
-        if (!p)
+        if (!p || p->forsaken)
             continue;
         put_u32(at, p->id);
         at[4] = p->state == EXITED ? 2 : 1;
@@ -116,6 +116,7 @@ static bool on_hello(struct session *s, const struct frame *f)
     s->tx.start = s->tx.end = 0;
     s->stop_id = 0;
     drop_partial(s);
+    processes_forsake();
     put_hello(hello.nonce);
     s->greeted = hello.version == VERSION;
     if (!s->greeted)

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "builtin.h"
 #include "child.h"
 
 static int own_pid_namespace = -1;
@@ -56,16 +57,17 @@ static bool make_pipes(struct spawned *s, struct child *child, const struct star
     return true;
 }
 
-/* Like fork, but into the container's cgroup and, for its first process, new name spaces. */
-static pid_t clone_child(const struct container *c, bool init)
+/* Like fork, but into the container's cgroup and, for its first process, new name spaces. A builtin
+ * stays in the agent's cgroup: it goes on while the container stands still. */
+static pid_t clone_child(const struct container *c, bool init, bool builtin)
 {
     _cleanup_close_ int cgroup = open(c->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (cgroup < 0)
         return -1;
     struct clone_args args = {
-        .flags = CLONE_INTO_CGROUP,
+        .flags = builtin ? 0 : CLONE_INTO_CGROUP,
         .exit_signal = SIGCHLD,
-        .cgroup = (unsigned)cgroup,
+        .cgroup = builtin ? 0 : (unsigned)cgroup,
     };
     if (init)
         args.flags |= CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
@@ -99,12 +101,13 @@ static bool prepare(struct spawned *s, struct child *child, struct error *e)
     nonblocking(s->status);
     if (!make_pipes(s, child, child->start))
         return fail(e, SYSTEM, errno, "start a process", NULL);
-    if (child->start->flags & START_INIT)
+    bool builtin = child->start->flags & START_BUILTIN;
+    if (child->start->flags & START_INIT || (builtin && builtin_outside(child->start->args[0])))
         return true;
     child->init = (int)syscall(SYS_pidfd_open, child->container->init_pid, 0);
     if (child->init < 0)
         return fail(e, STATE, errno, "join the container", NULL);
-    return enter_pid_namespace(child->init, e);
+    return builtin || enter_pid_namespace(child->init, e);
 }
 
 bool spawn(struct spawned *s, const struct start *start, const struct container *c, struct error *e)
@@ -114,7 +117,7 @@ bool spawn(struct spawned *s, const struct start *start, const struct container 
     bool init = start->flags & START_INIT;
     bool ok = prepare(s, &child, e);
     if (ok) {
-        pid_t pid = clone_child(c, init);
+        pid_t pid = clone_child(c, init, start->flags & START_BUILTIN);
         if (pid == 0)
             child_run(&child);
         s->pid = pid;

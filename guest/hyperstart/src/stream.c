@@ -184,6 +184,8 @@ static bool exit_transmit(struct process *p, struct tx *tx)
 
 bool process_transmit(struct process *p, struct tx *tx)
 {
+    if (p->forsaken)
+        return false;
     if (p->exit_due && exit_transmit(p, tx))
         p->exit_due = false;
     uint8_t *body = p->in.ack_due ? tx_frame(tx, ACK, 0, p->id * 4, 8) : NULL;
@@ -208,5 +210,7 @@ void process_greeted(struct process *p)
 
 bool process_drained(const struct process *p)
 {
+    if (p->forsaken)
+        return true;
     return (!p->out.used || p->out.base > p->out.end) && (!p->err.used || p->err.base > p->err.end);
 }

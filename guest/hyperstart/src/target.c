@@ -44,10 +44,20 @@ static bool follow(int parent, const char *name, const char *prefix, size_t pref
 /* Makes name in parent; the directory if more follows or one is wanted. */
 static bool make_one(int parent, const char *name, bool directory)
 {
-    if (directory)
-        return !mkdirat(parent, name, 0755);
-    _cleanup_close_ int fd = openat(parent, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
-    return fd >= 0;
+    struct stat s;
+    bool timed = !fstat(parent, &s);
+    _cleanup_close_ int fd = -1;
+    if (directory && mkdirat(parent, name, 0755))
+        return false;
+    if (!directory)
+        fd = openat(parent, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+    if (!directory && fd < 0)
+        return false;
+    /* A place for a mount is no change of the container's. */
+    struct timespec times[2] = {s.st_atim, s.st_mtim};
+    if (timed)
+        utimensat(parent, ".", times, 0);
+    return true;
 }
 
 static int make(int root, const char *path, bool directory, int links)

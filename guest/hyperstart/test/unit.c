@@ -8,6 +8,7 @@
 
 #include "frame.h"
 #include "process.h"
+#include "record.h"
 #include "request.h"
 #include "ring.h"
 #include "user.h"
@@ -395,6 +396,39 @@ static void dump_request(const struct request *q)
     }
 }
 
+static void dump_entry(const struct entry *f)
+{
+    put_hex((const uint8_t *)f->path, strlen(f->path));
+    uint64_t numbers[] = {f->type, f->mode, f->uid, f->gid, f->mtime, f->size, f->major, f->minor};
+    for (size_t i = 0; i < COUNT(numbers); i++)
+        put_number(numbers[i]);
+    put_hex((const uint8_t *)f->link, strlen(f->link));
+    open_list("[");
+    for (uint32_t i = 0; i < f->xattr_count; i++) {
+        open_list("(");
+        put_hex((const uint8_t *)f->xattrs[i].name, strlen(f->xattrs[i].name));
+        put_hex(f->xattrs[i].value, f->xattrs[i].size);
+        put(")");
+    }
+    put("]");
+}
+
+/* What was decoded must be encoded to the same bytes. */
+static bool decode_entry(uint8_t *body, const uint8_t *bytes, size_t size)
+{
+    static struct entry f;
+    static uint8_t again[MAX_RECORD];
+    bool good = entry_decode(&f, body, size);
+    if (good) {
+        dump_entry(&f);
+        check(entry_encode(&f, again, sizeof again) == size && !memcmp(again, bytes, size),
+              "encoded again");
+        check(entry_encode(&f, again, size - 1) == 0, "encoded beyond its room");
+    }
+    free(body);
+    return good;
+}
+
 /* Decodes a body exactly as large as its memory, so that ASan sees any step beyond it. */
 static bool decode(const char *kind, const uint8_t *bytes, size_t size)
 {
@@ -415,6 +449,8 @@ static bool decode(const char *kind, const uint8_t *bytes, size_t size)
         free(body);
         return good;
     }
+    if (strcmp(kind, "FileEntry") == 0)
+        return decode_entry(body, bytes, size);
     bool good = request_decode(&q, 1, body, size, &e);
     check(good == (e.code == OK), "code");
     if (good)
@@ -433,9 +469,9 @@ static bool decodable(const char *kind)
     return true;
 }
 
-static int run_messages(const char *directory)
+static int run_messages(const char *directory, const char *name)
 {
-    FILE *f = open_vectors(directory, "messages.txt");
+    FILE *f = open_vectors(directory, name);
     static char line[LINE], kind[64];
     static uint8_t bytes[BIG];
     size_t size = 0;
@@ -716,7 +752,7 @@ int main(int argc, char **argv)
 {
     assert(argc == 2);
     int frames = run_frames(argv[1]);
-    int messages = run_messages(argv[1]);
+    int messages = run_messages(argv[1], "messages.txt") + run_messages(argv[1], "records.txt");
     memset(&decoder, 0, sizeof decoder);
     label[0] = 0;
     test_ring();

@@ -29,6 +29,17 @@ MAX_PROCESS_ID: Final = (1 << 30) - 1
 MAX_CONTAINERS: Final = 64
 MAX_LAYERS: Final = 64
 
+RECORD_HEADER: Final = 5
+"""Records of builtins: kind and length of the body."""
+MAX_RECORD: Final = 131072
+MAX_ENTRY_PATH: Final = 4095
+MAX_ENTRY_NAME: Final = 255
+MAX_LINK: Final = 4095
+MAX_XATTRS: Final = 64
+MAX_XATTR_BYTES: Final = 65536
+"""Names and values of one file's extended attributes, together."""
+MAX_TREE_DEPTH: Final = 1024
+
 NONCE_SIZE: Final = 16
 ENTROPY_SIZE: Final = 32
 MAC_SIZE: Final = 6

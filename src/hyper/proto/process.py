@@ -21,7 +21,9 @@ class ProcessFlag(IntFlag):
     STDIN = 2
     INIT = 4
     NO_NEW_PRIVS = 8
+    BUILTIN = 16
     REAPER = 32
+    FREEZE = 64
 
 
 class SignalFlag(IntFlag):

@@ -1,0 +1,119 @@
+#include "output.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/sendfile.h>
+
+#include "wire.h"
+
+enum { KEPT = 64 * 1024, PIECE = 1 << 20 };
+
+static uint8_t buffer[KEPT + RECORD_HEADER + MAX_RECORD];
+static size_t held;
+
+static void flush(void)
+{
+    for (size_t done = 0; done < held;) {
+        ssize_t n = write(1, buffer + done, held - done);
+        if (n < 0 && errno != EINTR)
+            _exit(1); /* nobody listens */
+        if (n > 0)
+            done += (size_t)n;
+    }
+    held = 0;
+}
+
+/* Where the body of the next record goes; there is room for the longest. */
+static uint8_t *body(void)
+{
+    if (held >= KEPT)
+        flush();
+    return buffer + held + RECORD_HEADER;
+}
+
+static void finish(enum record_kind kind, size_t size)
+{
+    buffer[held] = (uint8_t)kind;
+    put_u32(buffer + held + 1, (uint32_t)size);
+    held += RECORD_HEADER + size;
+}
+
+static uint8_t *put_text(uint8_t *at, const char *text)
+{
+    size_t size = strlen(text);
+    put_u32(at, (uint32_t)size);
+    memcpy(at + 4, text, size);
+    return at + 4 + size;
+}
+
+void output_stat(const struct stat *s, const char *link)
+{
+    uint8_t *start = body();
+    put_u32(start, s->st_mode);
+    put_u64(start + 4, (uint64_t)s->st_size);
+    put_u64(start + 12, (uint64_t)s->st_mtim.tv_sec);
+    put_u32(start + 20, (uint32_t)s->st_mtim.tv_nsec);
+    finish(RECORD_STAT, (size_t)(put_text(start + 24, link) - start));
+}
+
+bool output_entry(const struct entry *e)
+{
+    size_t size = entry_encode(e, body(), MAX_RECORD);
+    if (size)
+        finish(RECORD_ENTRY, size);
+    return size != 0;
+}
+
+static void output_zeros(uint64_t count)
+{
+    while (count) {
+        size_t n = count < PIECE / 16 ? (size_t)count : PIECE / 16;
+        memset(body() - RECORD_HEADER, 0, n);
+        held += n;
+        count -= n;
+    }
+}
+
+/* Small files are read into the buffer, others go from file to pipe by themselves. */
+void output_content(int fd, uint64_t size)
+{
+    while (size) {
+        ssize_t n;
+        if (size <= KEPT / 4) {
+            n = read(fd, body() - RECORD_HEADER, (size_t)size);
+            held += n > 0 ? (size_t)n : 0;
+        } else {
+            flush();
+            n = sendfile(1, fd, NULL, size < PIECE ? (size_t)size : PIECE);
+        }
+        if (n < 0 && errno != EINTR)
+            _exit(1); /* nothing can be said in the middle of a content: the end is missing */
+        if (n == 0)   /* it has become shorter */
+            break;
+        size -= n > 0 ? (uint64_t)n : 0;
+    }
+    output_zeros(size);
+}
+
+void output_change(uint8_t kind, const char *path)
+{
+    uint8_t *start = body();
+    start[0] = kind;
+    finish(RECORD_CHANGE, (size_t)(put_text(start + 1, path) - start));
+}
+
+void output_error(const struct error *e)
+{
+    uint8_t *start = body();
+    put_u16(start, e->code);
+    put_u16(start + 2, e->err);
+    finish(RECORD_ERROR, (size_t)(put_text(start + 4, e->text) - start));
+    flush();
+}
+
+void output_end(void)
+{
+    body();
+    finish(RECORD_END, 0);
+    flush();
+}
