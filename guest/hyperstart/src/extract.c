@@ -271,7 +271,7 @@ static bool make_entry(const struct extract *x, const struct entry *f, struct er
     const char *name;
     bool there;
     if (!*f->path) /* the place itself: it is there and stays as it is */
-        return true;
+        return f->type == ENTRY_DIRECTORY || fail(e, MALFORMED, 0, "an entry without a path", NULL);
     if (!enter_parent(x, f->path, &name))
         return fail(e, SYSTEM, errno, "make the way to ", f->path, NULL);
     if (!clear(x, f, name, &there, e))

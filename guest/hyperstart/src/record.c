@@ -27,7 +27,7 @@ static bool is_sound(const struct entry *e)
     bool device = e->type == ENTRY_CHARACTER || e->type == ENTRY_BLOCK;
     if (e->type < ENTRY_FILE || e->type > ENTRY_FIFO || e->mode & ~07777U)
         return false;
-    if (!is_inner(e->path) && (*e->path || e->type != ENTRY_DIRECTORY))
+    if (*e->path && !is_inner(e->path))
         return false;
     if (e->type == ENTRY_HARD_LINK ? !is_inner(e->link)
                                    : (link != 0) != (e->type == ENTRY_LINK) || link > MAX_LINK)

@@ -32,7 +32,7 @@ struct xattr {
 
 /* A file of a tree. The content of an ENTRY_FILE, size bytes, follows its record. */
 struct entry {
-    const char *path; /* relative, "" for the tree's own directory */
+    const char *path; /* relative, "" for the tree itself */
     uint8_t type;
     uint32_t mode, uid, gid; /* of the mode the permissions */
     uint64_t mtime, size;    /* seconds, two's complement; bytes */

@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from hyper.api import API_VERSION
+from hyper.api.archive import ArchiveRoutes
 from hyper.api.containers import ContainerRoutes
 from hyper.api.execs import ExecRoutes
 from hyper.api.http import MAX_BODY, VERSION, errors, not_yet, note_answer
@@ -21,11 +22,11 @@ from hyper.engine.engine import Engine
 
 #: Parts of the Engine API that answer 501: their first path segment, or a whole path.
 NOT_YET: Final = (
-    "/containers/{id}/{verb:changes|export|archive|attach/ws|update|rename}",
+    "/containers/{id}/{verb:attach/ws|update|rename}",
     "/containers/prune",
     "/images/search",
     "/images/{name:.+}/push",
-    "/{part:auth|build|commit|grpc|session}",
+    "/{part:auth|build|grpc|session}",
     "/build/{rest:.*}",
     "/distribution/{rest:.*}",
     "/{part:plugins|swarm|nodes|services|tasks|secrets|configs}{rest:(/.*)?}",
@@ -45,6 +46,7 @@ def build_app(engine: Engine) -> web.Application:
         *UsageRoutes(engine).routes(),
         *VolumeRoutes(engine).routes(),
         *NetworkRoutes(engine).routes(),
+        *ArchiveRoutes(engine).routes(),
     ]
     for prefix in ("", f"/v{{version:{VERSION}}}"):
         for method, path, handler in routes:

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import AsyncIterator
 from typing import Final
 
 from hyper.engine import plan, restart
@@ -20,6 +21,7 @@ from hyper.engine.log_file import LogFile
 from hyper.engine.output import OutputHub
 from hyper.engine.record import ContainerRecord
 from hyper.engine.state import LIVE, UP, Event, Status, next_status
+from hyper.engine.visit import Home, Visits
 from hyper.engine.wires import Wiring
 from hyper.errors import Conflict, GuestError, HyperError, InvalidRequest, MachineError
 from hyper.guest.process import GuestProcess
@@ -67,6 +69,7 @@ class Container:
         self._next_process = MAIN_PROCESS + 1
         self._backoff = restart.Backoff()
         self._restart: asyncio.Task[None] | None = None
+        self.visits = Visits(self, Home(self._plan_visit, self._made, self._unmade, self._settled))
 
     @property
     def live(self) -> bool:
@@ -125,6 +128,7 @@ class Container:
     async def _start(self) -> None:
         """The lock is held."""
         await self._settled()
+        await self.visits.leave()
         try:
             await self._launch()
         except HyperError as error:
@@ -189,6 +193,25 @@ class Container:
             self._supervise(sandbox, main), name=f"container {self.record.id[:12]}"
         )
 
+    @contextlib.asynccontextmanager
+    async def _plan_visit(self, *, mounted: bool) -> AsyncIterator[Plan]:
+        """A machine connected to nothing, started in the body; ``mounted``: with its volumes and host paths."""
+        host = self.host
+        host.run_dir(self.record.id).mkdir(mode=0o700, parents=True, exist_ok=True)
+        async with contextlib.AsyncExitStack() as stack:
+            attached = Attachment()
+            if mounted:
+                disks = host.attachments.attach(self.record, max_disks=host.driver.max_disks)
+                attached = await stack.enter_async_context(disks)
+            yield await self._plan(attached, Wiring((), None))
+
+    def _unmade(self) -> None:
+        """A machine in which its program did not run is gone."""
+        self.record.machine = None
+        self._try_save()
+        self._forget_run_dir()
+        self.host.attachments.detach(self.record)
+
     async def _plan(self, attached: Attachment, wiring: Wiring) -> Plan:
         record, host = self.record, self.host
         layers = await host.images.disks(
@@ -244,6 +267,7 @@ class Container:
         else:
             self._exited(exit.status, exit_event=exit)
             self.hub.finish()
+            await self.visits.over()
             await self._release(sandbox)
         self._gone()
         if self.record.status is Status.RESTARTING:
@@ -587,6 +611,7 @@ class Container:
         record = self.record
         if self.removed.done():
             return
+        await self.visits.leave()
         record.status = next_status(record.status, Event.REMOVE)
         record.remove_volumes = volumes
         self._try_save()
@@ -602,6 +627,7 @@ class Container:
 
     async def let_go(self) -> None:
         """The daemon ends; the machine does not."""
+        await self.visits.leave()
         if self.sandbox is not None:
             await self.sandbox.detach()
         self.hub.close()

@@ -65,7 +65,12 @@ class Wires:
         fabric = self._fabric
         if fabric is None:
             return
-        kept = [record for record in records if record.machine is not None and record.endpoints]
+        # A machine that was only booted for a look at the files is on no network.
+        kept = [
+            record
+            for record in records
+            if record.machine is not None and any(endpoint.id for endpoint in record.endpoints)
+        ]
         for record in kept:
             self._enter(record)
             self._reserve_again(record)

@@ -81,7 +81,7 @@ class Xattr:
 @dataclass(frozen=True, slots=True)
 class FileEntry:
     """A file of a tree; ``size`` bytes of content follow a FILE's. ``mtime``: seconds. ``path`` is relative, b"" for
-    the tree's own directory."""
+    the tree itself."""
 
     path: bytes
     type: int
@@ -142,7 +142,7 @@ class FileEntry:
     def _check(self) -> None:
         if not FILE <= self.type <= FIFO or self.mode & ~0o7777:
             raise ProtocolError(f"an entry of type {self.type}, mode {self.mode:o}")
-        if not is_inner(self.path) and (self.path or self.type != DIRECTORY):
+        if self.path and not is_inner(self.path):
             raise ProtocolError(f"an entry with the path {self.path[:80]!r}")
         hard = self.type == HARD_LINK
         linked = is_inner(self.link) if hard else bool(self.link) == (self.type == LINK)

@@ -1,0 +1,90 @@
+"""Routes for files of containers: archive, export, changes."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+
+import msgspec
+from aiohttp import web
+
+from hyper.api.http import Routes, flag, json_response
+from hyper.engine import files
+from hyper.engine.container import Container
+from hyper.engine.engine import Engine
+from hyper.errors import InvalidRequest
+from hyper.types.archive import PathStat
+
+_STAT_HEADER = "X-Docker-Container-Path-Stat"
+
+
+class ArchiveRoutes:
+    """Handlers of these routes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def routes(self) -> Routes:
+        """(method, path, handler) of each."""
+        return [
+            ("HEAD", "/containers/{id}/archive", self.stat),
+            ("GET", "/containers/{id}/archive", self.get),
+            ("PUT", "/containers/{id}/archive", self.put),
+            ("GET", "/containers/{id}/export", self.export),
+            ("GET", "/containers/{id}/changes", self.changes),
+        ]
+
+    def _get(self, request: web.Request) -> Container:
+        return self._engine.containers.get(request.match_info["id"])
+
+    async def stat(self, request: web.Request) -> web.StreamResponse:
+        container, path = self._get(request), _path(request)
+        found = await files.stat(container, request.match_info["id"], path)
+        return web.Response(headers={_STAT_HEADER: _header(found)}, content_type="application/json")
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        container, path = self._get(request), _path(request)
+        async with files.read(container, request.match_info["id"], path) as archive:
+            headers = {_STAT_HEADER: _header(archive.stat), "Content-Type": "application/x-tar"}
+            return await _stream(request, archive.tar, headers)
+
+    async def put(self, request: web.Request) -> web.StreamResponse:
+        container, path = self._get(request), _path(request)
+        options = files.WriteOptions(
+            keep_kinds=flag(request, "noOverwriteDirNonDir"), chown=flag(request, "copyUIDGID")
+        )
+        tar = request.content.iter_any()
+        await files.write(container, request.match_info["id"], path, tar, options)
+        return web.Response(status=200)
+
+    async def export(self, request: web.Request) -> web.StreamResponse:
+        async with files.export(self._get(request)) as tar:
+            return await _stream(request, tar, {"Content-Type": "application/octet-stream"})
+
+    async def changes(self, request: web.Request) -> web.StreamResponse:
+        return json_response(await files.changes(self._get(request)) or None)
+
+
+def _path(request: web.Request) -> str:
+    path = request.query.get("path", "")
+    if not path:
+        raise InvalidRequest("bad parameter: 'path' cannot be empty")
+    return path
+
+
+def _header(stat: PathStat) -> str:
+    return base64.b64encode(msgspec.json.encode(stat)).decode()
+
+
+async def _stream(
+    request: web.Request, pieces: AsyncIterator[bytes], headers: dict[str, str]
+) -> web.StreamResponse:
+    """The pieces as a chunked answer; its head goes out with the first, so that an early failure is an error."""
+    first = await anext(pieces)
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    await response.write(first)
+    async for piece in pieces:
+        await response.write(piece)
+    await response.write_eof()
+    return response
