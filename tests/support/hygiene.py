@@ -19,7 +19,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 #: Programs that may outlive the test that started them: what is left of these is always reported.
-_OURS = ("qemu-system-", "bwrap", "tar2sqfs", "skopeo", "hyperd")
+_OURS = ("qemu-system-", "bwrap", "tar2sqfs", "skopeo", "hyperd", "virtiofsd")
 _LISTENING = "0A"
 
 

@@ -109,9 +109,11 @@ class Hyperd:
         return done.stdout
 
     def clear(self) -> None:
-        """No container is left."""
+        """No container and no volume is left."""
         for item in self.api.get("/containers/json?all=1"):
-            self.api.delete(f"/containers/{item['Id']}?force=1")
+            self.api.delete(f"/containers/{item['Id']}?force=1&v=1")
+        for item in self.api.get("/volumes")["Volumes"]:
+            self.api.delete(f"/volumes/{item['Name']}")
 
     def machines(self) -> list[int]:
         """Pids of everything that runs under this daemon's machine identities (as root)."""

@@ -114,7 +114,7 @@ def view(record: VolumeRecord, mountpoint: str, usage: Usage | None = None) -> w
         labels=record.labels,
         scope="local",
         options=record.options,
-        status={"Kind": record.kind.value} if record.kind else {},
+        status={"Hyper": {"Kind": record.kind.value}} if record.kind else {},
         usage_data=wire.UsageData(size=usage.size, ref_count=usage.references) if usage else None,
     )
 

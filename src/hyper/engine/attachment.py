@@ -57,6 +57,8 @@ class Attachments:
         self._scratch = scratch
         #: {volume: {container: whether it only reads}}
         self._holders: dict[str, dict[str, bool]] = {}
+        #: Containers whose program has ended and whose machine will soon.
+        self._ending: dict[str, asyncio.Event] = {}
         self._deciding = asyncio.Lock()
         self._filling: dict[str, asyncio.Lock] = {}
 
@@ -77,6 +79,7 @@ class Attachments:
                 if not self._volumes.get(name).filled:
                     # Two that fill it at once would be in each other's way.
                     await stack.enter_async_context(self._filling.setdefault(name, asyncio.Lock()))
+            await self._ended(record, names)
             async with self._deciding:
                 await self._decide(record, names, max_disks - OTHER_DISKS)
                 self._claim(record, points)
@@ -94,10 +97,22 @@ class Attachments:
             if point.kind == VOLUME:
                 self._hold(record, point)
 
+    def ending(self, record: ContainerRecord) -> None:
+        """Its program has ended: who wants its volumes waits for its machine's end instead of being refused."""
+        self._ending.setdefault(record.id, asyncio.Event())
+
+    async def _ended(self, record: ContainerRecord, names: list[str]) -> None:
+        for name in names:
+            for holder in list(self._holders.get(name, ())):
+                if holder != record.id and holder in self._ending:
+                    await self._ending[holder].wait()
+
     def detach(self, record: ContainerRecord) -> None:
         """Its machine is gone; no error when it never had any."""
         if self._free(record):
             self._volumes.publish_mounts(record, mounted=False)
+        if (ended := self._ending.pop(record.id, None)) is not None:
+            ended.set()
 
     def _hold(self, record: ContainerRecord, point: MountPoint) -> None:
         holders = self._holders.setdefault(point.volume, {})
@@ -121,7 +136,7 @@ class Attachments:
         images = sum(item.kind is Kind.IMAGE for item in found)
         share = bool(shared) or any(point.kind == BIND for point in record.mounts)
         share |= any(item.kind in (Kind.DIRECTORY, Kind.BIND) for item in found)
-        if images + share + len(alone) > room:
+        if alone and images + share + len(alone) > room:
             fitting = max(room - images - 1, 0)
             shared, alone, share = shared + alone[fitting:], alone[:fitting], True
         if images + share + len(alone) > room:

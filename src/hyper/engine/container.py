@@ -287,6 +287,7 @@ class Container:
         record.oom_killed = exit_event.oom if exit_event else False
         self.host.wires.stop_publishing(record)
         record.ports = []
+        self.host.attachments.ending(record)
         self._try_save()
         self._started.clear()
         if record.oom_killed:

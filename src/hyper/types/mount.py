@@ -72,7 +72,7 @@ class UsageData(Wire):
 
 
 class VolumeView(Wire):
-    """A volume as the API shows it. ``status``: how it is kept (``Kind``; none before its first use)."""
+    """A volume as the API shows it. ``status``: how it is kept (``Hyper.Kind``; none before its first use)."""
 
     name: str
     driver: str
@@ -81,7 +81,7 @@ class VolumeView(Wire):
     labels: dict[str, str] | None
     scope: str
     options: dict[str, str] | None
-    status: dict[str, str]
+    status: dict[str, dict[str, str]]
     usage_data: UsageData | None = None
 
 
