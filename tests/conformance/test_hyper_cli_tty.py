@@ -31,7 +31,14 @@ class Terminal:
     """A pseudo-terminal with a program in it, and what the program has written."""
 
     def __init__(
-        self, engine: Engine, words: list[str], *, rows: int = 24, columns: int = 80
+        self,
+        engine: Engine,
+        words: list[str],
+        *,
+        rows: int = 24,
+        columns: int = 80,
+        program: list[str] = HYPER,
+        environ: dict[str, str] | None = None,
     ) -> None:
         self.ours, theirs = os.openpty()
         self.resize(rows, columns)
@@ -40,11 +47,11 @@ class Terminal:
         self.seen = b""
         # A session of its own with this as its terminal, so that a resize reaches it as SIGWINCH.
         self.process = subprocess.Popen(
-            ["setsid", "--ctty", *HYPER, *words],
+            ["setsid", "--ctty", *program, *words],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            env=engine.environ() | {"TERM": "xterm"},
+            env=(environ or engine.environ()) | {"TERM": "xterm"},
         )
 
     def resize(self, rows: int, columns: int) -> None:

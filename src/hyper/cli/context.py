@@ -41,6 +41,10 @@ class Context:
             )
         return self._engine
 
+    def existing_engine(self) -> Engine:
+        """As :attr:`engine`, but none is started when none runs."""
+        return Engine(find_address(self._host, os.environ))
+
 
 def say(line: str) -> None:
     """One line for the person, on standard error (standard output belongs to the result)."""

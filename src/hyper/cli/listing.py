@@ -75,7 +75,8 @@ def show(rows: Sequence[dict[str, Any]], headings: dict[str, str], format_text: 
 
 def _show_lines(rows: Sequence[dict[str, Any]], render: Callable[[Any], str]) -> None:
     for row in rows:
-        sys.stdout.write(render(row) + "\n")
+        # A whole row as JSON has its fields in order of their names, as Go writes a map.
+        sys.stdout.write(render(dict(sorted(row.items()))) + "\n")
 
 
 def _show_table(rows: Sequence[dict[str, Any]], headings: dict[str, str], text: str) -> None:

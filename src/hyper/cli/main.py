@@ -73,6 +73,10 @@ def _dispatch(given: Arguments) -> int:
 def _run(words: list[str], context: Context) -> int:
     from hyper.cli import table
 
+    if words[0] == "__complete":
+        from hyper.cli.complete import complete
+
+        return complete(context, words[1:])
     found = table.find(words)
     if found is None:
         return _explain(words)

@@ -22,6 +22,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "logs": ("logs", "Show what a container wrote"),
         "inspect": ("inspect", "Show all that is known of an object, as JSON"),
         "port": ("port", "Show the published ports of a container"),
+        "stats": ("stats", "Show what containers use, as it changes"),
         "top": ("top", "Show the processes of a container"),
         "diff": ("diff", "Show what a container changed in its file system"),
         "events": ("events", "Show what happens in the daemon, as it happens"),
@@ -58,6 +59,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "System": {
         "info": ("info", "Show the daemon, its hypervisors and why each is usable or not"),
         "version": ("version", "Show the versions of hyper and its daemon"),
+        "completion": ("completion", "Print what makes a shell complete hyper's words"),
     },
 }
 #: Word -> second word -> (module, what it does).
@@ -89,7 +91,7 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
 ALIASES: dict[str, tuple[str, ...]] = {
     **{
         f"container {word}": (word,)
-        for word in "attach commit cp create diff exec export kill logs pause port rename restart rm run start "
+        for word in "attach commit cp create diff exec export kill logs pause port rename restart rm run start stats "
         "stop top unpause update wait".split()
     },
     **{f"image {word}": (word,) for word in "history import load pull push save tag".split()},
