@@ -95,7 +95,7 @@ def _run(context: Context, arguments: Arguments) -> int:
     watch = Watch(context, stream=not arguments.on("--no-stream"), whole=arguments.on("--no-trunc"))
     every = arguments.on("--all")
     names = arguments.words or [
-        found["Id"] for found in context.engine.get("/containers/json", all=every)
+        found["Id"][:12] for found in context.engine.get("/containers/json", all=every)
     ]
     if arguments.words:
         # A name that is wrong must not show as a row that never fills.
@@ -126,9 +126,9 @@ def _follow_events(context: Context, watch: Watch, every: bool) -> None:
     try:
         for event in messages(context.engine.open("GET", "/events", query)):
             if event.get("Action") == comes:
-                watch.add(event["Actor"]["ID"])
+                watch.add(event["Actor"]["ID"][:12])
             elif event.get("Action") == goes:
-                watch.remove(event["Actor"]["ID"])
+                watch.remove(event["Actor"]["ID"][:12])
     except HyperError as error:
         watch.failed.append(error)
 
