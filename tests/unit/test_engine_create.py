@@ -69,8 +69,8 @@ def test_a_container_without_a_program_is_refused() -> None:
 
 
 def test_a_variable_without_a_value_removes_it() -> None:
-    """``-e NAME`` with NAME unset in the client's environment."""
-    assert create.merge_env(["A=1", "B=2"], ["A"]) == ["B=2"]
+    """``-e NAME`` with NAME unset in the client's environment: the name is kept, and the program does not get it."""
+    assert create.merge_env(["A=1", "B=2"], ["A"]) == ["A", "B=2"]
 
 
 def test_memory_is_the_machines_size_rounded_up_and_has_a_floor() -> None:

@@ -36,6 +36,13 @@ def test_the_environment_is_dockers_under_the_images_and_the_clients() -> None:
     assert env == ("HOSTNAME=" + "a" * 12, "TERM=xterm", "PATH=/mine", "A=1")
 
 
+def test_a_name_without_a_value_is_no_variable() -> None:
+    """It also takes away what Docker itself would set."""
+    env = plan.main_program(make(ContainerConfig(cmd=["x"], env=["HOSTNAME", "A", "B="])), 1).env
+    assert "B=" in env
+    assert not [item for item in env if item.startswith(("HOSTNAME", "A"))]
+
+
 def test_flags_follow_the_configuration() -> None:
     """Terminal, open standard input, no new privileges."""
     config = ContainerConfig(cmd=["x"], tty=True, open_stdin=True)

@@ -55,7 +55,8 @@ class ExecRoutes:
         item.container.running()
         subscription = item.hub.subscribe()
         try:
-            async with hijack(request, content_type=content_type(tty=record.tty)) as connection:
+            # As dockerd: it is the start's word that counts, whatever the program has.
+            async with hijack(request, content_type=content_type(tty=body.tty)) as connection:
                 await self._serve(connection, item, subscription, body)
         finally:
             subscription.close()

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from hyper.api import API_VERSION, MIN_API_VERSION
-from hyper.errors import HyperError, InvalidRequest, NotImplementedYet
+from hyper.errors import HyperError, InvalidRequest, NotImplementedYet, Unavailable
 from hyper.types.container import without_nulls
 from hyper.types.response import ErrorBody
 
@@ -127,11 +127,18 @@ async def body_of(request: web.Request, kind: type[T]) -> tuple[T, dict[str, Any
         plain = msgspec.json.decode(data) if data.strip() else {}
         if not isinstance(plain, dict):
             raise InvalidRequest("invalid JSON: an object is expected")
+        plain = _named(plain, kind)
         return msgspec.convert(without_nulls(plain), kind), plain
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"invalid JSON: {error}") from None
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidRequest(f"invalid JSON: {error}") from None
+
+
+def _named(plain: dict[str, Any], kind: type) -> dict[str, Any]:
+    """``plain`` with the names that ``kind`` has, whatever their case: dockerd does not mind it."""
+    names = {item.encode_name.lower(): item.encode_name for item in msgspec.structs.fields(kind)}
+    return {names.get(key.lower(), key): value for key, value in plain.items()}
 
 
 def flag(request: web.Request, name: str, *, default: bool = False) -> bool:
@@ -200,6 +207,11 @@ def has_label(labels: dict[str, str], wanted: str) -> bool:
     """Whether ``name`` or ``name=value`` is among ``labels``."""
     name, equals, value = wanted.partition("=")
     return name in labels and (not equals or labels[name] == value)
+
+
+async def not_in_a_swarm(request: web.Request) -> web.StreamResponse:
+    """Leaving a swarm: nobody here is in one. Clients make sure of that so, and know this answer."""
+    raise Unavailable("This node is not part of a swarm")
 
 
 async def not_yet(request: web.Request) -> web.StreamResponse:

@@ -10,7 +10,7 @@ from hyper.api import API_VERSION
 from hyper.api.archive import ArchiveRoutes
 from hyper.api.containers import ContainerRoutes
 from hyper.api.execs import ExecRoutes
-from hyper.api.http import MAX_BODY, VERSION, errors, not_yet, note_answer
+from hyper.api.http import MAX_BODY, VERSION, errors, not_in_a_swarm, not_yet, note_answer
 from hyper.api.images import ImageRoutes
 from hyper.api.networks import NetworkRoutes
 from hyper.api.resources import ResourceRoutes
@@ -33,6 +33,10 @@ NOT_YET: Final = (
 )
 
 
+#: Clients leave to be sure that they are in none, and know the answer.
+_SWARM_LEAVE: Final = ("POST", "/swarm/leave", not_in_a_swarm)
+
+
 def build_app(engine: Engine) -> web.Application:
     """The application that serves ``engine``."""
     app = web.Application(middlewares=[errors], client_max_size=MAX_BODY)
@@ -44,6 +48,7 @@ def build_app(engine: Engine) -> web.Application:
         *ImageRoutes(engine).routes(),
         *TransferRoutes(engine).routes(),
         *UsageRoutes(engine).routes(),
+        _SWARM_LEAVE,
         *VolumeRoutes(engine).routes(),
         *NetworkRoutes(engine).routes(),
         *ArchiveRoutes(engine).routes(),

@@ -95,16 +95,13 @@ def _program(
 
 
 def merge_env(base: list[str], over: list[str]) -> list[str]:
-    """``base`` with the variables of ``over`` set; a name without ``=`` in ``over`` removes it."""
+    """``base`` with the variables of ``over`` set. A name without ``=`` stays: programs do not get it."""
     merged = {item.partition("=")[0]: item for item in base}
     for item in over:
-        name, equals, _ = item.partition("=")
+        name = item.partition("=")[0]
         if not name:
             raise InvalidRequest(f"invalid environment variable: {item}")
-        if equals:
-            merged[name] = item
-        else:
-            merged.pop(name, None)
+        merged[name] = item
     return list(merged.values())
 
 

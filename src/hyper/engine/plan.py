@@ -6,6 +6,7 @@ import posixpath
 import re
 import resource
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -312,14 +313,13 @@ def exec_program(
     if exec_.attach_stdin:
         flags |= ProcessFlag.STDIN
     base = environment(record, tty=exec_.tty)
-    own = {item.partition("=")[0] for item in exec_.env}
     rows, columns = console_size(size)
     return ProcessStart(
         process=process,
         container=CONTAINER,
         args=tuple(exec_.args),
         flags=flags,
-        env=(*(item for item in base if item.partition("=")[0] not in own), *exec_.env),
+        env=_overlaid(base, exec_.env),
         cwd=exec_.cwd or record.config.working_dir or "/",
         user=exec_.user or record.config.user,
         groups=tuple(record.host_config.group_add or ()),
@@ -335,9 +335,14 @@ def environment(record: ContainerRecord, *, tty: bool) -> tuple[str, ...]:
     env = [DEFAULT_PATH, f"HOSTNAME={hostname(record)}"]
     if tty:
         env.append("TERM=xterm")
-    own = record.config.env or []
-    names = {item.partition("=")[0] for item in own}
-    return (*(item for item in env if item.partition("=")[0] not in names), *own)
+    return _overlaid(env, record.config.env or [])
+
+
+def _overlaid(base: Sequence[str], over: Sequence[str]) -> tuple[str, ...]:
+    """``base`` with ``over`` in its place; a name without ``=`` takes the variable away."""
+    names = {item.partition("=")[0] for item in over}
+    kept = (item for item in base if item.partition("=")[0] not in names)
+    return (*kept, *(item for item in over if "=" in item))
 
 
 def console_size(size: list[int] | None) -> tuple[int, int]:
