@@ -1,4 +1,4 @@
-"""Routes for files of containers: archive, export, changes."""
+"""Routes for files of containers: archive, export, changes; and commit, which makes an image of them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator
 import msgspec
 from aiohttp import web
 
-from hyper.api.http import Routes, flag, json_response
-from hyper.engine import files
+from hyper.api.http import Routes, body_of, flag, json_response
+from hyper.engine import commit, files
 from hyper.engine.container import Container
 from hyper.engine.engine import Engine
 from hyper.errors import InvalidRequest
 from hyper.types.archive import PathStat
+from hyper.types.container import ContainerConfig, without_nulls
+from hyper.types.response import IdAnswer
 
 _STAT_HEADER = "X-Docker-Container-Path-Stat"
 
@@ -32,6 +34,7 @@ class ArchiveRoutes:
             ("PUT", "/containers/{id}/archive", self.put),
             ("GET", "/containers/{id}/export", self.export),
             ("GET", "/containers/{id}/changes", self.changes),
+            ("POST", "/commit", self.commit),
         ]
 
     def _get(self, request: web.Request) -> Container:
@@ -63,6 +66,25 @@ class ArchiveRoutes:
 
     async def changes(self, request: web.Request) -> web.StreamResponse:
         return json_response(await files.changes(self._get(request)) or None)
+
+    async def commit(self, request: web.Request) -> web.StreamResponse:
+        query = request.query
+        if not query.get("container"):
+            raise InvalidRequest('invalid name or ID supplied: ""')
+        container = self._engine.containers.get(query["container"])
+        # docker's client says null for "as it is".
+        null = (await request.read()).strip() == b"null"
+        asked = commit.CommitRequest(
+            repository=query.get("repo", ""),
+            tag=query.get("tag", ""),
+            comment=query.get("comment", ""),
+            author=query.get("author", ""),
+            pause=flag(request, "pause", default=True),
+            changes=query.getall("changes", []),
+            config={} if null else without_nulls((await body_of(request, ContainerConfig))[1]),
+        )
+        work = commit.commit(container, asked)
+        return json_response(IdAnswer(await self._engine.host.tasks.see_through(work)), status=201)
 
 
 def _path(request: web.Request) -> str:

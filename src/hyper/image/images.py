@@ -322,6 +322,15 @@ class Images:
         self._check_known(image_id)
         await asyncio.to_thread(self._store.hold, holder, image_id)
 
+    def held(self, image_id: str) -> ImageRecord:
+        """The image with this full id, also when it was removed and somebody holds it.
+
+        Raises:
+            NotFound: no such image.
+        """
+        self._check_known(image_id)
+        return query.record(self._store, image_id)
+
     async def release(self, holder: str) -> None:
         """End a hold; no error if there is none. What only it kept is removed."""
         await asyncio.to_thread(self._store.release, holder)
