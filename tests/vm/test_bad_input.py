@@ -154,8 +154,6 @@ def test_a_method_http_does_not_have(shared_daemon: Hyperd) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/networks"),
-        ("POST", "/networks/create"),
         ("POST", "/build"),
         ("POST", "/auth"),
         ("GET", "/swarm"),

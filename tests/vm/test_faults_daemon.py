@@ -171,10 +171,11 @@ def test_a_database_of_a_newer_hyper(idle: Hyperd) -> None:
     """Is left alone."""
     path = idle.data_root / "hyper.db"
     with closing(sqlite3.connect(path)) as db:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
         db.execute("PRAGMA user_version=99")
     refused(idle, words="hyper.db was written by a newer Hyper (schema 99)")
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version=1")
+        db.execute(f"PRAGMA user_version={version}")
 
 
 def test_a_damaged_database(idle: Hyperd) -> None:

@@ -204,7 +204,7 @@ def _check_modes(host: HostConfig) -> None:
         )
     if mode.startswith("container:"):
         raise NotImplementedYet(
-            "network mode container:NAME is not supported yet: containers do not share a machine",
+            f"network mode {mode} is not supported yet: containers do not share a machine",
             hint="put both on a network of their own and use their names",
         )
     for member, value in (("IpcMode", host.ipc_mode), ("PidMode", host.pid_mode)):

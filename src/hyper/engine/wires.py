@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import socket
@@ -50,6 +51,7 @@ class Wires:
         #: Containers that hold addresses, by network and by id.
         self._on: dict[str, dict[str, ContainerRecord]] = {}
         self._reserved: dict[str, list[socket.socket]] = {}
+        self._clearing: dict[str, asyncio.Task[None]] = {}
         self.warnings: dict[str, str] = {}
         #: Finds a container of this daemon by name: links are by name, and may be renamed.
         self.find: Callable[[str], ContainerRecord | None] = lambda _: None
@@ -252,7 +254,20 @@ class Wires:
             self._later(fabric.leave(fabric.name("ht", record.id)), record)
 
     def _later(self, work: Coroutine[Any, Any, None], record: ContainerRecord) -> None:
-        self._tasks.spawn(work, name=f"network of container {record.id[:12]}")
+        task = self._tasks.spawn(work, name=f"network of container {record.id[:12]}")
+        # One at a time, in order: when the last is done all are.
+        self._clearing[record.id] = task
+        task.add_done_callback(lambda _: self._cleared(record.id, task))
+
+    def _cleared(self, container_id: str, task: asyncio.Task[None]) -> None:
+        if self._clearing.get(container_id) is task:
+            del self._clearing[container_id]
+
+    async def cleared(self, container_id: str) -> None:
+        """What a container gave up is gone from the host, too."""
+        task = self._clearing.get(container_id)
+        if task is not None:
+            await asyncio.wait([task])
 
     def _unreserve(self, container_id: str) -> None:
         for held in self._reserved.pop(container_id, []):

@@ -1,0 +1,394 @@
+"""Networks as root: names, isolation, ports, joining and leaving, and what hostile guests try. Real machines."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.api import ApiError
+from tests.support.hyperd import Hyperd
+
+pytestmark = [pytest.mark.vm, pytest.mark.root]
+
+#: Serves "hello" on 80, from the moment it says so.
+SERVER = "mkdir /w; echo hello >/w/index.html; httpd -h /w; echo serving; exec sleep 1000"
+
+
+@pytest.fixture
+def daemon(shared_daemon: Hyperd) -> Iterator[Hyperd]:
+    """The shared daemon; after the test it has no container, and no network but those all have."""
+    yield shared_daemon
+    shared_daemon.clear()
+    shared_daemon.run("network", "prune", "-f")
+
+
+def up(daemon: Hyperd, image: str, name: str, *options: str, script: str = "sleep 1000") -> str:
+    """A running container; its first address."""
+    daemon.run("run", "-d", "--name", name, *options, image, "sh", "-c", script)
+    if script == SERVER:
+        with daemon.api.open(f"/containers/{name}/logs?follow=1&stdout=1") as log:
+            assert b"serving" in log.readline()
+    return address_of(daemon, name)
+
+
+def address_of(daemon: Hyperd, name: str, network: str = "") -> str:
+    found = daemon.api.get(f"/containers/{name}/json")["NetworkSettings"]["Networks"]
+    endpoint = found[network] if network else next(iter(found.values()))
+    return str(endpoint["IPAddress"])
+
+
+def says(daemon: Hyperd, name: str, script: str) -> tuple[int, str]:
+    done = daemon.docker("exec", name, "sh", "-c", script)
+    return done.returncode, done.stdout.decode() + done.stderr.decode()
+
+
+def reaches(daemon: Hyperd, name: str, target: str) -> bool:
+    """Whether a packet comes back."""
+    return says(daemon, name, f"ping -c 1 -W 2 {target}")[0] == 0
+
+
+def resolves(daemon: Hyperd, name: str, what: str, server: str = "") -> list[str]:
+    code, text = says(daemon, name, f"nslookup -type=a {what} {server}")
+    return re.findall(r"Address: ([0-9.]+)\n", text) if code == 0 else []
+
+
+def fetch(host: str, port: int) -> bytes:
+    with socket.create_connection((host, port), timeout=10) as stream:
+        stream.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        answer = b""
+        while piece := stream.recv(4096):
+            answer += piece
+    return answer
+
+
+def port_of(daemon: Hyperd, name: str, port: str) -> int:
+    text = daemon.run("port", name, port).decode().split()[0]
+    return int(text.rpartition(":")[2])
+
+
+@pytest.fixture(scope="module")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A program that sends datagrams back."""
+    binary = tmp_path_factory.mktemp("echo") / "echo"
+    source = Path(__file__).parents[1] / "support/echo.c"
+    subprocess.run(["musl-gcc", "-static", "-Os", "-o", binary, source], check=True)
+    return binary.read_bytes()
+
+
+def hosts_own_address() -> str:
+    """One that is not the loopback's: what a default route would use as its source."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.254", 9))  # nothing is sent
+        return str(probe.getsockname()[0])
+
+
+def test_containers_know_each_other_by_name_and_only_within_their_networks(
+    daemon: Hyperd, busybox: str
+) -> None:
+    """Names, aliases, short ids, links; fixed addresses; no way into another network, nor to its name server."""
+    daemon.run("network", "create", "--subnet", "10.201.7.0/24", "front")
+    daemon.run("network", "create", "back")
+    web = up(daemon, busybox, "web", "--network", "front", "--ip", "10.201.7.9")
+    assert web == "10.201.7.9"
+    options = ["--network", "front", "--network-alias", "api", "--link", "web:www"]
+    app = up(daemon, busybox, "app", *options)
+    db = up(daemon, busybox, "db", "--network", "back")
+    short = daemon.run("inspect", "-f", "{{.Id}}", "web").decode()[:12]
+    for name in ("web", "WEB", "web.front", short, "www"):
+        assert resolves(daemon, "app", name) == [web], name
+    assert resolves(daemon, "web", "api") == [app]
+    assert resolves(daemon, "web", "www") == []  # a link is its owner's
+    assert reaches(daemon, "web", "app")
+    assert f"{web}\tweb" not in says(daemon, "app", "cat /etc/hosts")[1]
+    code, text = says(daemon, "app", f"nslookup {web}")
+    assert (code, "name = web.front" in text) == (0, True)
+    # Across: no name, no packet, no question to its server.
+    assert resolves(daemon, "web", "db") == []
+    assert not reaches(daemon, "web", db)
+    assert not reaches(daemon, "db", web)
+    other = daemon.api.get("/networks/back")["IPAM"]["Config"][0]["Gateway"]
+    assert resolves(daemon, "web", "db", other) == []
+    shown = daemon.api.get("/networks/front")["Containers"]
+    assert {(item["Name"], item["IPv4Address"]) for item in shown.values()} == {
+        ("web", f"{web}/24"),
+        ("app", f"{app}/24"),
+    }
+    names = daemon.api.get("/containers/app/json")["NetworkSettings"]["Networks"]["front"]
+    assert names["DNSNames"][:2] == ["app", "api"]
+    listed = daemon.run("ps", "--filter", "network=back", "--format", "{{.Names}}")
+    assert listed.split() == [b"db"]
+
+
+def test_networks_are_joined_and_left_while_a_container_runs(daemon: Hyperd, busybox: str) -> None:
+    """Interface, address, names, hosts, default route follow at once, and events tell; also across a restart."""
+    for name in ("zz", "mm", "aa"):
+        daemon.run("network", "create", name)
+    one = up(daemon, busybox, "one", "--network", "mm")
+    two = up(daemon, busybox, "two", "--network", "zz")
+    assert not reaches(daemon, "one", two)
+    daemon.run("network", "connect", "--alias", "uno", "zz", "one")
+    assert reaches(daemon, "one", "two")
+    assert resolves(daemon, "two", "uno") == [address_of(daemon, "one", "zz")]
+    assert address_of(daemon, "one", "zz") in says(daemon, "one", "cat /etc/hosts")[1]
+    # The default route is that of the first network by name, as Docker chooses it.
+    assert " dev eth0" in says(daemon, "one", "ip route show default")[1]
+    daemon.run("network", "connect", "aa", "one")
+    assert " dev eth2" in says(daemon, "one", "ip route show default")[1]
+    # The card the machine was born with is left; what hangs on it stays.
+    daemon.run("network", "disconnect", "mm", "one")
+    assert one not in says(daemon, "one", "ip addr; cat /etc/hosts")[1]
+    assert reaches(daemon, "one", "two")
+    daemon.run("network", "disconnect", "zz", "one")
+    assert not reaches(daemon, "one", two)
+    assert resolves(daemon, "two", "uno") == []
+    daemon.run("network", "connect", "zz", "one")
+    daemon.run("restart", "-t", "0", "one")
+    assert reaches(daemon, "one", "two")
+    networks = daemon.api.get("/containers/one/json")["NetworkSettings"]["Networks"]
+    assert sorted(networks) == ["aa", "zz"]
+    told = daemon.run(
+        *("events", "--since", "5m", "--until", "0s", "--filter", "type=network"),
+        *("--filter", "network=zz", "--format", "{{.Action}}"),
+    ).split()
+    assert told.count(b"connect") >= 3
+    assert told.count(b"disconnect") >= 2
+
+
+def test_an_internal_network_leads_nowhere(daemon: Hyperd, busybox: str) -> None:
+    """Names and neighbours, but no route, no host, no other network, no published port."""
+    daemon.run("network", "create", "--internal", "inner")
+    up(daemon, busybox, "box", "--network", "inner", "-p", "127.0.0.1::80")
+    up(daemon, busybox, "peer", "--network", "inner")
+    out = up(daemon, busybox, "out", script=SERVER)
+    assert reaches(daemon, "box", "peer")
+    assert "default" not in says(daemon, "box", "ip route")[1]
+    gateway = daemon.api.get("/networks/inner")["IPAM"]["Config"][0]["Gateway"]
+    code, text = says(daemon, "box", "nslookup example.org")
+    assert code != 0
+    assert "SERVFAIL" in text
+    with socket.socket() as host:
+        host.bind((gateway, 0))
+        host.listen()
+        port = host.getsockname()[1]
+        assert says(daemon, "box", f"nc -w 2 {gateway} {port} </dev/null")[0] != 0
+    hostile = up(daemon, busybox, "hostile", "--network", "inner", "--cap-add", "NET_ADMIN")
+    assert hostile
+    says(daemon, "hostile", f"ip route add default via {gateway}")
+    assert not reaches(daemon, "hostile", out)
+    assert not reaches(daemon, "hostile", hosts_own_address())
+
+
+def test_published_ports(daemon: Hyperd, busybox: str, echo: bytes) -> None:
+    """TCP and UDP, on the loopback, on an address, everywhere; conflicts; free at once when the program ends."""
+    mine = hosts_own_address()
+    ports = ["-p", "127.0.0.1::80", "-p", f"{mine}::80", "-p", "::9/udp", "--expose", "7"]
+    up(daemon, busybox, "web", *ports, script=SERVER)
+    bindings = daemon.api.get("/containers/web/json")["NetworkSettings"]["Ports"]
+    assert bindings["7/tcp"] is None
+    by_address = {item["HostIp"]: int(item["HostPort"]) for item in bindings["80/tcp"]}
+    assert fetch("127.0.0.1", by_address["127.0.0.1"]).endswith(b"hello\n")
+    assert fetch(mine, by_address[mine]).endswith(b"hello\n")
+    with pytest.raises(OSError):
+        fetch(mine, by_address["127.0.0.1"])
+    daemon.run("exec", "-i", "web", "sh", "-c", "cat >/echo && chmod +x /echo", stdin=echo)
+    daemon.run("exec", "web", "/echo", "9")
+    everywhere = port_of(daemon, "web", "9/udp")
+    for address in ("127.0.0.1", mine):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+            datagrams.settimeout(10)
+            datagrams.connect((address, everywhere))
+            datagrams.send(b"ping")
+            assert datagrams.recv(16) == b"ping"
+    taken = f"127.0.0.1:{by_address['127.0.0.1']}:80"
+    refused = daemon.docker("run", "--rm", "-p", taken, busybox, "true")
+    assert refused.returncode == 125
+    assert b"port is already allocated" in refused.stderr
+    # Others on the host see that it is taken, too.
+    with socket.socket() as other, pytest.raises(OSError):
+        other.bind(("127.0.0.1", by_address["127.0.0.1"]))
+    # From within: over the host's address, also where that leads back to the same network.
+    up(daemon, busybox, "client")
+    ask = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 {mine} {by_address[mine]}"
+    assert "hello" in says(daemon, "client", ask)[1]
+    daemon.run("network", "create", "apart")
+    up(daemon, busybox, "stranger", "--network", "apart")
+    assert "hello" in says(daemon, "stranger", ask)[1]
+    daemon.run("kill", "web")
+    up(daemon, busybox, "next", "-p", taken, script=SERVER)
+    assert fetch("127.0.0.1", by_address["127.0.0.1"]).endswith(b"hello\n")
+
+
+def test_ports_and_networks_do_not_need_the_daemon(own_daemon: Hyperd, busybox: str) -> None:
+    """Killed: packets go on. Back: the same addresses, names answered again, the port still reserved, nothing lost."""
+    daemon = own_daemon
+    daemon.run("network", "create", "net")
+    web = up(daemon, busybox, "web", "--network", "net", "-p", "127.0.0.1::80", script=SERVER)
+    up(daemon, busybox, "client", "--network", "net")
+    daemon.run("network", "connect", "bridge", "client")
+    port = port_of(daemon, "web", "80/tcp")
+    daemon.kill()
+    assert fetch("127.0.0.1", port).endswith(b"hello\n")
+    daemon.start()
+    assert fetch("127.0.0.1", port).endswith(b"hello\n")
+    assert resolves(daemon, "client", "web") == [web]
+    assert b"already allocated" in daemon.docker("run", "-p", f"{port}:80", busybox).stderr
+    daemon.run("network", "disconnect", "net", "client")
+    assert not reaches(daemon, "client", web)
+    daemon.run("rm", "-f", "web", "client")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", port))
+    # Bridges of a daemon that died with nothing running are its successor's to remove.
+    daemon.kill()
+    daemon.start()
+    daemon.run("network", "rm", "net")
+
+
+def test_hostile_guests(daemon: Hyperd, busybox: str) -> None:
+    """With root's power over its card a guest is nobody but itself, and never on the host's loopback."""
+    daemon.run("network", "create", "shared")
+    victim = up(daemon, busybox, "victim", "--network", "shared", script=SERVER)
+    up(daemon, busybox, "friend", "--network", "shared")
+    bad = up(daemon, busybox, "bad", "--network", "shared", "--privileged")
+    assert reaches(daemon, "friend", victim)
+    gateway = daemon.api.get("/networks/shared")["IPAM"]["Config"][0]["Gateway"]
+    mac = daemon.api.get("/containers/victim/json")["NetworkSettings"]["Networks"]["shared"]
+    # Another's address: neither its packets nor its claims come through.
+    says(daemon, "bad", f"ip addr add {victim}/32 dev eth0; arping -c 3 -U -I eth0 {victim}")
+    assert mac["MacAddress"] in says(daemon, "friend", f"ip neigh show {victim}")[1]
+    assert says(daemon, "bad", f"ping -c 1 -W 2 -I {victim} {gateway}")[0] != 0
+    says(daemon, "bad", f"ip addr del {victim}/32 dev eth0; ip neigh flush dev eth0")
+    assert reaches(daemon, "bad", gateway)
+    # The host's loopback, by way of the gateway's MAC.
+    with socket.socket() as service:
+        service.bind(("127.0.0.1", 0))
+        service.listen()
+        port = service.getsockname()[1]
+        script = (
+            "for f in /proc/sys/net/ipv4/conf/*/route_localnet; do echo 1 >$f; done; "
+            "ip addr flush dev lo; ip route del local 127.0.0.0/8 table local; "
+            f"ip route add 127.0.0.0/8 via {gateway} src {bad}; "
+            f"nc -w 2 127.0.0.1 {port} </dev/null"
+        )
+        assert says(daemon, "bad", script)[0] != 0
+        service.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            service.accept()
+    # Another's card: it is cut off, the victim is not.
+    says(daemon, "bad", f"ip link set eth0 address {mac['MacAddress']}")
+    assert not reaches(daemon, "bad", gateway)
+    assert reaches(daemon, "friend", victim)
+
+
+def test_what_the_api_refuses(daemon: Hyperd, busybox: str) -> None:
+    """Docker's codes and words; nothing half-made stays."""
+    api = daemon.api
+
+    def refused(method: str, path: str, body: object = None) -> tuple[int, str]:
+        with pytest.raises(ApiError) as error:
+            api.request(method, path, body)
+        return error.value.status, error.value.message
+
+    def create(**body: object) -> tuple[int, str]:
+        return refused("POST", "/networks/create", body)
+
+    assert create(Name="")[0] == 400
+    for name in ("bridge", "host", "none", "default"):
+        assert create(Name=name)[0] == 403
+    assert create(Name="x", Driver="overlay") == (404, 'plugin "overlay" not found')
+    assert create(Name="x", Driver="host")[0] == 403
+    assert create(Name="x", EnableIPv6=True)[0] == 400
+    assert create(Name="x", Scope="swarm")[0] == 400
+    for bad in ({"Subnet": "1.2.3"}, {"Gateway": "10.1.1.1"}, {"Subnet": "10.203.0.0/99"}):
+        assert create(Name="x", IPAM={"Config": [bad]})[0] == 400
+    assert create(Name="x", Options={"com.docker.network.driver.mtu": "x"})[0] == 400
+    network = api.post(
+        "/networks/create",
+        {
+            "Name": "net",
+            "Labels": {"k": "v"},
+            "Attachable": True,
+            "IPAM": {
+                "Config": [
+                    {
+                        "Subnet": "10.203.0.0/24",
+                        "IPRange": "10.203.0.128/25",
+                        "Gateway": "10.203.0.254",
+                        "AuxiliaryAddresses": {"router": "10.203.0.128"},
+                    }
+                ]
+            },
+        },
+    )["Id"]
+    assert create(Name="net") == (409, "network with name net already exists")
+    assert create(Name="y", IPAM={"Config": [{"Subnet": "10.203.0.128/25"}]})[0] == 403
+    shown = api.get(f"/networks/{network[:12]}")
+    assert (shown["Name"], shown["Attachable"], shown["Labels"]) == ("net", True, {"k": "v"})
+    assert shown["IPAM"]["Config"][0]["Gateway"] == "10.203.0.254"
+    assert refused("GET", "/networks/nope") == (404, "network nope not found")
+    assert refused("DELETE", "/networks/bridge")[0] == 403
+    connect = f"/networks/{network}/connect"
+    assert refused("POST", connect, {"Container": "nope"})[0] == 404
+    body: dict[str, object] = {"Image": busybox, "Cmd": ["sleep", "100"]}
+    api.post("/containers/create?name=box", body)
+    wish = {"IPAMConfig": {"IPv4Address": "10.9.9.9"}}
+    assert refused("POST", connect, {"Container": "box", "EndpointConfig": wish})[0] == 400
+    api.post(connect, {"Container": "box"})
+    assert refused("POST", connect, {"Container": "box"})[0] == 403
+    assert refused("POST", f"/networks/{network}/disconnect", {"Container": "nope"})[0] == 404
+    assert refused("POST", "/networks/none/connect", {"Container": "box"})[0] == 400
+    bodies = [
+        {"HostConfig": {"NetworkMode": "nope"}},
+        {"NetworkingConfig": {"EndpointsConfig": {"nope": {}}}},
+    ]
+    for more in bodies:
+        assert refused("POST", "/containers/create", body | more)[0] == 404
+    fixed = {"bridge": {"IPAMConfig": {"IPv4Address": "172.17.0.9"}}}
+    more = {"NetworkingConfig": {"EndpointsConfig": fixed}}
+    code, text = refused("POST", "/containers/create", body | more)
+    assert (code, "supported on user defined networks only" in text) == (400, True)
+    api.post("/containers/box/start")
+    # The range's first address is reserved, its last the gateway's.
+    assert address_of(daemon, "box", "net") == "10.203.0.129"
+    assert refused("DELETE", "/networks/net")[0] == 403
+    filters = [
+        ({"label": ["k=v"]}, {"net"}),
+        ({"type": ["builtin"]}, {"bridge", "host", "none"}),
+        ({"name": ["ne"], "driver": ["bridge"]}, {"net"}),
+        ({"dangling": ["true"]}, set()),
+        ({"id": [network[:8]]}, {"net"}),
+    ]
+    for wanted, names in filters:
+        found = api.get(f"/networks?filters={json.dumps(wanted).replace(' ', '')}")
+        assert {item["Name"] for item in found} == names, wanted
+    assert refused("GET", '/networks?filters={"type":["x"]}')[0] == 400
+    assert api.post("/networks/prune")["NetworksDeleted"] in (None, [])
+    api.delete("/containers/box?force=1")
+    assert api.post("/networks/prune")["NetworksDeleted"] == ["net"]
+
+
+def test_fifty_networks_come_and_go(daemon: Hyperd) -> None:
+    """Each has a subnet of its own, none that the host routes elsewhere; nothing is left of them."""
+    before = set(Path("/sys/class/net").iterdir())
+    routes = json.loads(subprocess.check_output(["ip", "-j", "-4", "route"]))
+    taken = [ipaddress.ip_network(route["dst"]) for route in routes if "/" in route["dst"]]
+    names = [f"n{number}" for number in range(50)]
+    for name in names:
+        daemon.api.post("/networks/create", {"Name": name})
+    made = daemon.api.get("/networks?filters={%22type%22:[%22custom%22]}")
+    subnets = [ipaddress.ip_network(item["IPAM"]["Config"][0]["Subnet"]) for item in made]
+    assert len(subnets) == 50
+    together = [*subnets, *taken]
+    for index, subnet in enumerate(subnets):
+        assert not any(subnet.overlaps(other) for other in together[index + 1 :])
+    for name in names:
+        daemon.api.delete(f"/networks/{name}")
+    left = {path.name for path in set(Path("/sys/class/net").iterdir()) - before}
+    own = daemon.api.get("/info")["ID"][:4]
+    assert not any(name.startswith(f"hb-{own}") for name in left)
