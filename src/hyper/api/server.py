@@ -13,6 +13,7 @@ from hyper.api.execs import ExecRoutes
 from hyper.api.http import MAX_BODY, VERSION, errors, not_in_a_swarm, not_yet, note_answer
 from hyper.api.images import ImageRoutes
 from hyper.api.networks import NetworkRoutes
+from hyper.api.registries import RegistryRoutes
 from hyper.api.resources import ResourceRoutes
 from hyper.api.system import HYPER_VERSION, SystemRoutes
 from hyper.api.transfers import TransferRoutes
@@ -24,11 +25,8 @@ from hyper.engine.engine import Engine
 NOT_YET: Final = (
     "/containers/{id}/{verb:attach/ws|update|rename}",
     "/containers/prune",
-    "/images/search",
-    "/images/{name:.+}/push",
-    "/{part:auth|build|grpc|session}",
+    "/{part:build|grpc|session}",
     "/build/{rest:.*}",
-    "/distribution/{rest:.*}",
     "/{part:plugins|swarm|nodes|services|tasks|secrets|configs}{rest:(/.*)?}",
 )
 
@@ -47,6 +45,7 @@ def build_app(engine: Engine) -> web.Application:
         *ResourceRoutes(engine).routes(),
         *ImageRoutes(engine).routes(),
         *TransferRoutes(engine).routes(),
+        *RegistryRoutes(engine).routes(),
         *UsageRoutes(engine).routes(),
         _SWARM_LEAVE,
         *VolumeRoutes(engine).routes(),

@@ -35,6 +35,7 @@ class TransferRoutes:
         return [
             ("POST", "/images/create", self.create),
             ("POST", "/images/load", self.load),
+            ("POST", "/images/{name:.+}/push", self.push),
             ("GET", "/images/get", self.save),
             ("GET", "/images/{name:.+}/get", self.save),
         ]
@@ -63,6 +64,30 @@ class TransferRoutes:
         response, record = await progress.stream(request, pull, ahead=1, refused=_hidden)
         if record is not None:
             image_events.by_name(self._host, "pull", reference)
+        return response
+
+    async def push(self, request: web.Request) -> web.StreamResponse:
+        name = _reference(request.match_info["name"], request.query.get("tag", ""))
+        parse(name)
+        auth = RegistryAuth.from_header(request.headers.get("X-Registry-Auth", ""))
+        done: list[str] = []
+
+        async def push(tell: progress.Tell) -> None:
+            def pushed(tag: str, digest: str, size: int) -> None:
+                done.append(tag)
+                tell(wire.PullLine(aux=wire.PushAux(tag, digest, size)))
+
+            await self._images.push(
+                name,
+                auth=auth,
+                progress=lambda event: tell(progress.line(event)),
+                pushed=pushed,
+            )
+
+        response, _ = await progress.stream(request, push)
+        repository = parse(name).familiar_name
+        for tag in done:
+            image_events.by_name(self._host, "push", f"{repository}:{tag}")
         return response
 
     async def _import(self, request: web.Request) -> web.StreamResponse:

@@ -28,7 +28,11 @@ class UsageRoutes:
 
     def routes(self) -> Routes:
         """(method, path, handler) of each."""
-        return [("GET", "/system/df", self.df)]
+        return [("GET", "/system/df", self.df), ("POST", "/build/prune", self.prune_builds)]
+
+    async def prune_builds(self, request: web.Request) -> web.StreamResponse:
+        """Nothing is built here, so there is nothing to prune; ``docker system prune`` asks nevertheless."""
+        return json_response(wire.BuildPrune())
 
     async def df(self, request: web.Request) -> web.StreamResponse:
         kinds = set(request.query.getall("type", [])) or set(_TYPES)

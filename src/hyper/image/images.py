@@ -9,22 +9,23 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 from hyper.errors import HyperError, InvalidRequest, NotFound
-from hyper.image import archive, blobs, limits, load, prune, query, removal, save
+from hyper.image import archive, blobs, limits, load, prune, push, query, removal, save, search
 from hyper.image import platform as platforms
 from hyper.image.assemble import Recipe, assemble
 from hyper.image.auth import RegistryAuth
+from hyper.image.describe import describe
 from hyper.image.download import download
-from hyper.image.endpoint import DEFAULT_CERTS_DIR, Endpoints
+from hyper.image.endpoint import DEFAULT_CERTS_DIR, Endpoint, Endpoints
 from hyper.image.layer import Received
 from hyper.image.merge import Merger
 from hyper.image.originals import Original, original
 from hyper.image.pull import Jobs, LayerFetcher, find, pinned
 from hyper.image.record import HistoryItem, ImageRecord, PullEvent, Usage
-from hyper.image.reference import Reference, named, parse, parse_tag
+from hyper.image.reference import DEFAULT_DOMAIN, Reference, named, parse, parse_tag
 from hyper.image.registry import Patience, Registry
 from hyper.image.squash import Bounds
 from hyper.image.store import Store
-from hyper.types.oci import Descriptor
+from hyper.types.oci import Descriptor, Platform
 
 Progress = Callable[[PullEvent], None]
 # Spelled out here because a method is called "list", as Docker's verb.
@@ -33,6 +34,8 @@ HistoryItems = list[HistoryItem]
 Users = Callable[[str], list[str]]
 Removed = list[dict[str, str]]
 Paths = list[Path]
+Platforms = list[Platform]
+Hits = list[search.Hit]
 Loaded = list[tuple[str, list[str]]]
 log = logging.getLogger(__name__)
 
@@ -237,6 +240,97 @@ class Images:
                 for record in records
             ]
             yield records, save.archive(self._store, saved)
+
+    async def push(
+        self,
+        name: str,
+        *,
+        auth: RegistryAuth | None = None,
+        progress: Progress = lambda _: None,
+        pushed: Callable[[str, str, int], None] = lambda _tag, _digest, _size: None,
+    ) -> None:
+        """The image of this name is in its registry; without tag, all of the repository's.
+
+        ``pushed`` hears (tag, digest, size of the manifest) of each. A pulled image keeps its digest.
+
+        Raises:
+            InvalidRequest: a bad name. NotFound: no such image, or a layer that cannot be had again.
+            Unauthorized, Forbidden: the registry's no. Unavailable: it does not answer.
+        """
+        wanted = parse(name)
+        if wanted.digest is not None:
+            raise InvalidRequest("cannot push a digest reference")
+        progress(PullEvent("", f"The push refers to repository [{wanted.name}]"))
+        for reference, image_id in query.to_push(self._store, wanted):
+            record = query.record(self._store, image_id)
+            with self._store.pinned(record.layers):
+                mine = None if auth is None else (reference.domain, auth)
+                found = await self._original(record, mine, compressed=True)
+                await self._push(reference, found, auth, progress)
+            pushed(reference.tag or "", found.digest, len(found.manifest))
+
+    async def _push(
+        self, reference: Reference, found: Original, auth: RegistryAuth | None, progress: Progress
+    ) -> None:
+        endpoints = await asyncio.to_thread(self._endpoints.of, reference)
+        others = [
+            path
+            for layer in found.layers
+            for path in push.mount_candidates(self._store, reference, layer.digest)
+        ]
+        async with Registry(
+            reference,
+            [one for one in endpoints if not one.mirror],
+            auth,
+            self._patience,
+            actions="pull,push",
+            also=tuple(dict.fromkeys(others))[: push.MAX_MOUNTS],
+        ) as registry:
+            await push.push(self._store, registry, reference, found, progress)
+
+    async def login(self, domain: str, auth: RegistryAuth) -> None:
+        """The registry takes these credentials. ``domain``: as in references.
+
+        Raises:
+            Unauthorized: it does not. Unavailable: it does not answer.
+        """
+        reference = Reference(domain, "")
+        endpoints = await asyncio.to_thread(self._endpoints.of, reference)
+
+        async def ask(endpoint: Endpoint) -> None:
+            async with registry.request(endpoint, "GET", "/v2/"):
+                pass
+
+        async with Registry(
+            reference,
+            [one for one in endpoints if not one.mirror],
+            auth,
+            self._patience,
+            actions="",
+        ) as registry:
+            await registry.on_endpoints(ask)
+
+    async def search(self, domain: str, term: str, limit: int) -> Hits:
+        """What a registry finds for a term.
+
+        Raises:
+            NotFound: it has no search. Unavailable: it does not answer.
+        """
+        host = search.HUB if domain == DEFAULT_DOMAIN else domain
+        reference = Reference(host, "")
+        endpoints = await asyncio.to_thread(self._endpoints.of, reference)
+        async with Registry(reference, endpoints, None, self._patience, actions="") as registry:
+            return await search.search(registry, domain, term, limit)
+
+    async def describe(self, name: str, auth: RegistryAuth | None) -> tuple[Descriptor, Platforms]:
+        """What a registry has under a name: its manifest or index, and for which platforms.
+
+        Raises: as `pull`.
+        """
+        reference = parse(name).with_default_tag()
+        endpoints = await asyncio.to_thread(self._endpoints.of, reference)
+        async with Registry(reference, endpoints, auth, self._patience) as registry:
+            return await describe(registry, reference)
 
     async def _original(
         self, record: ImageRecord, auth: tuple[str, RegistryAuth] | None, *, compressed: bool

@@ -134,6 +134,25 @@ def to_save(store: Store, names: Iterable[str]) -> dict[str, list[Reference]]:
     return chosen
 
 
+def to_push(store: Store, wanted: Reference) -> list[tuple[Reference, str]]:
+    """The tags that ``wanted`` means to docker push, each with its image.
+
+    Raises:
+        NotFound: there are none.
+    """
+    query = "SELECT tag, image_id FROM tags WHERE name = ? ORDER BY tag"
+    found = [
+        (named(wanted.name, tag=str(tag)), str(image_id))
+        for tag, image_id in store.rows(query, wanted.name)
+        if wanted.tag in (None, tag)
+    ]
+    if not found and wanted.tag is not None and store.rows(query, wanted.name):
+        raise NotFound(f"tag does not exist: {wanted.familiar}")
+    if not found:
+        raise NotFound(f"An image does not exist locally with the tag: {wanted.familiar_name}")
+    return found
+
+
 def _meant(store: Store, text: str) -> list[tuple[str, Reference | None]]:
     if not _ID_PREFIX.fullmatch(text) or len(text) < 64:
         reference = parse(text)

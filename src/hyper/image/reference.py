@@ -90,7 +90,7 @@ def parse(text: str) -> Reference:
         raise InvalidRequest(
             f"invalid repository name ({text}), cannot specify 64-byte hexadecimal strings"
         )
-    domain, remainder = _split_domain(text)
+    domain, remainder = split_domain(text)
     remote = remainder.partition(":")[0]
     if remote.lower() != remote:
         raise InvalidRequest(f"{_INVALID}: repository name ({remote}) must be lowercase")
@@ -124,7 +124,8 @@ def parse_tag(repository: str, tag: str) -> Reference:
     return replace(reference, tag=tag or reference.tag or DEFAULT_TAG)
 
 
-def _split_domain(text: str) -> tuple[str, str]:
+def split_domain(text: str) -> tuple[str, str]:
+    """The registry a name is of, and the rest, with Docker's defaults filled in; neither is checked."""
     first, slash, rest = text.partition("/")
     is_domain = slash and (
         any(character in first for character in ".:")

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _REDIRECTS = (301, 302, 303, 307, 308)
+#: What a request sends: whole, or in pieces.
+Body = Callable[[], bytes | AsyncIterator[bytes]]
 _TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 _CHUNK = 1 << 20
 _ACCEPT = ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))
@@ -58,6 +60,14 @@ class Transient(Exception):
         self.progress = progress
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: Body | None
+
+
 class _ErrorItem(msgspec.Struct):
     code: str = ""
     message: str = ""
@@ -81,8 +91,14 @@ class Registry:
         endpoints: list[Endpoint],
         auth: RegistryAuth | None,
         patience: Patience,
+        *,
+        actions: str = "pull",
+        also: tuple[str, ...] = (),
     ) -> None:
+        """``actions``: what tokens are asked for; "" for none. ``also``: paths of repositories to read too."""
         self._reference = reference
+        self._actions = actions
+        self._also = also
         self._endpoints = endpoints
         self._auth = auth
         self._patience = patience
@@ -116,7 +132,7 @@ class Registry:
         async def ask(endpoint: Endpoint) -> tuple[bytes, str]:
             path = f"manifests/{tag_or_digest}"
             async with self._get(endpoint, path, {"Accept": _ACCEPT}) as response:
-                data = await _read(response, MAX_DOCUMENT_BYTES)
+                data = await read_body(response, MAX_DOCUMENT_BYTES)
                 _verify(data, tag_or_digest)
                 return data, response.headers.get("Content-Type", "")
 
@@ -130,7 +146,7 @@ class Registry:
 
         async def ask(endpoint: Endpoint) -> bytes:
             async with self._get(endpoint, f"blobs/{digest}", {}) as response:
-                data = await _read(response, min(size, MAX_DOCUMENT_BYTES))
+                data = await read_body(response, min(size, MAX_DOCUMENT_BYTES))
                 _verify(data, digest)
                 return data
 
@@ -190,26 +206,52 @@ class Registry:
             await asyncio.sleep(wait)
 
     def _what(self) -> str:
-        return f"pulling {self._reference.familiar}"
+        verb = "pushing" if "push" in self._actions else "pulling"
+        return f"{verb} {self._reference.familiar}"
 
     @asynccontextmanager
     async def _get(
         self, endpoint: Endpoint, path: str, headers: dict[str, str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A successful answer (200 or 206), its body unread.
+        """A successful answer (200 or 206), its body unread. Raises: as `request`."""
+        async with self.request(endpoint, "GET", path, headers=headers) as response:
+            yield response
+
+    @asynccontextmanager
+    async def request(
+        self,
+        endpoint: Endpoint,
+        method: str,
+        target: str,
+        *,
+        headers: dict[str, str] | None = None,
+        body: Body | None = None,
+        accepted: tuple[int, ...] = (200, 206),
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """An answer with an ``accepted`` status, its body unread.
+
+        ``target``: below the repository, or with a slash in front below the host, or an URL from `location`. ``body``
+        makes what is sent, once for every attempt.
 
         Raises:
             Transient: connection, time or server trouble. HyperError: a final no.
         """
         try:
             scheme = self._scheme.get(endpoint) or await self._find_scheme(endpoint)
-            base = f"{scheme}://{endpoint.host}{endpoint.prefix}/v2/{self._reference.path}/"
-            response = await self._follow(endpoint, base + path, headers)
+            url = f"{scheme}://{endpoint.host}{endpoint.prefix}"
+            if "://" in target:
+                url = target
+            elif target.startswith("/"):
+                url += target
+            else:
+                url += f"/v2/{self._reference.path}/{target}"
+            asked = _Request(method, url, headers or {}, body)
+            response = await self._follow(endpoint, asked)
             if response.status == 401 and await self._authenticate(endpoint, response):
                 response.close()
-                response = await self._follow(endpoint, base + path, headers)
+                response = await self._follow(endpoint, asked)
             async with response:
-                if response.status not in (200, 206):
+                if response.status not in accepted:
                     await self._refused(endpoint, response)
                 yield response
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorDNSError) as error:
@@ -225,30 +267,53 @@ class Registry:
         except (aiohttp.ClientError, ConnectionError) as error:
             raise Transient(f"{error or type(error).__name__}") from error
 
-    async def _follow(
-        self, endpoint: Endpoint, url: str, headers: dict[str, str]
-    ) -> aiohttp.ClientResponse:
+    async def _follow(self, endpoint: Endpoint, asked: _Request) -> aiohttp.ClientResponse:
         """The first answer that is no redirect. Credentials stay with the registry's own origin."""
-        assert self._session is not None
-        origin = _origin(url)
+        url = asked.url
         for _ in range(limits.MAX_REDIRECTS + 1):
-            ours = _origin(url) == origin
-            extra = dict(headers)
-            if ours and endpoint in self._authorization:
-                extra["Authorization"] = self._authorization[endpoint]
-            tls = endpoint.tls if ours and endpoint.tls is not None else True
-            async with asyncio.timeout(self._patience.connect_s + self._patience.answer_s):
-                response = await self._session.get(
-                    url, headers=extra, allow_redirects=False, ssl=tls
-                )
-            if response.status not in _REDIRECTS:
+            response = await self._send(endpoint, asked, url)
+            if response.status not in _REDIRECTS or asked.method not in ("GET", "HEAD"):
                 return response
             target = urljoin(url, response.headers.get("Location", ""))
             response.close()
-            if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
-                raise Unavailable(f"registry {endpoint}: redirects from https to {target[:80]!r}")
+            self._check_downgrade(endpoint, url, target)
             url = target
         raise Unavailable(f"registry {endpoint}: more than {limits.MAX_REDIRECTS} redirects")
+
+    async def _send(self, endpoint: Endpoint, asked: _Request, url: str) -> aiohttp.ClientResponse:
+        assert self._session is not None
+        ours = _origin(url) == (self._scheme[endpoint], endpoint.host)
+        extra = dict(asked.headers)
+        if ours and endpoint in self._authorization:
+            extra["Authorization"] = self._authorization[endpoint]
+        tls = endpoint.tls if ours and endpoint.tls is not None else True
+        limit = self._patience.connect_s + self._patience.answer_s
+        async with asyncio.timeout(limit) as deadline:
+            data = asked.body() if asked.body is not None else None
+            if isinstance(data, AsyncIterator):
+                data = _watched(data, deadline, limit)
+            return await self._session.request(
+                asked.method, url, headers=extra, data=data, allow_redirects=False, ssl=tls
+            )
+
+    def location(
+        self, endpoint: Endpoint, response: aiohttp.ClientResponse, default: str | None = None
+    ) -> str:
+        """Where an answer sends us for what comes next; ``default`` where it does not say.
+
+        Raises:
+            Unavailable: it does not say and must, or leads away from https.
+        """
+        target = response.headers.get("Location", default or "")
+        if not target:
+            raise Unavailable(f"registry {endpoint} does not say where to upload to")
+        url = urljoin(str(response.url), target)
+        self._check_downgrade(endpoint, str(response.url), url)
+        return url
+
+    def _check_downgrade(self, endpoint: Endpoint, url: str, target: str) -> None:
+        if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
+            raise Unavailable(f"registry {endpoint}: redirects from https to {target[:80]!r}")
 
     async def _find_scheme(self, endpoint: Endpoint) -> str:
         """https where it answers; where the configuration allows, http otherwise."""
@@ -289,8 +354,13 @@ class Registry:
     ) -> str:
         if auth is not None and auth.registry_token:
             return f"Bearer {auth.registry_token}"
-        scope = challenge.scope or f"repository:{self._reference.path}:pull"
-        query = {"service": challenge.service, "scope": scope}
+        query = [("service", challenge.service)]
+        if self._actions:
+            scope = challenge.scope or f"repository:{self._reference.path}:{self._actions}"
+            query += [
+                ("scope", scope),
+                *(("scope", f"repository:{one}:pull") for one in self._also),
+            ]
         async with self._ask_token(endpoint, challenge.realm, query, auth) as response:
             if response.status in (401, 403):
                 raise Unauthorized(
@@ -300,7 +370,7 @@ class Registry:
                 raise Transient(f"the token server answered {response.status}")
             try:
                 token = msgspec.json.decode(
-                    await _read(response, limits.MAX_ANSWER_BYTES), type=_Token
+                    await read_body(response, limits.MAX_ANSWER_BYTES), type=_Token
                 )
             except msgspec.DecodeError as error:
                 raise Unavailable(
@@ -310,7 +380,11 @@ class Registry:
 
     @asynccontextmanager
     async def _ask_token(
-        self, endpoint: Endpoint, realm: str, query: dict[str, str], auth: RegistryAuth | None
+        self,
+        endpoint: Endpoint,
+        realm: str,
+        query: list[tuple[str, str]],
+        auth: RegistryAuth | None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         assert self._session is not None
         parts = urlsplit(realm)
@@ -319,11 +393,13 @@ class Registry:
             raise Unavailable(f"registry {endpoint}: refusing the token server {realm[:80]!r}")
         tls = endpoint.tls if endpoint.tls is not None else True
         if auth is not None and auth.identity_token:
+            scopes = " ".join(value for name, value in query if name == "scope")
             form = {
                 "grant_type": "refresh_token",
                 "refresh_token": auth.identity_token,
                 "client_id": "hyper",
-                **query,
+                "service": query[0][1],
+                "scope": scopes,
             }
             context = self._session.post(realm, data=form, ssl=tls, allow_redirects=False)
         else:
@@ -344,6 +420,8 @@ class Registry:
         name = self._reference.familiar_name
         if status in _TRANSIENT:
             raise Transient(f"HTTP {status}", pause_s=_retry_after(response))
+        if "push" in self._actions:
+            self._push_refused(endpoint, status, said)
         if status in (401, 403) and (
             item.code == "DENIED" or self._authorization.get(endpoint, "").startswith("Bearer")
         ):
@@ -366,6 +444,18 @@ class Registry:
             raise NotFound(f"manifest for {self._reference.familiar} not found: {said}")
         raise Unavailable(f"registry {endpoint} answered HTTP {status}: {said}")
 
+    def _push_refused(self, endpoint: Endpoint, status: int, said: str) -> None:
+        """Raise what an unsuccessful answer to a push means where that is another thing than for a pull."""
+        if status == 401 and not self._authorization.get(endpoint, "").startswith("Bearer"):
+            raise Unauthorized(
+                "unauthorized: authentication required",
+                hint=f"log in first: docker login {self._reference.domain}",
+            )
+        if status in (401, 403):
+            raise Forbidden("denied: requested access to the resource is denied")
+        if status == 404:
+            raise NotFound(f"registry {endpoint}: {said}")
+
     async def _pieces(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         """The body in pieces of about a MiB: few, because each is handed to a thread."""
         buffer = bytearray()
@@ -383,6 +473,16 @@ class Registry:
             yield bytes(buffer)
 
 
+async def _watched(
+    pieces: AsyncIterator[bytes], deadline: asyncio.Timeout, limit: float
+) -> AsyncIterator[bytes]:
+    """``pieces``; while they are taken, time does not run out."""
+    async for piece in pieces:
+        if not deadline.expired():
+            deadline.reschedule(asyncio.get_running_loop().time() + limit)
+        yield piece
+
+
 def _origin(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     return parts.scheme, parts.netloc
@@ -393,7 +493,12 @@ def _verify(data: bytes, digest: str) -> None:
         raise VerificationFailed(f"manifest verification failed for digest {digest}")
 
 
-async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        VerificationFailed: it is longer than ``limit``.
+    """
     data = bytearray()
     async for piece in response.content.iter_any():
         data += piece
@@ -407,7 +512,9 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
 async def _first_error(response: aiohttp.ClientResponse) -> _ErrorItem:
     """What the registry says about a failure, shortened; its body may be anything."""
     try:
-        body = msgspec.json.decode(await _read(response, limits.MAX_ANSWER_BYTES), type=_ErrorBody)
+        body = msgspec.json.decode(
+            await read_body(response, limits.MAX_ANSWER_BYTES), type=_ErrorBody
+        )
     except (msgspec.DecodeError, VerificationFailed):
         return _ErrorItem()
     item = body.errors[0] if body.errors else _ErrorItem()

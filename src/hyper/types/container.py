@@ -18,6 +18,16 @@ from hyper.types.wire import Wire
 DEFAULT_SHM_SIZE = 64 * 1024 * 1024
 
 
+class AuthBody(Wire, rename=None):
+    """Credentials for a registry, as POST /auth has them."""
+
+    username: str = ""
+    password: str = ""
+    email: str = ""
+    serveraddress: str = ""
+    identitytoken: str = ""
+
+
 class PortBinding(Wire):
     """Where on the host a port of the container is published ("" means everywhere / any free port)."""
 

@@ -275,6 +275,33 @@ class ImagePrune(Wire):
     space_reclaimed: int
 
 
+class BuildPrune(Wire):
+    caches_deleted: list[str] | None = None
+    space_reclaimed: int = 0
+
+
+class AuthAnswer(Wire):
+    status: str
+    identity_token: str
+
+
+class OciDescriptor(Wire, rename=None):
+    media_type: str = field(name="mediaType")
+    digest: str
+    size: int
+
+
+class OciPlatform(Wire, rename=None, omit_defaults=True):
+    architecture: str
+    os: str
+    variant: str | None = None
+
+
+class Distribution(Wire):
+    descriptor: OciDescriptor
+    platforms: list[OciPlatform]
+
+
 class DiskUsage(Wire):
     """Members are null where they were not asked for."""
 
