@@ -103,16 +103,21 @@ def test_quota_and_period_say_the_same_as_nano_cpus() -> None:
 @pytest.mark.parametrize(
     ("host", "raw"),
     [
-        (HostConfig(), {"Devices": [{"PathOnHost": "/dev/null"}]}),
         (HostConfig(network_mode="container:x"), {}),
         (HostConfig(log_config=LogConfig("syslog")), {}),
-        (HostConfig(pid_mode="host"), {}),
+        (HostConfig(pid_mode="container:x"), {}),
     ],
 )
 def test_what_cannot_be_left_out_is_refused(host: HostConfig, raw: dict[str, Any]) -> None:
     """A container that silently lacks its mount would be worse than none."""
     with pytest.raises(NotImplementedYet, match="not supported yet"):
         create.check(host, raw)
+
+
+def test_the_hosts_devices_are_refused_with_the_reason() -> None:
+    """A machine has none of them, ever."""
+    with pytest.raises(InvalidRequest, match="no devices of the host"):
+        create.check(HostConfig(), {"Devices": [{"PathOnHost": "/dev/null"}]})
 
 
 def test_the_hosts_network_is_refused_with_a_way_out() -> None:
@@ -124,12 +129,12 @@ def test_the_hosts_network_is_refused_with_a_way_out() -> None:
 def test_what_has_no_effect_is_warned_about() -> None:
     """And the empty values every client sends are not."""
     raw = {
-        "CpuShares": 512,
+        "CpusetMems": "0",
         "PidsLimit": 0,
         "BlkioWeight": 0,
         "OomKillDisable": False,
         "Binds": None,
     }
     assert create.check(HostConfig(), raw) == [
-        "HostConfig.CpuShares has no effect and was ignored."
+        "HostConfig.CpusetMems has no effect and was ignored."
     ]

@@ -1,4 +1,4 @@
-"""Routes about what a container costs and may take: stats, top, pause, unpause."""
+"""Routes about what a container costs and may take: stats, top, update, pause, unpause."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import Final
 
 from aiohttp import web
 
-from hyper.api.http import Routes, flag, json_response
+from hyper.api.http import Routes, body_of, flag, json_response
 from hyper.engine.container import Container
 from hyper.engine.engine import Engine
 from hyper.engine.stats import Feed
 from hyper.engine.top import top
+from hyper.engine.update import update
 from hyper.errors import InvalidRequest
+from hyper.types.container import HostConfig
+from hyper.types.response import UpdateAnswer
 
 #: Lines to look at for one that says what was before: it is the second unless something is in the way.
 _MOST_LINES: Final = 4
@@ -29,6 +32,7 @@ class ResourceRoutes:
         return [
             ("GET", "/containers/{id}/stats", self.stats),
             ("GET", "/containers/{id}/top", self.top),
+            ("POST", "/containers/{id}/update", self.update),
             ("POST", "/containers/{id}/pause", self.pause),
             ("POST", "/containers/{id}/unpause", self.unpause),
         ]
@@ -56,6 +60,12 @@ class ResourceRoutes:
     async def top(self, request: web.Request) -> web.StreamResponse:
         ps_args = request.query.get("ps_args", "") or "-ef"
         return json_response(await top(self._get(request), ps_args))
+
+    async def update(self, request: web.Request) -> web.StreamResponse:
+        container = self._get(request)
+        body, asked = await body_of(request, HostConfig)
+        work = update(container, body, asked)
+        return json_response(UpdateAnswer(await self._engine.host.tasks.see_through(work)))
 
     async def pause(self, request: web.Request) -> web.StreamResponse:
         await self._engine.host.tasks.see_through(self._get(request).pause())

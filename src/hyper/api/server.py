@@ -23,7 +23,7 @@ from hyper.engine.engine import Engine
 
 #: Parts of the Engine API that answer 501: their first path segment, or a whole path.
 NOT_YET: Final = (
-    "/containers/{id}/{verb:attach/ws|update|rename}",
+    "/containers/{id}/{verb:attach/ws|rename}",
     "/containers/prune",
     "/{part:build|grpc|session}",
     "/build/{rest:.*}",

@@ -13,9 +13,8 @@ import time
 from collections.abc import AsyncIterator
 from typing import Final
 
-from hyper.engine import plan, restart
+from hyper.engine import plan, resources, restart
 from hyper.engine.attachment import Attachment
-from hyper.engine.create import cpus
 from hyper.engine.host import Host
 from hyper.engine.log_file import LogFile
 from hyper.engine.output import OutputHub
@@ -26,9 +25,10 @@ from hyper.engine.wires import Wiring
 from hyper.errors import Conflict, GuestError, HyperError, InvalidRequest, MachineError
 from hyper.guest.process import GuestProcess
 from hyper.machine.driver import MachineRecord
-from hyper.machine.spec import Disk, Limits, MachineSpec
+from hyper.machine.spec import Disk, MachineSpec
 from hyper.proto.message import ProcessExit, ProcessResize, ProcessSignal, ReplyCode
 from hyper.sandbox.sandbox import MAIN_PROCESS, Plan, Sandbox
+from hyper.system import affinity
 
 logger = logging.getLogger(__name__)
 
@@ -93,13 +93,14 @@ class Container:
         names = {"image": record.image_ref, "name": record.name}
         self.host.events.publish("container", action, record.id, {**labels, **names, **attributes})
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Its record is on disk."""
         self.host.store.save_container(self.record)
 
     def _try_save(self) -> None:
         """What has happened has happened, whether it can be written down now (disk full) or only later."""
         try:
-            self._save()
+            self.save()
         except HyperError as error:
             logger.error("container %s: its state was not kept: %s", self.record.id[:12], error)
 
@@ -167,7 +168,7 @@ class Container:
 
     def _made(self, machine: MachineRecord) -> None:
         self.record.machine = machine
-        self._save()
+        self.save()
 
     def _running(self, sandbox: Sandbox, main: GuestProcess, pid: int) -> None:
         record = self.record
@@ -220,6 +221,8 @@ class Container:
         network = wiring.attachment
         scratch = host.container_dir(record.id) / "scratch.ext4"
         disks = [Disk(plan.layer_name(n), path, True) for n, path in enumerate(layers)]
+        available = affinity.available()
+        resources.resize(record, available=available)
         spec = MachineSpec(
             name=record.id[:16],
             vcpus=record.vcpus,
@@ -231,13 +234,14 @@ class Container:
             nics=wiring.nics,
             run_dir=host.run_dir(record.id),
             uid=record.uid,
-            limits=Limits(cpus=cpus(record.host_config)),
+            limits=resources.machine_limits(record.host_config, available=available),
         )
         return Plan(
             spec=spec,
             setup=plan.sandbox_setup(record, network),
             container=plan.container_create(record, layers, network, attached.mounts),
             program=plan.main_program(record, MAIN_PROCESS),
+            limits=resources.guest_limits(record.host_config),
         )
 
     async def _start_failed(self, error: HyperError) -> None:
@@ -399,6 +403,15 @@ class Container:
                 f"Container {self.record.id} is restarting, wait until the container is running"
             )
         return Conflict(f"container {self.record.id} is not running")
+
+    def refuse_removed(self) -> None:
+        """Raises:
+        Conflict: it is being removed (Docker's words).
+        """
+        if self.record.status in (Status.REMOVING, Status.DEAD):
+            raise Conflict(
+                f'Container is marked for removal and cannot be "update": {self.record.id}'
+            )
 
     def refuse_paused(self, what: str) -> None:
         """Raises:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final
 
-from hyper.engine import create, endpoints, mounts, plan, ports, restart
+from hyper.engine import create, endpoints, mounts, plan, ports, resources, restart
 from hyper.engine.container import Container
 from hyper.engine.host import Host, machine_uids
 from hyper.engine.record import ContainerRecord
@@ -20,8 +20,8 @@ from hyper.ids import NAME_PATTERN, is_valid_name, new_id, random_name
 from hyper.machine.driver import MachineRecord
 from hyper.proto.message import ProcessInfo
 from hyper.sandbox.sandbox import MAIN_PROCESS, Sandbox
+from hyper.system import affinity
 from hyper.types.container import ContainerConfig, CreateBody, HostConfig
-from hyper.units import MIB
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +95,7 @@ class Containers:
             raise Conflict(f"there are {MAX_CONTAINERS} containers already")
         self._check_name(name)
         warnings = create.check(host, raw)
+        warnings += resources.check(host, available=affinity.available())
         create.fill_in(host)
         image = self._host.images.get(config.image)
         merged = create.merge(config, create.image_defaults(image.config.config))
@@ -126,7 +127,6 @@ class Containers:
     def _record(
         self, name: str | None, config: ContainerConfig, host: HostConfig, image_id: str
     ) -> ContainerRecord:
-        available = len(os.sched_getaffinity(0))
         defaults = self._host.config
         return ContainerRecord(
             id=new_id(),
@@ -136,9 +136,9 @@ class Containers:
             image_ref=config.image,
             config=config,
             host_config=host,
-            vcpus=create.vcpus(host, default=1, available=available),
+            vcpus=resources.vcpus(host, available=affinity.available()),
             memory_mib=create.memory_mib(
-                host, defaults.default_memory_mib, available_mib=_host_memory_mib()
+                host, defaults.default_memory_mib, available_mib=create.host_memory_mib()
             ),
             mounts=mounts.mount_points(
                 config, host, volumes_of=self._mounts_of, exists=os.path.exists
@@ -169,7 +169,9 @@ class Containers:
             folder.mkdir(mode=0o700, parents=True)
             container = Container(record, self._host)
             self._adopt(container)
-            await self._host.scratch.create(folder / "scratch.ext4")
+            await self._host.scratch.create(
+                folder / "scratch.ext4", size=resources.scratch_size(record.host_config)
+            )
         except BaseException:
             await self._undo(record, container)
             raise
@@ -306,10 +308,6 @@ def _main_of(sandbox: Sandbox) -> ProcessInfo | None:
     """What the agent of a machine found again says of the container's own program."""
     found = (info for info in sandbox.hello.processes if info.process == MAIN_PROCESS)
     return next(found, None)
-
-
-def _host_memory_mib() -> float:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / MIB
 
 
 def _dry_run(record: ContainerRecord) -> None:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import os
 from typing import Any
 
 from hyper.config import MINIMUM_MEMORY_MIB
-from hyper.engine import restart
+from hyper.engine import modes, restart
 from hyper.errors import InvalidRequest, NotImplementedYet
 from hyper.types import oci
 from hyper.types.container import (
     DEFAULT_SHM_SIZE,
     IGNORED,
-    REFUSED,
+    IMPOSSIBLE,
     ContainerConfig,
     HostConfig,
     is_asked_for,
@@ -126,6 +127,11 @@ def memory_mib(host: HostConfig, default: int, *, available_mib: float = math.in
     return wanted
 
 
+def host_memory_mib() -> float:
+    """What this host has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / MIB
+
+
 def cpus(host: HostConfig) -> float | None:
     """How many CPUs' time the machine may use; None: no limit asked for.
 
@@ -172,13 +178,13 @@ def check(host: HostConfig, raw: dict[str, Any]) -> list[str]:
         NotImplementedYet: something that cannot just be left out was asked for.
         InvalidRequest: something makes no sense in a virtual machine.
     """
-    for member, what in REFUSED.items():
+    for member, why in IMPOSSIBLE.items():
         if is_asked_for(raw.get(member)):
-            raise NotImplementedYet(f"{what} (HostConfig.{member}) are not supported yet")
+            raise InvalidRequest(f"HostConfig.{member} is impossible: {why}")
     _check_modes(host)
+    warnings = modes.check(host)
     _check_restart(host)
     _check_values(host)
-    warnings = []
     for member in IGNORED:
         if is_asked_for(raw.get(member)):
             warnings.append(f"HostConfig.{member} has no effect and was ignored.")
@@ -207,9 +213,6 @@ def _check_modes(host: HostConfig) -> None:
             f"network mode {mode} is not supported yet: containers do not share a machine",
             hint="put both on a network of their own and use their names",
         )
-    for member, value in (("IpcMode", host.ipc_mode), ("PidMode", host.pid_mode)):
-        if value not in ("", "private", "shareable"):
-            raise NotImplementedYet(f"HostConfig.{member} {value} is not supported yet")
 
 
 def _check_values(host: HostConfig) -> None:

@@ -282,8 +282,7 @@ def main_program(record: ContainerRecord, process: int) -> ProcessStart:
         flags |= ProcessFlag.STDIN
     if host.init:
         flags |= ProcessFlag.REAPER
-    if "no-new-privileges" in {_security(option) for option in host.security_opt or []}:
-        flags |= ProcessFlag.NO_NEW_PRIVS
+    flags |= _no_new_privileges(host)
     rows, columns = console_size(host.console_size)
     return ProcessStart(
         process=process,
@@ -301,8 +300,10 @@ def main_program(record: ContainerRecord, process: int) -> ProcessStart:
     )
 
 
-def _security(option: str) -> str:
-    return option.removesuffix(":true").removesuffix("=true")
+def _no_new_privileges(host: HostConfig) -> ProcessFlag:
+    said = {option.replace(":", "=") for option in host.security_opt or []}
+    asked = said & {"no-new-privileges", "no-new-privileges=true"}
+    return ProcessFlag.NO_NEW_PRIVS if asked else ProcessFlag.NONE
 
 
 def exec_program(
@@ -312,6 +313,7 @@ def exec_program(
     flags = ProcessFlag.TTY if exec_.tty else ProcessFlag.NONE
     if exec_.attach_stdin:
         flags |= ProcessFlag.STDIN
+    flags |= _no_new_privileges(record.host_config)
     base = environment(record, tty=exec_.tty)
     rows, columns = console_size(size)
     return ProcessStart(

@@ -18,7 +18,14 @@ from hyper.guest.process import GuestProcess
 from hyper.guest.session import Session, checked
 from hyper.machine.driver import Driver, Machine, MachineExit, MachineRecord
 from hyper.machine.spec import MachineSpec
-from hyper.proto.message import ContainerCreate, GuestHello, ProcessStart, SandboxSetup, Shutdown
+from hyper.proto.message import (
+    ContainerCreate,
+    ContainerUpdate,
+    GuestHello,
+    ProcessStart,
+    SandboxSetup,
+    Shutdown,
+)
 from hyper.sandbox.power import Power
 
 logger = logging.getLogger(__name__)
@@ -39,6 +46,7 @@ class Plan:
     setup: SandboxSetup
     container: ContainerCreate
     program: ProcessStart
+    limits: tuple[ContainerUpdate, ...] = ()
 
 
 class Sandbox:
@@ -71,7 +79,7 @@ class Sandbox:
             made(machine.record)
             session = await Session.open(machine.agent_socket(), resync=False)
             program = session.process(plan.program.process, tty=bool(plan.program.flags & 1))
-            requests = (plan.setup, plan.container, plan.program)
+            requests = (plan.setup, plan.container, *plan.limits, plan.program)
             replies = [session.post(request) for request in requests]
             try:
                 hello = await session.meet(timeout_s=boot_timeout_s)

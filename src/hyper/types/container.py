@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import field
+from msgspec import UNSET, UnsetType, field
 
 from hyper.types.mount import MountSpec
 from hyper.types.wire import Wire
@@ -119,6 +119,15 @@ class HostConfig(Wire):
     uts_mode: str = field(default="", name="UTSMode")
     userns_mode: str = ""
     init: bool | None = None
+    memory_swap: int = 0
+    memory_reservation: int = 0
+    memory_swappiness: int | UnsetType = UNSET
+    pids_limit: int | None = None
+    cpuset_cpus: str = ""
+    oom_kill_disable: bool = False
+    oom_score_adj: int = 0
+    storage_opt: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
 
 
 class EndpointIpamConfig(Wire):
@@ -178,17 +187,17 @@ class ExecStartBody(Wire):
     console_size: list[int] | None = None
 
 
-#: Members of HostConfig that would promise something Hyper does not keep yet: asking for them is refused.
-REFUSED = {
-    "Devices": "host devices",
-    "DeviceRequests": "host devices",
+#: Members of HostConfig that can mean nothing in a machine of one's own: asking for them is refused with the reason.
+IMPOSSIBLE = {
+    "Devices": "a virtual machine has no devices of the host",
+    "DeviceRequests": "a virtual machine has no devices of the host, graphics cards included",
 }
 #: Members that are accepted and have no effect; asking for them is answered with a warning.
 IGNORED = (
-    "CpuShares CpusetCpus CpusetMems CpuRealtimePeriod CpuRealtimeRuntime BlkioWeight "
-    "BlkioWeightDevice BlkioDeviceReadBps BlkioDeviceWriteBps BlkioDeviceReadIOps "
-    "BlkioDeviceWriteIOps CgroupParent Cgroup DeviceCgroupRules KernelMemory KernelMemoryTCP "
-    "MemoryReservation OomKillDisable OomScoreAdj PidsLimit StorageOpt"
+    "CpusetMems CpuRealtimePeriod CpuRealtimeRuntime BlkioWeight BlkioWeightDevice "
+    "BlkioDeviceReadBps BlkioDeviceWriteBps BlkioDeviceReadIOps BlkioDeviceWriteIOps "
+    "CgroupParent Cgroup DeviceCgroupRules KernelMemory KernelMemoryTCP MemoryReservation "
+    "CpuCount CpuPercent IOMaximumIOps IOMaximumBandwidth"
 ).split()
 
 

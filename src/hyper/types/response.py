@@ -169,6 +169,10 @@ class CreateAnswer(Wire):
     warnings: list[str]
 
 
+class UpdateAnswer(Wire):
+    warnings: list[str]
+
+
 class TopAnswer(Wire):
     titles: list[str]
     processes: list[list[str]]

@@ -1,0 +1,50 @@
+"""Modes of HostConfig: whose name spaces a container has. Its machine's, always. Pure."""
+
+from __future__ import annotations
+
+from hyper.errors import InvalidRequest, NotImplementedYet
+from hyper.types.container import HostConfig
+
+_OWN = {
+    "IpcMode": frozenset({"", "private", "shareable"}),
+    "PidMode": frozenset({"", "private"}),
+    "UTSMode": frozenset({""}),
+}
+_RUNTIMES = frozenset({"", "hyper"})
+#: Runtimes of Docker's that files in circulation name; what they would do is done anyway.
+_REPLACED = frozenset({"runc", "io.containerd.runc.v2"})
+
+
+def check(host: HostConfig) -> list[str]:
+    """Warnings about modes that have no effect.
+
+    Raises:
+        InvalidRequest: something of the host's is asked for, which a machine of one's own cannot have.
+        NotImplementedYet: another container's name space is.
+    """
+    asked = {"IpcMode": host.ipc_mode, "PidMode": host.pid_mode, "UTSMode": host.uts_mode}
+    for member, value in asked.items():
+        if value.startswith("container:"):
+            raise NotImplementedYet(f"HostConfig.{member} {value[:100]} is not supported yet")
+        if value == "host":
+            raise InvalidRequest(
+                f"HostConfig.{member} host is impossible: a virtual machine has a kernel of its own"
+            )
+        if value not in _OWN[member]:
+            raise InvalidRequest(f"invalid {member}: {value[:100]!r}")
+    if host.userns_mode not in ("", "host"):
+        raise InvalidRequest(f"invalid userns mode: {host.userns_mode[:100]}")
+    if host.cgroupns_mode not in ("", "private", "host"):
+        raise InvalidRequest(f"invalid cgroup namespace mode: {host.cgroupns_mode[:100]}")
+    if host.isolation not in ("", "default"):
+        raise InvalidRequest(f"invalid isolation ({host.isolation[:100]}) on linux")
+    if host.runtime not in _RUNTIMES | _REPLACED:
+        raise InvalidRequest(f"unknown or invalid runtime name: {host.runtime[:100]}")
+    warnings = []
+    if host.cgroupns_mode == "host":
+        warnings.append("HostConfig.CgroupnsMode host has no effect: the container sees its own.")
+        host.cgroupns_mode = "private"
+    if host.runtime in _REPLACED:
+        warnings.append(f"HostConfig.Runtime {host.runtime} has no effect: hyper runs it.")
+        host.runtime = ""
+    return warnings
