@@ -6,7 +6,7 @@ PY := .venv/bin/python
 O ?= $(CURDIR)/build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test test-fast conformance lint format bench fuzz clean golden
+.PHONY: help setup setup-test demo test test-fast conformance lint format bench fuzz clean golden man
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ fuzz: setup-test ## fuzz the agent's decoders for FUZZ_SECONDS (default 20)
 
 bench: setup-test ## measure; writes bench/RESULTS.md
 	@$(PY) -m bench $(ARGS)
+
+man: setup ## write a man page for each command to build/man (man -l build/man/hyper-run.1)
+	@$(PY) -m tools.manpages $(O)/man
 
 clean: ## remove .venv and build/ (the kernel stays in the user's cache)
 	rm -rf .venv build
