@@ -75,7 +75,6 @@ def mount_points(
     """
     found = {point.target: point for point in _inherited(host, volumes_of)}
     asked: dict[str, MountPoint] = {}
-    _check_driver(host.volume_driver)
     tmpfs = {clean(target) for target in host.tmpfs or {}}
     for raw in host.binds or []:
         _add(asked, tmpfs, parse_bind(raw))
@@ -86,6 +85,8 @@ def mount_points(
         place = _target(target)
         if place not in found and place not in tmpfs:
             found[place] = _anonymous(place)
+    if any(point.kind == VOLUME for point in found.values()):
+        _check_driver(host.volume_driver)
     if len(found) > MAX_MOUNTS:
         raise InvalidRequest(f"too many mounts: {len(found)}, at most {MAX_MOUNTS}")
     return list(found.values())
