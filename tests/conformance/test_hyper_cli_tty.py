@@ -231,3 +231,17 @@ def test_start_again_with_a_terminal(engine: Engine, terminals: list[Terminal]) 
     terminal.until(PROMPT)
     terminal.type(b"exit 3\r")
     assert terminal.end() == 3
+
+
+def test_ctrl_c_ends_what_goes_on_for_ever(engine: Engine, terminals: list[Terminal]) -> None:
+    """stats and events: the terminal is as it was, the exit code says interrupted."""
+    _docker(engine, "create", "--name", "made", engine.image, "true")
+    for words, sign in (
+        (["stats"], rb"CPU %"),
+        (["events", "--since", "1h"], rb"container create"),
+    ):
+        terminal = Terminal(engine, words)
+        terminals.append(terminal)
+        terminal.until(sign)
+        terminal.type(b"\x03")
+        assert terminal.end() == 130

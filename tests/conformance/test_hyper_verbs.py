@@ -293,3 +293,13 @@ def _asked_for(found: dict[str, dict[str, object]]) -> object:
         {k: v for k, v in part.items() if v not in (None, [], {}, "", [0, 0])}
         for part in (config, host, asked)
     ]
+
+
+def test_a_name_that_is_nearly_right(hyper: Run, docker: Run, engine: Engine) -> None:
+    """The error says which container may have been meant."""
+    docker("create", "--name", "crate-of-tea", engine.image, "true")
+    try:
+        assert b"did you mean crate-of-tea?" in hyper("logs", "crate-off-tea").stderr
+        assert b"did you mean" not in hyper("logs", "zzzzzz").stderr
+    finally:
+        docker("rm", "crate-of-tea")

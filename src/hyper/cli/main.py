@@ -94,7 +94,10 @@ def _run(words: list[str], context: Context) -> int:
     except LocalError:
         raise
     except HyperError as error:
+        from hyper.cli.similar import hint
+
         error.exit_code = command.failure
+        error.hint = hint(context, error)
         raise
 
 
