@@ -14,7 +14,7 @@ from hyper.engine.mounts import DRIVER, VOLUME, MountPoint
 from hyper.engine.network_record import EndpointRecord
 from hyper.engine.networks import BRIDGE
 from hyper.engine.plan import hostname
-from hyper.engine.record import ContainerRecord
+from hyper.engine.record import ContainerRecord, Health
 from hyper.engine.state import Status
 from hyper.engine.volumes import Volumes
 from hyper.types import response as wire
@@ -87,7 +87,19 @@ def _state(container: Container) -> wire.ContainerState:
         error=record.error,
         started_at=_time(record.started_ns),
         finished_at=_time(record.finished_ns),
+        health=_health(record),
     )
+
+
+def _health(record: ContainerRecord) -> wire.HealthView | None:
+    health = record.health
+    if health is None:
+        return None
+    log = [
+        wire.ProbeView(rfc3339(item.start_ns), rfc3339(item.end_ns), item.exit_code, item.output)
+        for item in health.log
+    ]
+    return wire.HealthView(health.status, health.failing_streak, log)
 
 
 def _time(timestamp_ns: int) -> str:
@@ -214,7 +226,8 @@ def status_text(record: ContainerRecord, *, now_ns: int) -> str:
         case Status.CREATED:
             return "Created"
         case Status.RUNNING:
-            return f"Up {human_duration((now_ns - record.started_ns) / 1e9)}"
+            up = f"Up {human_duration((now_ns - record.started_ns) / 1e9)}"
+            return f"{up} ({health_text(record.health)})" if record.health else up
         case Status.PAUSED:
             return f"Up {human_duration((now_ns - record.started_ns) / 1e9)} (Paused)"
         case Status.RESTARTING:
@@ -227,6 +240,11 @@ def status_text(record: ContainerRecord, *, now_ns: int) -> str:
             return "Removal In Progress"
         case Status.DEAD:
             return "Dead"
+
+
+def health_text(health: Health) -> str:
+    """As docker ps shows it."""
+    return "health: starting" if health.status == "starting" else health.status
 
 
 def human_duration(seconds: float) -> str:

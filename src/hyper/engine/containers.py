@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final
 
-from hyper.engine import create, endpoints, mounts, plan, ports, resources, restart
+from hyper.engine import create, endpoints, health, mounts, plan, ports, resources, restart
 from hyper.engine.container import Container
 from hyper.engine.host import Host, machine_uids
 from hyper.engine.record import ContainerRecord
@@ -99,6 +99,7 @@ class Containers:
         create.fill_in(host)
         image = self._host.images.get(config.image)
         merged = create.merge(config, create.image_defaults(image.config.config))
+        health.check(merged.healthcheck)
         record = self._record(name, merged, host, image.id)
         for link in host.links or []:
             self.get(endpoints.split_link(link)[0])

@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from hyper.config import MINIMUM_MEMORY_MIB
-from hyper.engine import modes, restart
+from hyper.engine import health, modes, restart
 from hyper.errors import InvalidRequest, NotImplementedYet
 from hyper.types import oci
 from hyper.types.container import (
@@ -19,6 +19,7 @@ from hyper.types.container import (
     IGNORED,
     IMPOSSIBLE,
     ContainerConfig,
+    Healthcheck,
     HostConfig,
     is_asked_for,
 )
@@ -42,6 +43,20 @@ def image_defaults(config: oci.ContainerConfig | None) -> ImageConfig:
         working_dir=config.working_dir or "",
         labels=config.labels,
         stop_signal=config.stop_signal or None,
+        healthcheck=_healthcheck(config.healthcheck),
+    )
+
+
+def _healthcheck(check: oci.Healthcheck | None) -> Healthcheck | None:
+    if check is None:
+        return None
+    return Healthcheck(
+        test=list(check.test or ()),
+        interval=check.interval,
+        timeout=check.timeout,
+        start_period=check.start_period,
+        start_interval=check.start_interval,
+        retries=check.retries,
     )
 
 
@@ -77,6 +92,8 @@ def merge(asked: ContainerConfig, image: ImageConfig) -> ContainerConfig:
         labels={**(image.labels or {}), **(asked.labels or {})},
         stop_signal=asked.stop_signal or image.stop_signal,
         stop_timeout=asked.stop_timeout,
+        healthcheck=health.merge(asked.healthcheck, image.healthcheck),
+        shell=asked.shell,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hyper.engine.containers import Containers
 from hyper.engine.execs import Execs
 from hyper.engine.host import Host
+from hyper.engine.probing import HealthChecks
 from hyper.engine.stats import Feeds
 
 
@@ -16,12 +17,14 @@ class Engine:
         self.containers = Containers(host)
         self.execs = Execs(host, self.containers)
         self.stats = Feeds(host)
+        self._health = HealthChecks(host, self.containers, self.execs)
 
     async def open(self) -> None:
         """What an earlier daemon left is known and watched over again."""
         await self.host.volumes.open()
         await self.containers.recover()
         self.execs.recover()
+        self._health.open()
         self.containers.start_pending()
 
     async def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 #: How many past events ``since`` can reach back to, as in dockerd.
@@ -31,6 +31,7 @@ class EventBus:
     def __init__(self) -> None:
         self._history: deque[EngineEvent] = deque(maxlen=HISTORY)
         self._queues: set[asyncio.Queue[EngineEvent | None]] = set()
+        self._listeners: list[Callable[[EngineEvent], None]] = []
 
     @property
     def listeners(self) -> int:
@@ -41,12 +42,18 @@ class EventBus:
         """Everybody who listens will get the event; the history has it."""
         event = EngineEvent(type, action, actor, time.time_ns(), attributes)
         self._history.append(event)
+        for listener in self._listeners:
+            listener(event)
         for queue in list(self._queues):
             if queue.qsize() >= BACKLOG:
                 self._queues.discard(queue)
                 queue.put_nowait(None)
             else:
                 queue.put_nowait(event)
+
+    def listen(self, listener: Callable[[EngineEvent], None]) -> None:
+        """``listener`` is called with every event from now on, within ``publish``: it must not wait or fail."""
+        self._listeners.append(listener)
 
     async def subscribe(
         self, *, since_ns: int | None, until_ns: int | None

@@ -55,6 +55,10 @@ class Execs:
         except KeyError:
             raise NotFound(f"No such exec instance: {exec_id}") from None
 
+    def processes(self, container: Container) -> set[int]:
+        """The numbers of a container's execs in its guest."""
+        return {self._by_id[item].record.process for item in container.exec_ids}
+
     def create(self, container: Container, body: ExecBody) -> Exec:
         """An exec that is ready to be started.
 

@@ -20,6 +20,23 @@ class PublishedPort(Struct, frozen=True):
     host_port: int
 
 
+class ProbeResult(Struct, frozen=True):
+    """What one run of a health check found. Times in ns since the epoch."""
+
+    start_ns: int
+    end_ns: int
+    exit_code: int
+    output: str
+
+
+class Health(Struct):
+    """How a container with a health check is: see engine/health.py."""
+
+    status: str = "starting"
+    failing_streak: int = 0
+    log: list[ProbeResult] = field(default_factory=list)
+
+
 class ContainerRecord(Struct):
     """A container. ``config`` is what the client asked for merged with the image's defaults.
 
@@ -47,6 +64,7 @@ class ContainerRecord(Struct):
     #: Somebody has stopped or killed it since its start; the second: so that its end is final.
     manually_stopped: bool = False
     stays_down: bool = False
+    health: Health | None = None
     uid: int | None = None
     machine: MachineRecord | None = None
     boot_ms: float | None = None

@@ -51,6 +51,17 @@ class Ulimit(Wire):
     hard: int
 
 
+class Healthcheck(Wire, omit_defaults=True):
+    """How to find out whether the program works. Times in ns; 0 or empty: the image's, else Docker's default."""
+
+    test: list[str] | None = None
+    interval: int = 0
+    timeout: int = 0
+    start_period: int = 0
+    start_interval: int = 0
+    retries: int = 0
+
+
 class ContainerConfig(Wire):
     """What depends on the image and the program only. Lists None: the image's."""
 
@@ -73,6 +84,8 @@ class ContainerConfig(Wire):
     labels: dict[str, str] | None = None
     stop_signal: str | None = None
     stop_timeout: int | None = None
+    healthcheck: Healthcheck | None = None
+    shell: list[str] | None = None
 
 
 class HostConfig(Wire):

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType, field
 
-from hyper.types.container import ContainerConfig, HostConfig, PortBinding
+from hyper.types.container import ContainerConfig, Healthcheck, HostConfig, PortBinding
 from hyper.types.mount import VolumeView
 from hyper.types.wire import Wire
 
@@ -34,6 +34,19 @@ class VmView(Wire):
     sandbox: str = ""
 
 
+class ProbeView(Wire):
+    start: str
+    end: str
+    exit_code: int
+    output: str
+
+
+class HealthView(Wire):
+    status: str
+    failing_streak: int
+    log: list[ProbeView]
+
+
 class ContainerState(Wire):
     status: str
     running: bool
@@ -46,6 +59,7 @@ class ContainerState(Wire):
     error: str
     started_at: str = ZERO_TIME
     finished_at: str = ZERO_TIME
+    health: HealthView | None = None
 
 
 class Port(Wire, omit_defaults=True):
@@ -227,6 +241,7 @@ class ImageConfig(Wire):
     working_dir: str = ""
     labels: dict[str, str] | None = None
     stop_signal: str | None = None
+    healthcheck: Healthcheck | None = None
 
 
 class RootFs(Wire):

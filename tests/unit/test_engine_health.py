@@ -1,0 +1,134 @@
+"""Health checks: what is asked, and what the answers make of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from hyper.engine import health
+from hyper.engine.create import image_defaults, merge
+from hyper.engine.record import ContainerRecord, Health, ProbeResult
+from hyper.errors import InvalidRequest
+from hyper.types import oci
+from hyper.types.container import ContainerConfig, Healthcheck, HostConfig
+
+NANO = 10**9
+
+
+def record(**check: int) -> ContainerRecord:
+    """A container started at 100 s with a health check."""
+    config = ContainerConfig(healthcheck=Healthcheck(test=["CMD", "true"], **check))
+    made = ContainerRecord("i" * 64, "n", 1, "image", "ref", config, HostConfig(), 1, 128)
+    made.started_ns, made.health = 100 * NANO, Health()
+    return made
+
+
+def result(code: int, at_s: float = 200) -> ProbeResult:
+    """A probe that was begun at ``at_s``."""
+    return ProbeResult(int(at_s * NANO), int(at_s * NANO) + 1, code, "")
+
+
+def states(made: ContainerRecord, *results: ProbeResult) -> list[str]:
+    """The status after each."""
+    found = []
+    for item in results:
+        health.note_result(made, item)
+        assert made.health is not None
+        found.append(made.health.status)
+    return found
+
+
+def test_as_many_failures_in_a_row_as_retries_say() -> None:
+    """One success undoes them."""
+    bad, good = result(1), result(0)
+    assert states(record(), bad, bad, bad) == ["starting", "starting", "unhealthy"]
+    made = record(retries=2)
+    assert states(made, good, bad, good, bad, bad, good) == [
+        "healthy", "healthy", "healthy", "healthy", "unhealthy", "healthy",
+    ]  # fmt: skip
+    assert made.health is not None
+    assert len(made.health.log) == health.MAX_LOG
+    assert made.health.failing_streak == 0
+
+
+def test_failures_while_it_starts_do_not_count() -> None:
+    """Until the start period is over, or it has been healthy once."""
+    made = record(retries=1, start_period=60 * NANO)
+    assert states(made, result(1, 159), result(1, 160)) == ["starting", "unhealthy"]
+    made = record(retries=1, start_period=60 * NANO)
+    assert states(made, result(0, 110), result(1, 120)) == ["healthy", "unhealthy"]
+
+
+def test_the_time_between_probes() -> None:
+    """Docker's defaults; another one while it starts."""
+    made = record(start_period=60 * NANO)
+    assert health.interval_s(made, now_ns=110 * NANO) == 5
+    assert health.interval_s(made, now_ns=160 * NANO) == 30
+    assert made.health is not None
+    made.health.status = health.HEALTHY
+    assert health.interval_s(made, now_ns=110 * NANO) == 30
+    assert health.interval_s(record(interval=NANO // 2), now_ns=110 * NANO) == 0.5
+    assert health.timeout_s(made.config) == 30
+
+
+@pytest.mark.parametrize(
+    ("test", "args"),
+    [
+        (None, None),
+        ([], None),
+        (["NONE"], None),
+        (["CMD"], None),
+        (["WHATEVER", "x"], None),
+        (["CMD", "curl", "x"], ["curl", "x"]),
+        (["CMD-SHELL", "a | b"], ["/bin/sh", "-c", "a | b"]),
+    ],
+)
+def test_what_is_run(test: list[str] | None, args: list[str] | None) -> None:
+    """A program as it stands, a line for the shell, or nothing."""
+    assert health.probe_args(ContainerConfig(healthcheck=Healthcheck(test=test))) == args
+    assert health.probe_args(ContainerConfig()) is None
+
+
+def test_the_shell_may_be_another() -> None:
+    """As the client says."""
+    config = ContainerConfig(
+        healthcheck=Healthcheck(test=["CMD-SHELL", "x"]), shell=["/bin/bash", "-ec"]
+    )
+    assert health.probe_args(config) == ["/bin/bash", "-ec", "x"]
+
+
+def test_what_the_client_leaves_out_is_the_images() -> None:
+    """Member by member; NONE switches it off."""
+    check = oci.Healthcheck(test=("CMD", "a"), interval=5 * NANO, retries=7)
+    image = image_defaults(oci.ContainerConfig(cmd=("true",), healthcheck=check))
+    merged = merge(ContainerConfig(), image).healthcheck
+    assert merged == Healthcheck(test=["CMD", "a"], interval=5 * NANO, retries=7)
+    asked = ContainerConfig(healthcheck=Healthcheck(test=["NONE"], retries=1))
+    assert merge(asked, image).healthcheck == Healthcheck(
+        test=["NONE"], interval=5 * NANO, retries=1
+    )
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        (Healthcheck(interval=1), "Interval in Healthcheck cannot be less than 1ms"),
+        (Healthcheck(timeout=-1), "Timeout in Healthcheck cannot be less than 1ms"),
+        (Healthcheck(start_period=10), "StartPeriod in Healthcheck cannot be less than 1ms"),
+        (Healthcheck(start_interval=10), "StartInterval in Healthcheck cannot be less than 1ms"),
+        (Healthcheck(retries=-1), "Retries in Healthcheck cannot be negative"),
+        (Healthcheck(interval=2**70), "is too long"),
+    ],
+)
+def test_times_that_cannot_be(check: Healthcheck, words: str) -> None:
+    """In Docker's words."""
+    with pytest.raises(InvalidRequest, match=words):
+        health.check(check)
+
+
+def test_output_is_bounded() -> None:
+    """4096 bytes, and a sign that there was more; bytes that are no text do not matter."""
+    head = health.OutputHead()
+    head.feed(b"\xff" + b"a" * 4095)
+    assert head.text() == "\ufffd" + "a" * 4095
+    head.feed(b"b")
+    assert head.text().endswith("a...")
