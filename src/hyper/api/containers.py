@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from hyper.api import logs, render
+from hyper.api.attach_ws import accept
 from hyper.api.hijack import MULTIPLEXED, RAW, Hijacked, hijack
-from hyper.api.http import Routes, body_of, filters_of, flag, has_label, json_response, number
-from hyper.api.streams import Input, Wanted, detach_keys, join
+from hyper.api.http import Routes, body_of, flag, json_response, number
+from hyper.api.streams import Input, Peer, Wanted, detach_keys, join
 from hyper.api.usage import sized
 from hyper.engine.container import Container
 from hyper.engine.engine import Engine
 from hyper.engine.log_file import LogQuery
-from hyper.engine.mounts import clean
 from hyper.engine.output import Subscription
 from hyper.engine.plan import signal_number
-from hyper.engine.state import Status
-from hyper.errors import Conflict, InvalidRequest, NotFound
+from hyper.errors import Conflict, InvalidRequest
 from hyper.guest.process import Output
 from hyper.types import response as wire
 from hyper.types.container import CreateBody, HostConfig
 
 T = TypeVar("T")
 
-_FILTERS: Final = frozenset(
-    {"id", "name", "label", "status", "ancestor", "exited", "before", "since", "network", "health"}
-    | {"publish", "expose", "volume", "is-task", "isolation"}
-)
-_UNANSWERED: Final = frozenset({"health", "is-task", "isolation"})
 _CONDITIONS: Final = frozenset({"", "not-running", "next-exit", "removed"})
 
 
@@ -46,7 +40,6 @@ class ContainerRoutes:
         """(method, path, handler) of each."""
         return [
             ("POST", "/containers/create", self.create),
-            ("GET", "/containers/json", self.list),
             ("GET", "/containers/{id}/json", self.inspect),
             ("POST", "/containers/{id}/start", self.start),
             ("POST", "/containers/{id}/stop", self.stop),
@@ -55,6 +48,7 @@ class ContainerRoutes:
             ("POST", "/containers/{id}/wait", self.wait),
             ("POST", "/containers/{id}/resize", self.resize),
             ("POST", "/containers/{id}/attach", self.attach),
+            ("GET", "/containers/{id}/attach/ws", self.attach_ws),
             ("GET", "/containers/{id}/logs", self.logs),
             ("DELETE", "/containers/{id}", self.remove),
         ]
@@ -73,71 +67,6 @@ class ContainerRoutes:
         name = request.query.get("name") or None
         container, warnings = await self._engine.containers.create(name, body, host, raw)
         return json_response(wire.CreateAnswer(container.record.id, warnings), status=201)
-
-    async def list(self, request: web.Request) -> web.StreamResponse:
-        filters = filters_of(request, _FILTERS)
-        for value in filters.get("status", ()):
-            _status(value)
-        for value in (*filters.get("before", ()), *filters.get("since", ())):
-            self._created(value)
-        limit = number(request, "limit") or 0
-        everything = flag(request, "all") or limit > 0 or "status" in filters or "exited" in filters
-        chosen = [
-            container
-            for container in self._engine.containers.all()
-            if (everything or container.up) and self._matches(container, filters)
-        ]
-        if limit > 0:
-            chosen = chosen[:limit]
-        answers = [render.summary(container) for container in chosen]
-        if flag(request, "size"):
-            answers = [await sized(*pair) for pair in zip(answers, chosen, strict=True)]
-        return json_response(answers)
-
-    def _matches(self, container: Container, filters: dict[str, set[str]]) -> bool:
-        record = container.record
-        checks: dict[str, Callable[[str], bool]] = {
-            "id": lambda value: record.id.startswith(value),
-            "name": lambda value: value.strip("^$/") in record.name,
-            "status": lambda value: _status(value) is record.status,
-            "label": lambda value: has_label(record.config.labels or {}, value),
-            "ancestor": lambda value: self._is_ancestor(container, value),
-            "exited": lambda value: (
-                record.status is Status.EXITED and str(record.exit_code) == value
-            ),
-            "volume": lambda value: any(
-                clean(value) == point.target or value == (point.volume or point.source)
-                for point in record.mounts
-            ),
-            "network": lambda value: any(
-                value in (item.network, item.network_id) or item.network_id.startswith(value)
-                for item in record.endpoints
-            ),
-            "publish": lambda value: _has_port(container, value),
-            "expose": lambda value: _has_port(container, value),
-            "before": lambda value: record.created_ns < self._created(value),
-            "since": lambda value: record.created_ns > self._created(value),
-        }
-        for name, values in filters.items():
-            if name in _UNANSWERED:
-                continue
-            every = name == "label"
-            answers = [checks[name](value) for value in values]
-            if answers and not (all(answers) if every else any(answers)):
-                return False
-        return True
-
-    def _created(self, name: str) -> int:
-        return self._engine.containers.get(name).record.created_ns
-
-    def _is_ancestor(self, container: Container, value: str) -> bool:
-        record = container.record
-        if value in (record.image_ref, record.image_id):
-            return True
-        try:
-            return self._engine.host.images.get(value).id == record.image_id
-        except (NotFound, InvalidRequest):
-            return False
 
     async def inspect(self, request: web.Request) -> web.StreamResponse:
         container = self._get(request)
@@ -208,36 +137,70 @@ class ContainerRoutes:
         return await logs.serve(request, self._get(request))
 
     async def attach(self, request: web.Request) -> web.StreamResponse:
-        container = self._get(request)
-        container.refuse_paused("attach")
-        if container.up and not container.live:
-            container.running()
+        container = self._attachable(request)
         config = container.record.config
-        keys = detach_keys(request.query.get("detachKeys", ""))
-        stream = flag(request, "stream")
-        wanted = Wanted(
-            stdin=flag(request, "stdin") and stream and config.open_stdin,
-            stdout=flag(request, "stdout"),
-            stderr=flag(request, "stderr"),
-        )
-        source = Input(
-            program=container.wait_started,
-            close_at_end=config.stdin_once and not config.tty,
-            escape=keys if config.tty else None,
-        )
+        wanted, source, stream = _attachment(request, container)
         kind = content_type(tty=config.tty)
         subscription = container.hub.subscribe() if stream else None
         try:
             past = _past(container, wanted) if flag(request, "logs") else []
             async with hijack(request, content_type=kind) as connection:
-                container.publish("attach")
-                for piece in past:
-                    await connection.write(piece.fd, piece.data)
-                if subscription is not None:
-                    await join(connection, subscription, wanted, source)
+                await _serve(container, connection, past, subscription, wanted, source)
         finally:
             _close(subscription)
         return Hijacked()
+
+    async def attach_ws(self, request: web.Request) -> web.StreamResponse:
+        container = self._attachable(request)
+        wanted, source, stream = _attachment(request, container)
+        subscription = container.hub.subscribe() if stream else None
+        try:
+            past = _past(container, wanted) if flag(request, "logs") else []
+            async with accept(request, listens=wanted.stdin) as (socket, peer):
+                await _serve(container, peer, past, subscription, wanted, source)
+        finally:
+            _close(subscription)
+        return socket
+
+    def _attachable(self, request: web.Request) -> Container:
+        container = self._get(request)
+        container.refuse_paused("attach")
+        if container.up and not container.live:
+            container.running()
+        return container
+
+
+def _attachment(request: web.Request, container: Container) -> tuple[Wanted, Input, bool]:
+    """What a client wants to take part in, where its input goes, and whether it stays."""
+    config = container.record.config
+    keys = detach_keys(request.query.get("detachKeys", ""))
+    stream = flag(request, "stream")
+    wanted = Wanted(
+        stdin=flag(request, "stdin") and stream and config.open_stdin,
+        stdout=flag(request, "stdout"),
+        stderr=flag(request, "stderr"),
+    )
+    source = Input(
+        program=container.wait_started,
+        close_at_end=config.stdin_once and not config.tty,
+        escape=keys if config.tty else None,
+    )
+    return wanted, source, stream
+
+
+async def _serve(
+    container: Container,
+    peer: Peer,
+    past: list[Output],
+    subscription: Subscription | None,
+    wanted: Wanted,
+    source: Input,
+) -> None:
+    container.publish("attach")
+    for piece in past:
+        await peer.write(piece.fd, piece.data)
+    if subscription is not None:
+        await join(peer, subscription, wanted, source)
 
 
 async def _restart(container: Container, *, timeout_s: int | None, signal: int | None) -> None:
@@ -282,15 +245,3 @@ def size_of(request: web.Request) -> tuple[int, int]:
 def _signal(request: web.Request) -> int | None:
     text = request.query.get("signal", "")
     return signal_number(text) if text else None
-
-
-def _status(value: str) -> Status:
-    try:
-        return Status(value)
-    except ValueError:
-        raise InvalidRequest(f"invalid filter 'status={value}'") from None
-
-
-def _has_port(container: Container, value: str) -> bool:
-    spec = value if "/" in value else f"{value}/tcp"
-    return spec in render.port_map(container.record)

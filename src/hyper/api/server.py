@@ -12,6 +12,7 @@ from hyper.api.containers import ContainerRoutes
 from hyper.api.execs import ExecRoutes
 from hyper.api.http import MAX_BODY, VERSION, errors, not_in_a_swarm, not_yet, note_answer
 from hyper.api.images import ImageRoutes
+from hyper.api.lifecycle import LifecycleRoutes
 from hyper.api.networks import NetworkRoutes
 from hyper.api.registries import RegistryRoutes
 from hyper.api.resources import ResourceRoutes
@@ -23,8 +24,6 @@ from hyper.engine.engine import Engine
 
 #: Parts of the Engine API that answer 501: their first path segment, or a whole path.
 NOT_YET: Final = (
-    "/containers/{id}/{verb:attach/ws|rename}",
-    "/containers/prune",
     "/{part:build|grpc|session}",
     "/build/{rest:.*}",
     "/{part:plugins|swarm|nodes|services|tasks|secrets|configs}{rest:(/.*)?}",
@@ -40,6 +39,7 @@ def build_app(engine: Engine) -> web.Application:
     app = web.Application(middlewares=[errors], client_max_size=MAX_BODY)
     routes = [
         *SystemRoutes(engine).routes(),
+        *LifecycleRoutes(engine).routes(),
         *ContainerRoutes(engine).routes(),
         *ExecRoutes(engine).routes(),
         *ResourceRoutes(engine).routes(),

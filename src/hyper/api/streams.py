@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-from hyper.api.hijack import Connection
 from hyper.errors import HyperError, InvalidRequest
 from hyper.guest.process import GuestProcess, Output
 from hyper.proto.detach import DEFAULT_KEYS, DetachKeys, parse_keys
@@ -27,6 +26,19 @@ def detach_keys(text: str) -> DetachKeys:
         return DetachKeys(parse_keys(text or DEFAULT_KEYS))
     except ValueError as error:
         raise InvalidRequest(f"invalid detach keys: {error}") from None
+
+
+class Peer(Protocol):
+    """A client bytes are carried to and from. ``lost``: it is gone; ``read_all``: ``read`` has found the end."""
+
+    lost: asyncio.Event
+    read_all: asyncio.Event
+
+    async def read(self) -> bytes:
+        """The next bytes from it; empty at the end."""
+
+    async def write(self, fd: int, data: bytes) -> None:
+        """``data`` of stream ``fd`` is on its way. Raises: ConnectionError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +64,7 @@ class Input:
 
 
 async def join(
-    connection: Connection, pieces: AsyncIterable[Output], wanted: Wanted, source: Input
+    connection: Peer, pieces: AsyncIterable[Output], wanted: Wanted, source: Input
 ) -> None:
     """Carry bytes until the program's output has ended, the client has gone, or it has detached."""
     tasks = [
@@ -69,7 +81,7 @@ async def join(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _gone(connection: Connection, wanted: Wanted) -> None:
+async def _gone(connection: Peer, wanted: Wanted) -> None:
     """Returns when the client is gone and what it had sent is read, if the program reads."""
     await connection.lost.wait()
     if wanted.stdin:
@@ -78,7 +90,7 @@ async def _gone(connection: Connection, wanted: Wanted) -> None:
                 await connection.read_all.wait()
 
 
-async def _outward(connection: Connection, pieces: AsyncIterable[Output], wanted: Wanted) -> None:
+async def _outward(connection: Peer, pieces: AsyncIterable[Output], wanted: Wanted) -> None:
     try:
         async for piece in pieces:
             if wanted.takes(piece):
@@ -87,7 +99,7 @@ async def _outward(connection: Connection, pieces: AsyncIterable[Output], wanted
         return
 
 
-async def _inward(connection: Connection, source: Input) -> None:
+async def _inward(connection: Peer, source: Input) -> None:
     """Returns when the client detaches. Its end of input alone is no reason to stop listening."""
     while data := await connection.read():
         detached = False

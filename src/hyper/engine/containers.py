@@ -125,6 +125,27 @@ class Containers:
                     "to be able to reuse that name."
                 )
 
+    def rename(self, container: Container, name: str) -> None:
+        """The container is called ``name``.
+
+        Raises:
+            InvalidRequest: no name, or the one it has.
+            Conflict: another container is called so.
+        """
+        record, bare = container.record, name.removeprefix("/")
+        if not bare:
+            raise InvalidRequest("Neither old nor new names may be empty")
+        if bare == record.name:
+            raise InvalidRequest("Renaming a container with the same name as its current name")
+        self._check_name(name)
+        old, record.name = record.name, bare
+        try:
+            self._host.store.save_container(record)
+        except HyperError:
+            record.name = old
+            raise
+        container.publish("rename", oldName=f"/{old}")
+
     def _record(
         self, name: str | None, config: ContainerConfig, host: HostConfig, image_id: str
     ) -> ContainerRecord:

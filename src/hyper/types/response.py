@@ -178,6 +178,11 @@ class ContainerSummary(Wire):
     size_root_fs: int | UnsetType = UNSET
 
 
+class PruneContainersAnswer(Wire):
+    containers_deleted: list[str]
+    space_reclaimed: int
+
+
 class CreateAnswer(Wire):
     id: str
     warnings: list[str]

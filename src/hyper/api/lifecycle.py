@@ -1,0 +1,106 @@
+"""Routes about the life of containers as a whole: which there are, their names, the ones nobody needs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from aiohttp import web
+
+from hyper.api import container_filter, render
+from hyper.api.http import Routes, filters_of, flag, has_label, json_response, number
+from hyper.api.usage import sized
+from hyper.engine.container import Container
+from hyper.engine.engine import Engine
+from hyper.errors import Conflict, InvalidRequest
+from hyper.types import response as wire
+from hyper.units import parse_timestamp_ns
+
+_PRUNE_FILTERS: Final = frozenset({"until", "label", "label!"})
+
+
+class LifecycleRoutes:
+    """Handlers of the list, rename and prune routes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._pruning = asyncio.Lock()
+
+    def routes(self) -> Routes:
+        """(method, path, handler) of each."""
+        return [
+            ("GET", "/containers/json", self.list),
+            ("POST", "/containers/{id}/rename", self.rename),
+            ("POST", "/containers/prune", self.prune),
+        ]
+
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        filters = filters_of(request, container_filter.KNOWN)
+        checks = container_filter.checks(self._engine, filters)
+        limit = number(request, "limit") or 0
+        everything = flag(request, "all") or limit > 0 or bool(filters.get("status"))
+        chosen = [
+            container
+            for container in self._engine.containers.all()
+            if (everything or container.up) and all(check(container) for check in checks)
+        ]
+        if limit > 0:
+            chosen = chosen[:limit]
+        rows = [render.summary(container) for container in chosen]
+        if flag(request, "size"):
+            rows = [await sized(*pair) for pair in zip(rows, chosen, strict=True)]
+        return json_response(rows)
+
+    async def rename(self, request: web.Request) -> web.StreamResponse:
+        container = self._engine.containers.get(request.match_info["id"])
+        self._engine.containers.rename(container, request.query.get("name", ""))
+        return web.Response(status=204)
+
+    async def prune(self, request: web.Request) -> web.StreamResponse:
+        filters = filters_of(request, _PRUNE_FILTERS)
+        until_ns = _until(filters.get("until", set()))
+        if self._pruning.locked():
+            raise Conflict("a prune operation is already running")
+        async with self._pruning:
+            work = _prune(self._engine, filters, until_ns)
+            deleted, reclaimed = await self._engine.host.tasks.see_through(work)
+        self._engine.host.events.publish("container", "prune", "", {"reclaimed": str(reclaimed)})
+        return json_response(wire.PruneContainersAnswer(deleted, reclaimed))
+
+
+async def _prune(
+    engine: Engine, filters: dict[str, set[str]], until_ns: int | None
+) -> tuple[list[str], int]:
+    deleted, reclaimed = [], 0
+    for container in engine.containers.all():
+        if container.up or not _prunable(container, filters, until_ns):
+            continue
+        written = (await sized(render.summary(container), container)).size_rw or 0
+        try:
+            await container.remove(force=False)
+        except Conflict:
+            continue  # it was started meanwhile
+        deleted.append(container.record.id)
+        reclaimed += written
+    return deleted, reclaimed
+
+
+def _until(values: set[str]) -> int | None:
+    if len(values) > 1:
+        raise InvalidRequest("more than one until filter specified")
+    for text in values:
+        try:
+            return parse_timestamp_ns(text, now_ns=time.time_ns())
+        except ValueError:
+            raise InvalidRequest(f"invalid value for 'until': {text[:100]!r}") from None
+    return None
+
+
+def _prunable(container: Container, filters: dict[str, set[str]], until_ns: int | None) -> bool:
+    labels = container.record.config.labels or {}
+    if until_ns is not None and container.record.created_ns > until_ns:
+        return False
+    if any(has_label(labels, value) for value in filters.get("label!", ())):
+        return False
+    return all(has_label(labels, value) for value in filters.get("label", ()))

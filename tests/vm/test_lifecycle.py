@@ -1,0 +1,192 @@
+"""Names, lists, waiting and tidying up: through docker-py and the stock client."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import docker
+import pytest
+from docker.errors import APIError
+
+from tests.support.api import ApiError
+from tests.support.hyperd import Hyperd
+from tests.vm.test_restart import inspect, until
+from tests.vm.test_run import create
+
+pytestmark = [
+    pytest.mark.vm,
+    # docker-py leaves the sockets of taken-over connections to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+def listed(daemon: Hyperd, **filters: str) -> list[str]:
+    """Names of the containers that pass, the newest first."""
+    words = [f"--filter={name}={value}" for name, value in filters.items()]
+    return daemon.run("ps", "-a", "--format", "{{.Names}}", *words).decode().split()
+
+
+def test_rename(daemon: Hyperd, busybox: str) -> None:
+    """The old name is free, the new one is kept, and who is in the way is named."""
+    events = daemon.api.lines("/events")
+    first, second = (create(daemon, busybox, "true", name=name) for name in ("one", "two"))
+    daemon.run("rename", "one", "three")
+    renamed = until(events, "rename", "three")["Actor"]["Attributes"]
+    assert renamed["oldName"] == "/one"
+    assert inspect(daemon, "three")["Id"] == first
+    create(daemon, busybox, "true", name="one")
+    cases = {
+        "two": (409, f'already in use by container "{second}"'),
+        "three": (400, "Renaming a container with the same name"),
+        "": (400, "Neither old nor new names may be empty"),
+        "a%20b": (400, "Invalid container name"),
+    }
+    for name, (status, words) in cases.items():
+        with pytest.raises(ApiError, match=words) as refused:
+            daemon.api.post(f"/containers/three/rename?name={name}")
+        assert refused.value.status == status
+    events.close()
+
+
+def test_lists(daemon: Hyperd, busybox: str) -> None:
+    """Every filter, each in docker's own words."""
+    daemon.run("create", "--name", "alpha", "-l", "k=v", "-l", "a", "-p", "81", "--expose", "90-92/udp",
+               "-v", "/data", busybox, "true")  # fmt: skip
+    beta = daemon.run(
+        "create", "--name", "beta", "-l", "k=w", busybox, "sh", "-c", "exit 3"
+    ).decode()
+    daemon.run("run", "-d", "--name", "gamma", "--network", "none", busybox, "sleep", "600")
+    daemon.docker("start", "-a", "beta")
+    cases: list[tuple[dict[str, str], list[str]]] = [
+        ({}, ["gamma", "beta", "alpha"]),
+        ({"name": "^/?a"}, ["alpha"]),
+        ({"name": "a$"}, ["gamma", "beta", "alpha"]),
+        ({"id": beta[:6]}, ["beta"]),
+        ({"label": "k"}, ["beta", "alpha"]),
+        ({"label": "k=w"}, ["beta"]),
+        ({"status": "exited"}, ["beta"]),
+        ({"status": "created"}, ["alpha"]),
+        ({"exited": "3"}, ["beta"]),
+        ({"exited": "0"}, []),
+        ({"ancestor": busybox}, ["gamma", "beta", "alpha"]),
+        ({"ancestor": "nosuch"}, []),
+        ({"before": "beta"}, ["alpha"]),
+        ({"since": "beta"}, ["gamma"]),
+        ({"expose": "80-91/udp"}, ["alpha"]),
+        ({"publish": "81"}, []),
+        ({"health": "none"}, ["gamma", "beta", "alpha"]),
+        ({"health": "healthy"}, []),
+        ({"is-task": "true"}, []),
+        ({"volume": "/data"}, ["alpha"]),
+        ({"network": "none"}, ["gamma"]),
+    ]
+    for filters, names in cases:
+        assert listed(daemon, **filters) == names, filters
+    assert daemon.run("ps", "-q", "--filter", "name=alpha") == b""
+    assert daemon.run("ps", "-l", "--format", "{{.Names}}") == b"gamma\n"
+    assert daemon.run("ps", "-n", "2", "--format", "{{.Names}}").split() == [b"gamma", b"beta"]
+    for filters, words in {
+        ("status", "up"): "invalid filter 'status=up'",
+        ("health", "fine"): "unrecognised filter value for health: fine",
+        ("exited", "x"): "invalid filter 'exited=x'",
+        ("publish", "99999"): "invalid filter 'publish=99999'",
+        ("name", "(a+)+$"): "the pattern is too complex",
+        ("before", "nosuch"): "No such container: nosuch",
+    }.items():
+        refused = daemon.docker("ps", "--filter", "=".join(filters))
+        assert (refused.returncode, words in refused.stderr.decode()) == (1, True)
+    sizes = daemon.api.get("/containers/json?all=1&size=1")
+    assert all(0 <= row["SizeRw"] < row["SizeRootFs"] for row in sizes)
+    assert "SizeRw" not in daemon.api.get("/containers/json?all=1")[0]
+    assert "SizeRw" not in inspect(daemon, "beta")
+    assert daemon.api.get("/containers/beta/json?size=1")["SizeRw"] >= 0
+
+
+def test_prune(daemon: Hyperd, busybox: str) -> None:
+    """What does not run goes, if its labels and age say so."""
+    client = docker.DockerClient(base_url=daemon.host, version="auto")
+    for name, label in (("aa", "keep"), ("bb", "drop"), ("cc", "drop")):
+        client.containers.create(busybox, "true", name=name, labels={label: "1"})
+    daemon.run("run", "-d", "--name", "up", "-l", "drop=1", busybox, "sleep", "600")
+    assert client.containers.prune({"until": "1h"})["ContainersDeleted"] == []
+    pruned = client.containers.prune({"label": "drop"})
+    assert (len(pruned["ContainersDeleted"]), pruned["SpaceReclaimed"] >= 0) == (2, True)
+    assert listed(daemon) == ["up", "aa"]
+    with pytest.raises(APIError, match="invalid value for 'until'"):
+        client.containers.prune({"until": "soon"})
+    assert client.containers.prune({"label!": "keep"})["ContainersDeleted"] == []
+    assert b"Total reclaimed space" in daemon.run("container", "prune", "-f")
+    assert listed(daemon) == ["up"]
+    client.close()
+
+
+def test_waiting(daemon: Hyperd, busybox: str) -> None:
+    """Each condition has its own moment; the answer's head comes at once."""
+    client = docker.DockerClient(base_url=daemon.host, version="auto")
+    box = client.containers.create(busybox, ["sh", "-c", "read x; exit $x"], stdin_open=True)
+    assert box.wait(condition="not-running")["StatusCode"] == 0
+    codes: dict[str, Any] = {}
+
+    def wait(condition: str) -> None:
+        codes[condition] = box.wait(condition=condition)["StatusCode"]
+
+    threads = [threading.Thread(target=wait, args=[word]) for word in ("next-exit", "removed")]
+    for thread in threads:
+        thread.start()
+    sock = box.attach_socket(params={"stdin": 1, "stream": 1})
+    box.start()
+    sock._sock.sendall(b"5\n")
+    threads[0].join()
+    assert codes == {"next-exit": 5}
+    sock._sock.close()
+    sock.close()
+    box.remove()
+    threads[1].join()
+    assert codes == {"next-exit": 5, "removed": 5}
+    refused = daemon.api.raw("POST", "/containers/x/wait?condition=never")
+    assert refused[0] in (400, 404)
+    client.close()
+    gc.collect()
+
+
+def test_attach_through_a_websocket(daemon: Hyperd, busybox: str) -> None:
+    """Input and output, the program's end, detach keys, resize; and who speaks no WebSocket is told."""
+    box = create(daemon, busybox, "cat", name="cat", OpenStdin=True, StdinOnce=True)
+    term = create(daemon, busybox, "sh", OpenStdin=True, Tty=True)
+    for container in (box, term):
+        daemon.api.post(f"/containers/{container}/start")
+    words = "stream=1&stdin=1&stdout=1&stderr=1"
+    asyncio.run(_websockets(daemon.socket, box, term, words))
+    assert daemon.api.post(f"/containers/{box}/wait")["StatusCode"] == 0
+    assert inspect(daemon, term)["State"]["Running"]
+    status, body = daemon.api.raw("GET", f"/containers/{term}/attach/ws?{words}")
+    assert (status, json.loads(body)) == (400, {"message": "not websocket protocol"})
+
+
+async def _websockets(path: Path, box: str, term: str, words: str) -> None:
+    connector = aiohttp.UnixConnector(str(path))
+    async with aiohttp.ClientSession("http://docker", connector=connector) as session:
+        async with session.ws_connect(f"/v1.47/containers/{box}/attach/ws?{words}") as socket:
+            await socket.send_str("text\n")
+            assert (await socket.receive()).data == b"text\n"
+            await socket.send_bytes(b"\xff\n")
+            assert (await socket.receive()).data == b"\xff\n"
+        async with session.ws_connect(f"/v1.24/containers/{term}/attach/ws?{words}") as socket:
+            async with session.post(f"/containers/{term}/resize?h=33&w=99") as answer:
+                assert answer.status == 200
+            await socket.send_str("stty size\n")
+            seen = ""
+            while "33 99" not in seen:
+                seen += (await socket.receive()).data
+            await socket.send_bytes(b"\x10\x11")
+            while (await socket.receive()).type not in (
+                aiohttp.WSMsgType.CLOSE,
+                aiohttp.WSMsgType.CLOSED,
+            ):
+                pass
