@@ -28,8 +28,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"oom_score_adj": 1001}, "range for oom score adj is"),
     ({"storage_opt": {"dm": "1"}}, "unknown storage option 'dm'"),
     ({"storage_opt": {"size": "big"}}, "invalid size: 'big'"),
-    ({"storage_opt": {"size": "2000g"}}, "at most 1024G"),
-    ({"storage_opt": {"size": "0"}}, "at most 1024G"),
+    ({"storage_opt": {"size": "2000g"}}, "32M to 1024G are possible"),
+    ({"storage_opt": {"size": "31m"}}, "32M to 1024G are possible"),
+    ({"storage_opt": {"size": "0"}}, "32M to 1024G are possible"),
     ({"memory": 2**70}, "out of range"),
     ({"security_opt": ["nonsense"]}, 'invalid --security-opt 2: "nonsense"'),
 ]
@@ -67,7 +68,7 @@ def test_a_profile_is_never_dropped_silently() -> None:
 
 
 def test_what_limits_become() -> None:
-    """Pinning, shares and time on the host; pids in the guest; whole GiB of disk."""
+    """Pinning, shares and time on the host; pids in the guest; whole MiB of disk."""
     host = HostConfig(cpuset_cpus="0-1,3", cpu_shares=512, nano_cpus=1_500_000_000)
     limits = resources.machine_limits(host, available=FOUR)
     assert limits == Limits(cpus=1.5, cpu_shares=512, cpu_set=frozenset({0, 1, 3}))
@@ -78,7 +79,7 @@ def test_what_limits_become() -> None:
     for none in (None, 0, -1):
         assert resources.guest_limits(HostConfig(pids_limit=none)) == ()
     assert resources.scratch_size(HostConfig()) == 10 * GIB
-    assert resources.scratch_size(HostConfig(storage_opt={"size": "1025m"})) == 2 * GIB
+    assert resources.scratch_size(HostConfig(storage_opt={"size": "1025m"})) == 1025 * MIB
 
 
 def test_an_update_changes_what_it_names() -> None:

@@ -99,3 +99,18 @@ def test_an_init_reaps_forwards_signals_and_ends_as_the_program_does(
     assert daemon.api.get("/containers/box/json")["State"]["ExitCode"] == 9
     done = daemon.docker("run", "--rm", "-t", "--init", busybox, "sh", "-c", "tty; echo $$")
     assert done.stdout.split() == [b"/dev/pts/0", b"2"]
+
+
+def test_a_full_scratch_disk(daemon: Hyperd, busybox: str) -> None:
+    """Its program is told so, the container and its neighbours go on, and its size is known, running and ended."""
+    write = "dd if=/dev/zero of=/big bs=1M; echo ended $?; exec sleep 600"
+    daemon.run(
+        "run", "-d", "--name", "full", "--storage-opt", "size=40m", busybox, "sh", "-c", write
+    )
+    follow(daemon, "full", "ended 1")
+    assert b"No space left on device" in daemon.docker("logs", "full").stderr
+    assert inside(daemon, "full", "rm /big && echo more > /small && cat /small") == "more"
+    daemon.run("exec", "full", "dd", "if=/dev/zero", "of=/some", "bs=1M", "count=10")
+    daemon.run("stop", "-t", "0", "full")
+    shown = daemon.api.get("/containers/full/json?size=1")
+    assert 10 * MIB <= shown["SizeRw"] < 11 * MIB

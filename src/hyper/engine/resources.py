@@ -19,14 +19,15 @@ from hyper.proto.message import UNLIMITED, ContainerUpdate
 from hyper.sandbox.power import MAIN_CONTAINER
 from hyper.sandbox.scratch import DEFAULT_SIZE
 from hyper.types.container import HostConfig
-from hyper.units import GIB, parse_size
+from hyper.units import GIB, MIB, parse_size
 
 _MAX_NUMBER: Final = 2**63 - 1
 _SHARES: Final = range(2, 262145)
 _SWAPPINESS: Final = range(101)
 _OOM_SCORES: Final = range(-1000, 1001)
 _MAX_CPU: Final = 8191
-#: Scratch disks are whole GiB, so that there are few templates; more is surely a mistake.
+#: Below this the journal would take most of a scratch disk; more than the other is surely a mistake.
+_MIN_SCRATCH: Final = 32 * MIB
 _MAX_SCRATCH: Final = 1024 * GIB
 _NO_SWAP: Final = (
     "Your kernel does not support swap limit capabilities or the cgroup is not mounted. "
@@ -187,21 +188,21 @@ def resize(record: ContainerRecord, *, available: Collection[int]) -> None:
 
 
 def scratch_size(host: HostConfig) -> int:
-    """Bytes of the scratch disk: ``--storage-opt size=20G``, rounded up to whole GiB.
+    """Bytes of the scratch disk: ``--storage-opt size=20G``, rounded up to whole MiB.
 
     Raises:
-        InvalidRequest: another option, no size, or more than a TiB.
+        InvalidRequest: another option, no size, too little for a file system, or more than a TiB.
     """
     size = DEFAULT_SIZE
     for key, value in (host.storage_opt or {}).items():
         if key.lower() != "size":
             raise InvalidRequest(f"unknown storage option {key[:100]!r}: there is size")
         try:
-            size = -(-parse_size(value) // GIB) * GIB
+            size = -(-parse_size(value) // MIB) * MIB
         except (ValueError, OverflowError):
             raise InvalidRequest(f"invalid size: {value[:100]!r}") from None
-        if not 0 < size <= _MAX_SCRATCH:
-            raise InvalidRequest(f"invalid storage size {value[:100]!r}: at most 1024G")
+        if not _MIN_SCRATCH <= size <= _MAX_SCRATCH:
+            raise InvalidRequest(f"invalid storage size {value[:100]!r}: 32M to 1024G are possible")
     return size
 
 

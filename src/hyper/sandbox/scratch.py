@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -41,19 +42,33 @@ _MKFS: Final = (
 )
 
 
-def _used_bytes(path: Path) -> int | None:
-    """What an ext4 file system says it uses; None if it was not unmounted, for then it does not know.
+@dataclass(frozen=True, slots=True)
+class _Superblock:
+    """What an ext4 file system says of itself, in bytes. ``clean``: it was unmounted; else ``used`` is old.
 
     Source: kernel Documentation/filesystems/ext4/super.rst.
     """
+
+    clean: bool
+    used: int
+    #: What a fresh one uses for itself, but for its two folders.
+    overhead: int
+
+
+def _superblock(path: Path) -> _Superblock:
     with path.open("rb") as file:
         file.seek(_SUPERBLOCK)
-        block = file.read(_SUPERBLOCK)
-    if len(block) < _SUPERBLOCK or _NEEDS_RECOVERY & int.from_bytes(block[96:100], "little"):
-        return None
+        block = file.read(_SUPERBLOCK).ljust(_SUPERBLOCK, b"\0")
     blocks, _, free = struct.unpack_from("<III", block, 4)
     (log_size,) = struct.unpack_from("<I", block, 24)
-    return int(max(0, blocks - free) << (10 + (log_size & 7)))
+    (features,) = struct.unpack_from("<I", block, 96)
+    (overhead,) = struct.unpack_from("<I", block, 0x248)
+    shift = 10 + (log_size & 7)
+    return _Superblock(
+        clean=not features & _NEEDS_RECOVERY,
+        used=max(0, blocks - free) << shift,
+        overhead=overhead << shift,
+    )
 
 
 class ScratchDisks:
@@ -73,7 +88,7 @@ class ScratchDisks:
         if size != DEFAULT_SIZE:
             await self._format(path, size)
             return
-        template = self._folder / f"ext4-{_VERSION}-{size}"
+        template = self._template(size)
         async with self._lock:
             if not template.exists():
                 self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -89,14 +104,18 @@ class ScratchDisks:
         While a machine has it mounted, and after one that was killed: what the file takes, which does not shrink.
         """
         try:
-            whole = path.stat().st_size
-            template = self._folder / f"ext4-{_VERSION}-{whole}"
-            used, fresh = _used_bytes(path), _used_bytes(template)
-            if used is None or fresh is None:
-                used, fresh = files.allocated_bytes(path), files.allocated_bytes(template)
+            disk = _superblock(path)
+            template = self._template(path.stat().st_size)
+            fresh = _superblock(template) if template.exists() else None
+            if disk.clean:
+                return max(0, disk.used - (fresh.used if fresh else disk.overhead))
+            allocated = files.allocated_bytes(path)
+            return max(0, allocated - (files.allocated_bytes(template) if fresh else 0))
         except FileNotFoundError:
             return 0
-        return max(0, used - fresh)
+
+    def _template(self, size: int) -> Path:
+        return self._folder / f"ext4-{_VERSION}-{size}"
 
     async def _format(self, template: Path, size: int) -> None:
         draft = template.with_name(f"{template.name}.{os.getpid()}")
