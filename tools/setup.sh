@@ -14,7 +14,12 @@ run_packages="python3 python3-venv qemu-system-x86 linux-source gcc libc6-dev ma
 test_packages="apache2-utils clang libclang-rt-dev llvm clang-format busybox-static squashfs-tools openssl tmux attr
     iptables procps"
 # Unpacked under build/debs, never installed: they bring services that would be started.
-unpacked_packages="docker-registry docker.io containerd runc tini nginx nginx-common"
+unpacked_packages="docker-registry docker.io containerd runc tini nginx nginx-common
+    redis-server redis-tools libjemalloc2 liblzf1
+    docker-compose python3-docker python3-dockerpty python3-docopt python3-dotenv python3-jsonschema python3-requests
+    python3-texttable python3-websocket python3-cached-property python3-urllib3 python3-pyrsistent python3-attr
+    python3-idna python3-certifi python3-chardet python3-charset-normalizer python3-distro python3-yaml libyaml-0-2
+    python3-six python3-pkg-resources"
 
 say() { printf '%s\n' "setup: $*"; }
 die() { printf '%s\n' "setup: $*" >&2; exit 1; }
@@ -40,17 +45,22 @@ install_packages() {
 
 unpack_packages() {
     stamp=build/debs/.done
-    [ "$(cat $stamp 2>/dev/null)" = "$unpacked_packages" ] && return 0
-    say "fetching $unpacked_packages (unpacked under build/debs, not installed)"
-    rm -rf build/debs
+    done=" $(cat $stamp 2>/dev/null) "
+    missing=
+    for name in $unpacked_packages; do
+        case $done in *" $name "*) ;; *) missing="$missing $name" ;; esac
+    done
+    [ -n "$missing" ] || return 0
+    say "fetching$missing (unpacked under build/debs, not installed)"
+    rm -rf build/debs/cache
     mkdir -p build/debs/cache
     [ "$(id -u)" = 0 ] && apt-get update -qq
     # shellcheck disable=SC2086
-    (cd build/debs/cache && apt-get download -qq $unpacked_packages) 2>/dev/null ||
-        die "apt-get download failed for: $unpacked_packages"
+    (cd build/debs/cache && apt-get download -qq $missing) 2>/dev/null ||
+        die "apt-get download failed for:$missing"
     for deb in build/debs/cache/*.deb; do dpkg-deb -x "$deb" build/debs; done
     rm -rf build/debs/cache
-    printf '%s' "$unpacked_packages" >$stamp
+    printf '%s' "$unpacked_packages" | tr -s '\n ' '  ' >$stamp
 }
 
 make_venv() {
