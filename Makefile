@@ -26,8 +26,9 @@ test: setup-test ## the whole test suite, VMs included
 test-fast: setup-test ## tests that boot nothing
 	@$(PY) -m pytest tests/unit tests/property $(ARGS)
 
-conformance: setup-test ## docker-py's own suite against hyperd; DOCKERD=1: against Debian's dockerd
+conformance: setup-test ## docker-py's own suite and schemathesis against hyperd; DOCKERD=1: the suite against dockerd
 	@$(PY) -m tests.dockerpy $(if $(DOCKERD),--dockerd) $(ARGS)
+	@$(if $(DOCKERD)$(ARGS),:,$(PY) -m tests.dockerpy.readonly)
 
 lint: setup-test ## ruff, mypy, import-linter, clang-format
 	$(PY) -m ruff check src tests tools bench
