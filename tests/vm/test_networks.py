@@ -7,11 +7,13 @@ import json
 import re
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support import dockerd
 from tests.support.api import ApiError
 from tests.support.hyperd import Hyperd
 
@@ -392,3 +394,24 @@ def test_fifty_networks_come_and_go(daemon: Hyperd) -> None:
     left = {path.name for path in set(Path("/sys/class/net").iterdir()) - before}
     own = daemon.api.get("/info")["ID"][:4]
     assert not any(name.startswith(f"hb-{own}") for name in left)
+
+
+@pytest.mark.skipif(dockerd.why_not() is not None, reason=str(dockerd.why_not()))
+def test_beside_a_dockerd() -> None:
+    """Ports and names of both work side by side, no subnet is used twice, and info says what dockerd drops."""
+    argv = ["unshare", "--net", sys.executable, "-m", "tests.support.beside"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert [seen[key] for key in ("early", "late", "docker", "after")] == [
+        "early-web",
+        "late-web",
+        "docker",
+        "early-web",
+    ]
+    assert "Address: 172." in seen["names"]
+    assert "Address" in seen["docker-names"]
+    subnets = [ipaddress.ip_network(text) for text in seen["subnets"]]
+    assert len(subnets) >= 4
+    assert not any(a.overlaps(b) for n, a in enumerate(subnets) for b in subnets[n + 1 :])
+    assert any("iptables -I DOCKER-USER" in text for text in seen["warnings"])
