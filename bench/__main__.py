@@ -14,7 +14,7 @@ from types import FrameType
 
 from tests.support.hygiene import snapshot
 
-from bench import attach, boot, command, pull, report, size, storage
+from bench import attach, boot, command, copy, pull, report, size, storage
 from bench.facts import facts
 from bench.row import Row
 from bench.stage import Stage, unpacked_programs_too
@@ -34,6 +34,7 @@ THEMES: dict[str, Callable[[Stage, int], Iterator[Row]]] = {
     "attach": attach.rows,
     "pull": pull.rows,
     "storage": storage.rows,
+    "copy": copy.rows,
 }
 
 
