@@ -6,6 +6,7 @@ import asyncio
 from typing import Final
 
 from aiohttp import web
+from msgspec import UNSET
 
 from hyper.api import image_list
 from hyper.api.http import Routes, asked_version, filters_of, flag, has_label, json_response
@@ -70,6 +71,8 @@ class ImageRoutes:
                 graph_driver=wire.DriverData("squashfs", {}),
                 root_fs=wire.RootFs("layers", list(record.layers)),
                 metadata={"LastTagTime": rfc3339(tagged_ns) if tagged_ns else wire.ZERO_TIME},
+                container=record.config.container or UNSET,
+                container_config=record.config.container_config or UNSET,
             )
         )
 

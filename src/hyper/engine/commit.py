@@ -57,7 +57,7 @@ async def commit(container: Container, request: CommitRequest) -> str:
     name = parse_tag(request.repository, request.tag) if request.repository else None
     if len(request.comment) + len(request.author) > _MAX_TEXT:
         raise InvalidRequest(f"comment and author are longer than {_MAX_TEXT} characters")
-    own = {key: value for key, value in to_json(record.config).items() if value is not None}
+    own = _own(container)
     config = instructions.applied(request.config or own, request.changes)
     if request.config:
         config = merged(config, own)
@@ -75,6 +75,11 @@ async def commit(container: Container, request: CommitRequest) -> str:
         image = await container.host.images.assemble(recipe)
     _tell(container, request, image, name)
     return image.id
+
+
+def _own(container: Container) -> Config:
+    config: Config = to_json(container.record.config)
+    return {key: value for key, value in config.items() if value is not None}
 
 
 async def _whole(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -96,7 +101,7 @@ def document(
     base: ImageRecord, container: Container, request: CommitRequest, config: Config, *, empty: bool
 ) -> dict[str, Any]:
     """The image configuration of the new image, but for its layers."""
-    old = json.loads(base.raw_config)
+    old, own = json.loads(base.raw_config), _own(container)
     now = rfc3339(time.time_ns())
     command = " ".join(container.record.config.cmd or [])
     step: dict[str, Any] = {"created": now, "created_by": command}
@@ -114,6 +119,7 @@ def document(
         "comment": request.comment,
         "container": container.record.id,
         "config": config,
+        "container_config": own,
         "history": [*(old.get("history") or []), step],
     }
 

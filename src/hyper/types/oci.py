@@ -152,6 +152,8 @@ class ImageConfig(msgspec.Struct, frozen=True, rename={"os_version": "os.version
     docker_version: str | None = ""
     container: str | None = ""
     config: ContainerConfig | None = None
+    #: Of the container it was committed from; nothing is decided by it.
+    container_config: dict[str, Any] | None = None
     rootfs: RootFs = RootFs()
     history: tuple[History, ...] | None = None
 

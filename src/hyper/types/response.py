@@ -271,6 +271,9 @@ class ImageInspect(Wire):
     graph_driver: DriverData
     root_fs: RootFs = field(name="RootFS")
     metadata: dict[str, str]
+    #: Of a committed image. dockerd leaves them out since 1.45; clients of later versions look for them still.
+    container: str | UnsetType = UNSET
+    container_config: dict[str, Any] | UnsetType = UNSET
 
 
 class ImageSummary(Wire):
