@@ -104,7 +104,7 @@ def test_quota_and_period_say_the_same_as_nano_cpus() -> None:
     ("host", "raw"),
     [
         (HostConfig(network_mode="container:x"), {}),
-        (HostConfig(log_config=LogConfig("syslog")), {}),
+        (HostConfig(log_config=LogConfig("none")), {}),
         (HostConfig(pid_mode="container:x"), {}),
     ],
 )
@@ -118,6 +118,12 @@ def test_the_hosts_devices_are_refused_with_the_reason() -> None:
     """A machine has none of them, ever."""
     with pytest.raises(InvalidRequest, match="no devices of the host"):
         create.check(HostConfig(), {"Devices": [{"PathOnHost": "/dev/null"}]})
+
+
+def test_log_drivers_there_are_not() -> None:
+    """In Docker's words."""
+    with pytest.raises(InvalidRequest, match="logger: no log driver named 'syslog' is registered"):
+        create.check(HostConfig(log_config=LogConfig("syslog")), {})
 
 
 def test_the_hosts_network_is_refused_with_a_way_out() -> None:

@@ -518,7 +518,7 @@ HOSTS: list[tuple[int, str, dict[str, Any]]] = [
         "can't create 'AutoRemove' container with restart policy",
         {"RestartPolicy": {"Name": "always"}, "AutoRemove": True},
     ),
-    (501, "log driver syslog", {"LogConfig": {"Type": "syslog"}}),
+    (400, "logger: no log driver named 'syslog' is registered", {"LogConfig": {"Type": "syslog"}}),
     (501, "PidMode host", {"PidMode": "host"}),
 ]
 

@@ -52,7 +52,19 @@ class SystemRoutes:
 
     async def version(self, request: web.Request) -> web.StreamResponse:
         system = os.uname()
-        details = {"ApiVersion": API_VERSION, "MinAPIVersion": MIN_API_VERSION, "Os": "linux"}
+        arch = "amd64" if system.machine == "x86_64" else system.machine
+        language = f"none (Python {platform.python_version()})"
+        details = {
+            "ApiVersion": API_VERSION,
+            "Arch": arch,
+            "BuildTime": "",
+            "Experimental": "false",
+            "GitCommit": "",
+            "GoVersion": language,
+            "KernelVersion": system.release,
+            "MinAPIVersion": MIN_API_VERSION,
+            "Os": "linux",
+        }
         driver = self._engine.host.driver
         return json_response(
             wire.VersionAnswer(
@@ -65,9 +77,9 @@ class SystemRoutes:
                 api_version=API_VERSION,
                 min_api_version=MIN_API_VERSION,
                 git_commit="",
-                go_version="",
+                go_version=language,
                 os="linux",
-                arch="amd64" if system.machine == "x86_64" else system.machine,
+                arch=arch,
                 kernel_version=system.release,
                 build_time="",
             )

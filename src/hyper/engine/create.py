@@ -244,5 +244,8 @@ def _check_values(host: HostConfig) -> None:
 
 def _check_restart(host: HostConfig) -> None:
     restart.check(host)
-    if host.log_config.type not in ("", "json-file", "local"):
-        raise NotImplementedYet(f"log driver {host.log_config.type} is not supported yet")
+    driver = host.log_config.type
+    if driver == "none":
+        raise NotImplementedYet("log driver none is not supported yet")
+    if driver not in ("", "json-file", "local"):
+        raise InvalidRequest(f"logger: no log driver named '{driver[:100]}' is registered")
