@@ -34,6 +34,8 @@ class Config:
     log_level: str = "info"
     insecure_registries: tuple[str, ...] = ()
     registry_mirrors: tuple[str, ...] = ()
+    #: Pulled layers are kept as squashfs only, and fetched again when they are pushed or saved.
+    discard_blobs: bool = False
     #: "auto" probes; "kvm" and "tcg" insist.
     accelerator: str = "auto"
     default_memory_mib: int = DEFAULT_MEMORY_MIB

@@ -21,13 +21,13 @@ async def stream(
     request: web.Request,
     work: Callable[[Tell], Awaitable[T]],
     *,
-    ahead: int = 0,
+    ahead: int | None = 0,
     refused: Callable[[HyperError], HyperError] = lambda error: error,
 ) -> tuple[web.StreamResponse, T | None]:
     """Answer with what ``work`` tells, and its failure as the last line: the response, and the result if it succeeded.
 
     The head waits until ``ahead`` + 1 lines were told: until then a failure has a status of its own (``refused`` may
-    give it another). The work ends with the client's connection.
+    give it another). With None every failure is a line. The work ends with the client's connection.
 
     Raises:
         HyperError: the work failed before the head was sent.
@@ -37,9 +37,13 @@ async def stream(
     task.add_done_callback(lambda _: lines.put_nowait(None))
     try:
         first = [await lines.get()]
-        while first[-1] is not None and len(first) <= ahead:
+        while ahead is not None and first[-1] is not None and len(first) <= ahead:
             first.append(await lines.get())
-        if first[-1] is None and isinstance(failure := task.exception(), HyperError):
+        if (
+            ahead is not None
+            and first[-1] is None
+            and isinstance(failure := task.exception(), HyperError)
+        ):
             raise refused(failure)
         async with json_lines(request) as out:
             for line in first[:-1]:

@@ -129,7 +129,8 @@ class TransferRoutes:
                     tell(wire.PullLine(stream=f"Loaded image ID: {image_id}\n"))
             return found
 
-        response, loaded = await progress.stream(request, work)
+        # As in dockerd: docker-py looks for the error among the lines.
+        response, loaded = await progress.stream(request, work, ahead=None)
         for image_id, _ in loaded or ():
             image_events.by_id(self._host, "load", image_id)
         return response

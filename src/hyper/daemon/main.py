@@ -84,6 +84,7 @@ async def _engine(config: Config) -> AsyncIterator[Engine]:
             config.data_root / "image",
             insecure_registries=config.insecure_registries,
             registry_mirrors=config.registry_mirrors,
+            keep_blobs=not config.discard_blobs,
         )
         await images.open()
         stack.push_async_callback(images.close)

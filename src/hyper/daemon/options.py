@@ -34,7 +34,7 @@ _LISTS: Final = frozenset(
     {"hosts", "insecure_registries", "registry_mirrors", "labels"} | {"default_address_pools"}
 )
 _PATHS: Final = frozenset({"data_root", "exec_root", "assets", "tlscacert", "tlscert", "tlskey"})
-_FLAGS: Final = frozenset({"tls", "tlsverify"})
+_FLAGS: Final = frozenset({"tls", "tlsverify", "discard_blobs"})
 _NUMBERS: Final = frozenset({"default_memory_mib", "boot_timeout_s"})
 _CHOICES: Final = {"log_level": tuple(LEVELS), "accelerator": ("auto", "kvm", "tcg")}
 
@@ -76,6 +76,12 @@ def parser() -> argparse.ArgumentParser:
         dest="registry_mirrors",
         metavar="URL",
         help="mirror of Docker Hub to ask first (repeatable)",
+    )
+    add(
+        "--discard-blobs",
+        action="store_true",
+        default=None,
+        help="fetch pulled layers again for push and save instead of keeping them (saves disk)",
     )
     add(
         "--accelerator",
