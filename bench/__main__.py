@@ -14,7 +14,7 @@ from types import FrameType
 
 from tests.support.hygiene import snapshot
 
-from bench import attach, boot, command, copy, pull, report, size, storage
+from bench import attach, boot, command, copy, pull, report, size, stats, storage
 from bench.facts import facts
 from bench.row import Row
 from bench.stage import Stage, unpacked_programs_too
@@ -33,6 +33,7 @@ THEMES: dict[str, Callable[[Stage, int], Iterator[Row]]] = {
     "smallest": size.smallest,
     "attach": attach.rows,
     "pull": pull.rows,
+    "stats": stats.rows,
     "storage": storage.rows,
     "copy": copy.rows,
 }
