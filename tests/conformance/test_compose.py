@@ -14,8 +14,7 @@ from tools import application_images, demo_image
 from tests.support.hyperd import Hyperd, hyperd
 from tests.support.registry import RealRegistry
 
-# By hand until it was seen to pass: Python under emulation takes its time to be healthy.
-pytestmark = [pytest.mark.vm, pytest.mark.root, pytest.mark.soak]
+pytestmark = [pytest.mark.vm, pytest.mark.root]
 
 _DEBIAN = demo_image.UNPACKED
 _COMPOSE = "import sys; from compose.cli.main import main; sys.exit(main())"
