@@ -505,7 +505,7 @@ HOSTS: list[tuple[int, str, dict[str, Any]]] = [
     (400, "includes invalid characters", {"Binds": ["../a:/x"]}),
     (400, "mount type unknown", {"Mounts": [{"Type": "npipe", "Source": "/", "Target": "/h"}]}),
     (404, "No such container", {"VolumesFrom": ["nobody"]}),
-    (501, "host devices", {"Devices": [{"PathOnHost": "/dev/sda"}]}),
+    (400, "no devices of the host", {"Devices": [{"PathOnHost": "/dev/sda"}]}),
     (501, "network mode container:x", {"NetworkMode": "container:x"}),
     (400, "unknown policy 'often'; use one of", {"RestartPolicy": {"Name": "often"}}),
     (
@@ -519,7 +519,7 @@ HOSTS: list[tuple[int, str, dict[str, Any]]] = [
         {"RestartPolicy": {"Name": "always"}, "AutoRemove": True},
     ),
     (400, "logger: no log driver named 'syslog' is registered", {"LogConfig": {"Type": "syslog"}}),
-    (501, "PidMode host", {"PidMode": "host"}),
+    (400, "PidMode host is impossible", {"PidMode": "host"}),
 ]
 
 

@@ -87,7 +87,7 @@ def _check_memory(host: HostConfig) -> list[str]:
         raise InvalidRequest(
             "Minimum memoryswap limit should be larger than memory limit, see usage"
         )
-    if host.memory and host.memory_reservation > host.memory:
+    if 0 < host.memory < host.memory_reservation:
         raise InvalidRequest(
             "Minimum memory limit can not be less than memory reservation limit, see usage"
         )
