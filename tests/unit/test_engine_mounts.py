@@ -148,6 +148,13 @@ def test_mounts() -> None:
         ),
         ({"Type": "tmpfs", "Source": "/a", "Target": "/x"}, "field Source must not be specified"),
         ({"Type": "npipe", "Target": "/x"}, "mount type unknown"),
+        *(
+            (
+                {"Type": "bind", "Source": "/there", "Target": "/x", "BindOptions": {name: True}},
+                "NonRecursive is not possible",
+            )
+            for name in ("NonRecursive", "ReadOnlyNonRecursive")
+        ),
     ],
 )
 def test_bad_mounts(members: dict[str, Any], text: str) -> None:

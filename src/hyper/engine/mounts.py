@@ -197,7 +197,7 @@ def _bind(spec: MountSpec, exists: Callable[[str], bool]) -> MountPoint:
     _refuse("TmpfsOptions", spec.tmpfs_options)
     _check_absolute(spec.source)
     create = bool(options and options.create_mountpoint)
-    if options and options.non_recursive:
+    if options and (options.non_recursive or options.read_only_non_recursive):
         raise InvalidRequest("NonRecursive is not possible: what is mounted below is always seen")
     source = clean(_path(spec.source))
     if not create and not exists(source):
