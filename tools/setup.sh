@@ -45,7 +45,7 @@ install_packages() {
 
 unpack_packages() {
     stamp=build/debs/.done
-    done=" $(cat $stamp 2>/dev/null) "
+    done=" $(cat $stamp 2>/dev/null || true) "  # the first time there is none
     missing=
     for name in $unpacked_packages; do
         case $done in *" $name "*) ;; *) missing="$missing $name" ;; esac
