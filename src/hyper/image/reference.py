@@ -95,9 +95,10 @@ def parse(text: str) -> Reference:
     if remote.lower() != remote:
         raise InvalidRequest(f"{_INVALID}: repository name ({remote}) must be lowercase")
     match = _REFERENCE.fullmatch(f"{domain}/{remainder}")
-    if match is None:
+    # Without a domain it is one that cannot be, such as a.b_c: told from a path by its dot, and no host's name.
+    if match is None or match["domain"] is None:
         raise InvalidRequest(_INVALID)
-    if len(match["domain"] or "") + 1 + len(match["path"]) > MAX_NAME_LENGTH:
+    if len(match["domain"]) + 1 + len(match["path"]) > MAX_NAME_LENGTH:
         raise InvalidRequest(f"repository name must not be more than {MAX_NAME_LENGTH} characters")
     if match["digest"] is not None:
         _check_digest(match["digest"])
