@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from hyper.errors import InvalidRequest
-from hyper.image.tarstream import BLOCK, HARDLINK, Entry, header, padding
+from hyper.image.tarstream import BLOCK, HARDLINK, Entry, components, header, padding
 from hyper.proto.limits import MAX_XATTR_BYTES, MAX_XATTRS
 from hyper.proto.record import (
     BLOCK as BLOCK_DEVICE,
@@ -121,16 +121,10 @@ def agent_entry(entry: Entry) -> FileEntry:
 
 
 def _clean(name: bytes, what: str, shown: bytes) -> bytes:
-    """``name`` without leading slash, dots and doubled slashes (Go's filepath.Clean below the target)."""
-    parts: list[bytes] = []
-    for part in name.split(b"/"):
-        if part == b"..":
-            if parts:
-                parts.pop()
-            elif not name.startswith(b"/"):
-                raise InvalidRequest(f"{what}: {_shown(shown)} is outside of the destination")
-        elif part not in (b"", b"."):
-            parts.append(part)
+    """``name`` as a path below the target: without leading slash, dots and doubled slashes."""
+    parts = components(name)
+    if parts is None:
+        raise InvalidRequest(f"{what}: {_shown(shown)} is outside of the destination")
     path = b"/".join(parts)
     if path and not is_inner(path):
         raise InvalidRequest(f"{what}: {_shown(shown)} is too long")

@@ -22,7 +22,7 @@ _BZIP2 = b"BZh"
 _XZ = b"\xfd7zXZ\0"
 
 
-class _Decoder(Protocol):
+class Decoder(Protocol):
     """What zlib, bz2 and lzma have in common, once zlib is wrapped."""
 
     @property
@@ -37,7 +37,9 @@ class _Decoder(Protocol):
     def needs_input(self) -> bool: ...
 
 
-class _Zlib:
+class Gunzip:
+    """One member of a gzip file."""
+
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=31)
 
@@ -91,7 +93,7 @@ def _open(blob: BinaryIO) -> Iterator[bytes]:
     blob.seek(0)
     match compression:
         case "gzip":
-            return _decode(blob, _Zlib)
+            return _decode(blob, Gunzip)
         case "zstd":
             return _zstd(blob)
         case "bzip2":
@@ -102,7 +104,7 @@ def _open(blob: BinaryIO) -> Iterator[bytes]:
     return iter(lambda: blob.read(_CHUNK), b"")
 
 
-def _decode(blob: BinaryIO, make: Callable[[], _Decoder]) -> Iterator[bytes]:
+def _decode(blob: BinaryIO, make: Callable[[], Decoder]) -> Iterator[bytes]:
     """Decode one or more streams after each other; zeros behind the last are padding."""
     decoder, data = make(), b""
     while True:

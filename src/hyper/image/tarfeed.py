@@ -10,12 +10,11 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 import zstandard
 
 from hyper.image import limits
-from hyper.image.decompress import compression_of
+from hyper.image.decompress import Decoder, Gunzip, compression_of
 from hyper.image.tarstream import BLOCK, BadLayer, ByteSource, Entry, TarReader
 
 #: Decompressed bytes handed on at a time.
@@ -180,23 +179,10 @@ class TarFeed:
             raise BadLayer("unexpected EOF: the tar ends in the middle of a file")
 
 
-class _Decoder(Protocol):
-    def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
-
-    @property
-    def eof(self) -> bool: ...
-
-    @property
-    def unused_data(self) -> bytes: ...
-
-    @property
-    def needs_input(self) -> bool: ...
-
-
 class _Unpacker:
     """Streams after each other, as gzip's members; None: not compressed. Zeros behind the last are padding."""
 
-    def __init__(self, make: Callable[[], _Decoder] | None) -> None:
+    def __init__(self, make: Callable[[], Decoder] | None) -> None:
         self._make = make
         self._decoder = make() if make else None
 
@@ -221,26 +207,6 @@ class _Unpacker:
                 yield piece
             if self._decoder.eof and not data:
                 return
-
-
-class _Zlib:
-    def __init__(self) -> None:
-        self._inner = zlib.decompressobj(wbits=31)
-
-    def decompress(self, data: bytes, max_length: int = -1, /) -> bytes:
-        return self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._inner.unconsumed_tail
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inner.unused_data
 
 
 class _Zstd:
@@ -275,7 +241,7 @@ class _Zstd:
 def _unpacker(head: bytes) -> _Unpacker:
     match compression_of(head):
         case "gzip":
-            return _Unpacker(_Zlib)
+            return _Unpacker(Gunzip)
         case "zstd":
             return _Unpacker(_Zstd)
         case "bzip2":

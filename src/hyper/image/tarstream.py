@@ -372,3 +372,17 @@ def _check(entry: Entry) -> None:
         raise BadLayer(f"{shown!r} has too many extended attributes")
     entry.mode &= 0o7777
     entry.mtime = min(max(entry.mtime, 0), MAX_U32)
+
+
+def components(name: bytes) -> list[bytes] | None:
+    """The parts of a member's name, ``.`` and inner ``..`` resolved as Go's filepath.Clean does; None: it leads out."""
+    parts: list[bytes] = []
+    for part in name.split(b"/"):
+        if part == b"..":
+            if parts:
+                parts.pop()
+            elif not name.startswith(b"/"):
+                return None
+        elif part not in (b"", b"."):
+            parts.append(part)
+    return parts

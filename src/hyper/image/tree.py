@@ -19,6 +19,7 @@ from hyper.image.tarstream import (
     SYMLINK,
     BadLayer,
     Entry,
+    components,
 )
 
 _WHITEOUT: Final = b".wh."
@@ -220,16 +221,9 @@ def _implicit() -> Node:
 
 
 def _clean(name: bytes) -> list[bytes]:
-    """The components of ``name``, with ``.`` and inner ``..`` resolved as Go's filepath.Clean does."""
-    parts: list[bytes] = []
-    for part in name.split(b"/"):
-        if part == b"..":
-            if parts:
-                parts.pop()
-            elif not name.startswith(b"/"):
-                raise BadLayer(f"{name[:80]!r} leads out of the image")
-        elif part not in (b"", b"."):
-            parts.append(part)
+    parts = components(name)
+    if parts is None:
+        raise BadLayer(f"{name[:80]!r} leads out of the image")
     return parts
 
 
