@@ -341,7 +341,7 @@ CREATIONS = {
 
 
 #: What hyperd refuses for now, and says so.
-NOT_YET = frozenset({"volumes", "port_range_to_one"})
+NOT_YET = frozenset({"port_range_to_one"})
 
 
 @pytest.mark.parametrize("case", CREATIONS)

@@ -216,6 +216,8 @@ def fill_in(host: HostConfig) -> None:
     host.log_config.type = host.log_config.type or "json-file"
     host.log_config.config = host.log_config.config or {}
     host.shm_size = host.shm_size or DEFAULT_SHM_SIZE
+    if (host.pids_limit or 0) <= 0:
+        host.pids_limit = None  # however "no limit" was said
 
 
 def _check_modes(host: HostConfig) -> None:
