@@ -51,11 +51,15 @@ def docker(engine: Engine) -> Run:
 
 @pytest.fixture
 def clean(engine: Engine) -> Iterator[None]:
-    """After the test no container is left."""
+    """After the test no container and no volume is left."""
     yield
-    left = call(engine, DOCKER, "ps", "-aq").stdout.decode().split()
-    if left:
-        call(engine, DOCKER, "rm", "-f", "-v", *left)
+    for look, remove in (
+        (["ps", "-aq"], ["rm", "-f", "-v"]),
+        (["volume", "ls", "-q"], ["volume", "rm"]),
+    ):
+        left = call(engine, DOCKER, *look).stdout.decode().split()
+        if left:
+            call(engine, DOCKER, *remove, *left)
 
 
 @pytest.fixture
