@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,7 +70,9 @@ def test_a_pulled_image_keeps_its_digest_elsewhere(
     assert f"{target}@{image.digest}" in own_daemon.api.get(f"/images/{name}/json")["RepoDigests"]
     own_daemon.run("rmi", "-f", image.id)
     assert f"Digest: {image.digest}" in own_daemon.run("pull", f"{target}:1").decode()
-    events = own_daemon.run("events", "--since", "1", "--until", "0s", "--filter", "event=push")
+    events = own_daemon.run(
+        "events", "--since", "1", "--until", f"{time.time():.9f}", "--filter", "event=push"
+    )
     assert f"image push {target}:1".encode() in events
 
 
