@@ -73,7 +73,7 @@ def test_a_paused_container_stands_still_until_it_is_unpaused(
     with pytest.raises(ApiError, match="is not running"):
         daemon.api.post("/containers/paused/pause")
     since = began_ns // 10**9
-    events = daemon.run("events", "--since", f"{since}", "--until", f"{time.time():.0f}").decode()
+    events = daemon.run("events", "--since", f"{since}", "--until", f"{time.time():.9f}").decode()
     assert re.findall(r"container (pause|unpause|die) ", events)[-2:] == ["unpause", "die"]
 
 
