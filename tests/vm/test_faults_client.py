@@ -9,10 +9,10 @@ import select
 import socket
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.support.descriptors import nothing_is_kept
 from tests.support.hyperd import Hyperd
 from tests.vm.test_bad_input import bugs
 from tests.vm.test_run import create, follow
@@ -51,33 +51,6 @@ def head(sock: socket.socket) -> bytes:
         assert piece, seen
         seen += piece
     return seen
-
-
-def fds(daemon: Hyperd) -> list[str]:
-    """What the daemon's descriptors are, but for the connection that is asked over."""
-    found = []
-    for entry in Path(f"/proc/{daemon.pid}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            found.append(str(entry.readlink()).partition(":")[0])
-    return sorted(found)
-
-
-@contextlib.contextmanager
-def nothing_is_kept(daemon: Hyperd) -> Iterator[None]:
-    """After the block the daemon soon has as many descriptors and threads' worth of requests as before.
-
-    "Soon" is as long as a hundred requests take: the daemon's loop has turned so often.
-    """
-    daemon.api.get("/info")
-    before = fds(daemon)
-    yield
-    after: list[str] = []
-    for _ in range(300):
-        daemon.api.get("/_ping")
-        after = fds(daemon)
-        if len(after) <= len(before):
-            return
-    assert after == before
 
 
 @pytest.fixture
@@ -275,24 +248,12 @@ def test_what_was_begun_is_done_without_the_client(daemon: Hyperd, busybox: str,
         verb.partition("?")[0]
     ]
     events = daemon.api.lines("/events")
-    with nothing_is_kept_but(daemon, more=8 if verb == "start" else 0):
+    with nothing_is_kept(daemon, more=8 if verb == "start" else 0):
         send(daemon, "POST", f"/containers/{container}/{verb}").close()
         assert next(item for item in events if item["Action"] == last)["Actor"]["ID"] == container
     events.close()
     running = daemon.api.get(f"/containers/{container}/json")["State"]["Running"]
     assert running == (verb in ("start", "restart?t=0"))
-
-
-@contextlib.contextmanager
-def nothing_is_kept_but(daemon: Hyperd, *, more: int) -> Iterator[None]:
-    """``more`` descriptors a machine that was started needs."""
-    before = len(fds(daemon))
-    yield
-    for _ in range(300):
-        daemon.api.get("/_ping")
-        if len(fds(daemon)) <= before + more:
-            return
-    raise AssertionError(fds(daemon))
 
 
 def test_a_removal_is_finished_without_the_client(daemon: Hyperd, box: str) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.descriptors import nothing_is_kept
 from tests.support.hyperd import Hyperd
 from tests.vm.test_durable import end, state
 from tests.vm.test_run import follow
@@ -125,15 +125,13 @@ def test_policies_survive_the_daemon_and_the_host(own_daemon: Hyperd, busybox: s
 
 def test_crashes_leave_nothing_behind(daemon: Hyperd, busybox: str) -> None:
     """Four containers that crash three times each: no descriptor, no task, no run folder more than before."""
-    descriptors = Path(f"/proc/{daemon.pid}/fd")
     daemon.run("run", "--rm", busybox, "true")
-    before = len(list(descriptors.iterdir()))
     names = [f"crash{number}" for number in range(4)]
-    for name in names:
-        daemon.run("create", "--name", name, "--restart", "on-failure:2", busybox, "false")
-    daemon.run("start", *names)
-    assert daemon.run("wait", *names).split() == [b"1"] * 4
-    assert {inspect(daemon, name)["RestartCount"] for name in names} == {2}
-    daemon.run("rm", *names)
-    assert len(list(descriptors.iterdir())) <= before
+    with nothing_is_kept(daemon):
+        for name in names:
+            daemon.run("create", "--name", name, "--restart", "on-failure:2", busybox, "false")
+        daemon.run("start", *names)
+        assert daemon.run("wait", *names).split() == [b"1"] * 4
+        assert {inspect(daemon, name)["RestartCount"] for name in names} == {2}
+        daemon.run("rm", *names)
     assert list((daemon.exec_root / "vm").iterdir()) == []

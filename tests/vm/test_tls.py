@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import Authority, authority
+from tests.support.descriptors import nothing_is_kept
 from tests.support.hyperd import Hyperd, hyperd
 
 pytestmark = pytest.mark.vm
@@ -32,11 +33,6 @@ class Remote:
         self.busybox = busybox
         served = re.findall(r"serving on (tcp://\S+)", daemon.log.read_text())
         self.address: str = served[-1]
-        self.descriptors = self.open_descriptors()
-
-    def open_descriptors(self) -> int:
-        """How many the daemon has."""
-        return len(list(Path(f"/proc/{self.daemon.pid}/fd").iterdir()))
 
     def environ(self, folder: Path | None = None) -> dict[str, str]:
         """``folder``: the certificates used in place of the right ones."""
@@ -135,18 +131,17 @@ def test_who_is_refused(remote: Remote, tmp_path: Path) -> None:
 def test_strangers_cost_little(remote: Remote) -> None:
     """Silent and babbling connections are dropped, clients are served meanwhile, and nothing is left of all of them."""
     assert remote.call("exec", "box", "true").returncode == 0
-    before = remote.open_descriptors()
-    socks = [socket.create_connection(_peer(remote), 30) for _ in range(60)]
-    for number, sock in enumerate(socks):
-        if number % 2:
-            sock.sendall(b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert remote.call("exec", "box", "echo", "served").stdout == b"served\n"
-    for number, sock in enumerate(socks):
-        with sock:
-            said = sock.recv(100)
-            assert not said.startswith(b"HTTP"), number
-    assert remote.call("ps").returncode == 0  # by now it has seen that they are gone
-    assert remote.open_descriptors() <= before + 2  # of connections just ending
+    with nothing_is_kept(remote.daemon):
+        socks = [socket.create_connection(_peer(remote), 30) for _ in range(60)]
+        for number, sock in enumerate(socks):
+            if number % 2:
+                sock.sendall(b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert remote.call("exec", "box", "echo", "served").stdout == b"served\n"
+        for number, sock in enumerate(socks):
+            with sock:
+                said = sock.recv(100)
+                assert not said.startswith(b"HTTP"), number
+        assert remote.call("ps").returncode == 0  # by now it has seen that they are gone
 
 
 def _peer(remote: Remote) -> tuple[str, int]:

@@ -1,0 +1,36 @@
+"""What a daemon holds open: after a block it has as many descriptors as before."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.hyperd import Hyperd
+
+
+def descriptors(daemon: Hyperd) -> list[str]:
+    """What they are, sorted: a path each, or ``socket``, ``pipe``, ``anon_inode``."""
+    found = []
+    for entry in Path(f"/proc/{daemon.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(str(entry.readlink()).partition(":")[0])
+    return sorted(found)
+
+
+@contextlib.contextmanager
+def nothing_is_kept(daemon: Hyperd, *, more: int = 0) -> Iterator[None]:
+    """After the block the daemon soon has as many descriptors as before, and at most ``more`` besides.
+
+    "Soon" is as long as 300 requests take: the daemon's loop has turned so often, and has seen which clients left.
+    """
+    daemon.api.get("/info")
+    before = descriptors(daemon)
+    yield
+    after: list[str] = []
+    for _ in range(300):
+        daemon.api.get("/_ping")
+        after = descriptors(daemon)
+        if len(after) <= len(before) + more:
+            return
+    assert after == before
