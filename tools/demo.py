@@ -85,14 +85,15 @@ def show(folder: Path, real: RealRegistry) -> None:
         host = stack.enter_context(daemon(folder))
         kept = stack.pop_all()
     with kept:
-        with step("which hypervisors work here (asked once, then remembered)"):
-            print(hyper(host, "info").partition("Hypervisors:")[2].rstrip())
+        hyper(host, "info")  # has the hypervisors probed, beside the pull
         with step("pulled, layers made into block images"):
             print(hyper(host, "pull", image).rstrip())
         with step("a microVM, from the command to the first page"):
             hyper(host, "run", "-d", "--name", "web", "-p", "127.0.0.1:0:80", image)
             address = hyper(host, "port", "web", "80").strip()
             html = page(address)
+        print("    which hypervisors work here (asked once, then remembered):")
+        print(hyper(host, "info").partition("Hypervisors:")[2].rstrip())
         print(hyper(host, "list"))
         print("\n".join(f"    | {line}" for line in html.splitlines()))
         with step("stopped and removed"):

@@ -165,3 +165,24 @@ async def test_what_is_seen_without_a_boot_is_not_remembered(
 def test_host_names_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match=r"vmlinux: No such file"):
         Host.current(hypervisor=Path("/bin/sh"), guest=[tmp_path / "vmlinux"])
+
+
+async def test_what_is_known_is_told_while_another_boot_lasts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither ``known`` nor a verdict that is kept waits for the guest that says nothing."""
+    monkeypatch.setitem(probe.DEADLINES_S, "xen", 60.0)
+    ready = await make(tmp_path, Launcher(lambda: FakeMachine(answers=True))).verdict(
+        "tcg", host=HOST, kernel=KERNEL, initrd=INITRD
+    )
+    launch = Launcher(lambda: FakeMachine(answers=False))
+    asked = make(tmp_path, launch)
+    silent = asyncio.create_task(asked.verdict("xen", host=HOST, kernel=KERNEL, initrd=INITRD))
+    while not launch.machines:
+        await asyncio.sleep(0)
+    assert asked.known("xen", host=HOST) is None
+    assert asked.known("tcg", host=HOST) == ready
+    assert await asked.verdict("tcg", host=HOST, kernel=KERNEL, initrd=INITRD) == ready
+    silent.cancel()
+    await asyncio.wait([silent])
+    assert launch.machines[0].killed

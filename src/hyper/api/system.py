@@ -25,6 +25,8 @@ from hyper.types import response as wire
 from hyper.units import parse_timestamp_ns, rfc3339
 
 HYPER_VERSION: Final = __version__
+#: Why nothing is known yet of an accelerator.
+BEING_PROBED: Final = "being probed: a guest boots on it"
 _EVENT_FILTERS: Final = frozenset(
     {"type", "event", "container", "image", "label", "scope", "daemon", "network", "volume"}
 )
@@ -71,7 +73,7 @@ class SystemRoutes:
                 platform=wire.Platform("Hyper"),
                 components=[
                     wire.Component("Engine", HYPER_VERSION, details),
-                    wire.Component(driver.name, "", {}),
+                    wire.Component(driver.name, await driver.version(), {}),
                 ],
                 version=HYPER_VERSION,
                 api_version=API_VERSION,
@@ -88,7 +90,6 @@ class SystemRoutes:
     async def info(self, request: web.Request) -> web.StreamResponse:
         engine, config = self._engine, self._engine.host.config
         counts = by_status(engine.containers.all())
-        verdicts = await engine.host.driver.probe()
         system = os.uname()
         stopped = counts[Status.EXITED] + counts[Status.CREATED] + counts[Status.DEAD]
         return json_response(
@@ -144,12 +145,7 @@ class SystemRoutes:
                 security_options=["name=vm", "name=seccomp,profile=builtin"],
                 warnings=await _warnings(engine),
                 hyper=wire.HyperInfo(
-                    hypervisors=[
-                        wire.HypervisorView(
-                            item.driver, item.accelerator, item.usable, item.reason, item.boot_ms
-                        )
-                        for item in verdicts
-                    ],
+                    hypervisors=_hypervisors(engine),
                     kernel={"Path": str(config.assets / "vmlinux")},
                     default_memory_mib=config.default_memory_mib,
                 ),
@@ -164,6 +160,15 @@ class SystemRoutes:
                 if _passes(event, filters):
                     await lines.send(_message(event))
         return lines.response
+
+
+def _hypervisors(engine: Engine) -> list[wire.HypervisorView]:
+    return [
+        wire.HypervisorView(item.driver, name, item.usable, item.reason, item.boot_ms)
+        if item is not None
+        else wire.HypervisorView(engine.host.driver.name, name, None, BEING_PROBED, None)
+        for name, item in engine.hypervisors.verdicts().items()
+    ]
 
 
 async def _warnings(engine: Engine) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hyper.engine.containers import Containers
 from hyper.engine.execs import Execs
 from hyper.engine.host import Host
+from hyper.engine.hypervisors import Hypervisors
 from hyper.engine.probing import HealthChecks
 from hyper.engine.stats import Feeds
 
@@ -17,10 +18,12 @@ class Engine:
         self.containers = Containers(host)
         self.execs = Execs(host, self.containers)
         self.stats = Feeds(host)
+        self.hypervisors = Hypervisors(host.driver, host.tasks)
         self._health = HealthChecks(host, self.containers, self.execs)
 
     async def open(self) -> None:
         """What an earlier daemon left is known and watched over again."""
+        await self.host.driver.recover()
         await self.host.volumes.open()
         await self.containers.recover()
         self.execs.recover()

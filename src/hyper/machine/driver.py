@@ -131,6 +131,19 @@ class Driver(Protocol):
         Found by booting the kernel with a deadline; remembered on disk until kernel, CPU or hypervisor change.
         """
 
+    def verdicts(self) -> dict[str, Verdict | None]:
+        """What is known now of every accelerator, best first, without a boot; None: only ``probe`` will tell.
+
+        Raises:
+            MachineError: its program or the guest's files are missing.
+        """
+
+    async def version(self) -> str:
+        """The version of the hypervisor's program, as it calls it itself; "" if that cannot be found out."""
+
+    async def recover(self) -> None:
+        """What a daemon that was killed while it probed has left is gone."""
+
     async def launch(self, spec: MachineSpec) -> Machine:
         """Start the machine: its process runs and its agent stream can be connected to.
 

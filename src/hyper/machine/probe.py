@@ -127,9 +127,9 @@ class Probe:
 
     async def verdict(self, accelerator: str, *, host: Host, kernel: Path, initrd: Path) -> Verdict:
         """The remembered verdict on ``accelerator`` for ``host``, or a new one, by booting ``kernel``."""
-        obstacle = _obstacle(accelerator)
-        if obstacle is not None:
-            return Verdict(self._driver, accelerator, usable=False, reason=obstacle)
+        found = self.known(accelerator, host=host)
+        if found is not None:  # another may be being tried meanwhile
+            return found
         async with self._lock:
             known = self._load(host)
             if accelerator not in known:
@@ -137,9 +137,19 @@ class Probe:
                 self._save(host, known)
             return known[accelerator]
 
+    def known(self, accelerator: str, *, host: Host) -> Verdict | None:
+        """The verdict on ``accelerator`` if it can be had without a boot."""
+        obstacle = _obstacle(accelerator)
+        if obstacle is not None:
+            return Verdict(self._driver, accelerator, usable=False, reason=obstacle)
+        return self._load(host).get(accelerator)
+
+    def run_dir(self, accelerator: str) -> Path:
+        """Where its machine has its sockets. The same each time, so that a later daemon finds what one left; short."""
+        return self._dir / accelerator[0]
+
     async def _try(self, accelerator: str, kernel: Path, initrd: Path) -> Verdict:
-        # The same each time: launch ends what a daemon killed while probing has left there. Short: it holds sockets.
-        run_dir = self._dir / accelerator[0]
+        run_dir = self.run_dir(accelerator)
         files.make_private_dir(self._dir)
         files.make_private_dir(run_dir)
         mark = hashlib.sha256(os.fsencode(self._dir.resolve())).hexdigest()[:8]

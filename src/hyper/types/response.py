@@ -366,11 +366,11 @@ class VersionAnswer(Wire):
 
 
 class HypervisorView(Wire):
-    """What probing found out about one way to run machines, and why."""
+    """What probing found out about one way to run machines, and why. ``usable`` None: being probed."""
 
     driver: str
     accelerator: str
-    usable: bool
+    usable: bool | None
     reason: str
     boot_ms: float | None
 

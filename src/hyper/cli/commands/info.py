@@ -65,11 +65,11 @@ def _tell_hyper(hyper: dict[str, Any]) -> None:
 
 
 def _row(found: dict[str, Any]) -> list[str]:
-    boot = found.get("BootMs")
+    boot, usable = found.get("BootMs"), found.get("Usable")
     return [
         str(found.get("Driver") or "-"),
         str(found.get("Accelerator") or "-"),
-        "yes" if found.get("Usable") else "no",
+        "?" if usable is None else "yes" if usable else "no",
         "-" if boot is None else f"{boot:.0f}ms",
         str(found.get("Reason") or ""),
     ]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from hyper.machine.qemu.machine import (
 from hyper.machine.qemu.ports import check_ports, port_conflict
 from hyper.machine.qemu.qmp import Monitor
 from hyper.machine.qemu.share import ShareServer
+from hyper.machine.qemu.version import BinaryVersion
 from hyper.machine.qemu.walls import KVM_GID, group_limits, jail_for
 from hyper.machine.spec import Capability, MachineSpec, TapNic
 from hyper.system import affinity, cgroup, files, jail, launch, process
@@ -73,6 +75,7 @@ class QemuDriver:
         self._state_dir = state_dir
         self._groups = cgroup.discover()
         self._tsc = TscMeter()
+        self._version = BinaryVersion(binary)
         self._chosen: str | None = None
 
     @property
@@ -97,8 +100,28 @@ class QemuDriver:
 
     async def probe(self) -> list[Verdict]:
         """Verdicts on every accelerator, best first."""
-        host = Host.current(hypervisor=self._binary, guest=(self._kernel, self._initrd))
+        host = self._host()
         return [await self._verdict(accelerator, host) for accelerator in self._accelerators]
+
+    def verdicts(self) -> dict[str, Verdict | None]:
+        """What is known now of every accelerator, best first; None where only a boot will tell."""
+        host = self._host()
+        return {name: self._probe.known(name, host=host) for name in self._accelerators}
+
+    async def version(self) -> str:
+        """QEMU's own, with the packager's name of it; asked once for each program file."""
+        return await self._version.read()
+
+    async def recover(self) -> None:
+        """No machine of a probe runs."""
+        for accelerator in self._accelerators:
+            run_dir = self._probe.run_dir(accelerator)
+            if run_dir.exists():
+                await self.clear(run_dir)
+                shutil.rmtree(run_dir)
+
+    def _host(self) -> Host:
+        return Host.current(hypervisor=self._binary, guest=(self._kernel, self._initrd))
 
     async def _verdict(self, accelerator: str, host: Host) -> Verdict:
         return await self._probe.verdict(
@@ -119,8 +142,7 @@ class QemuDriver:
         """What to launch on. Emulation is taken without trying: its own failure would say more."""
         if "kvm" not in self._accelerators:
             return "tcg"
-        host = Host.current(hypervisor=self._binary, guest=(self._kernel, self._initrd))
-        verdict = await self._verdict("kvm", host)
+        verdict = await self._verdict("kvm", self._host())
         if verdict.usable:
             return "kvm"
         if "tcg" not in self._accelerators:
