@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -55,9 +57,31 @@ def test_the_machine_runs_as_the_user_with_no_new_privileges(daemon: Hyperd, bus
     daemon.run("rm", "-f", "box")
 
 
-def test_it_says_what_is_missing(daemon: Hyperd) -> None:
+@pytest.mark.parametrize(
+    "missing",
+    ["CPU limits", "ports below", "host's loopback, at 10.0.2.2", "other owners", "by name"],
+)
+def test_it_says_what_is_missing(daemon: Hyperd, missing: str) -> None:
     """info warns, in plain words."""
-    assert any("not root" in text for text in daemon.api.get("/info")["Warnings"])
+    [warning] = [text for text in daemon.api.get("/info")["Warnings"] if missing in text]
+    assert warning.startswith("WARNING: hyperd is not root: ")
+    assert f"{warning}\n".encode() in daemon.docker("info").stderr
+
+
+def test_loopback_of_the_host_is_reached_as_the_warning_says(daemon: Hyperd, busybox: str) -> None:
+    """A service that only this host should see answers a guest at the gateway's address."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        server.settimeout(60)
+        port = server.getsockname()[1]
+        heard = pool.submit(_serve_one, server)
+        said = daemon.run("run", "--rm", busybox, "nc", "10.0.2.2", str(port))
+        assert (said, heard.result()) == (b"hello", True)
+
+
+def _serve_one(server: socket.socket) -> bool:
+    with server.accept()[0] as stream:
+        stream.sendall(b"hello")
+    return True
 
 
 def test_a_privileged_port_is_refused_with_its_reason(daemon: Hyperd, busybox: str) -> None:

@@ -15,12 +15,12 @@ from aiohttp import web
 from hyper import __version__
 from hyper.api import API_VERSION, MIN_API_VERSION
 from hyper.api.http import Routes, filters_of, has_label, json_lines, json_response
+from hyper.api.shortcomings import shortcomings
 from hyper.engine.containers import by_status
 from hyper.engine.engine import Engine
 from hyper.engine.events import EngineEvent
 from hyper.engine.state import Status
 from hyper.errors import InvalidRequest
-from hyper.network.fabric import foreign_obstacle
 from hyper.types import response as wire
 from hyper.units import parse_timestamp_ns, rfc3339
 
@@ -106,8 +106,8 @@ class SystemRoutes:
                 plugins=wire.PluginsInfo(["local"], ["bridge", "host", "null"], ["json-file"]),
                 memory_limit=True,
                 swap_limit=False,
-                cpu_cfs_period=True,
-                cpu_cfs_quota=True,
+                cpu_cfs_period=engine.host.privileged,
+                cpu_cfs_quota=engine.host.privileged,
                 cpu_shares=engine.host.privileged,
                 cpu_set=True,
                 pids_limit=True,
@@ -143,7 +143,7 @@ class SystemRoutes:
                 isolation="",
                 init_binary="hyperstart",
                 security_options=["name=vm", "name=seccomp,profile=builtin"],
-                warnings=await _warnings(engine),
+                warnings=await shortcomings(engine),
                 hyper=wire.HyperInfo(
                     hypervisors=_hypervisors(engine),
                     kernel={"Path": str(config.assets / "vmlinux")},
@@ -169,23 +169,6 @@ def _hypervisors(engine: Engine) -> list[wire.HypervisorView]:
         else wire.HypervisorView(engine.host.driver.name, name, None, BEING_PROBED, None)
         for name, item in engine.hypervisors.verdicts().items()
     ]
-
-
-async def _warnings(engine: Engine) -> list[str]:
-    wires = engine.host.wires
-    found = [] if engine.host.privileged else ["hyperd is not root: CPU limits are missing"]
-    if wires.networks.fabric is None:
-        return [
-            *found,
-            f"{wires.networks.why}: networks other than user networking, and names of containers on them, are missing",
-        ]
-    if await foreign_obstacle():
-        bridges = wires.networks.fabric.pattern
-        found.append(
-            "a dockerd on this host drops forwarded packets: containers reach nothing but the host. To let them: "
-            f"iptables -I DOCKER-USER -i {bridges} -j ACCEPT; iptables -I DOCKER-USER -o {bridges} -j ACCEPT"
-        )
-    return [*found, *wires.warnings.values()]
 
 
 def _operating_system() -> str:

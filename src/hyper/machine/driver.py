@@ -125,6 +125,10 @@ class Driver(Protocol):
     def max_disks(self) -> int:
         """How many disks one machine can have; what shares files with the host takes the place of one."""
 
+    @property
+    def unlimited(self) -> tuple[str, ...]:
+        """What cannot be limited on this host, each with its reason; empty when all can."""
+
     async def probe(self) -> list[Verdict]:
         """Verdicts on every accelerator, best first; the first usable one is what ``launch`` takes.
 

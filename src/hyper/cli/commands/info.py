@@ -46,7 +46,7 @@ def _run(context: Context, arguments: Arguments) -> int:
         tell(f"{'Memory:':<18} {info['MemTotal'] / GIB:.2f} GiB")
     _tell_hyper(info.get("Hyper") or {})
     for warning in info.get("Warnings") or ():
-        say(f"WARNING: {warning}")
+        say(warning)
     return 0
 
 
