@@ -17,6 +17,8 @@ from hyper.errors import InvalidRequest
 #: What a container gets when nobody says otherwise.
 DEFAULT_MEMORY_MIB = 128
 DEFAULT_VCPUS = 1
+#: Of /dev/shm, in bytes, as Docker's.
+DEFAULT_SHM_SIZE = 64 * 1024 * 1024
 #: Below this the kernel does not boot with the images we know (docs/decisions/0004-hyperkernel.md).
 MINIMUM_MEMORY_MIB = 48
 
@@ -51,6 +53,18 @@ class Config:
     tlskey: Path | None = None
     #: Where networks without a --subnet get theirs; empty: Hyper's own choice.
     default_address_pools: tuple[str, ...] = ()
+    #: Holds the daemon's process id while it runs.
+    pidfile: Path | None = None
+    #: What containers have that do not say otherwise; limits as (name, soft, hard).
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_opts: tuple[str, ...] = ()
+    default_ulimits: tuple[tuple[str, int, int], ...] = ()
+    default_shm_size: int = DEFAULT_SHM_SIZE
+    init: bool = False
+    no_new_privileges: bool = False
+    log_driver: str = "json-file"
+    log_opts: dict[str, str] = field(default_factory=dict)
 
     @property
     def socket(self) -> Path | None:

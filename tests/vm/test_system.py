@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -28,3 +29,22 @@ def test_version_names_the_hypervisor_and_the_daemon(daemon: Hyperd) -> None:
     versions = {item["Name"]: item["Version"] for item in daemon.api.get("/version")["Components"]}
     assert versions["Engine"] == __version__
     assert re.match(r"\d+\.\d+\.\d+( \(.+\))?$", versions["qemu"])
+
+
+def test_a_service_units_words_reach_the_containers(busybox: str, tmp_path: Path) -> None:
+    """Limits, name servers and the reaper in the guest, the PID file on the host; info says what is true."""
+    words = "--default-ulimit nofile=321 --dns-search a.example --init --default-shm-size 8m"
+    always = (
+        "--live-restore --iptables=true --log-driver json-file --shutdown-timeout 5 --label a=b"
+    )
+    file = tmp_path / "pid"
+    with hyperd("-p", str(file), *words.split(), *always.split()) as started:
+        assert file.read_text() == f"{started.pid}\n"
+        started.run("pull", "-q", busybox)
+        script = "ulimit -n; cat /proc/1/comm; df -m /dev/shm | awk 'END {print $2}'; tail -1 /etc/resolv.conf"
+        said = started.run("run", "--rm", busybox, "sh", "-c", script).decode()
+        assert said.splitlines() == ["321", "docker-init", "8", "search a.example"]
+        info = started.api.get("/info")
+        assert (info["LiveRestoreEnabled"], info["Labels"]) == (True, ["a=b"])
+        assert info["LoggingDriver"] == "json-file"
+    assert not file.exists()

@@ -117,7 +117,7 @@ class SystemRoutes:
                 n_fd=sum(1 for _ in Path("/proc/self/fd").iterdir()),
                 n_goroutines=threading.active_count(),
                 system_time=rfc3339(time.time_ns()),
-                logging_driver="json-file",
+                logging_driver=config.log_driver,
                 cgroup_driver="cgroupfs",
                 cgroup_version="2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "1",
                 n_events_listener=engine.host.events.listeners,

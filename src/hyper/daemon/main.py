@@ -19,6 +19,7 @@ from hyper.api.server import build_app
 from hyper.config import Config
 from hyper.daemon import options
 from hyper.daemon.listen import listen
+from hyper.engine import defaults
 from hyper.engine.attachment import Attachments
 from hyper.engine.engine import Engine
 from hyper.engine.events import EventBus
@@ -33,7 +34,7 @@ from hyper.image.images import Images
 from hyper.machine.qemu.driver import QemuDriver
 from hyper.network.fabric import Fabric, usable
 from hyper.sandbox.scratch import ScratchDisks
-from hyper.system import files, lock, nft
+from hyper.system import files, lock, nft, pidfile
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run hyperd; returns its exit code."""
     try:
         config, ready_fd = options.read(argv)
+        defaults.check(config)
         log.set_up(config.log_level)
         asyncio.run(serve(config, ready_fd))
     except (HyperError, OSError) as error:
@@ -64,6 +66,8 @@ async def serve(config: Config, ready_fd: int | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     async with AsyncExitStack() as stack:
+        if config.pidfile is not None:
+            stack.enter_context(pidfile.written(config.pidfile))
         engine = await stack.enter_async_context(_engine(config))
         await stack.enter_async_context(_http(config, engine))
         _say_ready(ready_fd)

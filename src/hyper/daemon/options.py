@@ -13,6 +13,8 @@ from typing import Any, Final
 import msgspec
 
 from hyper.config import MINIMUM_MEMORY_MIB, Config, defaults
+from hyper.daemon.default_options import FLAG, add_defaults, from_json, json_type
+from hyper.daemon.fixed import add_fixed, check_key, check_options
 from hyper.errors import InvalidRequest
 from hyper.log import LEVELS
 
@@ -31,10 +33,13 @@ _KEYS: Final = {
     "boot-timeout": "boot_timeout_s",
 }
 _LISTS: Final = frozenset(
-    {"hosts", "insecure_registries", "registry_mirrors", "labels"} | {"default_address_pools"}
+    {"hosts", "insecure_registries", "registry_mirrors", "labels", "default_address_pools"}
+    | {"dns", "dns_search", "dns_opts"}
 )
-_PATHS: Final = frozenset({"data_root", "exec_root", "assets", "tlscacert", "tlscert", "tlskey"})
-_FLAGS: Final = frozenset({"tls", "tlsverify", "discard_blobs"})
+_PATHS: Final = frozenset(
+    {"data_root", "exec_root", "assets", "tlscacert", "tlscert", "tlskey", "pidfile"}
+)
+_FLAGS: Final = frozenset({"tls", "tlsverify", "discard_blobs", "init", "no_new_privileges"})
 _NUMBERS: Final = frozenset({"default_memory_mib", "boot_timeout_s"})
 _CHOICES: Final = {"log_level": tuple(LEVELS), "accelerator": ("auto", "kvm", "tcg")}
 
@@ -112,6 +117,9 @@ def parser() -> argparse.ArgumentParser:
         help="where networks without a subnet get one (repeatable)",
     )
     _add_tls(result)
+    add_defaults(result)
+    add_fixed(result)
+    add("-p", "--pidfile", type=Path, metavar="FILE", help="holds the daemon's process id")
     add("--ready-fd", type=int, metavar="FD", help="written to and closed once the daemon serves")
     add("-v", "--version", action="version", version=f"Hyper {version('hypercontainer')}")
     return result
@@ -119,26 +127,11 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_tls(result: argparse.ArgumentParser) -> None:
     add = result.add_argument
-    add("--tls", **_FLAG, help="speak TLS on tcp:// addresses")
-    add("--tlsverify", **_FLAG, help="and let only clients in that have a certificate")
+    add("--tls", **FLAG, help="speak TLS on tcp:// addresses")
+    add("--tlsverify", **FLAG, help="and let only clients in that have a certificate")
     add("--tlscacert", type=Path, metavar="FILE", help="who signs clients' certificates")
     add("--tlscert", type=Path, metavar="FILE", help="the daemon's certificate")
     add("--tlskey", type=Path, metavar="FILE", help="its key")
-
-
-def _yes_or_no(text: str) -> bool:
-    if text not in ("true", "false", "1", "0"):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
-    return text in ("true", "1")
-
-
-#: ``--tls``, ``--tls=true`` or ``--tls=false``, as dockerd has them.
-_FLAG: Final[dict[str, Any]] = {
-    "nargs": "?",
-    "const": True,
-    "type": _yes_or_no,
-    "metavar": "true|false",
-}
 
 
 def read(argv: Sequence[str] | None = None) -> tuple[Config, int | None]:
@@ -148,6 +141,7 @@ def read(argv: Sequence[str] | None = None) -> tuple[Config, int | None]:
         InvalidRequest: the file is unreadable or says something unknown.
     """
     options = parser().parse_args(argv)
+    check_options(options)
     config = defaults()
     moved = config.hosts
     if options.config_file is not None:
@@ -195,6 +189,8 @@ def from_file(path: Path) -> dict[str, Any]:
             if value:
                 settings["log_level"] = "debug"
             continue
+        if check_key(key, value):
+            continue
         if key not in known:
             raise InvalidRequest(
                 f"the configuration file {path} has an unknown key: {key}",
@@ -212,12 +208,12 @@ def _checked(key: str, name: str, value: Any) -> Any:
             ",".join(f"{part}={item[part]}" for part in item) if isinstance(item, dict) else item
             for item in value
         ]
-    expected: Any = str
+    expected: Any = json_type(name)
     for kind, names in ((list[str], _LISTS), (int, _NUMBERS), (bool, _FLAGS)):
         expected = kind if name in names else expected
     try:
-        converted = msgspec.convert(value, expected)
-    except msgspec.ValidationError as error:
+        converted = from_json(name, msgspec.convert(value, expected))
+    except (msgspec.ValidationError, ValueError) as error:
         raise InvalidRequest(f"configuration key {key}: {error}") from None
     if name in _CHOICES and converted not in _CHOICES[name]:
         raise InvalidRequest(f"configuration key {key}: one of {', '.join(_CHOICES[name])}")
@@ -229,4 +225,6 @@ def _typed(name: str, value: Any) -> Any:
         return None
     if name in _PATHS:
         return Path(os.path.abspath(value))  # noqa: PTH100 (does not resolve links: people know their names)
-    return tuple(value) if name in _LISTS else value
+    if name == "log_opts":
+        return dict(value)
+    return tuple(value) if name in _LISTS or isinstance(value, list) else value

@@ -10,7 +10,17 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final
 
-from hyper.engine import create, endpoints, health, mounts, plan, ports, resources, restart
+from hyper.engine import (
+    create,
+    defaults,
+    endpoints,
+    health,
+    mounts,
+    plan,
+    ports,
+    resources,
+    restart,
+)
 from hyper.engine.container import Container
 from hyper.engine.host import Host, machine_uids
 from hyper.engine.record import ContainerRecord
@@ -94,6 +104,7 @@ class Containers:
         if len(self._by_id) >= MAX_CONTAINERS:
             raise Conflict(f"there are {MAX_CONTAINERS} containers already")
         self._check_name(name)
+        defaults.fill_in(host, raw, self._host.config)
         warnings = create.check(host, raw)
         warnings += resources.check(host, available=affinity.available())
         create.fill_in(host)
@@ -149,7 +160,7 @@ class Containers:
     def _record(
         self, name: str | None, config: ContainerConfig, host: HostConfig, image_id: str
     ) -> ContainerRecord:
-        defaults = self._host.config
+        settings = self._host.config
         return ContainerRecord(
             id=new_id(),
             name=name.removeprefix("/") if name else self._free_name(),
@@ -160,7 +171,7 @@ class Containers:
             host_config=host,
             vcpus=resources.vcpus(host, available=affinity.available()),
             memory_mib=create.memory_mib(
-                host, defaults.default_memory_mib, available_mib=create.host_memory_mib()
+                host, settings.default_memory_mib, available_mib=create.host_memory_mib()
             ),
             mounts=mounts.mount_points(
                 config, host, volumes_of=self._mounts_of, exists=os.path.exists

@@ -10,12 +10,11 @@ import math
 import os
 from typing import Any
 
-from hyper.config import MINIMUM_MEMORY_MIB
+from hyper.config import DEFAULT_SHM_SIZE, MINIMUM_MEMORY_MIB
 from hyper.engine import health, modes, restart
 from hyper.errors import InvalidRequest, NotImplementedYet
 from hyper.types import oci
 from hyper.types.container import (
-    DEFAULT_SHM_SIZE,
     IGNORED,
     IMPOSSIBLE,
     ContainerConfig,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from hyper.config import DEFAULT_SHM_SIZE
 from hyper.engine.record import ContainerRecord, ExecRecord
 from hyper.errors import InvalidRequest, ProtocolError
 from hyper.ids import short_id
@@ -26,7 +27,7 @@ from hyper.proto.message import (
     SandboxSetup,
     encode_request,
 )
-from hyper.types.container import DEFAULT_SHM_SIZE, ContainerConfig, HostConfig, Ulimit
+from hyper.types.container import ContainerConfig, HostConfig, Ulimit
 from hyper.units import parse_size
 
 CONTAINER: Final = 1

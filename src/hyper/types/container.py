@@ -12,10 +12,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType, field
 
+from hyper.config import DEFAULT_SHM_SIZE
 from hyper.types.mount import MountSpec
 from hyper.types.wire import Wire
-
-DEFAULT_SHM_SIZE = 64 * 1024 * 1024
 
 
 class AuthBody(Wire, rename=None):

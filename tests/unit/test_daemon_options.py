@@ -1,0 +1,185 @@
+"""hyperd's words: dockerd's work, or are refused with the reason; in the file as on the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hyper.config import Config, defaults
+from hyper.daemon import options
+from hyper.daemon.fixed import FIXED
+from hyper.engine import defaults as container_defaults
+from hyper.errors import Conflict, HyperError, InvalidRequest
+from hyper.system import pidfile
+from hyper.types.container import HostConfig, LogConfig, Ulimit
+
+PAGE = Path(__file__).parents[2] / "docs/daemon.md"
+#: (words, file, field, value): the same said twice.
+DEFAULTS = [
+    (["--dns", "192.0.2.1"], {"dns": ["192.0.2.1"]}, "dns", ("192.0.2.1",)),
+    (["--dns-search", "a.example"], {"dns-search": ["a.example"]}, "dns_search", ("a.example",)),
+    (["--dns-opt", "ndots:2"], {"dns-opts": ["ndots:2"]}, "dns_opts", ("ndots:2",)),
+    (
+        ["--default-ulimit", "nofile=10:20"],
+        {"default-ulimits": {"nofile": {"Name": "nofile", "Soft": 10, "Hard": 20}}},
+        "default_ulimits",
+        (("nofile", 10, 20),),
+    ),
+    (["--default-shm-size", "8m"], {"default-shm-size": "8m"}, "default_shm_size", 8 << 20),
+    (["--init"], {"init": True}, "init", True),
+    (["--no-new-privileges"], {"no-new-privileges": True}, "no_new_privileges", True),
+    (["--log-driver", "local"], {"log-driver": "local"}, "log_driver", "local"),
+    (["--log-opt", "k=v"], {"log-opts": {"k": "v"}}, "log_opts", {"k": "v"}),
+    (["-p", "/x/pid"], {"pidfile": "/x/pid"}, "pidfile", Path("/x/pid")),
+    (["--label", "a=b"], {"labels": ["a=b"]}, "labels", ("a=b",)),
+]
+
+
+def read_file(tmp_path: Path, content: Any) -> Config:
+    """What a daemon with this configuration file would be."""
+    path = tmp_path / "daemon.json"
+    path.write_text(json.dumps(content))
+    return options.read(["--config-file", str(path)])[0]
+
+
+@pytest.mark.parametrize(("words", "content", "name", "value"), DEFAULTS)
+def test_an_option_and_its_key_say_the_same(
+    tmp_path: Path, words: list[str], content: dict[str, Any], name: str, value: Any
+) -> None:
+    """Each of dockerd's spellings ends in the same setting."""
+    assert getattr(options.read(words)[0], name) == value
+    assert getattr(read_file(tmp_path, content), name) == value
+
+
+@pytest.mark.parametrize("item", FIXED, ids=lambda item: item.word)
+def test_what_cannot_be_had_is_refused_with_the_reason(tmp_path: Path, item: Any) -> None:
+    """One line each, on the command line and in the file; what is true already is accepted in both."""
+    with pytest.raises(
+        InvalidRequest, match=f"^--{item.word}=something else cannot be had: "
+    ) as no:
+        options.read([f"--{item.word}=something else"])
+    assert item.why in no.value.message
+    with pytest.raises(InvalidRequest, match=f"key {item.name}: .* cannot be had: "):
+        read_file(tmp_path, {item.name: "something else"})
+    for value in ("30",) if item.is_number else item.accepted:
+        options.read([f"--{item.word}={value}"])
+        read_file(tmp_path, {item.name: [value] if item.key else value})
+
+
+def test_every_one_of_them_is_in_the_documentation() -> None:
+    """Word, accepted values and reason, as the code has them."""
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `--")]
+    expected = []
+    for item in FIXED:
+        accepted = ["any number"] if item.is_number else [f"`{value}`" for value in item.accepted]
+        words = f"`--{item.word}`" + (f", `-{item.short}`" if item.short else "")
+        expected.append(f"| {words} | {', '.join(accepted) or '–'} | {item.why} |")
+    assert rows == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ({"no-such-key": 1}, "unknown key: no-such-key"),
+        ({"dns": "192.0.2.1"}, "key dns: Expected `array`"),
+        ({"init": "yes"}, "key init: Expected `bool`"),
+        ({"default-ulimits": {"nofile": 3}}, "key default-ulimits: Expected `object`"),
+        ({"default-shm-size": "much"}, "key default-shm-size: invalid size"),
+        ({"iptables": False}, "key iptables: false cannot be had"),
+        ({"exec-opts": ["native.cgroupdriver=systemd"]}, "cgroupdriver=systemd cannot be had"),
+        ({"runtimes": {"nvidia": {"path": "x"}}}, "key runtimes: nvidia="),
+    ],
+)
+def test_a_files_mistakes_are_named(tmp_path: Path, content: Any, why: str) -> None:
+    """The key and what is wrong with it."""
+    with pytest.raises(InvalidRequest, match=why):
+        read_file(tmp_path, content)
+
+
+def test_what_the_file_leaves_empty_asks_for_nothing(tmp_path: Path) -> None:
+    """As tools write it that know all keys."""
+    read_file(tmp_path, {"bridge": "", "runtimes": {}, "storage-opts": [], "features": None})
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--dns", "here"], "invalid IP address for DNS"),
+        (["--default-ulimit", "wings=2"], "invalid ulimit type: wings"),
+        (["--log-driver", "syslog"], "no log driver named 'syslog'"),
+    ],
+)
+def test_a_default_that_no_container_could_have_is_refused(words: list[str], why: str) -> None:
+    """When the daemon starts, not when the first container does."""
+    with pytest.raises(HyperError, match=why):
+        container_defaults.check(options.read(words)[0])
+
+
+def test_containers_say_otherwise() -> None:
+    """The daemon's word counts for what a container leaves out, and for nothing else."""
+    words = "--dns 192.0.2.1 --default-ulimit nofile=10 --default-ulimit core=0 --init --default-shm-size 8m"
+    config = options.read([*words.split(), "--no-new-privileges", "--log-opt", "a=1"])[0]
+    silent = HostConfig()
+    container_defaults.fill_in(silent, {}, config)
+    assert (silent.dns, silent.init, silent.shm_size) == (["192.0.2.1"], True, 8 << 20)
+    assert silent.ulimits == [Ulimit("nofile", 10, 10), Ulimit("core", 0, 0)]
+    assert (silent.security_opt, silent.log_config.config) == (["no-new-privileges"], {"a": "1"})
+    said = HostConfig(
+        dns=["192.0.2.9"],
+        init=False,
+        shm_size=1 << 20,
+        ulimits=[Ulimit("nofile", 5, 5)],
+        security_opt=["no-new-privileges=false"],
+        log_config=LogConfig("local", {}),
+    )
+    raw = {"ShmSize": 1 << 20, "LogConfig": {"Type": "local"}}
+    container_defaults.fill_in(said, raw, config)
+    assert (said.dns, said.init, said.shm_size) == (["192.0.2.9"], False, 1 << 20)
+    assert said.ulimits == [Ulimit("nofile", 5, 5), Ulimit("core", 0, 0)]
+    assert said.security_opt == ["no-new-privileges=false"]
+    assert said.log_config == LogConfig("local", {})
+
+
+def test_no_defaults_change_nothing() -> None:
+    """A daemon that was told nothing leaves a container as it was asked for."""
+    host = HostConfig()
+    container_defaults.fill_in(host, {}, defaults())
+    assert (host.dns, host.ulimits, host.init, host.security_opt) == (None, None, None, None)
+
+
+def test_the_pid_file_is_ours_while_it_lasts(tmp_path: Path) -> None:
+    """A living process's is refused, a dead one's taken over, another's successor left alone."""
+    path = tmp_path / "pid"
+    with pidfile.written(path):
+        assert path.read_text() == f"{os.getpid()}\n"
+    assert not path.exists()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as other:
+        path.write_text(str(other.pid))
+        with (
+            pytest.raises(Conflict, match=f"PID {other.pid} is still running"),
+            pidfile.written(path),
+        ):
+            pass
+        assert other.stdin is not None
+        other.stdin.close()
+    for leaving in (str(other.pid), "", "no number", "0"):
+        path.write_text(leaving)
+        with pidfile.written(path):
+            pass
+    with pidfile.written(path):
+        path.write_text("1\n")
+    assert path.read_text() == "1\n"
+
+
+def test_a_pid_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    """It names the file and the reason."""
+    with (
+        pytest.raises(HyperError, match=r"cannot write the PID file .*: No such file"),
+        pidfile.written(tmp_path / "no" / "pid"),
+    ):
+        pass
