@@ -14,7 +14,21 @@ from types import FrameType
 
 from tests.support.hygiene import snapshot
 
-from bench import attach, boot, command, copy, pull, report, size, stats, storage
+from bench import (
+    attach,
+    boot,
+    command,
+    copy,
+    many,
+    names,
+    published,
+    pull,
+    report,
+    size,
+    stats,
+    storage,
+    transfer,
+)
 from bench.facts import facts
 from bench.row import Row
 from bench.stage import Stage, unpacked_programs_too
@@ -36,6 +50,10 @@ THEMES: dict[str, Callable[[Stage, int], Iterator[Row]]] = {
     "stats": stats.rows,
     "storage": storage.rows,
     "copy": copy.rows,
+    "transfer": transfer.rows,
+    "many": many.rows,
+    "names": names.rows,
+    "published": published.rows,
 }
 
 

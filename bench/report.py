@@ -22,7 +22,7 @@ def document(facts: Mapping[str, str], rows: Sequence[Row], failures: Mapping[st
     parts = [
         "# Results",
         "Written by `make bench`; what the rows mean is in [README.md](README.md). Peer: Docker, "
-        "in the same run, by turns (A B A B).",
+        "in the same run, by turns (A B A B), unless the row says another.",
         "\n".join(f"* {name}: {value}" for name, value in facts.items()),
         table(rows),
         "**Goals missed:** " + ("; ".join(missed) if missed else "none") + ".",

@@ -47,7 +47,7 @@ def memory(stage: Stage, runs: int) -> Iterator[Row]:
         resident.append(_mib(rollup, "Rss"))
         proportional.append(_mib(rollup, "Pss"))
         huge.append(_mib(rollup, "AnonHugePages"))
-        daemon.append(_resident_mib(stage.hyperd.pid))
+        daemon.append(resident_mib(stage.hyperd.pid))
         inside = stage.hyper.run("exec", container, "cat", "/proc/meminfo")
         used.append(_mib(inside, "MemTotal") - _mib(inside, "MemAvailable"))
         stage.hyper.run("rm", "-f", container)
@@ -74,10 +74,11 @@ def memory(stage: Stage, runs: int) -> Iterator[Row]:
 
 def _fresh_daemon(stage: Stage) -> float:
     with stage.fresh_hyperd() as daemon:
-        return _resident_mib(daemon.pid)
+        return resident_mib(daemon.pid)
 
 
-def _resident_mib(pid: int) -> float:
+def resident_mib(pid: int) -> float:
+    """What a process has in memory."""
     return _mib(Path(f"/proc/{pid}/status").read_text(), "VmRSS")
 
 

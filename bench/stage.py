@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -98,18 +99,20 @@ class Stage(AbstractContextManager["Stage"]):
     @cached_property
     def docker(self) -> Client:
         """docker with its default network and storage; it cannot reach our registry. Raises: Failed."""
-        return self._docker(bridge=True)
+        return self._stack.enter_context(self.fresh_docker(bridge=True))
 
     @cached_property
     def docker_puller(self) -> Client:
         """docker that reaches our registry, its containers without a network. Raises: Failed."""
-        return self._docker(bridge=False)
+        return self._stack.enter_context(self.fresh_docker(bridge=False))
 
-    def _docker(self, *, bridge: bool) -> Client:
+    @contextmanager
+    def fresh_docker(self, *, bridge: bool) -> Iterator[Client]:
+        """Another dockerd with empty roots, while the block lasts. Raises: Failed."""
         if (reason := why_not()) is not None:
             raise Failed(reason)
-        engine = self._stack.enter_context(dockerd(bridge=bridge, storage="overlay2"))
-        return Client("docker", engine.host, engine.image)
+        with dockerd(bridge=bridge, storage="overlay2") as engine:
+            yield Client("docker", engine.host, engine.image)
 
     def used_accelerator(self, container: str) -> str:
         """What runs the machine of a running container."""
