@@ -161,11 +161,11 @@ def number(request: web.Request, name: str) -> int | None:
     return int(value)
 
 
-def filters_of(request: web.Request, known: frozenset[str]) -> dict[str, set[str]]:
+def filters_of(request: web.Request, known: frozenset[str] | None) -> dict[str, set[str]]:
     """The ``filters`` query: names to values, in either of the two forms clients send.
 
     Raises:
-        InvalidRequest: not JSON of that form, or a filter the route does not have.
+        InvalidRequest: not JSON of that form, or a filter that is not ``known`` (None: all are).
     """
     text = request.query.get("filters", "")
     if not text:
@@ -175,7 +175,7 @@ def filters_of(request: web.Request, known: frozenset[str]) -> dict[str, set[str
     except (msgspec.DecodeError, msgspec.ValidationError):
         raise InvalidRequest(f"invalid filter: {text[:200]!r}") from None
     for name in parsed:
-        if name not in known:
+        if known is not None and name not in known:
             raise InvalidRequest(f"invalid filter '{name}'")
     return {
         name: {key for key in values if not isinstance(values, dict) or values[key]}

@@ -14,7 +14,8 @@ from aiohttp import web
 
 from hyper import __version__
 from hyper.api import API_VERSION, MIN_API_VERSION
-from hyper.api.http import Routes, filters_of, has_label, json_lines, json_response
+from hyper.api.event_filter import passes
+from hyper.api.http import Routes, filters_of, json_lines, json_response
 from hyper.api.shortcomings import shortcomings
 from hyper.engine.containers import by_status
 from hyper.engine.engine import Engine
@@ -27,9 +28,6 @@ from hyper.units import parse_timestamp_ns, rfc3339
 HYPER_VERSION: Final = __version__
 #: Why nothing is known yet of an accelerator.
 BEING_PROBED: Final = "being probed: a guest boots on it"
-_EVENT_FILTERS: Final = frozenset(
-    {"type", "event", "container", "image", "label", "scope", "daemon", "network", "volume"}
-)
 
 
 class SystemRoutes:
@@ -153,11 +151,16 @@ class SystemRoutes:
         )
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        filters = filters_of(request, _EVENT_FILTERS)
+        filters = filters_of(request, None)
         since, until = _moment(request, "since"), _moment(request, "until")
+        if until is not None and until < (since or 0):
+            said = (request.query.get(name, "") for name in ("since", "until"))
+            raise InvalidRequest(
+                "`since` time ({}) cannot be after `until` time ({})".format(*said)
+            )
         async with json_lines(request) as lines:
             async for event in self._engine.host.events.subscribe(since_ns=since, until_ns=until):
-                if _passes(event, filters):
+                if passes(event, filters):
                     await lines.send(_message(event))
         return lines.response
 
@@ -188,35 +191,17 @@ def _moment(request: web.Request, name: str) -> int | None:
         raise InvalidRequest(f"invalid value for {name!r}: {text!r}") from None
 
 
-def _passes(event: EngineEvent, filters: dict[str, set[str]]) -> bool:
-    attributes = event.attributes
-    for name, values in filters.items():
-        match name:
-            case "type":
-                passed = event.type in values
-            case "event":
-                passed = event.action in values or event.action.partition(":")[0] in values
-            case "label":
-                passed = all(has_label(attributes, value) for value in values)
-            case "scope":
-                passed = "local" in values
-            case _:
-                names = {event.actor, event.actor[:12], attributes.get("name", "")}
-                names |= {attributes.get("image", "")} if name == "image" else set()
-                passed = bool(names & values) and (event.type == name or name == "image")
-        if not passed:
-            return False
-    return True
-
-
 def _message(event: EngineEvent) -> wire.EventMessage:
+    older: dict[str, str] = {}
+    if event.type in ("container", "image"):
+        older = {"status": event.action, "id": event.actor}
+    if event.type == "container":
+        older["from_"] = event.attributes.get("image", "")
     return wire.EventMessage(
         type=event.type,
         action=event.action,
         actor=wire.EventActor(event.actor, event.attributes),
         time=event.time_ns // 10**9,
         time_nano=event.time_ns,
-        status=event.action,
-        id=event.actor,
-        from_=event.attributes.get("image", ""),
+        **older,
     )

@@ -459,7 +459,7 @@ class EventActor(Wire):
 
 
 class EventMessage(Wire, kw_only=True):
-    """One line of /events; the lower-case members are what older clients read."""
+    """One line of /events; the lower-case members are what older clients read, of containers and images."""
 
     type: str
     action: str
@@ -467,9 +467,9 @@ class EventMessage(Wire, kw_only=True):
     scope: str = field(name="scope", default="local")
     time: int = field(name="time")
     time_nano: int = field(name="timeNano")
-    status: str = field(name="status", default="")
-    id: str = field(name="id", default="")
-    from_: str = field(name="from", default="")
+    status: str | UnsetType = field(name="status", default=UNSET)
+    id: str | UnsetType = field(name="id", default=UNSET)
+    from_: str | UnsetType = field(name="from", default=UNSET)
 
 
 class ProgressDetail(Wire, rename=None, omit_defaults=True):
