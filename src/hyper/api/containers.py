@@ -15,6 +15,7 @@ from hyper.api.hijack import MULTIPLEXED, RAW, Hijacked, hijack
 from hyper.api.http import Routes, body_of, flag, json_response, number
 from hyper.api.streams import Input, Peer, Wanted, detach_keys, join
 from hyper.api.usage import sized
+from hyper.engine import ending
 from hyper.engine.container import Container
 from hyper.engine.engine import Engine
 from hyper.engine.log_file import LogQuery
@@ -81,13 +82,13 @@ class ContainerRoutes:
 
     async def stop(self, request: web.Request) -> web.StreamResponse:
         stopped = await self._whole(
-            self._get(request).stop(timeout_s=number(request, "t"), number=_signal(request))
+            ending.stop(self._get(request), timeout_s=number(request, "t"), number=_signal(request))
         )
         return web.Response(status=204 if stopped else 304)
 
     async def restart(self, request: web.Request) -> web.StreamResponse:
         container, timeout_s = self._get(request), number(request, "t")
-        await self._whole(_restart(container, timeout_s=timeout_s, signal=_signal(request)))
+        await self._whole(ending.restart(container, timeout_s=timeout_s, number=_signal(request)))
         return web.Response(status=204)
 
     async def kill(self, request: web.Request) -> web.StreamResponse:
@@ -98,7 +99,7 @@ class ContainerRoutes:
                 f"cannot kill container: {request.match_info['id']}: "
                 f"container {container.record.id} is not running"
             )
-        await self._whole(container.kill(number_))
+        await self._whole(ending.kill(container, number_))
         return web.Response(status=204)
 
     async def wait(self, request: web.Request) -> web.StreamResponse:
@@ -112,7 +113,7 @@ class ContainerRoutes:
             future = asyncio.get_running_loop().create_future()
             future.set_result(container.record.exit_code)
         else:
-            future = container.next_exit()
+            future = container.exits.next()
         # The head goes out at once: clients start the container only when they have it.
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
@@ -201,12 +202,6 @@ async def _serve(
         await peer.write(piece.fd, piece.data)
     if subscription is not None:
         await join(peer, subscription, wanted, source)
-
-
-async def _restart(container: Container, *, timeout_s: int | None, signal: int | None) -> None:
-    await container.stop(timeout_s=timeout_s, number=signal)
-    await container.start()
-    container.publish("restart")
 
 
 def _close(subscription: Subscription | None) -> None:

@@ -4,44 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
-import os
 import shutil
 import signal
 import time
 from collections.abc import AsyncIterator
 from typing import Final
 
-from hyper.engine import plan, resources, restart
+from hyper.engine import ending, restart
 from hyper.engine.attachment import Attachment
+from hyper.engine.exits import Exits
 from hyper.engine.host import Host
 from hyper.engine.log_file import LogFile
+from hyper.engine.machine_plan import machine_plan
 from hyper.engine.output import OutputHub
+from hyper.engine.program_error import program_error
 from hyper.engine.record import ContainerRecord
 from hyper.engine.state import LIVE, UP, Event, Status, next_status
 from hyper.engine.visit import Home, Visits
 from hyper.engine.wires import Wiring
-from hyper.errors import Conflict, GuestError, HyperError, InvalidRequest, MachineError
+from hyper.errors import Conflict, GuestError, HyperError, MachineError
 from hyper.guest.process import GuestProcess
 from hyper.machine.driver import MachineRecord
-from hyper.machine.spec import Disk, MachineSpec
 from hyper.proto.message import ProcessExit, ProcessResize, ProcessSignal, ReplyCode
 from hyper.sandbox.sandbox import MAIN_PROCESS, Plan, Sandbox
-from hyper.system import affinity
 
 logger = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_S: Final = 20.0
-DEFAULT_STOP_TIMEOUT_S: Final = 10
-#: A mount failed since what is mounted, or on what, is missing or of another kind.
-_WRONG_KIND: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
-_WRONG_KIND_HINT: Final = (
-    "Are you trying to mount a directory onto a file (or vice-versa)? "
-    "Check if the specified host path exists and is the expected type"
-)
-#: How long a program may take to die of SIGKILL before its machine is ended.
-KILL_TIMEOUT_S: Final = 10.0
 #: Exit code of a program whose machine went away under it: as if killed; unknown: as Docker after a reboot.
 CODE_KILLED: Final = 137
 CODE_UNKNOWN: Final = 255
@@ -62,14 +52,14 @@ class Container:
         self.main: GuestProcess | None = None
         self.removed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.exec_ids: list[str] = []
-        self._exit_waiters: list[asyncio.Future[int]] = []
+        self.exits = Exits()
         self._started = asyncio.Event()
         self._machine_gone = asyncio.Event()
         self._machine_gone.set()
         self._next_process = MAIN_PROCESS + 1
         self._backoff = restart.Backoff()
         self._restart: asyncio.Task[None] | None = None
-        self.visits = Visits(self, Home(self._plan_visit, self._made, self._unmade, self._settled))
+        self.visits = Visits(self, Home(self._plan_visit, self._made, self._unmade, self.settled))
 
     @property
     def live(self) -> bool:
@@ -128,7 +118,7 @@ class Container:
 
     async def _start(self) -> None:
         """The lock is held."""
-        await self._settled()
+        await self.settled()
         await self.visits.leave()
         try:
             await self._launch()
@@ -140,7 +130,7 @@ class Container:
             await self._start_failed(failure)
             raise failure from error
 
-    async def _settled(self) -> None:
+    async def settled(self) -> None:
         """The machine of the last run is gone."""
         await self._machine_gone.wait()
 
@@ -152,7 +142,7 @@ class Container:
             await self._launch_with(attached, wiring)
 
     async def _launch_with(self, attached: Attachment, wiring: Wiring) -> None:
-        todo = await self._plan(attached, wiring)
+        todo = await machine_plan(self.record, self.host, attached, wiring)
         self.hub.begin_run()
         try:
             sandbox, main, pid = await Sandbox.launch(
@@ -204,7 +194,7 @@ class Container:
             if mounted:
                 disks = host.attachments.attach(self.record, max_disks=host.driver.max_disks)
                 attached = await stack.enter_async_context(disks)
-            yield await self._plan(attached, Wiring((), None))
+            yield await machine_plan(self.record, host, attached, Wiring((), None))
 
     def _unmade(self) -> None:
         """A machine in which its program did not run is gone."""
@@ -212,37 +202,6 @@ class Container:
         self._try_save()
         self._forget_run_dir()
         self.host.attachments.detach(self.record)
-
-    async def _plan(self, attached: Attachment, wiring: Wiring) -> Plan:
-        record, host = self.record, self.host
-        layers = await host.images.disks(
-            record.image_id, max_disks=host.driver.max_disks - 1 - attached.slots
-        )
-        network = wiring.attachment
-        scratch = host.container_dir(record.id) / "scratch.ext4"
-        disks = [Disk(plan.layer_name(n), path, True) for n, path in enumerate(layers)]
-        available = affinity.available()
-        resources.resize(record, available=available)
-        spec = MachineSpec(
-            name=record.id[:16],
-            vcpus=record.vcpus,
-            memory_mib=record.memory_mib,
-            kernel=host.config.assets / "vmlinux",
-            initrd=host.config.assets / "initrd",
-            disks=(*disks, Disk(plan.SCRATCH, scratch, False), *attached.disks),
-            shared=attached.shared,
-            nics=wiring.nics,
-            run_dir=host.run_dir(record.id),
-            uid=record.uid,
-            limits=resources.machine_limits(record.host_config, available=available),
-        )
-        return Plan(
-            spec=spec,
-            setup=plan.sandbox_setup(record, network),
-            container=plan.container_create(record, layers, network, attached.mounts),
-            program=plan.main_program(record, MAIN_PROCESS),
-            limits=resources.guest_limits(record.host_config),
-        )
 
     async def _start_failed(self, error: HyperError) -> None:
         record = self.record
@@ -254,7 +213,7 @@ class Container:
             record.status = next_status(record.status, Event.GIVE_UP)
         self._try_save()
         self._forget_run_dir()
-        self._resolve_exit(record.exit_code)
+        self.exits.resolve(record.exit_code)
         self.hub.finish()
         if record.host_config.auto_remove:
             await self._remove(volumes=True)
@@ -299,7 +258,7 @@ class Container:
         ran_s = (record.finished_ns - record.started_ns) // 10**9
         self.publish("die", exitCode=str(code), execDuration=str(ran_s))
         if not again:
-            self._resolve_exit(code)
+            self.exits.resolve(code)
 
     def _restart_later(self) -> None:
         """It is RESTARTING and its machine gone: after the back-off it is started."""
@@ -336,20 +295,14 @@ class Container:
             self._restart.cancel()
         self.record.status = next_status(self.record.status, Event.GIVE_UP)
         self._try_save()
-        self._resolve_exit(self.record.exit_code)
+        self.exits.resolve(self.record.exit_code)
         self.hub.notify()
 
-    async def _end_restarting(self) -> None:
+    async def end_restarting(self) -> None:
         """Not RESTARTING any more: given up, unless its start was under way."""
         async with self.lock:
             if self.record.status is Status.RESTARTING:
                 self._give_up_restart()
-
-    def _resolve_exit(self, code: int) -> None:
-        waiters, self._exit_waiters = self._exit_waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(code)
 
     async def _release(self, sandbox: Sandbox) -> None:
         if self.record.host_config.auto_remove and not self.host.volumes.survive(self.record):
@@ -454,14 +407,6 @@ class Container:
         self._try_save()
         self.publish(event.value)
 
-    async def _signal(self, number: int) -> None:
-        """Sent to its program. What asks it to end lifts a pause, as with dockerd; others wait for the end of it."""
-        request = ProcessSignal(MAIN_PROCESS, number)
-        if self.paused and restart.ends_the_policy(self.record.config, number):
-            await self.unpause(request)
-        else:
-            await self.ask(request)
-
     async def ask(self, request: ProcessSignal | ProcessResize) -> None:
         """The agent has done ``request``.
 
@@ -493,78 +438,12 @@ class Container:
         self._next_process += 1
         return self._next_process
 
-    async def kill(self, number: int) -> None:
-        """Signal ``number`` was sent to its program; after SIGKILL it has ended.
-
-        Raises:
-            Conflict: it does not run.
-        """
-        if self.record.status is Status.RESTARTING:
-            self._note_stop(number)
-            if self.record.stays_down:
-                await self._end_restarting()
-            if not self.live:
-                return
-        sandbox, _ = self.running()
-        self._note_stop(number)
-        if number != signal.SIGKILL:
-            await self._signal(number)
-            self.publish("kill", signal=str(number))
-            return
-        ended = self.next_exit()
-        with contextlib.suppress(HyperError):  # whatever the agent says: it will end
-            await self._signal(number)
-        self.publish("kill", signal=str(number))
-        await self._enforce(sandbox, ended)
-
-    def _note_stop(self, number: int) -> None:
+    def note_stop(self, number: int) -> None:
         """Kept first: a daemon killed now must not start again what somebody wanted to end."""
         record = self.record
         record.manually_stopped = True
         record.stays_down |= restart.ends_the_policy(record.config, number)
         self._try_save()
-
-    async def _enforce(self, sandbox: Sandbox, ended: asyncio.Future[int]) -> None:
-        try:
-            async with asyncio.timeout(KILL_TIMEOUT_S):
-                await asyncio.shield(ended)
-        except TimeoutError:
-            await sandbox.machine.kill()
-            await ended
-
-    async def stop(self, *, timeout_s: int | None, number: int | None) -> bool:
-        """Its program was asked to end, then made to; False when it did not run. ``timeout_s`` < 0: no limit."""
-        if self.record.status is Status.RESTARTING:
-            self._note_stop(signal.SIGKILL)
-            await self._end_restarting()
-            if not self.live:
-                await self._settled()
-                self.publish("stop")
-                return True
-        if not self.live:
-            return False
-        self._note_stop(signal.SIGKILL)
-        config = self.record.config
-        if timeout_s is None:
-            timeout_s = (
-                DEFAULT_STOP_TIMEOUT_S if config.stop_timeout is None else config.stop_timeout
-            )
-        ended = self.next_exit()
-        try:
-            await self.kill(number or plan.stop_signal(config))
-        except Conflict:
-            pass  # it ended by itself meanwhile
-        except HyperError:
-            timeout_s = 0  # it cannot be asked
-        try:
-            async with asyncio.timeout(timeout_s if timeout_s >= 0 else None):
-                await asyncio.shield(ended)
-        except TimeoutError:
-            with contextlib.suppress(Conflict):
-                await self.kill(signal.SIGKILL)
-        await self._settled()
-        self.publish("stop")
-        return True
 
     async def resize(self, rows: int, columns: int) -> None:
         """Its terminal has this size.
@@ -574,17 +453,6 @@ class Container:
         """
         await self.ask(ProcessResize(MAIN_PROCESS, rows, columns))
         self.publish("resize", height=str(rows), width=str(columns))
-
-    def next_exit(self) -> asyncio.Future[int]:
-        """Resolves to the exit code of the run that ends next."""
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._exit_waiters.append(future)
-        future.add_done_callback(self._forget_waiter)
-        return future
-
-    def _forget_waiter(self, future: asyncio.Future[int]) -> None:
-        if future in self._exit_waiters:
-            self._exit_waiters.remove(future)
 
     # Removal
 
@@ -603,8 +471,8 @@ class Container:
                 self._give_up_restart()
             if self.live:
                 with contextlib.suppress(Conflict):
-                    await self.kill(signal.SIGKILL)
-            await self._settled()
+                    await ending.kill(self, signal.SIGKILL)
+            await self.settled()
             await self._remove(volumes=volumes)
 
     def _check_removable(self, *, force: bool) -> None:
@@ -631,7 +499,7 @@ class Container:
         record.remove_volumes = volumes
         self._try_save()
         self._forget_run_dir()
-        self._resolve_exit(record.exit_code)
+        self.exits.resolve(record.exit_code)
         self.hub.close()
         await asyncio.to_thread(_remove_tree, str(self.host.container_dir(record.id)))
         await self.host.images.release(record.id)
@@ -651,37 +519,3 @@ class Container:
 def _remove_tree(path: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(path)
-
-
-class ProgramError(InvalidRequest):
-    """The program cannot be run; ``exit_code`` is 126 or 127 as a shell says it."""
-
-    def __init__(self, message: str, *, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-
-
-def program_error(error: GuestError, program: str, *, what: str = "container") -> HyperError:
-    """Docker's words: its clients derive the exit code from them. ``what``: container or exec."""
-    lead = f"unable to start {what} process"
-    if error.code == ReplyCode.NOT_FOUND:
-        text = f"{lead}: exec: {_quoted(program)}: executable file not found in $PATH"
-        if "/" in program:
-            text = f"{lead}: exec: {_quoted(program)}: stat {program}: no such file or directory"
-        return ProgramError(text, exit_code=127)
-    if error.code == ReplyCode.NOT_EXECUTABLE:
-        denied = error.errno in (0, errno.EACCES)
-        reason = "permission denied" if denied else f"{os.strerror(error.errno).lower()}"
-        text = f"{lead}: exec: {_quoted(program)}: {reason}"
-        return ProgramError(text, exit_code=126)
-    if error.code in (ReplyCode.NO_SUCH, ReplyCode.STATE):
-        return Conflict(f"{lead}: {error.message}")
-    if error.code == ReplyCode.MOUNT and error.errno in _WRONG_KIND:
-        return InvalidRequest(f"{lead}: error mounting: {error.message}: {_WRONG_KIND_HINT}")
-    if error.code in (ReplyCode.USER, ReplyCode.CWD, ReplyCode.MALFORMED):
-        return InvalidRequest(f"{lead}: {error.message}")
-    return HyperError(f"{lead}: {error.message}")
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '\\"') + '"'

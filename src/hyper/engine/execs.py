@@ -7,10 +7,11 @@ import logging
 from typing import Final
 
 from hyper.engine import plan
-from hyper.engine.container import REQUEST_TIMEOUT_S, Container, program_error
+from hyper.engine.container import REQUEST_TIMEOUT_S, Container
 from hyper.engine.containers import Containers
 from hyper.engine.host import Host
 from hyper.engine.output import OutputHub
+from hyper.engine.program_error import program_error
 from hyper.engine.record import ExecRecord
 from hyper.errors import Conflict, GuestError, HyperError, InvalidRequest, NotFound
 from hyper.guest.process import GuestProcess

@@ -12,11 +12,12 @@ import signal
 import time
 
 from hyper.engine import health, plan
-from hyper.engine.container import REQUEST_TIMEOUT_S, Container, program_error
+from hyper.engine.container import REQUEST_TIMEOUT_S, Container
 from hyper.engine.containers import Containers
 from hyper.engine.events import EngineEvent
 from hyper.engine.execs import Execs
 from hyper.engine.host import Host
+from hyper.engine.program_error import program_error
 from hyper.engine.record import ExecRecord, Health, ProbeResult
 from hyper.engine.state import Status
 from hyper.errors import GuestError, HyperError, NotFound

@@ -1,0 +1,50 @@
+"""From a container's record, and what was attached for it, to the plan of its machine."""
+
+from __future__ import annotations
+
+from hyper.engine import plan, resources
+from hyper.engine.attachment import Attachment
+from hyper.engine.host import Host
+from hyper.engine.record import ContainerRecord
+from hyper.engine.wires import Wiring
+from hyper.machine.spec import Disk, MachineSpec
+from hyper.sandbox.sandbox import MAIN_PROCESS, Plan
+from hyper.system import affinity
+
+
+async def machine_plan(
+    record: ContainerRecord, host: Host, attached: Attachment, wiring: Wiring
+) -> Plan:
+    """All that a start of ``record`` needs, with what was attached and wired for it; ``record`` has its new size.
+
+    Raises:
+        HyperError: an image's layer is missing, or they are more than the machine takes.
+    """
+    layers = await host.images.disks(
+        record.image_id, max_disks=host.driver.max_disks - 1 - attached.slots
+    )
+    network = wiring.attachment
+    scratch = host.container_dir(record.id) / "scratch.ext4"
+    disks = [Disk(plan.layer_name(n), path, True) for n, path in enumerate(layers)]
+    available = affinity.available()
+    resources.resize(record, available=available)
+    spec = MachineSpec(
+        name=record.id[:16],
+        vcpus=record.vcpus,
+        memory_mib=record.memory_mib,
+        kernel=host.config.assets / "vmlinux",
+        initrd=host.config.assets / "initrd",
+        disks=(*disks, Disk(plan.SCRATCH, scratch, False), *attached.disks),
+        shared=attached.shared,
+        nics=wiring.nics,
+        run_dir=host.run_dir(record.id),
+        uid=record.uid,
+        limits=resources.machine_limits(record.host_config, available=available),
+    )
+    return Plan(
+        spec=spec,
+        setup=plan.sandbox_setup(record, network),
+        container=plan.container_create(record, layers, network, attached.mounts),
+        program=plan.main_program(record, MAIN_PROCESS),
+        limits=resources.guest_limits(record.host_config),
+    )

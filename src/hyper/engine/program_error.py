@@ -1,0 +1,51 @@
+"""Why a program could not be started, in Docker's words: its clients derive the exit code from them."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final
+
+from hyper.errors import Conflict, GuestError, HyperError, InvalidRequest
+from hyper.proto.message import ReplyCode
+
+#: A mount failed since what is mounted, or on what, is missing or of another kind.
+_WRONG_KIND: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
+_WRONG_KIND_HINT: Final = (
+    "Are you trying to mount a directory onto a file (or vice-versa)? "
+    "Check if the specified host path exists and is the expected type"
+)
+
+
+class ProgramError(InvalidRequest):
+    """The program cannot be run; ``exit_code`` is 126 or 127 as a shell says it."""
+
+    def __init__(self, message: str, *, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def program_error(error: GuestError, program: str, *, what: str = "container") -> HyperError:
+    """What the client is told of the agent's ``error``; ``what``: container or exec."""
+    lead = f"unable to start {what} process"
+    if error.code == ReplyCode.NOT_FOUND:
+        text = f"{lead}: exec: {_quoted(program)}: executable file not found in $PATH"
+        if "/" in program:
+            text = f"{lead}: exec: {_quoted(program)}: stat {program}: no such file or directory"
+        return ProgramError(text, exit_code=127)
+    if error.code == ReplyCode.NOT_EXECUTABLE:
+        denied = error.errno in (0, errno.EACCES)
+        reason = "permission denied" if denied else f"{os.strerror(error.errno).lower()}"
+        text = f"{lead}: exec: {_quoted(program)}: {reason}"
+        return ProgramError(text, exit_code=126)
+    if error.code in (ReplyCode.NO_SUCH, ReplyCode.STATE):
+        return Conflict(f"{lead}: {error.message}")
+    if error.code == ReplyCode.MOUNT and error.errno in _WRONG_KIND:
+        return InvalidRequest(f"{lead}: error mounting: {error.message}: {_WRONG_KIND_HINT}")
+    if error.code in (ReplyCode.USER, ReplyCode.CWD, ReplyCode.MALFORMED):
+        return InvalidRequest(f"{lead}: {error.message}")
+    return HyperError(f"{lead}: {error.message}")
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '\\"') + '"'
