@@ -416,3 +416,27 @@ def test_beside_a_dockerd() -> None:
     assert len(subnets) >= 4
     assert not any(a.overlaps(b) for n, a in enumerate(subnets) for b in subnets[n + 1 :])
     assert any("iptables -I DOCKER-USER" in text for text in seen["warnings"])
+
+
+def test_links_of_the_default_network(daemon: Hyperd, busybox: str) -> None:
+    """Variables, hosts and names; a link is removed, its owner goes on; what does not run cannot be linked to."""
+    api = daemon.api
+    db = up(daemon, busybox, "db", "--expose", "5432", "-e", "KEY=v")
+    up(daemon, busybox, "web", "--link", "db:store")
+    told = says(daemon, "web", "env; cat /etc/hosts; tr '\\0' '\\n' </proc/1/environ")[1]
+    assert told.count(f"STORE_PORT_5432_TCP=tcp://{db}:5432") == 2
+    assert told.count("STORE_ENV_KEY=v") == 2
+    assert f"{db}\tstore " in told
+    names = {tuple(item["Names"]) for item in api.get("/containers/json")}
+    assert names == {("/web",), ("/db", "/web/store")}
+    assert api.get("/containers/web/json")["HostConfig"]["Links"] == ["/db:/web/store"]
+    with pytest.raises(ApiError) as error:
+        api.delete("/containers/web?link=1")
+    assert error.value.status == 409
+    daemon.run("stop", "-t", "0", "db")
+    refused = daemon.docker("run", "--rm", "--name", "late", "--link", "db:x", busybox)
+    assert b"Cannot link to a non running container: /db AS /late/x" in refused.stderr
+    daemon.run("rm", "--link", "web/store")
+    assert "store" not in says(daemon, "web", "cat /etc/hosts")[1]
+    assert {tuple(item["Names"]) for item in api.get("/containers/json?all=1")} >= {("/db",)}
+    assert daemon.docker("rm", "--link", "web/store").returncode == 1

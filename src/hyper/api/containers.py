@@ -15,7 +15,7 @@ from hyper.api.hijack import MULTIPLEXED, RAW, Hijacked, hijack
 from hyper.api.http import Routes, body_of, flag, json_response, number
 from hyper.api.streams import Input, Peer, Wanted, detach_keys, join
 from hyper.api.usage import sized
-from hyper.engine import ending
+from hyper.engine import ending, joining
 from hyper.engine.container import Container
 from hyper.engine.engine import Engine
 from hyper.engine.log_file import LogQuery
@@ -51,7 +51,7 @@ class ContainerRoutes:
             ("POST", "/containers/{id}/attach", self.attach),
             ("GET", "/containers/{id}/attach/ws", self.attach_ws),
             ("GET", "/containers/{id}/logs", self.logs),
-            ("DELETE", "/containers/{id}", self.remove),
+            ("DELETE", "/containers/{id:.+}", self.remove),
         ]
 
     def _get(self, request: web.Request) -> Container:
@@ -129,10 +129,18 @@ class ContainerRoutes:
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
         if flag(request, "link"):
-            raise InvalidRequest("links are not supported")
+            await self._whole(self._remove_link(request.match_info["id"]))
+            return web.Response(status=204)
         container, force = self._get(request), flag(request, "force")
         await self._whole(container.remove(force=force, volumes=flag(request, "v")))
         return web.Response(status=204)
+
+    async def _remove_link(self, path: str) -> None:
+        owner, _, alias = path.removeprefix("/").partition("/")
+        container = self._engine.containers.get(owner)
+        if not alias:
+            raise Conflict("Conflict, cannot remove the default link name of the container")
+        await joining.unlink(container, alias)
 
     async def logs(self, request: web.Request) -> web.StreamResponse:
         return await logs.serve(request, self._get(request))

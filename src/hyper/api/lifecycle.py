@@ -11,6 +11,7 @@ from aiohttp import web
 from hyper.api import container_filter, render
 from hyper.api.http import Routes, filters_of, flag, has_label, json_response, number
 from hyper.api.usage import sized
+from hyper.engine import links
 from hyper.engine.container import Container
 from hyper.engine.engine import Engine
 from hyper.errors import Conflict, InvalidRequest
@@ -47,7 +48,11 @@ class LifecycleRoutes:
         ]
         if limit > 0:
             chosen = chosen[:limit]
-        rows = [render.summary(container) for container in chosen]
+        names = links.names(container.record for container in self._engine.containers.all())
+        rows = [
+            render.summary(container, others=names.get(container.record.id, ()))
+            for container in chosen
+        ]
         if flag(request, "size"):
             rows = [await sized(*pair) for pair in zip(rows, chosen, strict=True)]
         return json_response(rows)

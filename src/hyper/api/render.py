@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from hyper.engine import endpoints
+from hyper.engine import endpoints, links
 from hyper.engine.container import Container
 from hyper.engine.execs import Exec
 from hyper.engine.mounts import DRIVER, VOLUME, MountPoint
@@ -18,7 +19,7 @@ from hyper.engine.record import ContainerRecord, Health
 from hyper.engine.state import Status
 from hyper.engine.volumes import Volumes
 from hyper.types import response as wire
-from hyper.types.container import ContainerConfig, PortBinding
+from hyper.types.container import ContainerConfig, HostConfig, PortBinding
 from hyper.units import rfc3339
 
 _LONG: Final = ((48, 1, "hours"), (336, 24, "days"), (1440, 168, "weeks"), (17520, 720, "months"))
@@ -63,13 +64,22 @@ def inspect(container: Container) -> wire.ContainerInspect:
         process_label="",
         app_armor_profile="",
         exec_ids=list(container.exec_ids) or None,
-        host_config=record.host_config,
+        host_config=_host_config(container),
         graph_driver=wire.DriverData("squashfs", {"Scratch": str(folder / "scratch.ext4")}),
         mounts=_mounts(container),
         config=_config(record),
         network_settings=_network(container),
         hyper=vm_view(container),
     )
+
+
+def _host_config(container: Container) -> HostConfig:
+    """What was asked; links of the default network as they are now."""
+    record = container.record
+    if not record.links:
+        return record.host_config
+    shown = links.shown(record, container.host.wires.find)
+    return msgspec.structs.replace(record.host_config, links=shown)
 
 
 def _state(container: Container) -> wire.ContainerState:
@@ -185,12 +195,12 @@ def port_map(record: ContainerRecord) -> dict[str, list[PortBinding] | None]:
     return result
 
 
-def summary(container: Container) -> wire.ContainerSummary:
-    """One entry of GET /containers/json."""
+def summary(container: Container, *, others: Sequence[str] = ()) -> wire.ContainerSummary:
+    """One entry of GET /containers/json. ``others``: what it is called by those who link to it."""
     record = container.record
     return wire.ContainerSummary(
         id=record.id,
-        names=[f"/{record.name}"],
+        names=[f"/{record.name}", *others],
         image=record.image_ref,
         image_id=record.image_id,
         command=" ".join(record.command),

@@ -15,6 +15,7 @@ from hyper.engine import (
     defaults,
     endpoints,
     health,
+    links,
     mounts,
     plan,
     ports,
@@ -57,7 +58,8 @@ class Containers:
     # Finding
 
     def get(self, name: str) -> Container:
-        """The container called ``name``: full id, name (with or without slash), or unique start of an id.
+        """The container called ``name``: full id, name (with or without slash), ``owner/alias`` of a link, or unique
+        start of an id.
 
         Raises:
             NotFound: no such container.
@@ -70,6 +72,10 @@ class Containers:
         for container in self._by_id.values():
             if container.record.name == bare:
                 return container
+        owner, _, alias = bare.partition("/")
+        for container in self._by_id.values() if alias else ():
+            if container.record.name == owner and alias in container.record.links:
+                return self.get(container.record.links[alias])
         found = [item for key, item in self._by_id.items() if name and key.startswith(name)]
         if len(found) > 1:
             raise InvalidRequest(f"Multiple IDs found with provided prefix: {name}")
@@ -112,8 +118,7 @@ class Containers:
         merged = create.merge(config, create.image_defaults(image.config.config))
         health.check(merged.healthcheck)
         record = self._record(name, merged, host, image.id)
-        for link in host.links or []:
-            self.get(endpoints.split_link(link)[0])
+        record.links = links.of_new_container(host, lambda linked: self.get(linked).record)
         record.endpoints = endpoints.of_new_container(
             host, config.networking_config, config.mac_address, self._host.wires.networks.get
         )
@@ -250,12 +255,19 @@ class Containers:
         pending = [item for item in self.all() if restart.starts_with_daemon(item.record)]
         room = asyncio.Semaphore(_STARTS_PER_CPU * len(os.sched_getaffinity(0)))
 
-        async def start(container: Container) -> None:
+        async def start(container: Container, linked: list[asyncio.Task[None]]) -> None:
+            if linked:
+                await asyncio.wait(linked)
             async with room:
                 await container.start_with_daemon()
 
+        begun: dict[str, asyncio.Task[None]] = {}
         for container in reversed(pending):
-            self._host.tasks.spawn(start(container), name=f"start of {container.record.id[:12]}")
+            # Links lead to older containers, which are in the table already.
+            linked = [begun[other] for other in container.record.links.values() if other in begun]
+            begun[container.record.id] = self._host.tasks.spawn(
+                start(container, linked), name=f"start of {container.record.id[:12]}"
+            )
 
     def _is_whole(self, record: ContainerRecord) -> bool:
         """Whether its creation had come to an end, and its removal not far."""

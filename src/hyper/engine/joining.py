@@ -10,7 +10,7 @@ from hyper.engine import endpoints, plan
 from hyper.engine.container import REQUEST_TIMEOUT_S, Container
 from hyper.engine.network_record import EndpointRecord, NetworkRecord
 from hyper.engine.wires import Wires, endpoint_on
-from hyper.errors import Conflict, Forbidden, HyperError, InvalidRequest
+from hyper.errors import Conflict, Forbidden, HyperError, InvalidRequest, NotFound
 from hyper.network.attachment import ip
 from hyper.proto.message import ContainerFiles, InterfaceAdd, InterfaceRemove, Request
 from hyper.types.container import EndpointAsked
@@ -103,6 +103,26 @@ async def _leave(
     except HyperError:
         if not force:
             raise
+
+
+async def unlink(container: Container, alias: str) -> None:
+    """The container has no such link; a program that runs keeps its variables.
+
+    Raises:
+        NotFound: it had none.
+        Conflict: it is paused.
+        HyperError: the agent failed.
+    """
+    record = container.record
+    async with container.lock:
+        if alias not in record.links:
+            raise NotFound(f"No such link: /{record.name}/{alias}")
+        if container.live:
+            container.refuse_paused("removing a link of it")
+        del record.links[alias]
+        container.host.store.save_container(record)
+        if container.live:
+            await _refresh(container)
 
 
 def _removal(endpoint: EndpointRecord) -> InterfaceRemove:

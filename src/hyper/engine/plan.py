@@ -338,6 +338,7 @@ def environment(record: ContainerRecord, *, tty: bool) -> tuple[str, ...]:
     env = [DEFAULT_PATH, f"HOSTNAME={hostname(record)}"]
     if tty:
         env.append("TERM=xterm")
+    env += record.link_variables
     return _overlaid(env, record.config.env or [])
 
 

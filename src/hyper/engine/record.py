@@ -71,6 +71,9 @@ class ContainerRecord(Struct):
     ports: list[PublishedPort] = field(default_factory=list)
     remove_volumes: bool = False
     endpoints: list[EndpointRecord] = field(default_factory=list)
+    #: Links of the default network: ids of containers by alias, and what they told the program at its start.
+    links: dict[str, str] = field(default_factory=dict)
+    link_variables: list[str] = field(default_factory=list)
 
     @property
     def command(self) -> list[str]:

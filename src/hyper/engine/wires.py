@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import Any, Final
 
-from hyper.engine import endpoints, ports
+from hyper.engine import endpoints, links, ports
 from hyper.engine.network_record import EndpointRecord, NetworkRecord
 from hyper.engine.networks import BRIDGE, HOST_BINDING, Networks, space_of
 from hyper.engine.record import ContainerRecord, PublishedPort
@@ -53,7 +53,7 @@ class Wires:
         self._reserved: dict[str, list[socket.socket]] = {}
         self._clearing: dict[str, asyncio.Task[None]] = {}
         self.warnings: dict[str, str] = {}
-        #: Finds a container of this daemon by name: links are by name, and may be renamed.
+        #: Finds a container of this daemon by name or id.
         self.find: Callable[[str], ContainerRecord | None] = lambda _: None
 
     @property
@@ -175,6 +175,7 @@ class Wires:
             for index, endpoint in enumerate(record.endpoints):
                 await self._take(record, endpoint, direct=index == 0)
             self._enter(record)
+            record.link_variables = self._link_variables(record)
             binding = self._binding(record)
             record.ports, self._reserved[record.id] = ports.hold(wishes, default=binding)
             with fabric.tap(tap) as fd:
@@ -421,14 +422,23 @@ class Wires:
 
     def _legacy_links(self, record: ContainerRecord) -> Iterable[tuple[str, str]]:
         """On the default network links are lines of /etc/hosts."""
-        own = [endpoint for endpoint in record.endpoints if endpoint.network == BRIDGE]
-        for link in record.host_config.links or [] if own else []:
-            name, alias = endpoints.split_link(link)
-            other = self.find(name)
-            there = None if other is None else endpoint_on(other, own[0].network_id)
-            if other is not None and there is not None and there.address:
+        for alias, container_id in record.links.items():
+            other = self.find(container_id)
+            address = "" if other is None else self._linkable(record, other)
+            if other is not None and address:
                 names = dict.fromkeys([alias, other.id[:12], other.name])
-                yield there.address, " ".join(names)
+                yield address, " ".join(names)
+
+    def _link_variables(self, record: ContainerRecord) -> list[str]:
+        if not any(endpoint.network == BRIDGE for endpoint in record.endpoints):
+            return []
+        return links.variables(record, self.find, lambda other: self._linkable(record, other))
+
+    def _linkable(self, record: ContainerRecord, other: ContainerRecord) -> str:
+        """Where ``record`` reaches ``other`` on the default network; "": nowhere."""
+        own = next((item for item in record.endpoints if item.network == BRIDGE), None)
+        there = None if own is None else endpoint_on(other, own.network_id)
+        return there.address if there is not None and there.id else ""
 
 
 def endpoint_on(record: ContainerRecord, network_id: str) -> EndpointRecord | None:
