@@ -17,6 +17,11 @@ from tests.support.registry import RealRegistry, registry
 UNPACKED = Path(__file__).parents[1] / "build/debs/usr"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Tests of endurance last as long as is asked for."""
+    parser.addoption("--soak-s", type=float, default=300.0, help="seconds of load (-m soak)")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Tests find what was unpacked for them."""
     add_unpacked_programs()
