@@ -12,6 +12,7 @@ from hyper.api.streams import Input, Wanted, detach_keys, join
 from hyper.engine.engine import Engine
 from hyper.engine.execs import Exec
 from hyper.engine.output import Subscription
+from hyper.engine.record import ExecRecord
 from hyper.errors import Conflict, HyperError
 from hyper.guest.process import GuestProcess
 from hyper.types.container import ExecBody, ExecStartBody
@@ -68,17 +69,17 @@ class ExecRoutes:
         """As dockerd: the connection is taken over first, so a failure can only be told inside it."""
         record = item.record
         try:
-            await self._start(item, body)
+            process = await self._start(item, body)
         except HyperError as error:
             await connection.write(1, f"{error.message}\r\n".encode())
             return
         wanted = Wanted(record.attach_stdin, record.attach_stdout, record.attach_stderr)
-        await join(connection, subscription, wanted, _source(item))
+        await join(connection, subscription, wanted, _source(record, process))
 
-    async def _start(self, item: Exec, body: ExecStartBody) -> None:
+    async def _start(self, item: Exec, body: ExecStartBody) -> GuestProcess:
         """Also to its end when the client does not wait for it."""
         starting = self._engine.execs.start(item, body.console_size)
-        await self._engine.host.tasks.see_through(starting)
+        return await self._engine.host.tasks.see_through(starting)
 
     async def resize(self, request: web.Request) -> web.StreamResponse:
         rows, columns = size_of(request)
@@ -89,13 +90,9 @@ class ExecRoutes:
         return json_response(render.exec_inspect(self._get(request)))
 
 
-def _source(item: Exec) -> Input:
-    process = item.process
-    assert process is not None
-
+def _source(record: ExecRecord, process: GuestProcess) -> Input:
     async def program() -> GuestProcess:
         return process
 
-    record = item.record
     escape = detach_keys(record.detach_keys) if record.tty else None
     return Input(program=program, close_at_end=not record.tty, escape=escape)

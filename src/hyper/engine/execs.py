@@ -27,14 +27,13 @@ MAX_ENDED: Final = 256
 
 
 class Exec:
-    """One exec. ``finished`` is set once its exit code is kept and all its output was delivered."""
+    """One exec. ``process``: while it runs; hundreds that have ended are kept for who asks for their exit codes."""
 
     def __init__(self, record: ExecRecord, container: Container) -> None:
         self.record = record
         self.container = container
         self.hub = OutputHub(None)
         self.process: GuestProcess | None = None
-        self.finished = asyncio.Event()
 
 
 class Execs:
@@ -105,8 +104,8 @@ class Execs:
             self._by_id.pop(exec_id, None)
         container.exec_ids.clear()
 
-    async def start(self, item: Exec, size: list[int] | None) -> None:
-        """Its program runs.
+    async def start(self, item: Exec, size: list[int] | None) -> GuestProcess:
+        """Its program, which runs.
 
         Raises:
             Conflict: it was started before, or the container does not run.
@@ -119,7 +118,7 @@ class Execs:
         container.refuse_paused("exec")
         record.process = container.new_process()
         self._host.store.save_exec(record)  # first: a daemon killed now must know it again
-        item.process = sandbox.session.process(record.process, tty=record.tty)
+        item.process = process = sandbox.session.process(record.process, tty=record.tty)
         request = plan.exec_program(container.record, record, record.process, size)
         try:
             reply = await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)
@@ -135,6 +134,7 @@ class Execs:
         self._try_save(record)
         container.publish(f"exec_start: {' '.join(record.args)}", execID=record.id)
         self._watch(item, sandbox)
+        return process
 
     def _watch(self, item: Exec, sandbox: Sandbox) -> None:
         self._host.tasks.spawn(self._supervise(item, sandbox), name=f"exec {item.record.id[:12]}")
@@ -163,7 +163,7 @@ class Execs:
     def _end(self, item: Exec, code: int) -> None:
         record = item.record
         record.running, record.exit_code = False, code
-        item.finished.set()
+        item.process = None
         if not item.container.removed.done():
             self._try_save(record)
             self._forget_old(item.container)
