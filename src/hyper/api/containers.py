@@ -11,8 +11,8 @@ from aiohttp import web
 
 from hyper.api import logs, render
 from hyper.api.attach_ws import accept
-from hyper.api.hijack import MULTIPLEXED, RAW, Hijacked, hijack
-from hyper.api.http import Routes, body_of, flag, json_response, number
+from hyper.api.hijack import Hijacked, hijack
+from hyper.api.http import Routes, asked_version, body_of, flag, json_response, number
 from hyper.api.streams import Input, Peer, Wanted, detach_keys, join
 from hyper.api.usage import sized
 from hyper.engine import ending, joining
@@ -29,6 +29,10 @@ from hyper.types.container import CreateBody, HostConfig
 T = TypeVar("T")
 
 _CONDITIONS: Final = frozenset({"", "not-running", "next-exit", "removed"})
+
+
+#: Since then what a container is called by itself is in DNSNames.
+_ALIASES_ONLY_SINCE: Final = (1, 45)
 
 
 class ContainerRoutes:
@@ -72,6 +76,8 @@ class ContainerRoutes:
     async def inspect(self, request: web.Request) -> web.StreamResponse:
         container = self._get(request)
         answer = render.inspect(container)
+        if asked_version(request) < _ALIASES_ONLY_SINCE:
+            render.add_own_aliases(answer, container)
         if flag(request, "size"):
             answer = await sized(answer, container)
         return json_response(answer)
@@ -149,11 +155,10 @@ class ContainerRoutes:
         container = self._attachable(request)
         config = container.record.config
         wanted, source, stream = _attachment(request, container)
-        kind = content_type(tty=config.tty)
         subscription = container.hub.subscribe() if stream else None
         try:
             past = _past(container, wanted) if flag(request, "logs") else []
-            async with hijack(request, content_type=kind) as connection:
+            async with hijack(request, tty=config.tty) as connection:
                 await _serve(container, connection, past, subscription, wanted, source)
         finally:
             _close(subscription)
@@ -226,11 +231,6 @@ def _past(container: Container, wanted: Wanted) -> list[Output]:
         Output(item.stream, item.payload) for item in log.records(0, log.size) if query.wants(item)
     ]
     return [*kept, *(piece for piece in container.hub.unlogged() if wanted.takes(piece))]
-
-
-def content_type(*, tty: bool) -> str:
-    """How the client has to read a stream."""
-    return RAW if tty else MULTIPLEXED
 
 
 def size_of(request: web.Request) -> tuple[int, int]:

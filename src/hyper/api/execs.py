@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from hyper.api import render
-from hyper.api.containers import content_type, size_of
+from hyper.api.containers import size_of
 from hyper.api.hijack import Connection, Hijacked, hijack
 from hyper.api.http import Routes, body_of, json_response
 from hyper.api.streams import Input, Wanted, detach_keys, join
@@ -57,7 +57,7 @@ class ExecRoutes:
         subscription = item.hub.subscribe()
         try:
             # As dockerd: it is the start's word that counts, whatever the program has.
-            async with hijack(request, content_type=content_type(tty=body.tty)) as connection:
+            async with hijack(request, tty=body.tty) as connection:
                 await self._serve(connection, item, subscription, body)
         finally:
             subscription.close()

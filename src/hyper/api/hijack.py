@@ -16,10 +16,13 @@ from typing import Final
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
+from hyper.api.http import asked_version
 from hyper.proto.docker_stream import DockerStream, encode_piece
 
-RAW: Final = "application/vnd.docker.raw-stream"
-MULTIPLEXED: Final = "application/vnd.docker.multiplexed-stream"
+_RAW: Final = "application/vnd.docker.raw-stream"
+_MULTIPLEXED: Final = "application/vnd.docker.multiplexed-stream"
+#: Before, clients had to know it from the container.
+_TOLD_SINCE: Final = (1, 42)
 _READ_SIZE: Final = 64 * 1024
 
 
@@ -95,7 +98,7 @@ class Connection:
 
 
 @asynccontextmanager
-async def hijack(request: web.Request, *, content_type: str) -> AsyncIterator[Connection]:
+async def hijack(request: web.Request, *, tty: bool) -> AsyncIterator[Connection]:
     """The request's connection, with the head of the answer written; closed at the end.
 
     Clients that ask for an upgrade get 101, the others 200 and raw bytes.
@@ -105,7 +108,7 @@ async def hijack(request: web.Request, *, content_type: str) -> AsyncIterator[Co
         raise ConnectionResetError("the client is gone")
     tail = _Tail()
     request.protocol.set_parser(tail)  # type: ignore[arg-type]  # typed for its websockets only
-    transport.write(_head(request, content_type))
+    transport.write(_head(request, media_type(request, tty=tty)))
     reader = asyncio.StreamReader(limit=2 * _READ_SIZE)
     protocol = _Protocol(reader, request.protocol)
     transport.set_protocol(protocol)
@@ -117,7 +120,7 @@ async def hijack(request: web.Request, *, content_type: str) -> AsyncIterator[Co
     loop = asyncio.get_running_loop()
     writer = asyncio.StreamWriter(transport, protocol, reader, loop)
     connection = Connection(reader, writer, protocol.lost)
-    connection.multiplexed = content_type == MULTIPLEXED
+    connection.multiplexed = not tty
     try:
         with _hang_up(transport, protocol.lost):
             yield connection
@@ -149,6 +152,11 @@ def _hung_up(loop: asyncio.AbstractEventLoop, watch: select.epoll, lost: asyncio
     lost.set()
     loop.remove_reader(watch.fileno())
     watch.close()
+
+
+def media_type(request: web.Request, *, tty: bool) -> str:
+    """How the client has to read a stream, in words that its version knows."""
+    return _RAW if tty or asked_version(request) < _TOLD_SINCE else _MULTIPLEXED
 
 
 def _head(request: web.Request, content_type: str) -> bytes:

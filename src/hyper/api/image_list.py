@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec import UNSET, UnsetType
+
 from hyper.api.http import has_label
 from hyper.engine.create import image_defaults
 from hyper.errors import InvalidRequest
@@ -26,6 +28,7 @@ _FALSE: Final = frozenset({"false", "0"})
 #: Older clients want to read this for nothing.
 _NONE: Final = ("<none>:<none>", "<none>@<none>")
 _EMPTY_SINCE: Final = (1, 43)
+_ONE_SIZE_SINCE: Final = (1, 44)
 
 Filters = dict[str, set[str]]
 
@@ -62,7 +65,7 @@ def summaries(
                 continue
             if question.version < _EMPTY_SINCE:
                 tags, digests = [_NONE[0]], [_NONE[1]]
-        found.append(_summary(image, tags, digests, users, shared))
+        found.append(_summary(image, tags, digests, users, shared, question.version))
     return found
 
 
@@ -72,6 +75,7 @@ def _summary(
     digests: list[str],
     users: dict[str, list[str]],
     shared: dict[str, int] | None,
+    version: tuple[int, int],
 ) -> wire.ImageSummary:
     return wire.ImageSummary(
         id=image.id,
@@ -80,10 +84,16 @@ def _summary(
         repo_digests=digests,
         created=created_ns(image) // 10**9,
         size=image.size,
+        virtual_size=virtual_size(image, version),
         shared_size=-1 if shared is None else shared.get(image.id, 0),
         labels=image_defaults(image.config.config).labels or {},
         containers=len(users.get(image.id, ())),
     )
+
+
+def virtual_size(image: ImageRecord, version: tuple[int, int]) -> int | UnsetType:
+    """The size under the name that it has for older clients, too."""
+    return image.size if version < _ONE_SIZE_SINCE else UNSET
 
 
 def truth(filters: Filters, name: str) -> bool | None:

@@ -68,6 +68,7 @@ class ImageRoutes:
                 variant=record.config.variant,
                 os=record.os,
                 size=record.size,
+                virtual_size=image_list.virtual_size(record, asked_version(request)),
                 graph_driver=wire.DriverData("squashfs", {}),
                 root_fs=wire.RootFs("layers", list(record.layers)),
                 metadata={"LastTagTime": rfc3339(tagged_ns) if tagged_ns else wire.ZERO_TIME},

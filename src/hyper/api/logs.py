@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from hyper.api.hijack import MULTIPLEXED, RAW
+from hyper.api.hijack import media_type
 from hyper.api.http import flag
 from hyper.engine.container import Container
 from hyper.engine.log_file import LogFile, LogQuery
@@ -58,7 +58,7 @@ async def serve(request: web.Request, container: Container) -> web.StreamRespons
     formatter = Formatter(multiplexed=not tty, timestamps=flag(request, "timestamps"))
     log = container.hub.log
     assert log is not None
-    response = web.StreamResponse(headers={"Content-Type": RAW if tty else MULTIPLEXED})
+    response = web.StreamResponse(headers={"Content-Type": media_type(request, tty=tty)})
     await response.prepare(request)
     end = log.size
     start, skip = log.tail_start(query, end)

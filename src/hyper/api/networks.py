@@ -8,7 +8,15 @@ from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
-from hyper.api.http import Routes, body_of, filters_of, flag, has_label, json_response
+from hyper.api.http import (
+    Routes,
+    asked_version,
+    body_of,
+    filters_of,
+    flag,
+    has_label,
+    json_response,
+)
 from hyper.engine import joining
 from hyper.engine.engine import Engine
 from hyper.engine.network_record import NetworkRecord
@@ -31,6 +39,7 @@ from hyper.units import parse_timestamp_ns, rfc3339
 T = TypeVar("T")
 
 _FILTERS: Final = frozenset({"id", "name", "label", "driver", "scope", "type", "dangling"})
+_USERS_BY_INSPECT_SINCE: Final = (1, 28)
 _PRUNE_FILTERS: Final = frozenset({"until", "label", "label!"})
 _TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
 
@@ -169,8 +178,9 @@ class NetworkRoutes:
         filters = filters_of(request, _FILTERS)
         _check(filters)
         chosen = [record for record in self._networks.all() if self._matches(record, filters)]
-        # As dockerd: who is on a network is told by inspect alone.
-        return json_response([self._view(record, users=False) for record in chosen])
+        # As dockerd: who is on a network is told by inspect alone, but for clients that did not know that yet.
+        users = asked_version(request) < _USERS_BY_INSPECT_SINCE
+        return json_response([self._view(record, users=users) for record in chosen])
 
 
 def _check(filters: dict[str, set[str]]) -> None:

@@ -13,7 +13,7 @@ from hyper.engine.container import Container
 from hyper.engine.execs import Exec
 from hyper.engine.mounts import DRIVER, VOLUME, MountPoint
 from hyper.engine.network_record import EndpointRecord
-from hyper.engine.networks import BRIDGE
+from hyper.engine.networks import BRIDGE, PREDEFINED
 from hyper.engine.plan import hostname
 from hyper.engine.record import ContainerRecord, Health
 from hyper.engine.state import Status
@@ -148,6 +148,14 @@ def _networks(container: Container) -> dict[str, wire.Endpoint]:
         none = container.host.wires.networks.get("none")
         return {"none": wire.Endpoint(network_id=none.id)}
     return {endpoint.network: _endpoint(container, endpoint) for endpoint in record.endpoints}
+
+
+def add_own_aliases(answer: wire.ContainerInspect, container: Container) -> None:
+    """Short id and host name are among the aliases on networks of users, for clients older than DNSNames."""
+    own = [container.record.id[:12], hostname(container.record)]
+    for name, endpoint in answer.network_settings.networks.items():
+        if name not in PREDEFINED:
+            endpoint.aliases = [*dict.fromkeys([*(endpoint.aliases or []), *own])]
 
 
 def _endpoint(container: Container, kept: EndpointRecord) -> wire.Endpoint:

@@ -15,7 +15,7 @@ from aiohttp import web
 from hyper import __version__
 from hyper.api import API_VERSION, MIN_API_VERSION
 from hyper.api.event_filter import passes
-from hyper.api.http import Routes, filters_of, json_lines, json_response
+from hyper.api.http import Routes, asked_version, filters_of, json_lines, json_response
 from hyper.api.shortcomings import shortcomings
 from hyper.engine.containers import by_status
 from hyper.engine.engine import Engine
@@ -26,6 +26,9 @@ from hyper.types import response as wire
 from hyper.units import parse_timestamp_ns, rfc3339
 
 HYPER_VERSION: Final = __version__
+_SECURITY: Final = ["name=vm", "name=seccomp,profile=builtin"]
+_NAMES_OF_SECURITY: Final = ["vm", "seccomp"]
+_SECURITY_IN_DETAIL_SINCE: Final = (1, 25)
 #: Why nothing is known yet of an accelerator.
 BEING_PROBED: Final = "being probed: a guest boots on it"
 
@@ -140,7 +143,9 @@ class SystemRoutes:
                 live_restore_enabled=True,
                 isolation="",
                 init_binary="hyperstart",
-                security_options=["name=vm", "name=seccomp,profile=builtin"],
+                security_options=_NAMES_OF_SECURITY
+                if asked_version(request) < _SECURITY_IN_DETAIL_SINCE
+                else _SECURITY,
                 warnings=await shortcomings(engine),
                 hyper=wire.HyperInfo(
                     hypervisors=_hypervisors(engine),

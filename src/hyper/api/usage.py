@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from aiohttp import web
 
 from hyper.api import image_list, render
-from hyper.api.http import Routes, json_response
+from hyper.api.http import Routes, asked_version, json_response
 from hyper.api.volumes import view
 from hyper.engine.container import Container
 from hyper.engine.engine import Engine
@@ -40,7 +40,7 @@ class UsageRoutes:
             raise InvalidRequest(f"unknown object type: {unknown[0]}")
         answer = wire.DiskUsage()
         if "image" in kinds:
-            self._add_images(answer)
+            self._add_images(answer, asked_version(request))
         if "container" in kinds:
             containers = self._engine.containers.all()
             answer.containers = [await sized(render.summary(one), one) for one in containers]
@@ -57,10 +57,10 @@ class UsageRoutes:
             for item in await volumes.usage()
         ]
 
-    def _add_images(self, answer: wire.DiskUsage) -> None:
+    def _add_images(self, answer: wire.DiskUsage, version: tuple[int, int]) -> None:
         images = self._engine.host.images
         usage = images.usage()
-        question = image_list.Question({}, all=False, version=(1, 47))
+        question = image_list.Question({}, all=False, version=version)
         users = self._engine.containers.by_image()
         answer.images = image_list.summaries(images, question, users, usage.shared)
         answer.layers_size = usage.layers_bytes

@@ -115,6 +115,17 @@ class NetworkSettings(Wire):
     hairpin_mode: bool = False
     sandbox_key: str = ""
     endpoint_id: str = field(name="EndpointID", default="")
+    global_ipv6_address: str = field(name="GlobalIPv6Address", default="")
+    global_ipv6_prefix_len: int = field(name="GlobalIPv6PrefixLen", default=0)
+    ipv6_gateway: str = field(name="IPv6Gateway", default="")
+    link_local_ipv6_address: str = field(name="LinkLocalIPv6Address", default="")
+    link_local_ipv6_prefix_len: int = field(name="LinkLocalIPv6PrefixLen", default=0)
+    secondary_ip_addresses: list[dict[str, Any]] | None = field(
+        name="SecondaryIPAddresses", default=None
+    )
+    secondary_ipv6_addresses: list[dict[str, Any]] | None = field(
+        name="SecondaryIPv6Addresses", default=None
+    )
 
 
 class DriverData(Wire):
@@ -274,6 +285,8 @@ class ImageInspect(Wire):
     #: Of a committed image. dockerd leaves them out since 1.45; clients of later versions look for them still.
     container: str | UnsetType = UNSET
     container_config: dict[str, Any] | UnsetType = UNSET
+    #: Until 1.43.
+    virtual_size: int | UnsetType = UNSET
 
 
 class ImageSummary(Wire):
@@ -286,6 +299,8 @@ class ImageSummary(Wire):
     shared_size: int
     labels: dict[str, str]
     containers: int
+    #: Until 1.43.
+    virtual_size: int | UnsetType = UNSET
 
 
 class ImageHistoryItem(Wire):
