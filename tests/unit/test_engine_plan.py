@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hyper.engine.record import ContainerRecord
 from hyper.errors import InvalidRequest
 from hyper.network import user
 from hyper.proto.message import ContainerFlag, ProcessFlag
+from hyper.system.resolv_conf import Lookup
 from hyper.types.container import ContainerConfig, HostConfig, Ulimit
 
 
@@ -147,3 +149,18 @@ def test_bad_extra_hosts_are_refused(extra: str) -> None:
     """They would become lines of /etc/hosts."""
     with pytest.raises(InvalidRequest, match="bad format for add-host"):
         plan.split_extra_host(extra)
+
+
+def test_names_are_looked_up_as_on_the_host_unless_told_otherwise() -> None:
+    """Its search domains and options, and bare names first where containers have names; "." is no domain."""
+    host = replace(user.attach("x"), lookup=Lookup(("a.org", "b.org"), ("rotate",)))
+
+    def text(asked: HostConfig, *, embedded: bool = False) -> str:
+        network = replace(host, embedded=embedded)
+        files = {file.path: file.content for file in plan.network_files(make(host=asked), network)}
+        return files["/etc/resolv.conf"].decode().partition("\n")[2]
+
+    assert text(HostConfig()) == "search a.org b.org\noptions rotate\n"
+    assert text(HostConfig(), embedded=True) == "search a.org b.org\noptions rotate ndots:0\n"
+    asked = HostConfig(dns_search=["."], dns_options=["ndots:2"])
+    assert text(asked, embedded=True) == "options ndots:2\n"

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from hyper.system import nft
+from hyper.system.resolv_conf import Lookup, lookup
 
 
 def test_it_replaces_its_own_table_and_no_other() -> None:
@@ -33,3 +34,13 @@ def test_resolv_conf(tmp_path: Path) -> None:
     )
     assert nft.resolvers(path) == [ip_address("127.0.0.53"), ip_address("fe80::1")]
     assert nft.resolvers(tmp_path / "missing") == []
+
+
+def test_how_the_host_looks_names_up(tmp_path: Path) -> None:
+    """The last search or, without one, the domain; options; nothing of a file that is not there."""
+    path = tmp_path / "resolv.conf"
+    path.write_text("domain a.org\noptions rotate\n# search no\n")
+    assert lookup(path) == Lookup(("a.org",), ("rotate",))
+    path.write_text("domain a.org\nsearch b.org\nsearch c.org d.org\n")
+    assert lookup(path) == Lookup(("c.org", "d.org"))
+    assert lookup(tmp_path / "missing") == Lookup()

@@ -110,6 +110,7 @@ def test_containers_know_each_other_by_name_and_only_within_their_networks(
     assert resolves(daemon, "web", "www") == []  # a link is its owner's
     assert reaches(daemon, "web", "app")
     assert f"{web}\tweb" not in says(daemon, "app", "cat /etc/hosts")[1]
+    assert "ndots:0\n" in says(daemon, "app", "cat /etc/resolv.conf")[1]
     code, text = says(daemon, "app", f"nslookup {web}")
     assert (code, "name = web.front" in text) == (0, True)
     # Across: no name, no packet, no question to its server.

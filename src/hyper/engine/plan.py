@@ -27,6 +27,7 @@ from hyper.proto.message import (
     SandboxSetup,
     encode_request,
 )
+from hyper.system.resolv_conf import NO_LOOKUP
 from hyper.types.container import ContainerConfig, HostConfig, Ulimit
 from hyper.units import parse_size
 
@@ -266,10 +267,15 @@ def split_extra_host(extra: str) -> tuple[str, str]:
 def _resolv_conf(host: HostConfig, network: Attachment | None) -> str:
     servers = network.nameservers if network else host.dns or ()
     lines = [f"nameserver {server}" for server in servers]
-    if host.dns_search:
-        lines.append("search " + " ".join(host.dns_search))
-    if host.dns_options:
-        lines.append("options " + " ".join(host.dns_options))
+    theirs = network.lookup if network else NO_LOOKUP
+    search = [domain for domain in host.dns_search or theirs.search if domain != "."]
+    options = list(host.dns_options or theirs.options)
+    if network is not None and network.embedded and not any("ndots" in item for item in options):
+        options.append("ndots:0")  # a bare name is a container's, as in Docker
+    if search:
+        lines.append("search " + " ".join(search))
+    if options:
+        lines.append("options " + " ".join(options))
     return "\n".join(lines) + "\n"
 
 

@@ -25,7 +25,7 @@ from hyper.network.dns import NameServer, Relay, View
 from hyper.network.fabric import Fabric, Place
 from hyper.network.rules import Port, Publication, Segment
 from hyper.proto.message import Interface
-from hyper.system import nft
+from hyper.system import nft, resolv_conf
 
 logger = logging.getLogger(__name__)
 
@@ -194,7 +194,7 @@ class Wires:
             for port in record.ports
         )
         nic = UserNic(user.mac_address(record.id), str(user.NETWORK), forwards)
-        made = user.attach(record.id)
+        made = replace(user.attach(record.id), lookup=resolv_conf.lookup())
         if record.host_config.dns:
             made = replace(made, nameservers=tuple(record.host_config.dns))
         for endpoint in record.endpoints:
@@ -342,6 +342,8 @@ class Wires:
             gateway=main.gateway if main else "",
             nameservers=self._nameservers(record, first),
             known=tuple(self._legacy_links(record)),
+            lookup=resolv_conf.lookup(),
+            embedded=_has_names(record),
         )
 
     def interface(self, record: ContainerRecord, endpoint: EndpointRecord) -> Interface:
@@ -364,8 +366,7 @@ class Wires:
     def _nameservers(
         self, record: ContainerRecord, first: EndpointRecord | None
     ) -> tuple[str, ...]:
-        named = any(endpoint.network != BRIDGE for endpoint in record.endpoints)
-        if record.host_config.dns and not named:
+        if record.host_config.dns and not _has_names(record):
             return tuple(record.host_config.dns)
         if first is None:
             return ()
@@ -444,6 +445,11 @@ class Wires:
 def endpoint_on(record: ContainerRecord, network_id: str) -> EndpointRecord | None:
     """The container's place on a network."""
     return next((item for item in record.endpoints if item.network_id == network_id), None)
+
+
+def _has_names(record: ContainerRecord) -> bool:
+    """Whether it is on a network whose containers know each other by name."""
+    return any(endpoint.network != BRIDGE for endpoint in record.endpoints)
 
 
 def _publication(port: PublishedPort, main: EndpointRecord) -> Publication:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from hyper.proto.message import Interface, Ip, Route
+from hyper.system.resolv_conf import NO_LOOKUP, Lookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,7 @@ class Attachment:
     """``interfaces`` for the agent, the rest for the container's files.
 
     ``addresses`` are the container's own, ``gateway`` is where the host is ("": nowhere), ``known`` are lines of
-    /etc/hosts: an address and its names.
+    /etc/hosts: an address and its names. ``lookup`` is the host's; ``embedded``: names of containers are known.
     """
 
     interfaces: tuple[Interface, ...]
@@ -21,6 +22,8 @@ class Attachment:
     gateway: str
     nameservers: tuple[str, ...]
     known: tuple[tuple[str, str], ...] = ()
+    lookup: Lookup = NO_LOOKUP
+    embedded: bool = False
 
 
 def interface(
