@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -48,3 +49,28 @@ def test_a_service_units_words_reach_the_containers(busybox: str, tmp_path: Path
         assert (info["LiveRestoreEnabled"], info["Labels"]) == (True, ["a=b"])
         assert info["LoggingDriver"] == "json-file"
     assert not file.exists()
+
+
+def test_an_execs_terminal_has_the_size_it_was_created_with(daemon: Hyperd, busybox: str) -> None:
+    """Kept from the create until the start, which may say otherwise."""
+    daemon.run("run", "-d", "--name", "box", busybox, "sleep", "600")
+    asked = {"AttachStdout": True, "Tty": True, "Cmd": ["stty", "size"], "ConsoleSize": [33, 77]}
+    for body, size in (({"Tty": True}, b"33 77"), ({"Tty": True, "ConsoleSize": [5, 6]}, b"5 6")):
+        made = daemon.api.post("/containers/box/exec", asked)["Id"]
+        _, said = daemon.api.raw("POST", f"/exec/{made}/start", json.dumps(body).encode())
+        assert said.strip() == size
+
+
+def test_volumes_outside_of_a_swarm_cannot_be_updated(daemon: Hyperd) -> None:
+    """dockerd's answer."""
+    status, said = daemon.api.raw("PUT", "/volumes/x?version=1", b"{}")
+    why = "volume update only valid for cluster volumes, but swarm is unavailable"
+    assert (status, json.loads(said)["message"]) == (503, why)
+
+
+def test_info_names_the_drivers_that_there_are(daemon: Hyperd) -> None:
+    """What -v, --network and --log-driver take."""
+    plugins = daemon.api.get("/info")["Plugins"]
+    assert plugins["Volume"] == ["local"]
+    assert plugins["Network"] == ["bridge", "host", "null"]
+    assert {"json-file", "local"} <= {*plugins["Log"]}

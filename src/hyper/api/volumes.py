@@ -15,13 +15,12 @@ from hyper.api.http import (
     flag,
     has_label,
     json_response,
-    not_yet,
 )
 from hyper.engine.engine import Engine
 from hyper.engine.mounts import DRIVER
 from hyper.engine.volume_folder import VolumeRecord
 from hyper.engine.volumes import Usage, is_anonymous
-from hyper.errors import InvalidRequest
+from hyper.errors import InvalidRequest, Unavailable
 from hyper.types import mount as wire
 from hyper.units import rfc3339
 
@@ -48,7 +47,7 @@ class VolumeRoutes:
             ("POST", "/volumes/create", self.create),
             ("POST", "/volumes/prune", self.prune),
             ("GET", "/volumes/{name}", self.inspect),
-            ("PUT", "/volumes/{name}", not_yet),
+            ("PUT", "/volumes/{name}", self.update),
             ("DELETE", "/volumes/{name}", self.remove),
         ]
 
@@ -58,6 +57,10 @@ class VolumeRoutes:
 
     def _view(self, record: VolumeRecord) -> wire.VolumeView:
         return view(record, self._volumes.mountpoint(record.name))
+
+    async def update(self, request: web.Request) -> web.StreamResponse:
+        """Volumes of a swarm alone can be updated: dockerd's answer outside of one."""
+        raise Unavailable("volume update only valid for cluster volumes, but swarm is unavailable")
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         filters = filters_of(request, _FILTERS)

@@ -25,6 +25,8 @@ from hyper.types.container import (
 from hyper.types.response import ImageConfig
 from hyper.units import MIB
 
+#: What can keep a container's output.
+LOG_DRIVERS = ("json-file", "local")
 NANO = 1_000_000_000
 
 
@@ -248,5 +250,5 @@ def _check_restart(host: HostConfig) -> None:
     driver = host.log_config.type
     if driver == "none":
         raise NotImplementedYet("log driver none is not supported yet")
-    if driver not in ("", "json-file", "local"):
+    if driver not in ("", *LOG_DRIVERS):
         raise InvalidRequest(f"logger: no log driver named '{driver[:100]}' is registered")

@@ -83,9 +83,10 @@ class Execs:
             attach_stdout=body.attach_stdout,
             attach_stderr=body.attach_stderr,
             detach_keys=body.detach_keys,
+            console_size=body.console_size,
         )
         plan.check_working_dir(record.cwd)
-        plan.check_encodes(plan.exec_program(container.record, record, 1, None))
+        plan.check_encodes(plan.exec_program(container.record, record, 1, record.console_size))
         self._host.store.save_exec(record)
         self._add(Exec(record, container))
         container.publish(f"exec_create: {' '.join(body.cmd)}", execID=record.id)
@@ -119,6 +120,7 @@ class Execs:
         record.process = container.new_process()
         self._host.store.save_exec(record)  # first: a daemon killed now must know it again
         item.process = process = sandbox.session.process(record.process, tty=record.tty)
+        size = size or record.console_size
         request = plan.exec_program(container.record, record, record.process, size)
         try:
             reply = await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)

@@ -96,6 +96,8 @@ class ExecRecord(Struct):
     attach_stdout: bool
     attach_stderr: bool
     detach_keys: str = ""
+    #: Rows and columns it begins with, if its start does not say.
+    console_size: list[int] | None = None
     process: int = 0
     pid: int = 0
     running: bool = False
