@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from ipaddress import IPv4Address
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
 from typing import cast
 
 import pytest
@@ -46,6 +47,18 @@ def test_a_name_of_ours_has_no_other_records() -> None:
     for kind in ("AAAA", "MX", "TXT"):
         found = parsed(answer(ask("web", kind), view()))
         assert (found.header.rcode, found.rr) == (RCODE.NOERROR, [])
+
+
+def test_ipv6_addresses_are_for_who_asks_for_them() -> None:
+    """A and AAAA each have their own; ANY has both."""
+    six = IPv6Address("fd00::2")
+    both = replace(view(), addresses=lambda _: [WEB[0], six])
+    for kind, wanted in (
+        ("A", {str(WEB[0])}),
+        ("AAAA", {str(six)}),
+        ("ANY", {str(WEB[0]), str(six)}),
+    ):
+        assert {str(item.rdata) for item in parsed(answer(ask("x", kind), both)).rr} == wanted
 
 
 def test_addresses_are_answered_with_names() -> None:

@@ -98,18 +98,26 @@ class NetworkRoutes:
             gateway=record.gateway,
             auxiliary_addresses=record.auxiliary or None,
         )
+        configs = [config] if record.subnet else []
+        if record.subnet6:
+            configs.append(
+                IpamConfig(
+                    subnet=record.subnet6, ip_range=record.ip_range6, gateway=record.gateway6
+                )
+            )
         return NetworkView(
             name=record.name,
             id=record.id,
             created=rfc3339(record.created_ns),
             scope="local",
             driver=record.driver,
-            ipam=Ipam(options=record.ipam_options, config=[config] if record.subnet else []),
+            ipam=Ipam(options=record.ipam_options, config=configs),
             internal=record.internal,
             attachable=record.attachable,
             containers=self._containers(record) if users else {},
             options=record.options,
             labels=record.labels,
+            enable_ipv6=bool(record.subnet6),
         )
 
     def _containers(self, record: NetworkRecord) -> dict[str, NetworkContainer]:
@@ -119,6 +127,7 @@ class NetworkRoutes:
                 endpoint_id=endpoint.id,
                 mac_address=endpoint.mac,
                 ipv4_address=f"{endpoint.address}/{endpoint.prefix}",
+                ipv6_address=f"{endpoint.address6}/{endpoint.prefix6}" if endpoint.address6 else "",
             )
             for container, endpoint in self._wires.users(record.id)
         }

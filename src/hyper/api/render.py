@@ -160,7 +160,8 @@ def add_own_aliases(answer: wire.ContainerInspect, container: Container) -> None
 
 def _endpoint(container: Container, kept: EndpointRecord) -> wire.Endpoint:
     connected = container.live
-    asked = wire.EndpointIpam(kept.wanted_address) if kept.wanted_address else None
+    wanted = wire.EndpointIpam(kept.wanted_address, kept.wanted_address6)
+    asked = wanted if kept.wanted_address or kept.wanted_address6 else None
     return wire.Endpoint(
         ipam_config=asked,
         links=kept.links or None,
@@ -172,6 +173,8 @@ def _endpoint(container: Container, kept: EndpointRecord) -> wire.Endpoint:
         gateway=kept.gateway if connected else "",
         ip_address=kept.address if connected else "",
         ip_prefix_len=kept.prefix if connected else 0,
+        global_ipv6_address=kept.address6 if connected else "",
+        global_ipv6_prefix_len=kept.prefix6 if connected else 0,
         dns_names=endpoints.dns_names(container.record, kept) or None,
     )
 

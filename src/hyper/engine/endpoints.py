@@ -8,10 +8,11 @@ from ipaddress import IPv4Address
 from typing import Final
 
 from hyper.engine.network_record import EndpointRecord, NetworkRecord
-from hyper.engine.networks import BRIDGE, PREDEFINED, space_of
+from hyper.engine.networks import BRIDGE, PREDEFINED, space6_of, space_of
 from hyper.engine.record import ContainerRecord
 from hyper.errors import InvalidRequest
 from hyper.ids import short_id
+from hyper.network.ipam6 import address6
 from hyper.types.container import (
     EndpointAsked,
     EndpointIpamConfig,
@@ -80,14 +81,17 @@ def of(network: NetworkRecord, asked: EndpointAsked) -> EndpointRecord:
         aliases=list(dict.fromkeys(aliases)),
         links=list(asked.links or []),
         wanted_address=_address(network, asked.ipam_config or EndpointIpamConfig()),
+        wanted_address6=_address6(network, asked.ipam_config or EndpointIpamConfig()),
         wanted_mac=_mac(asked.mac_address) if asked.mac_address else "",
         driver_opts=asked.driver_opts,
     )
 
 
 def _address(network: NetworkRecord, asked: EndpointIpamConfig) -> str:
-    if asked.ipv6_address or asked.link_local_ips:
-        raise InvalidRequest(f"invalid config for network {network.name}: IPv4 addresses only")
+    if asked.link_local_ips:
+        raise InvalidRequest(
+            f"invalid config for network {network.name}: link-local addresses are not supported"
+        )
     if not asked.ipv4_address:
         return ""
     lead = f"invalid config for network {network.name}: invalid endpoint settings"
@@ -105,6 +109,21 @@ def _address(network: NetworkRecord, asked: EndpointIpamConfig) -> str:
             "with user configured subnets"
         )
     space_of(network).check(address)
+    return str(address)
+
+
+def _address6(network: NetworkRecord, asked: EndpointIpamConfig) -> str:
+    if not asked.ipv6_address:
+        return ""
+    space = space6_of(network)
+    if space is None:
+        raise InvalidRequest(
+            f"invalid config for network {network.name}: invalid endpoint settings: "
+            "user specified IP address is supported only when connecting to networks with user "
+            "configured subnets"
+        )
+    address = address6(asked.ipv6_address, "IPv6 address")
+    space.check(address)
     return str(address)
 
 

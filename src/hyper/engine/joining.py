@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from hyper.engine import endpoints, plan
@@ -126,8 +126,10 @@ async def unlink(container: Container, alias: str) -> None:
 
 
 def _removal(endpoint: EndpointRecord) -> InterfaceRemove:
-    address = ip(IPv4Address(endpoint.address), endpoint.prefix)
-    return InterfaceRemove(bytes.fromhex(endpoint.mac.replace(":", "")), (address,))
+    addresses = [ip(IPv4Address(endpoint.address), endpoint.prefix)]
+    if endpoint.address6:
+        addresses.append(ip(IPv6Address(endpoint.address6), endpoint.prefix6))
+    return InterfaceRemove(bytes.fromhex(endpoint.mac.replace(":", "")), tuple(addresses))
 
 
 async def _refresh(container: Container) -> None:

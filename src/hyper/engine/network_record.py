@@ -17,17 +17,20 @@ class EndpointRecord(Struct):
     links: list[str] = field(default_factory=list)
     wanted_address: str = ""
     wanted_mac: str = ""
+    wanted_address6: str = ""
     driver_opts: dict[str, str] | None = None
     id: str = ""
     address: str = ""
     mac: str = ""
     prefix: int = 0
+    address6: str = ""
+    prefix6: int = 0
     gateway: str = ""
     direct: bool = False
 
 
 class NetworkRecord(Struct):
-    """A network. ``subnet`` is "" until one is chosen; ``chosen``: by us, not by the client."""
+    """A network. ``subnet`` is "" until one is chosen; ``chosen``: by us; ``subnet6`` "": no IPv6."""
 
     id: str
     name: str
@@ -43,3 +46,6 @@ class NetworkRecord(Struct):
     ip_range: str = ""
     auxiliary: dict[str, str] = field(default_factory=dict)
     chosen: bool = False
+    subnet6: str = ""
+    gateway6: str = ""
+    ip_range6: str = ""

@@ -16,6 +16,7 @@ from hyper.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from hyper.ids import new_id
 from hyper.network import ipam
 from hyper.network.fabric import Fabric
+from hyper.network.ipam6 import Space6, space6
 from hyper.network.rules import Segment
 from hyper.system import link
 from hyper.types.network import Ipam, IpamConfig, NetworkCreateBody
@@ -105,6 +106,7 @@ class Networks:
         if record.subnet:
             self._check_overlap(IPv4Network(record.subnet))
             space_of(record)
+        self._check_overlap6(record)
         await self._raise(record, fabric)
         try:
             self._keep(record)
@@ -139,11 +141,6 @@ class Networks:
             raise InvalidRequest("networks of a swarm are not supported: scope must be local")
         if body.config_only or (body.config_from or {}).get("Network"):
             raise InvalidRequest("configuration-only networks are not supported")
-        if body.enable_ipv6:
-            raise InvalidRequest(
-                "IPv6 networks are not supported: containers have IPv4 addresses only",
-                hint="leave --ipv6 (enable_ipv6) out",
-            )
         if body.ipam is not None and body.ipam.driver not in ("", "default"):
             raise InvalidRequest(f"ipam driver {body.ipam.driver[:100]!r} is not supported")
         if len(self._by_id) >= MAX_NETWORKS:
@@ -151,6 +148,14 @@ class Networks:
 
     def _check_overlap(self, subnet: IPv4Network) -> None:
         if any(subnet.overlaps(other) for other in self._subnets()):
+            raise Forbidden(
+                "invalid pool request: Pool overlaps with other one on this address space"
+            )
+
+    def _check_overlap6(self, record: NetworkRecord) -> None:
+        wanted = space6_of(record)
+        others = [space6_of(other) for other in self._by_id.values()]
+        if wanted and any(other and other.subnet.overlaps(wanted.subnet) for other in others):
             raise Forbidden(
                 "invalid pool request: Pool overlaps with other one on this address space"
             )
@@ -229,7 +234,8 @@ def _predefined(name: str, driver: str) -> NetworkRecord:
 
 def _asked(body: NetworkCreateBody) -> NetworkRecord:
     asked = body.ipam or Ipam()
-    configs = [item for item in asked.config or [] if item != IpamConfig()]
+    given = [item for item in asked.config or [] if item != IpamConfig()]
+    configs = [item for item in given if ":" not in item.subnet]
     if len(configs) > 1:
         raise InvalidRequest("bridge driver doesn't support multiple subnets")
     config = configs[0] if configs else IpamConfig()
@@ -253,7 +259,35 @@ def _asked(body: NetworkCreateBody) -> NetworkRecord:
     if record.subnet:
         space = space_of(record)
         record.subnet, record.gateway = str(space.subnet), str(space.gateway)
+    _ask_ipv6(record, [item for item in given if ":" in item.subnet], enabled=body.enable_ipv6)
     return record
+
+
+def _ask_ipv6(record: NetworkRecord, configs: list[IpamConfig], *, enabled: bool) -> None:
+    if not enabled and not configs:
+        return  # an IPv6 subnet says that IPv6 is wanted, as well
+    if not configs:
+        raise InvalidRequest(
+            "could not find an available, non-overlapping IPv6 address pool among the defaults to "
+            "assign to the network",
+            hint="say --subnet with an IPv6 network, such as fd00:1::/64",
+        )
+    if len(configs) > 1:
+        raise InvalidRequest("bridge driver doesn't support multiple subnets")
+    if configs[0].auxiliary_addresses:
+        raise InvalidRequest("auxiliary IPv6 addresses are not supported")
+    record.subnet6, record.gateway6 = configs[0].subnet, configs[0].gateway
+    record.ip_range6 = configs[0].ip_range
+    space = space6_of(record)
+    assert space is not None
+    record.subnet6, record.gateway6 = str(space.subnet), str(space.gateway)
+
+
+def space6_of(record: NetworkRecord) -> Space6 | None:
+    """The network's IPv6 addresses, if it has some. Raises: InvalidRequest: they make no sense."""
+    if not record.subnet6:
+        return None
+    return space6(subnet=record.subnet6, gateway=record.gateway6, ip_range=record.ip_range6)
 
 
 def space_of(record: NetworkRecord) -> ipam.Space:

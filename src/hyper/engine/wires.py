@@ -8,12 +8,12 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Interface
 from typing import Any, Final
 
 from hyper.engine import endpoints, links, ports
 from hyper.engine.network_record import EndpointRecord, NetworkRecord
-from hyper.engine.networks import BRIDGE, HOST_BINDING, Networks, space_of
+from hyper.engine.networks import BRIDGE, HOST_BINDING, Networks, space6_of, space_of
 from hyper.engine.record import ContainerRecord, PublishedPort
 from hyper.engine.tasks import Tasks
 from hyper.errors import HyperError
@@ -21,7 +21,7 @@ from hyper.ids import new_id
 from hyper.machine.spec import Forward, Nic, TapNic, UserNic
 from hyper.network import ipam, user
 from hyper.network.attachment import Attachment, interface
-from hyper.network.dns import NameServer, Relay, View
+from hyper.network.dns import Address, NameServer, Relay, View
 from hyper.network.fabric import Fabric, Place
 from hyper.network.rules import Port, Publication, Segment
 from hyper.proto.message import Interface
@@ -223,7 +223,10 @@ class Wires:
             wish=IPv4Address(endpoint.wanted_address) if endpoint.wanted_address else None,
             last=IPv4Address(endpoint.address) if endpoint.address else None,
         )
+        address6 = _pick6(network, endpoint, others)
         on[record.id] = record
+        endpoint.address6 = str(address6.ip) if address6 else ""
+        endpoint.prefix6 = address6.network.prefixlen if address6 else 0
         endpoint.id, endpoint.network, endpoint.direct = new_id(), network.name, direct
         endpoint.address, endpoint.prefix = str(address), space.subnet.prefixlen
         endpoint.gateway = "" if network.internal else str(space.gateway)
@@ -325,7 +328,9 @@ class Wires:
             if endpoint.id and self._knows(endpoint.network_id):
                 segment = self.networks.segment(self.networks.get(endpoint.network_id))
                 device = "" if endpoint.direct else fabric.name("hv", endpoint.id)
-                places.append(Port(segment, endpoint.mac, IPv4Address(endpoint.address), device))
+                also = IPv6Address(endpoint.address6) if endpoint.address6 else None
+                address = IPv4Address(endpoint.address)
+                places.append(Port(segment, endpoint.mac, address, device, also))
         main = self._primary(record)
         published = tuple(_publication(port, main) for port in record.ports if main is not None)
         return Place(fabric.name("ht", record.id), tuple(places), published)
@@ -338,7 +343,12 @@ class Wires:
         first = main or (record.endpoints[0] if record.endpoints else None)
         return Attachment(
             interfaces=tuple(self.interface(record, endpoint) for endpoint in record.endpoints),
-            addresses=tuple(endpoint.address for endpoint in record.endpoints),
+            addresses=tuple(
+                address
+                for endpoint in record.endpoints
+                for address in (endpoint.address, endpoint.address6)
+                if address
+            ),
             gateway=main.gateway if main else "",
             nameservers=self._nameservers(record, first),
             known=tuple(self._legacy_links(record)),
@@ -356,6 +366,9 @@ class Wires:
             endpoint.prefix,
             gateway=IPv4Address(endpoint.gateway) if routed else None,
             mtu=self.networks.segment(network).mtu,
+            also=IPv6Interface((endpoint.address6, endpoint.prefix6))
+            if endpoint.address6
+            else None,
         )
 
     def default_route(self, record: ContainerRecord) -> Interface | None:
@@ -393,8 +406,8 @@ class Wires:
                 return record
         return None
 
-    def _addresses(self, asking: ContainerRecord, name: str) -> list[IPv4Address] | None:
-        found = []
+    def _addresses(self, asking: ContainerRecord, name: str) -> list[Address] | None:
+        found: list[Address] = []
         for own in asking.endpoints:
             if own.network == BRIDGE:
                 continue
@@ -404,6 +417,8 @@ class Wires:
                 names = {item.lower() for item in endpoints.dns_names(record, endpoint)}
                 if bare in names or record.name == linked:
                     found.append(IPv4Address(endpoint.address))
+                    if endpoint.address6:
+                        found.append(IPv6Address(endpoint.address6))
         return found or None
 
     def _linked(self, own: EndpointRecord, alias: str) -> str | None:
@@ -450,6 +465,20 @@ def endpoint_on(record: ContainerRecord, network_id: str) -> EndpointRecord | No
 def _has_names(record: ContainerRecord) -> bool:
     """Whether it is on a network whose containers know each other by name."""
     return any(endpoint.network != BRIDGE for endpoint in record.endpoints)
+
+
+def _pick6(
+    network: NetworkRecord, endpoint: EndpointRecord, others: Iterable[EndpointRecord | None]
+) -> IPv6Interface | None:
+    space = space6_of(network)
+    if space is None:
+        return None
+    address = space.pick(
+        {IPv6Address(other.address6) for other in others if other and other.address6},
+        wish=IPv6Address(endpoint.wanted_address6) if endpoint.wanted_address6 else None,
+        last=IPv6Address(endpoint.address6) if endpoint.address6 else None,
+    )
+    return IPv6Interface((address, space.subnet.prefixlen))
 
 
 def _publication(port: PublishedPort, main: EndpointRecord) -> Publication:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Interface
 
 from hyper.proto.message import Interface, Ip, Route
 from hyper.system.resolv_conf import NO_LOOKUP, Lookup
@@ -27,17 +27,26 @@ class Attachment:
 
 
 def interface(
-    mac: str, address: IPv4Address, prefix: int, *, gateway: IPv4Address | None, mtu: int
+    mac: str,
+    address: IPv4Address,
+    prefix: int,
+    *,
+    gateway: IPv4Address | None,
+    mtu: int,
+    also: IPv6Interface | None = None,
 ) -> Interface:
-    """An interface with one address; ``gateway`` is the default route's."""
+    """An interface with an address, and ``also`` one of IPv6; ``gateway`` is the default route's."""
     return Interface(
         mac=bytes.fromhex(mac.replace(":", "")),
         mtu=mtu,
-        addresses=(ip(address, prefix),),
+        addresses=(
+            ip(address, prefix),
+            *([ip(also.ip, also.network.prefixlen)] if also is not None else []),
+        ),
         routes=() if gateway is None else (Route(ip(IPv4Address(0), 0), ip(gateway, 0)),),
     )
 
 
-def ip(address: IPv4Address, prefix: int) -> Ip:
+def ip(address: IPv4Address | IPv6Address, prefix: int) -> Ip:
     """``address`` as the agent is told it."""
-    return Ip(4, prefix, address.packed)
+    return Ip(address.version, prefix, address.packed)

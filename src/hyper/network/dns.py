@@ -16,10 +16,11 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final, cast
 
 from dnslib import (
+    AAAA,
     PTR,
     QTYPE,
     RCODE,
@@ -52,11 +53,14 @@ IDLE_TIMEOUT_S: Final = 10.0
 _SUFFIX: Final = ".in-addr.arpa"
 
 
+Address = IPv4Address | IPv6Address
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """What one guest may know: ``addresses`` of a lower-case name (None: not one of ours), and who knows the rest."""
 
-    addresses: Callable[[str], list[IPv4Address] | None]
+    addresses: Callable[[str], list[Address] | None]
     name: Callable[[IPv4Address], str | None]
     resolvers: Sequence[str]
 
@@ -85,10 +89,12 @@ def answer(query: bytes, view: View) -> bytes | None:
     addresses = view.addresses(name)
     if addresses is None:
         return None
-    # The name exists: it has no other records, IPv6 addresses among them.
-    wanted = question.qtype in (QTYPE.A, QTYPE.ANY)
-    chosen = random.sample(addresses, min(len(addresses), MAX_ANSWERS)) if wanted else []
-    return _reply(header, question, records=[A(str(address)) for address in chosen])
+    # The name exists: it has no other records.
+    kinds = {4: (QTYPE.A, QTYPE.ANY), 6: (QTYPE.AAAA, QTYPE.ANY)}
+    wanted = [address for address in addresses if question.qtype in kinds[address.version]]
+    chosen = random.sample(wanted, min(len(wanted), MAX_ANSWERS))
+    records = [(A if address.version == 4 else AAAA)(str(address)) for address in chosen]
+    return _reply(header, question, records=records)
 
 
 def failure(query: bytes) -> bytes:
@@ -122,11 +128,11 @@ def _reply(
     question: DNSQuestion,
     rcode: int = RCODE.NOERROR,
     *,
-    records: Sequence[A | PTR] = (),
+    records: Sequence[A | AAAA | PTR] = (),
 ) -> bytes:
     head = DNSHeader(id=header.id, qr=1, aa=0, ra=1, rd=header.rd, rcode=rcode)
     made = DNSRecord(head, q=question)
-    kind = {A: QTYPE.A, PTR: QTYPE.PTR}
+    kind = {A: QTYPE.A, AAAA: QTYPE.AAAA, PTR: QTYPE.PTR}
     for record in records:
         made.add_answer(RR(question.qname, kind[type(record)], ttl=TTL_S, rdata=record))
     return bytes(made.pack())

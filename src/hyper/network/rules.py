@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+
+from hyper.network.ipam6 import link_local_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Port:
     mac: str
     address: IPv4Address
     device: str = ""
+    address6: IPv6Address | None = None
 
     @property
     def peer(self) -> str:
@@ -170,6 +173,7 @@ def guard(table: str, tap: str, ports: Sequence[Port]) -> list[str]:
             f"{origin} ether type ip ip saddr {port.address} {verdict}",
             f"{origin} ether type arp arp saddr ether {port.mac} "
             f"arp saddr ip {{ {port.address}, 0.0.0.0 }} {verdict}",
+            *(f"{origin} {match}" for match in _guard6(port, verdict)),
         ]
         if port.device:
             lines += [
@@ -178,6 +182,25 @@ def guard(table: str, tap: str, ports: Sequence[Port]) -> list[str]:
                 f'add rule netdev {table} {port.device} fwd to "{tap}"',
             ]
     return lines
+
+
+def _guard6(port: Port, verdict: str) -> list[str]:
+    """Its own address and that its card has by itself; it is no router, and speaks for nobody else."""
+    if port.address6 is None:
+        return []
+    own = (port.address6, link_local_of(port.mac))
+    # Byte 8 of a neighbour advertisement: whose address it tells. (RFC 4861, 4.4; nft 1.0.6 has no name for it.)
+    about = "ether type ip6 meta l4proto ipv6-icmp icmpv6 type"
+    source = f"ip6 saddr {{ {own[0]}, {own[1]} }}"
+    return [
+        f"{about} {{ nd-router-advert, nd-redirect }} drop",
+        *(
+            f"{about} nd-neighbor-advert {source} @th,64,128 0x{int(address):032x} {verdict}"
+            for address in own
+        ),
+        f"{about} nd-neighbor-advert drop",
+        f"ether type ip6 {source} {verdict}",
+    ]
 
 
 def unguard(table: str, device: str) -> list[str]:

@@ -68,7 +68,7 @@ def end_bridge(name: str) -> None:
 
 def set_up(name: str, *, mtu: int | None = None) -> None:
     """The link carries packets, none of IPv6 to or from the host."""
-    # Nothing of ours speaks IPv6; its link-local addresses would be a way round the rules for IPv4.
+    # Guests speak IPv6 among themselves only: the host's addresses would be a way round the rules for IPv4.
     with contextlib.suppress(FileNotFoundError):  # a host without IPv6
         set_sysctl(f"net/ipv6/conf/{name}/disable_ipv6", 1)
     if mtu is not None:

@@ -82,8 +82,9 @@ class Mount(Wire):
     driver: str | UnsetType = UNSET
 
 
-class EndpointIpam(Wire):
-    ipv4_address: str = field(name="IPv4Address")
+class EndpointIpam(Wire, omit_defaults=True):
+    ipv4_address: str = field(name="IPv4Address", default="")
+    ipv6_address: str = field(name="IPv6Address", default="")
 
 
 class Endpoint(Wire):
