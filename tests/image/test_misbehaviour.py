@@ -303,3 +303,47 @@ async def test_retry_after_is_obeyed(images: Images, monkeypatch: pytest.MonkeyP
         server.script["/manifests/"] = [wait, Answer(500), Answer(500)]
         await images.pull(server.reference)
     assert pauses == [7.0, 1.0, 2.0]
+
+
+def _tags(*tags: str, following: str = "") -> Answer:
+    headers = {"Link": f'<{following}>; rel="next"'} if following else {}
+    return Answer(body=json.dumps({"name": "image", "tags": tags}).encode(), headers=headers)
+
+
+async def test_all_tags_are_found_page_by_page_on_the_same_host(images: Images) -> None:
+    """Links are followed to their end, whatever host they name."""
+    async with HostileRegistry(ONE) as server:
+        server.script["tags/list?last=b"] = [_tags("c")]
+        server.script["tags/list"] = [
+            _tags("a", following="http://elsewhere.invalid/v2/image/tags/list?last=a"),
+            _tags("b", following="/v2/image/tags/list?last=b"),
+        ]
+        found = await images.tags(f"{server.host}/image")
+        assert found == [f"{server.host}/image:{tag}" for tag in "abc"]
+        assert server.paths("tags") == [
+            f"/v2/image/tags/list{more}" for more in ("", "?last=a", "?last=b")
+        ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "text"),
+    [
+        (_tags("x", following="/v2/image/tags/list"), Unavailable, "more than 1000 tags"),
+        (_tags(*map(str, range(1001))), Unavailable, "more than 1000 tags"),
+        (_tags(), NotFound, "no tags found for"),
+        (Answer(body=b'{"tags": null}'), NotFound, "no tags found for"),
+        (_tags("a", "../b"), InvalidRequest, "invalid tag format"),
+        (Answer(body=b'{"tags": [5]}'), Unavailable, "its list of tags is none"),
+        (Answer(body=b"[" * 5000), Unavailable, "its list of tags is none"),
+        (Answer(body=b" " * (2 << 20)), VerificationFailed, "sent more than"),
+        (Answer(404, _error("NAME_UNKNOWN", "unknown")), NotFound, "name unknown"),
+    ],
+)  # fmt: skip
+async def test_a_list_of_tags_that_is_none_is_refused(
+    images: Images, answer: Answer, kind: type[HyperError], text: str
+) -> None:
+    """Endless ones too."""
+    async with HostileRegistry(ONE) as server:
+        server.always["tags/list"] = answer
+        with pytest.raises(kind, match=text):
+            await images.tags(f"{server.host}/image")

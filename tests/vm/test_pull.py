@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 from tools import imagebuilder
 
 from tests.support import images
+from tests.support.dockerd import Engine
 from tests.support.hyperd import Hyperd, hyperd
 from tests.support.registry import PASSWORD, USER, RealRegistry, registry
 
@@ -109,3 +113,27 @@ def test_an_image_in_use_is_not_removed(daemon: Hyperd, real_registry: RealRegis
     assert b"conflict" in refused.stderr
     daemon.run("rm", "user")
     daemon.run("rmi", reference)
+
+
+def test_everything_a_repository_has(daemon: Hyperd, real_registry: RealRegistry) -> None:
+    """-a of both clients: one image a tag, one event each; a tag and -a exclude each other."""
+    for tag, depth in (("one", 2), ("two", 3)):
+        reference = real_registry.push(images.deep(depth), f"many:{tag}")
+    repository = reference.rpartition(":")[0]
+    since = time.time_ns()
+    assert b"two: Pulling from many" in daemon.run("pull", "-a", repository)
+    names = sorted(daemon.run("images", "--format", "{{.Tag}}", repository).split())
+    assert names == [b"one", b"two"]
+    query = f"since={since // 10**9}.{since % 10**9:09d}&until={time.time_ns() // 10**9 + 1}"
+    pulled = [
+        item["id"] for item in daemon.api.lines(f"/events?{query}") if item["Action"] == "pull"
+    ]
+    assert sorted(pulled) == [f"{repository}:one", f"{repository}:two"]
+    daemon.run("rmi", f"{repository}:one", f"{repository}:two")
+    hyper = [sys.executable, "-m", "hyper.cli.main", "pull", "-a"]
+    environ = Engine(daemon.host, "").environ()
+    done = subprocess.run([*hyper, repository], env=environ, capture_output=True, check=True)
+    assert done.stdout.splitlines()[-1].decode() == repository
+    assert len(daemon.run("images", "-q", repository).split()) == 2
+    refused = subprocess.run([*hyper, reference], env=environ, capture_output=True, check=False)
+    assert (refused.returncode, b"tag can't be used" in refused.stderr) == (2, True)

@@ -50,20 +50,23 @@ class TransferRoutes:
     async def _pull(self, request: web.Request) -> web.StreamResponse:
         """The head waits for the registry's answer: until then a status can say what went wrong, later only a line."""
         reference = _reference(request.query["fromImage"], request.query.get("tag", ""))
-        parse(reference)
+        named = parse(reference)
         auth = RegistryAuth.from_header(request.headers.get("X-Registry-Auth", ""))
 
-        async def pull(tell: progress.Tell) -> ImageRecord:
-            return await self._images.pull(
-                reference,
-                platform=request.query.get("platform") or None,
-                auth=auth,
-                progress=lambda event: tell(progress.line(event)),
-            )
+        async def pull(tell: progress.Tell) -> None:
+            chosen = [reference]
+            if named.tag is None and named.digest is None:  # as in Docker: all of them
+                chosen = await self._images.tags(reference, auth=auth)
+            for one in chosen:
+                await self._images.pull(
+                    one,
+                    platform=request.query.get("platform") or None,
+                    auth=auth,
+                    progress=lambda event: tell(progress.line(event)),
+                )
+                image_events.by_name(self._host, "pull", one)
 
-        response, record = await progress.stream(request, pull, ahead=1, refused=_hidden)
-        if record is not None:
-            image_events.by_name(self._host, "pull", reference)
+        response, _ = await progress.stream(request, pull, ahead=1, refused=_hidden)
         return response
 
     async def push(self, request: web.Request) -> web.StreamResponse:

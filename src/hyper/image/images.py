@@ -9,7 +9,19 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 from hyper.errors import HyperError, InvalidRequest, NotFound
-from hyper.image import archive, blobs, limits, load, prune, push, query, removal, save, search
+from hyper.image import (
+    archive,
+    blobs,
+    limits,
+    load,
+    prune,
+    push,
+    query,
+    removal,
+    save,
+    search,
+    tags,
+)
 from hyper.image import platform as platforms
 from hyper.image.assemble import Recipe, assemble
 from hyper.image.auth import RegistryAuth
@@ -93,6 +105,16 @@ class Images:
         if self._opened is not None:
             await asyncio.to_thread(self._opened.close)
             self._opened = None
+
+    async def tags(self, repository: str, *, auth: RegistryAuth | None = None) -> list[str]:
+        """References to everything that ``repository`` (no tag, no digest) has in its registry.
+
+        Raises: as ``pull``; NotFound also for a repository without tags.
+        """
+        named = parse(repository)
+        endpoints = await asyncio.to_thread(self._endpoints.of, named)
+        async with Registry(named, endpoints, auth, self._patience) as registry:
+            return [item.familiar for item in await tags.find(registry, named)]
 
     async def pull(
         self,

@@ -29,6 +29,9 @@ MAX_ARCHIVE_FILES = 20_000
 
 #: Registry answers that are no blobs: tokens, errors.
 MAX_ANSWER_BYTES = 1 * MIB
+#: Tags of a repository that are pulled at once, and answers that list them.
+MAX_TAGS = 1000
+MAX_TAG_PAGES = 100
 #: Redirects followed for one request.
 MAX_REDIRECTS = 5
 #: Seconds: to connect, until the headers come, and between two pieces of a body. A pull may last for

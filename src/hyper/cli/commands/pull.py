@@ -6,7 +6,7 @@ import os
 import sys
 
 from hyper.cli.context import say
-from hyper.cli.flags import Command, Flag
+from hyper.cli.flags import Command, Flag, UsageError
 from hyper.cli.progress import follow
 from hyper.cli.reference import familiar, full_name, split_reference
 from hyper.client.credentials import auth_header
@@ -20,8 +20,15 @@ if TYPE_CHECKING:
     from hyper.cli.flags import Arguments
 
 
-def pull(context: Context, image: str, *, platform: str | None, output: TextIO | None) -> None:
-    """The daemon has ``image``; how it went was shown on ``output``.
+def pull(
+    context: Context,
+    image: str,
+    *,
+    platform: str | None,
+    output: TextIO | None,
+    all_tags: bool = False,
+) -> None:
+    """The daemon has ``image`` (or all of its repository); how it went was shown on ``output``.
 
     Raises:
         ApiError: it could not be fetched.
@@ -31,7 +38,7 @@ def pull(context: Context, image: str, *, platform: str | None, output: TextIO |
     response = context.engine.open(
         "POST",
         "/images/create",
-        {"fromImage": name, "tag": tag, "platform": platform},
+        {"fromImage": name, "tag": None if all_tags else tag, "platform": platform},
         headers=(("X-Registry-Auth", auth),) if auth else (),
     )
     follow(messages(response), output)
@@ -49,11 +56,15 @@ def pull_missing(
 def _run(context: Context, arguments: Arguments) -> int:
     image = arguments.words[0]
     quiet = arguments.on("--quiet")
-    if not quiet and full_name(image) != image:
+    every = arguments.on("--all-tags")
+    bare = full_name(image) != image
+    if every and not bare:
+        raise UsageError("tag can't be used with --all-tags/-a")
+    if not quiet and bare and not every:
         print("Using default tag: latest", flush=True)
-    platform = arguments.text("--platform")
-    pull(context, image, platform=platform, output=None if quiet else sys.stdout)
-    print(familiar(full_name(image)))
+    output = None if quiet else sys.stdout
+    pull(context, image, platform=arguments.text("--platform"), output=output, all_tags=every)
+    print(familiar(image if every else full_name(image)))
     return 0
 
 
@@ -63,6 +74,7 @@ PULL = Command(
     least=1,
     most=1,
     flags=(
+        Flag("-a", "--all-tags", help="Everything that the repository has"),
         Flag("--platform", takes="OS/ARCH", help="Variant of the image to fetch"),
         Flag("-q", "--quiet", help="Print only the image's name"),
     ),
