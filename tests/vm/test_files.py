@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import http.client
 import io
 import json
 import os
+import signal
 import socket
 import tarfile
 from pathlib import Path
@@ -247,6 +249,22 @@ def test_clients_that_go_away_leave_nothing(daemon: Hyperd, busybox: str) -> Non
     assert daemon.run("start", "-a", "off") == b"done"
     assert sh(daemon, "on", "ps | grep -c '[s]leep 600'") == "1"
     assert daemon.run("exec", "on", "true") == b""
+
+
+def test_a_machine_that_dies_cuts_the_answer_and_the_log_says_why(
+    daemon: Hyperd, busybox: str
+) -> None:
+    """Half a tar is never taken for a whole one: by HTTP's own means, and so by the docker client."""
+    daemon.run("run", "-d", "--name", "dies", busybox, *SLEEP)
+    follow(daemon, "dies", "up")
+    sh(daemon, "dies", "head -c 50000000 /dev/zero > /big")
+    pid = daemon.api.get("/containers/dies/json")["Hyper"]["Pid"]
+    with contextlib.closing(daemon.api.open(archive("dies", "/big"))) as answer:
+        answer.read(1000)
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+            answer.read()
+    assert "/containers/dies/archive broke off: " in daemon.log.read_text()
 
 
 def test_a_killed_daemon_leaves_no_machine_of_a_visit(own_daemon: Hyperd, busybox: str) -> None:

@@ -103,6 +103,7 @@ def _failed(request: web.Request, error: HyperError) -> web.StreamResponse:
     """
     if _ANSWERED not in request:
         return json_response(ErrorBody(str(error)), status=error.http_status)
+    logger.warning("%s %s broke off: %s", request.method, request.path, error.message)
     if request.transport is not None:
         request.transport.abort()
     raise ConnectionResetError(str(error))
