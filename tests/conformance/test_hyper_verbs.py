@@ -52,7 +52,7 @@ LOOKS = [
     "update --pids-limit 99 box nosuch",
     "update --restart no box",
     "diff nosuch",
-    "top box",
+    "top box -o user,pid,ppid,stime,tty,time,args",  # all that ps shows but the share of the CPU, which changes
     "top box -o pid,comm",
     "top nosuch",
     "stats --no-stream nosuch",
