@@ -20,8 +20,8 @@ NANOSECONDS = 1_000_000_000
 _MAX_SECONDS = 1e11
 
 
-def parse_size(text: str) -> int:
-    """Bytes meant by ``512m``, ``1.5GiB``, ``64k``, ``1000`` (binary multiples, as Docker's -m).
+def parse_size(text: str, *, kilo: int = KIB) -> int:
+    """Bytes meant by ``512m``, ``1.5GiB``, ``64k``, ``1000`` (multiples of ``kilo``: binary, as Docker's -m).
 
     Raises:
         ValueError: not a size.
@@ -29,7 +29,7 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"invalid size: {text!r} (examples: 64m, 1.5g)")
-    return int(float(match[1]) * 1024 ** " kmgtp".index(match[2].lower() or " "))
+    return int(float(match[1]) * kilo ** " kmgtp".index(match[2].lower() or " "))
 
 
 def human_size(count: float, digits: int = 3) -> str:

@@ -104,7 +104,6 @@ def test_quota_and_period_say_the_same_as_nano_cpus() -> None:
     ("host", "raw"),
     [
         (HostConfig(network_mode="container:x"), {}),
-        (HostConfig(log_config=LogConfig("none")), {}),
         (HostConfig(pid_mode="container:x"), {}),
     ],
 )

@@ -32,10 +32,14 @@ def inspect(daemon: Hyperd, name: str) -> dict[str, Any]:
 
 
 def test_on_failure_gives_up_after_its_count(daemon: Hyperd, busybox: str) -> None:
-    """``docker run --restart on-failure:2``: three runs, the client waits for the last and has its code."""
+    """Three runs; ``docker run`` waits for the first, as with dockerd, and has its code."""
+    events = daemon.api.lines("/events")
     done = daemon.docker("run", "--name", "box", "--restart", "on-failure:2", busybox,
                          "sh", "-c", "echo run; exit 7")  # fmt: skip
     assert (done.returncode, done.stdout) == (7, b"run\n")
+    for _ in range(3):
+        until(events, "die", "box")
+    events.close()
     assert daemon.run("logs", "box") == b"run\nrun\nrun\n"
     found = inspect(daemon, "box")
     assert (found["RestartCount"], found["State"]["Status"]) == (2, "exited")
@@ -127,11 +131,15 @@ def test_crashes_leave_nothing_behind(daemon: Hyperd, busybox: str) -> None:
     """Four containers that crash three times each: no descriptor, no task, no run folder more than before."""
     daemon.run("run", "--rm", busybox, "true")
     names = [f"crash{number}" for number in range(4)]
+    events = daemon.api.lines("/events")
     with nothing_is_kept(daemon):
         for name in names:
             daemon.run("create", "--name", name, "--restart", "on-failure:2", busybox, "false")
         daemon.run("start", *names)
         assert daemon.run("wait", *names).split() == [b"1"] * 4
+        died = (item for item in events if item["Action"] == "die")
+        assert len([next(died) for _ in range(3 * len(names))]) == 12
         assert {inspect(daemon, name)["RestartCount"] for name in names} == {2}
         daemon.run("rm", *names)
+    events.close()
     assert list((daemon.exec_root / "vm").iterdir()) == []

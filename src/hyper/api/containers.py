@@ -228,7 +228,9 @@ def _past(container: Container, wanted: Wanted) -> list[Output]:
     assert log is not None
     query = LogQuery(stdout=wanted.stdout, stderr=wanted.stderr)
     kept = [
-        Output(item.stream, item.payload) for item in log.records(0, log.size) if query.wants(item)
+        Output(item.stream, item.payload)
+        for item in log.records(0, log.size)
+        if query.wants(item) and item.payload
     ]
     return [*kept, *(piece for piece in container.hub.unlogged() if wanted.takes(piece))]
 

@@ -14,7 +14,7 @@ from hyper.api.hijack import media_type
 from hyper.api.http import flag
 from hyper.engine.container import Container
 from hyper.engine.log_file import LogFile, LogQuery
-from hyper.errors import InvalidRequest
+from hyper.errors import InvalidRequest, NotImplementedYet
 from hyper.proto.docker_stream import DockerStream, encode_piece
 from hyper.proto.log_record import LogFlag, LogRecord
 from hyper.units import parse_timestamp_ns, rfc3339
@@ -58,6 +58,8 @@ async def serve(request: web.Request, container: Container) -> web.StreamRespons
     formatter = Formatter(multiplexed=not tty, timestamps=flag(request, "timestamps"))
     log = container.hub.log
     assert log is not None
+    if not log.limits.content:
+        raise NotImplementedYet("configured logging driver does not support reading")
     response = web.StreamResponse(headers={"Content-Type": media_type(request, tty=tty)})
     await response.prepare(request)
     end = log.size

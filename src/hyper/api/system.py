@@ -17,8 +17,8 @@ from hyper.api import API_VERSION, MIN_API_VERSION
 from hyper.api.event_filter import passes
 from hyper.api.http import Routes, asked_version, filters_of, json_lines, json_response
 from hyper.api.shortcomings import shortcomings
+from hyper.engine import log_options
 from hyper.engine.containers import by_status
-from hyper.engine.create import LOG_DRIVERS
 from hyper.engine.engine import Engine
 from hyper.engine.events import EngineEvent
 from hyper.engine.networks import PREDEFINED
@@ -106,7 +106,7 @@ class SystemRoutes:
                 driver="squashfs",
                 driver_status=[["Writable layer", "ext4"]],
                 docker_root_dir=str(config.data_root),
-                plugins=wire.PluginsInfo(["local"], [*PREDEFINED.values()], [*LOG_DRIVERS]),
+                plugins=wire.PluginsInfo(["local"], [*PREDEFINED.values()], [*log_options.DRIVERS]),
                 memory_limit=True,
                 swap_limit=False,
                 cpu_cfs_period=engine.host.privileged,

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Final
 
-from hyper.engine import ending, restart
+from hyper.engine import ending, log_options, restart
 from hyper.engine.attachment import Attachment
 from hyper.engine.exits import Exits
 from hyper.engine.host import Host
@@ -47,7 +47,12 @@ class Container:
         self.record = record
         self.host = host
         self.lock = asyncio.Lock()
-        self.hub = OutputHub(LogFile(host.container_dir(record.id) / "log"))
+        self.hub = OutputHub(
+            LogFile(
+                host.container_dir(record.id) / "log",
+                log_options.limits(record.host_config.log_config),
+            )
+        )
         self.sandbox: Sandbox | None = None
         self.main: GuestProcess | None = None
         self.removed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -257,8 +262,7 @@ class Container:
             self.publish("oom")
         ran_s = (record.finished_ns - record.started_ns) // 10**9
         self.publish("die", exitCode=str(code), execDuration=str(ran_s))
-        if not again:
-            self.exits.resolve(code)
+        self.exits.resolve(code)  # also of a run that is followed by another, as dockerd does
 
     def _restart_later(self) -> None:
         """It is RESTARTING and its machine gone: after the back-off it is started."""

@@ -16,6 +16,7 @@ from hyper.engine import (
     endpoints,
     health,
     links,
+    log_segment,
     mounts,
     plan,
     ports,
@@ -272,7 +273,7 @@ class Containers:
     def _is_whole(self, record: ContainerRecord) -> bool:
         """Whether its creation had come to an end, and its removal not far."""
         folder = self._host.container_dir(record.id)
-        return (folder / "scratch.ext4").exists() and (folder / "log").exists()
+        return (folder / "scratch.ext4").exists() and bool(log_segment.found(folder / "log"))
 
     async def _discard(self, record: ContainerRecord) -> None:
         """Nothing is left of a container that a killed daemon had begun to make or to remove."""

@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from hyper.config import DEFAULT_SHM_SIZE, MINIMUM_MEMORY_MIB
-from hyper.engine import health, modes, restart
+from hyper.engine import health, log_options, modes, restart
 from hyper.errors import InvalidRequest, NotImplementedYet
 from hyper.types import oci
 from hyper.types.container import (
@@ -25,8 +25,6 @@ from hyper.types.container import (
 from hyper.types.response import ImageConfig
 from hyper.units import MIB
 
-#: What can keep a container's output.
-LOG_DRIVERS = ("json-file", "local")
 NANO = 1_000_000_000
 
 
@@ -201,7 +199,8 @@ def check(host: HostConfig, raw: dict[str, Any]) -> list[str]:
             raise InvalidRequest(f"HostConfig.{member} is impossible: {why}")
     _check_modes(host)
     warnings = modes.check(host)
-    _check_restart(host)
+    restart.check(host)
+    warnings += log_options.check(host.log_config)
     _check_values(host)
     for member in IGNORED:
         if is_asked_for(raw.get(member)):
@@ -243,12 +242,3 @@ def _check_values(host: HostConfig) -> None:
             ipaddress.ip_address(server)
         except ValueError:
             raise InvalidRequest(f"invalid IP address for DNS: {server[:100]!r}") from None
-
-
-def _check_restart(host: HostConfig) -> None:
-    restart.check(host)
-    driver = host.log_config.type
-    if driver == "none":
-        raise NotImplementedYet("log driver none is not supported yet")
-    if driver not in ("", *LOG_DRIVERS):
-        raise InvalidRequest(f"logger: no log driver named '{driver[:100]}' is registered")

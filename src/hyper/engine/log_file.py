@@ -7,14 +7,15 @@ The file is the durable half of the agent's flow control: bytes are acknowledged
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hyper.engine import log_segment
+from hyper.engine.log_options import LogLimits
 from hyper.proto import log_record
-from hyper.proto.log_record import LogCorrupt, LogRecord
-
-_CHUNK = 256 * 1024
+from hyper.proto.log_record import LogRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +38,30 @@ class LogQuery:
 
 
 class LogFile:
-    """The log at ``path``; made when missing. A torn last record is cut off on opening."""
+    """The log at ``path``, and its later files ``path.1``, ``path.2``…; made when missing.
 
-    def __init__(self, path: Path) -> None:
+    Positions count from the beginning of the oldest file there was when it was opened; what was thrown away since is
+    skipped by those who read. A torn last record is cut off on opening.
+    """
+
+    def __init__(self, path: Path, limits: LogLimits = LogLimits()) -> None:  # noqa: B008 (frozen)
         self.path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        last, self._size = _last_whole_record(self._fd)
-        os.ftruncate(self._fd, self._size)
+        self.limits = limits
+        self._files = log_segment.found(path) or [log_segment.Segment(path, 0)]
+        self._fd = self._files[-1].open()
+        last = None
+        for file in reversed(self._files):
+            if (last := file.last_record()) is not None:
+                break
+        self._size = log_segment.number(self._files)
+        os.ftruncate(self._fd, self._files[-1].size)
         self.stdout = last.stdout if last else 0
         self.stderr = last.stderr if last else 0
+        self._throw_away()
 
     @property
     def size(self) -> int:
-        """Bytes of whole records."""
+        """Where the last whole record ends."""
         return self._size
 
     def begin_run(self, time_ns: int) -> None:
@@ -66,7 +78,8 @@ class LogFile:
         stdout = self.stdout + (len(payload) if fd == 1 else 0)
         stderr = self.stderr + (len(payload) if fd == 2 else 0)
         flags = log_record.LogFlag(int(partial))
-        self._append(LogRecord(fd, time_ns, stdout, stderr, payload, flags))
+        kept = payload if self.limits.content else b""
+        self._append(LogRecord(fd, time_ns, stdout, stderr, kept, flags))
         self.stdout, self.stderr = stdout, stderr
 
     def skip(self, fd: int, length: int) -> None:
@@ -82,49 +95,60 @@ class LogFile:
 
     def _append(self, record: LogRecord) -> None:
         data = record.encode()
-        written = os.pwrite(self._fd, data, self._size)
+        most, current = self.limits.max_bytes, self._files[-1]
+        if most is not None and current.size and current.size + len(data) > most:
+            self._rotate()
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        current = self._files[-1]
+        written = os.pwrite(self._fd, data, current.size)
         if written != len(data):
-            os.ftruncate(self._fd, self._size)
+            os.ftruncate(self._fd, current.size)
             raise OSError(28, f"short write to {self.path}")
+        current.size += written
         self._size += written
 
+    def _rotate(self) -> None:
+        """A new file is written to. It needs nothing of the older ones: how far the streams have got stands first."""
+        following = self._files[-1].following(self.path)
+        fd = following.open()
+        os.close(self._fd)
+        self._fd = fd
+        self._files.append(following)
+        self._throw_away()
+        marker = LogRecord(log_record.MARKER, time.time_ns(), self.stdout, self.stderr)
+        self._write(marker.encode())
+
+    def _throw_away(self) -> None:
+        """No more files are there than are wanted."""
+        while len(self._files) > self.limits.max_files:
+            self._files.pop(0).path.unlink(missing_ok=True)
+
     def records(self, start: int, end: int) -> Iterator[LogRecord]:
-        """The records between two positions that are record boundaries."""
-        buffer, at, position = b"", 0, start
-        while self._fd >= 0 and (position < end or at < len(buffer)):
-            record = log_record.decode(buffer, at) if at < len(buffer) else None
-            if record is None:
-                data = os.pread(self._fd, min(_CHUNK, end - position), position)
-                if not data:
-                    return
-                buffer, at, position = buffer[at:] + data, 0, position + len(data)
-                continue
-            at += record.size
-            yield record
+        """The records between two positions that are record boundaries; not those that are thrown away meanwhile."""
+        for file in list(self._files):
+            if self._fd < 0:
+                return
+            if file.end > start and file.start < end:
+                yield from file.records(
+                    max(start - file.start, 0), min(end - file.start, file.size)
+                )
 
     def tail_start(self, query: LogQuery, end: int) -> tuple[int, int]:
         """Where to begin reading for the last ``query.tail`` lines: (position, lines to skip there)."""
         if query.tail is None:
             return 0, 0
-        position, lines = end, 0
+        lines = 0
         if query.tail <= 0:
             return end, 0
-        while position > 0:
-            record, position = self._record_before(position)
-            if not query.wants(record):
-                continue
-            lines += count_lines(record)
-            if lines >= query.tail:
-                return position, lines - query.tail
+        for file in reversed(self._files):
+            for record, position in file.backwards(min(end - file.start, file.size)):
+                if query.wants(record):
+                    lines += count_lines(record)
+                if lines >= query.tail:
+                    return file.start + position, lines - query.tail
         return 0, 0
-
-    def _record_before(self, end: int) -> tuple[LogRecord, int]:
-        trailer = os.pread(self._fd, log_record.TRAILER_SIZE, end - log_record.TRAILER_SIZE)
-        size = log_record.OVERHEAD + log_record.payload_length(trailer)
-        record = log_record.decode(os.pread(self._fd, size, end - size))
-        if record is None:
-            raise LogCorrupt(f"{self.path}: no whole record before byte {end}")
-        return record, end - size
 
     def close(self) -> None:
         """Let go of the file; whoever still reads finds its end."""
@@ -136,42 +160,3 @@ class LogFile:
 def count_lines(record: LogRecord) -> int:
     """How many lines end in ``record`` (a partial one counts when it is not continued: as none)."""
     return record.payload.count(b"\n") + (0 if record.payload.endswith(b"\n") else 1)
-
-
-def _last_whole_record(fd: int) -> tuple[LogRecord | None, int]:
-    """The last whole record of the file and where it ends.
-
-    The end of the file is tried first, which is the usual case and costs one read; a torn end makes
-    it walk from the start.
-    """
-    size = os.fstat(fd).st_size
-    if size == 0:
-        return None, 0
-    record = _record_ending_at(fd, size)
-    return (record, size) if record is not None else _walk(fd, size)
-
-
-def _record_ending_at(fd: int, end: int) -> LogRecord | None:
-    if end < log_record.OVERHEAD:
-        return None
-    try:
-        trailer = os.pread(fd, log_record.TRAILER_SIZE, end - log_record.TRAILER_SIZE)
-        length = log_record.OVERHEAD + log_record.payload_length(trailer)
-        return log_record.decode(os.pread(fd, length, end - length)) if length <= end else None
-    except LogCorrupt:
-        return None
-
-
-def _walk(fd: int, size: int) -> tuple[LogRecord | None, int]:
-    last: LogRecord | None = None
-    position = 0
-    while position < size:
-        window = os.pread(fd, log_record.OVERHEAD + log_record.MAX_PAYLOAD, position)
-        try:
-            record = log_record.decode(window)
-        except LogCorrupt:
-            break
-        if record is None:
-            break
-        last, position = record, position + record.size
-    return last, position

@@ -8,7 +8,7 @@ from hyper.types.container import HostConfig
 _OWN = {
     "IpcMode": frozenset({"", "private", "shareable"}),
     "PidMode": frozenset({"", "private"}),
-    "UTSMode": frozenset({""}),
+    "UTSMode": frozenset({"", "host"}),
 }
 _RUNTIMES = frozenset({"", "hyper"})
 #: Runtimes of Docker's that files in circulation name; what they would do is done anyway.
@@ -26,7 +26,7 @@ def check(host: HostConfig) -> list[str]:
     for member, value in asked.items():
         if value.startswith("container:"):
             raise NotImplementedYet(f"HostConfig.{member} {value[:100]} is not supported yet")
-        if value == "host":
+        if value == "host" and value not in _OWN[member]:
             raise InvalidRequest(
                 f"HostConfig.{member} host is impossible: a virtual machine has a kernel of its own"
             )
@@ -46,5 +46,4 @@ def check(host: HostConfig) -> list[str]:
         host.cgroupns_mode = "private"
     if host.runtime in _REPLACED:
         warnings.append(f"HostConfig.Runtime {host.runtime} has no effect: hyper runs it.")
-        host.runtime = ""
     return warnings

@@ -1,4 +1,4 @@
-"""From a container's record to what its machine and its agent are told. Pure."""
+"""From a container's record to what its machine and its agent are told. Pure, but for the host's own name."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import posixpath
 import re
 import resource
 import signal
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -98,6 +99,8 @@ def check_paths(record: ContainerRecord) -> None:
             raise InvalidRequest(
                 f"invalid mount path: {target[:100]!r} must be absolute, and not /"
             )
+    if config.hostname and record.host_config.uts_mode == "host":
+        raise InvalidRequest("conflicting options: hostname and the UTS mode")
     if len(hostname(record).encode(errors="replace")) > _MAX_HOSTNAME:
         raise InvalidRequest(f"invalid hostname: more than {_MAX_HOSTNAME} bytes")
 
@@ -126,7 +129,9 @@ def check_encodes(*requests: Request) -> None:
 
 
 def hostname(record: ContainerRecord) -> str:
-    """What the container calls itself: as asked, else its short id."""
+    """What the container calls itself: as asked, the host's name in its UTS mode, else its short id."""
+    if record.host_config.uts_mode == "host":
+        return socket.gethostname()
     return record.config.hostname or short_id(record.id)
 
 

@@ -91,13 +91,14 @@ def _check_memory(host: HostConfig) -> list[str]:
         raise InvalidRequest(
             "Minimum memory limit can not be less than memory reservation limit, see usage"
         )
-    if swappiness is not UNSET and swappiness != -1:
+    if swappiness == -1:  # what the docker client says for nothing
+        host.memory_swappiness = UNSET
+    elif swappiness is not UNSET:
         if swappiness not in _SWAPPINESS:
             raise InvalidRequest(
                 f"Invalid value: {swappiness}, valid memory swappiness range is 0-100"
             )
         warnings.append(_NO_SWAPPINESS)
-    host.memory_swappiness = UNSET
     if host.memory_swap > 0 and host.memory_swap != host.memory:
         warnings.append(_NO_SWAP)
         host.memory_swap = -1

@@ -140,6 +140,7 @@ class HostConfig(Wire):
     oom_score_adj: int = 0
     storage_opt: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
+    device_cgroup_rules: list[str] | None = None
 
 
 class EndpointIpamConfig(Wire):
