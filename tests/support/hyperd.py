@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -129,6 +130,12 @@ class Hyperd:
         assert self.stop() == 0
         assert left == []
         shutil.rmtree(self.folder)
+
+
+def served_tcp(daemon: Hyperd) -> str:
+    """The TCP address it serves on, as DOCKER_HOST has it."""
+    addresses: list[str] = re.findall(r"serving on (tcp://\S+)", daemon.log.read_text())
+    return addresses[-1]
 
 
 def _owners() -> Iterator[tuple[int, int]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import pytest
 
 from tests.support.certificates import Authority, authority
 from tests.support.descriptors import nothing_is_kept
-from tests.support.hyperd import Hyperd, hyperd
+from tests.support.hyperd import Hyperd, hyperd, served_tcp
 
 pytestmark = pytest.mark.vm
 
@@ -31,8 +30,7 @@ class Remote:
         self.daemon = daemon
         self.ca = ca
         self.busybox = busybox
-        served = re.findall(r"serving on (tcp://\S+)", daemon.log.read_text())
-        self.address: str = served[-1]
+        self.address = served_tcp(daemon)
 
     def environ(self, folder: Path | None = None) -> dict[str, str]:
         """``folder``: the certificates used in place of the right ones."""
