@@ -187,7 +187,10 @@ class _Probe:
         except BaseException:
             _end(session, process)  # it may run all the same
             raise
-        process.exited.add_done_callback(self._tell)
+        if process.exited.done():  # told before its result has consequences that are told too
+            self._tell(process.exited)
+        else:
+            process.exited.add_done_callback(self._tell)
         return process
 
     def _tell(self, exited: asyncio.Future[ProcessExit]) -> None:
