@@ -135,6 +135,7 @@ class _Probe:
             attach_stderr=True,
         )
         self._output = health.OutputHead()
+        self._told = False
 
     async def run(self, timeout_s: float) -> ProbeResult:
         """How it went. When the caller is cancelled, or after ``timeout_s``, the program is ended."""
@@ -160,10 +161,10 @@ class _Probe:
             try:
                 async with asyncio.timeout(timeout_s):
                     await self._collect(process)
-                    return (await process.exited).status
+                    return self._tell(await process.exited)
             except TimeoutError:
                 if process.exited.done():  # a child of it holds its output
-                    return process.exited.result().status
+                    return self._tell(process.exited.result())
                 _kill(session, process)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(REQUEST_TIMEOUT_S):
@@ -187,16 +188,19 @@ class _Probe:
         except BaseException:
             _end(session, process)  # it may run all the same
             raise
-        if process.exited.done():  # told before its result has consequences that are told too
-            self._tell(process.exited)
-        else:
-            process.exited.add_done_callback(self._tell)
+        process.exited.add_done_callback(self._on_exit)
         return process
 
-    def _tell(self, exited: asyncio.Future[ProcessExit]) -> None:
+    def _on_exit(self, exited: asyncio.Future[ProcessExit]) -> None:
         if not exited.cancelled() and exited.exception() is None:
-            code = str(exited.result().status)
-            self._container.publish("exec_die", execID=self._exec.id, exitCode=code)
+            self._tell(exited.result())
+
+    def _tell(self, end: ProcessExit) -> int:
+        """Its end is told once, and before what follows from it: whoever takes the status comes through here."""
+        if not self._told:
+            self._told = True
+            self._container.publish("exec_die", execID=self._exec.id, exitCode=str(end.status))
+        return end.status
 
     async def _collect(self, process: GuestProcess) -> None:
         async for piece in process.outputs():
