@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
@@ -16,6 +17,7 @@ from hyper.api import API_VERSION, MIN_API_VERSION
 from hyper.errors import HyperError, InvalidRequest, NotImplementedYet, Unavailable
 from hyper.types.container import without_nulls
 from hyper.types.response import ErrorBody
+from hyper.units import parse_timestamp_ns
 
 logger = logging.getLogger(__name__)
 
@@ -167,6 +169,24 @@ def number(request: web.Request, name: str) -> int | None:
     if not re.fullmatch(r"-?\d{1,18}", value):
         raise InvalidRequest(f"invalid {name}: {value!r} is not a number")
     return int(value)
+
+
+def moment(text: str, *, what: str) -> int:
+    """A point in time as Docker's clients write it, in nanoseconds since 1970.
+
+    Raises:
+        InvalidRequest: it is none; ``what`` says where it stood.
+    """
+    try:
+        return parse_timestamp_ns(text, now_ns=time.time_ns())
+    except ValueError:
+        raise InvalidRequest(f"invalid {what}: {text[:100]!r}") from None
+
+
+def moment_of(request: web.Request, name: str) -> int | None:
+    """The ``moment`` in a query; None when absent."""
+    text = request.query.get(name, "")
+    return moment(text, what=f"value for {name!r}") if text else None
 
 
 def filters_of(request: web.Request, known: frozenset[str] | None) -> dict[str, set[str]]:

@@ -6,21 +6,19 @@ Source: moby daemon/images/images.go; distribution/reference helpers.go Familiar
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from msgspec import UNSET, UnsetType
 
-from hyper.api.http import has_label
+from hyper.api.http import has_label, moment
 from hyper.engine.create import image_defaults
 from hyper.errors import InvalidRequest
 from hyper.image.images import Images
 from hyper.image.record import ImageRecord
 from hyper.image.reference import parse
 from hyper.types import response as wire
-from hyper.units import parse_timestamp_ns
 
 FILTERS: Final = frozenset({"reference", "label", "dangling", "before", "since", "until"})
 _TRUE: Final = frozenset({"true", "1"})
@@ -120,7 +118,7 @@ def _bounds(images: Images, filters: Filters) -> tuple[int, int]:
     for value in filters.get("before", ()):
         before = min(before, created_ns(images.get(value)))
     for value in filters.get("until", ()):
-        before = min(before, moment(value))
+        before = min(before, moment(value, what="time"))
     return after, before
 
 
@@ -195,18 +193,6 @@ def created_ns(image: ImageRecord) -> int:
 def created_of(text: str) -> int:
     """The moment that an image's configuration or history has written down; 0 for nothing and nonsense."""
     try:
-        return moment(text) if text else 0
+        return moment(text, what="time") if text else 0
     except InvalidRequest:
         return 0
-
-
-def moment(text: str) -> int:
-    """A time as filters have it, in nanoseconds since 1970.
-
-    Raises:
-        InvalidRequest: it is none.
-    """
-    try:
-        return parse_timestamp_ns(text, now_ns=time.time_ns())
-    except ValueError:
-        raise InvalidRequest(f"invalid time: {text!r}") from None

@@ -9,7 +9,15 @@ from aiohttp import web
 from msgspec import UNSET
 
 from hyper.api import image_list
-from hyper.api.http import Routes, asked_version, filters_of, flag, has_label, json_response
+from hyper.api.http import (
+    Routes,
+    asked_version,
+    filters_of,
+    flag,
+    has_label,
+    json_response,
+    moment,
+)
 from hyper.engine import image_events
 from hyper.engine.create import image_defaults
 from hyper.engine.engine import Engine
@@ -106,7 +114,7 @@ class ImageRoutes:
     async def prune(self, request: web.Request) -> web.StreamResponse:
         filters = filters_of(request, _PRUNE_FILTERS)
         dangling = image_list.truth(filters, "dangling") is not False
-        until = min((image_list.moment(text) for text in filters.get("until", ())), default=None)
+        until = min((moment(text, what="time") for text in filters.get("until", ())), default=None)
 
         def wanted(image: ImageRecord) -> bool:
             labels = image_defaults(image.config.config).labels or {}

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Final
 
 from aiohttp import web
 
 from hyper.api import container_filter, render
-from hyper.api.http import Routes, filters_of, flag, has_label, json_response, number
+from hyper.api.http import Routes, filters_of, flag, has_label, json_response, moment, number
 from hyper.api.usage import sized
 from hyper.engine import links
 from hyper.engine.container import Container
 from hyper.engine.engine import Engine
 from hyper.errors import Conflict, InvalidRequest
 from hyper.types import response as wire
-from hyper.units import parse_timestamp_ns
 
 _PRUNE_FILTERS: Final = frozenset({"until", "label", "label!"})
 
@@ -95,10 +93,7 @@ def _until(values: set[str]) -> int | None:
     if len(values) > 1:
         raise InvalidRequest("more than one until filter specified")
     for text in values:
-        try:
-            return parse_timestamp_ns(text, now_ns=time.time_ns())
-        except ValueError:
-            raise InvalidRequest(f"invalid value for 'until': {text[:100]!r}") from None
+        return moment(text, what="value for 'until'")
     return None
 
 

@@ -11,13 +11,13 @@ from typing import Final
 from aiohttp import web
 
 from hyper.api.hijack import media_type
-from hyper.api.http import flag
+from hyper.api.http import flag, moment_of
 from hyper.engine.container import Container
 from hyper.engine.log_file import LogFile, LogQuery
 from hyper.errors import InvalidRequest, NotImplementedYet
 from hyper.proto.docker_stream import DockerStream, encode_piece
 from hyper.proto.log_record import LogFlag, LogRecord
-from hyper.units import parse_timestamp_ns, rfc3339
+from hyper.units import rfc3339
 
 #: Bytes gathered before they are written to the client.
 _BATCH: Final = 64 * 1024
@@ -129,20 +129,10 @@ def _query(request: web.Request) -> LogQuery:
     return LogQuery(
         stdout=stdout,
         stderr=stderr,
-        since_ns=_time(request, "since") or 0,
-        until_ns=_time(request, "until"),
+        since_ns=moment_of(request, "since") or 0,
+        until_ns=moment_of(request, "until") or None,
         tail=_tail(request.query.get("tail", "")),
     )
-
-
-def _time(request: web.Request, name: str) -> int | None:
-    text = request.query.get(name, "")
-    if not text or text == "0":
-        return None
-    try:
-        return parse_timestamp_ns(text, now_ns=time.time_ns())
-    except ValueError:
-        raise InvalidRequest(f"invalid value for {name!r}: {text!r}") from None
 
 
 def _tail(text: str) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
@@ -16,6 +15,7 @@ from hyper.api.http import (
     flag,
     has_label,
     json_response,
+    moment,
 )
 from hyper.engine import joining
 from hyper.engine.engine import Engine
@@ -34,7 +34,7 @@ from hyper.types.network import (
     NetworksPruned,
     NetworkView,
 )
-from hyper.units import parse_timestamp_ns, rfc3339
+from hyper.units import rfc3339
 
 T = TypeVar("T")
 
@@ -165,7 +165,7 @@ class NetworkRoutes:
         return json_response(NetworksPruned(await self._whole(self._prune(filters))))
 
     async def _prune(self, filters: dict[str, set[str]]) -> list[str]:
-        until = [_moment(value) for value in filters.get("until", ())]
+        until = [moment(value, what="value for 'until'") for value in filters.get("until", ())]
         connected = {
             endpoint.network_id
             for container in self._engine.containers.all()
@@ -202,10 +202,3 @@ def _check(filters: dict[str, set[str]]) -> None:
     for value in filters.get("dangling", ()):
         if value not in _TRUTH:
             raise InvalidRequest(f"invalid filter 'dangling={value[:100]}'")
-
-
-def _moment(text: str) -> int:
-    try:
-        return parse_timestamp_ns(text, now_ns=time.time_ns())
-    except ValueError:
-        raise InvalidRequest(f"invalid value for 'until': {text[:100]!r}") from None

@@ -15,7 +15,7 @@ from aiohttp import web
 from hyper import __version__
 from hyper.api import API_VERSION, MIN_API_VERSION
 from hyper.api.event_filter import passes
-from hyper.api.http import Routes, asked_version, filters_of, json_lines, json_response
+from hyper.api.http import Routes, asked_version, filters_of, json_lines, json_response, moment_of
 from hyper.api.shortcomings import shortcomings
 from hyper.engine import log_options
 from hyper.engine.containers import by_status
@@ -25,7 +25,7 @@ from hyper.engine.networks import PREDEFINED
 from hyper.engine.state import Status
 from hyper.errors import InvalidRequest
 from hyper.types import response as wire
-from hyper.units import parse_timestamp_ns, rfc3339
+from hyper.units import rfc3339
 
 HYPER_VERSION: Final = __version__
 _SECURITY: Final = ["name=vm", "name=seccomp,profile=builtin"]
@@ -159,7 +159,7 @@ class SystemRoutes:
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         filters = filters_of(request, None)
-        since, until = _moment(request, "since"), _moment(request, "until")
+        since, until = moment_of(request, "since"), moment_of(request, "until")
         if until is not None and until < (since or 0):
             said = (request.query.get(name, "") for name in ("since", "until"))
             raise InvalidRequest(
@@ -186,16 +186,6 @@ def _operating_system() -> str:
         return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
     except OSError:
         return "Linux"
-
-
-def _moment(request: web.Request, name: str) -> int | None:
-    text = request.query.get(name, "")
-    if not text:
-        return None
-    try:
-        return parse_timestamp_ns(text, now_ns=time.time_ns())
-    except ValueError:
-        raise InvalidRequest(f"invalid value for {name!r}: {text!r}") from None
 
 
 def _message(event: EngineEvent) -> wire.EventMessage:

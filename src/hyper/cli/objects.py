@@ -17,16 +17,22 @@ if TYPE_CHECKING:
 _DIGITS = re.compile(r"(\d+)")
 
 
-def inspect(names: Sequence[str], find: Callable[[str], Any], format_text: str | None) -> int:
+def inspect(
+    names: Sequence[str],
+    find: Callable[[str], Any],
+    format_text: str | None,
+    *,
+    unknown: type[Exception] = ApiError,
+) -> int:
     """Print what ``find`` says of each name, all of them as one JSON list, or each as ``format_text`` wants it.
 
-    Returns 0, or 1 if the daemon did not know one of them; the others are printed all the same.
+    Returns 0, or 1 if ``find`` raised ``unknown`` for one of them; the others are printed all the same.
     """
     found, failed = [], 0
     for name in names:
         try:
             found.append(find(name))
-        except ApiError as error:
+        except unknown as error:
             say(f"hyper: {error}")
             failed = 1
     if format_text is None:

@@ -30,6 +30,16 @@ def duration(text: str) -> int:
     return round(parse_duration_s(text) * NANOSECONDS)
 
 
+def moment(text: str) -> str:
+    """A time as the API takes it: ``seconds.nanoseconds`` since the epoch."""
+    import time
+
+    from hyper.units import NANOSECONDS, parse_timestamp_ns
+
+    at = parse_timestamp_ns(text, now_ns=time.time_ns())
+    return f"{at // NANOSECONDS}.{at % NANOSECONDS:09d}"
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:

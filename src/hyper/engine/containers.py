@@ -254,7 +254,7 @@ class Containers:
     def start_pending(self) -> None:
         """Containers whose restart policy wants them to run are being started, a few at a time."""
         pending = [item for item in self.all() if restart.starts_with_daemon(item.record)]
-        room = asyncio.Semaphore(_STARTS_PER_CPU * len(os.sched_getaffinity(0)))
+        room = asyncio.Semaphore(_STARTS_PER_CPU * len(affinity.available()))
 
         async def start(container: Container, linked: list[asyncio.Task[None]]) -> None:
             if linked:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 
+from hyper.cli import values
 from hyper.cli.context import tell
 from hyper.cli.flags import Command, Flag
 from hyper.cli.listing import FILTER, FORMAT, filters
 from hyper.cli.selector import compile_format
 from hyper.client.engine import messages
-from hyper.units import NANOSECONDS, parse_timestamp_ns
+from hyper.units import NANOSECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,11 +18,6 @@ if TYPE_CHECKING:
 
     from hyper.cli.context import Context
     from hyper.cli.flags import Arguments
-
-
-def _moment(text: str) -> str:
-    moment = parse_timestamp_ns(text, now_ns=time.time_ns())
-    return f"{moment // NANOSECONDS}.{moment % NANOSECONDS:09d}"
 
 
 def event_line(event: dict[str, Any]) -> str:
@@ -57,8 +53,13 @@ EVENTS = Command(
     flags=(
         FILTER,
         FORMAT,
-        Flag("--since", takes="TIME", parse=_moment, help="Those of the past, too: 10m, or a time"),
-        Flag("--until", takes="TIME", parse=_moment, help="End then"),
+        Flag(
+            "--since",
+            takes="TIME",
+            parse=values.moment,
+            help="Those of the past, too: 10m, or a time",
+        ),
+        Flag("--until", takes="TIME", parse=values.moment, help="End then"),
     ),
     examples=("hyper events", "hyper events --since 10m --until 0s --filter container=web"),
 )

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
-from hyper.cli.context import say, tell
 from hyper.cli.flags import Command, Flag
 from hyper.cli.listing import check_format
-from hyper.cli.selector import compile_format
+from hyper.cli.objects import inspect
 from hyper.client.engine import container_path, image_path
 from hyper.client.errors import ApiError
 from hyper.errors import NotFound
@@ -30,21 +27,12 @@ def _kind(text: str) -> str:
 
 def _run(context: Context, arguments: Arguments) -> int:
     kinds = [arguments.text("--type") or ""] if arguments.given("--type") else list(_KINDS)
-    found, failed = [], 0
-    for name in arguments.words:
-        try:
-            found.append(_find(context, name, kinds))
-        except NotFound as error:
-            say(f"hyper: {error}")
-            failed = 1
-    text = arguments.text("--format")
-    if text is None:
-        tell(json.dumps(found, indent=4, ensure_ascii=False))
-        return failed
-    render = compile_format(text)
-    for item in found:
-        tell(render(item))
-    return failed
+    return inspect(
+        arguments.words,
+        lambda name: _find(context, name, kinds),
+        arguments.text("--format"),
+        unknown=NotFound,
+    )
 
 
 def _find(context: Context, name: str, kinds: list[str]) -> Any:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
 
+from hyper.cli import values
 from hyper.cli.flags import Command, Flag
 from hyper.client.engine import container_path
 from hyper.proto.docker_stream import DockerStream, DockerStreamDecoder
@@ -16,14 +16,6 @@ if TYPE_CHECKING:
     from hyper.cli.context import Context
     from hyper.cli.flags import Arguments
     from hyper.client.http import Response
-
-
-def _moment(text: str) -> str:
-    """A flag's ``parse``: a time as the API takes it, ``seconds.nanoseconds`` since the epoch."""
-    from hyper.units import NANOSECONDS, parse_timestamp_ns
-
-    moment = parse_timestamp_ns(text, now_ns=time.time_ns())
-    return f"{moment // NANOSECONDS}.{moment % NANOSECONDS:09d}"
 
 
 def _tail(text: str) -> str:
@@ -72,10 +64,15 @@ LOGS = Command(
     most=1,
     flags=(
         Flag("-f", "--follow", help="Go on as it writes"),
-        Flag("--since", takes="TIME", parse=_moment, help="Only from then: 10m, 2026-01-31T12:00"),
+        Flag(
+            "--since",
+            takes="TIME",
+            parse=values.moment,
+            help="Only from then: 10m, 2026-01-31T12:00",
+        ),
         Flag("-n", "--tail", takes="N", parse=_tail, help="Only the last N lines"),
         Flag("-t", "--timestamps", help="The time before each line"),
-        Flag("--until", takes="TIME", parse=_moment, help="Only until then"),
+        Flag("--until", takes="TIME", parse=values.moment, help="Only until then"),
     ),
     examples=("hyper logs web", "hyper logs -f --tail 20 web", "hyper logs --since 10m -t web"),
 )
