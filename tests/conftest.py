@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tools import imagebuilder
 
+from tests.support.dockerd import Engine, dockerd, why_not
 from tests.support.hygiene import snapshot
 from tests.support.hyperd import Hyperd, hyperd
 from tests.support.registry import RealRegistry, registry
@@ -60,6 +61,15 @@ def shared_daemon(busybox: str) -> Iterator[Hyperd]:
     with hyperd() as daemon:
         daemon.run("pull", "-q", busybox)
         yield daemon
+
+
+@pytest.fixture(scope="module")
+def docker_engine() -> Iterator[Engine]:
+    """A dockerd of the module's own."""
+    if (reason := why_not()) is not None:
+        pytest.skip(reason)
+    with dockerd() as started:
+        yield started
 
 
 @pytest.fixture

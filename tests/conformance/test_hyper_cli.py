@@ -8,45 +8,16 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.command import DOCKER, HYPER, TIMEOUT_S, Run, call
 from tests.support.dockerd import Engine
 
 pytestmark = pytest.mark.root
-
-HYPER = [sys.executable, "-m", "hyper.cli.main"]
-DOCKER = ["docker"]
-TIMEOUT_S = 60
-
-Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
-
-
-def call(
-    engine: Engine, program: list[str], *words: str, stdin: bytes = b"", **environ: str
-) -> subprocess.CompletedProcess[bytes]:
-    """One command, to its end."""
-    return subprocess.run(
-        [*program, *words],
-        input=stdin,
-        capture_output=True,
-        timeout=TIMEOUT_S,
-        env=engine.environ() | environ,
-    )
-
-
-@pytest.fixture
-def hyper(engine: Engine) -> Run:
-    return lambda *words, **more: call(engine, HYPER, *words, **more)
-
-
-@pytest.fixture
-def docker(engine: Engine) -> Run:
-    return lambda *words, **more: call(engine, DOCKER, *words, **more)
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.test_hyper_cli import DOCKER, HYPER, call
 from tests.conformance.test_hyper_cli_tty import Terminal
+from tests.support.command import DOCKER, HYPER, call
 from tests.support.dockerd import Engine
 
 pytestmark = pytest.mark.root

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.test_hyper_cli import DOCKER, HYPER, Run, call, same
+from tests.conformance.test_hyper_cli import same
+from tests.support.command import DOCKER, Run, call
 from tests.support.dockerd import Engine
 
 pytestmark = pytest.mark.root
@@ -31,16 +32,6 @@ def engine(full_engine: Engine) -> Iterator[Engine]:
     call(full_engine, DOCKER, "exec", "box", "sh", "-c", "until [ -e /d/rel ]; do :; done")
     yield full_engine
     call(full_engine, DOCKER, "rm", "-f", "-v", "box")
-
-
-@pytest.fixture
-def hyper(engine: Engine) -> Run:
-    return lambda *words, **more: call(engine, HYPER, *words, **more)
-
-
-@pytest.fixture
-def docker(engine: Engine) -> Run:
-    return lambda *words, **more: call(engine, DOCKER, *words, **more)
 
 
 LOOKS = [

@@ -14,7 +14,7 @@ import pytest
 from tools.imagebuilder import file, image
 
 from tests.support import images
-from tests.support.dockerd import Engine, dockerd, why_not
+from tests.support.dockerd import Engine
 from tests.support.hyperd import Hyperd
 from tests.support.registry import RealRegistry
 
@@ -58,15 +58,6 @@ def _known(match: re.Match[bytes]) -> bytes:
     """Ids of containers are chance; those of images (behind ``sha256:``) are not."""
     before = match.string[max(0, match.start() - 7) : match.start()]
     return match[0] if before == b"sha256:" else b"<container>"
-
-
-@pytest.fixture(scope="module")
-def docker_engine() -> Iterator[Engine]:
-    """A dockerd."""
-    if (reason := why_not()) is not None:
-        pytest.skip(reason)
-    with dockerd() as started:
-        yield started
 
 
 @pytest.fixture

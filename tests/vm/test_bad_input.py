@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -41,16 +40,6 @@ def refused(
     got = ask(daemon, method, path, body)
     assert got[0] == status, got
     assert words.lower() in got[1].lower(), got
-
-
-@pytest.fixture(scope="module")
-def running(shared_daemon: Hyperd, busybox: str) -> Iterator[str]:
-    """A container that runs while this module is tested."""
-    container = create(shared_daemon, busybox, "sleep", "3600")
-    shared_daemon.api.post(f"/containers/{container}/start")
-    yield container
-    with contextlib.suppress(AssertionError):
-        shared_daemon.api.delete(f"/containers/{container}?force=1")
 
 
 @pytest.fixture

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import string
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -15,19 +13,8 @@ from hypothesis import strategies as st
 
 from tests.support.hyperd import Hyperd
 from tests.vm.test_bad_input import HUGE, bugs
-from tests.vm.test_run import create
 
 pytestmark = pytest.mark.vm
-
-
-@pytest.fixture(scope="module")
-def running(shared_daemon: Hyperd, busybox: str) -> Iterator[str]:
-    """A container that runs while this module is tested."""
-    container = create(shared_daemon, busybox, "sleep", "3600")
-    shared_daemon.api.post(f"/containers/{container}/start")
-    yield container
-    with contextlib.suppress(AssertionError):
-        shared_daemon.api.delete(f"/containers/{container}?force=1")
 
 
 JSON = st.recursive(

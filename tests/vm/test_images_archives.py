@@ -7,24 +7,14 @@ import json
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
 
 import pytest
 from tools import imagebuilder
 
 from tests.support import images
-from tests.support.dockerd import Engine, busybox_rootfs, dockerd, why_not
+from tests.support.dockerd import Engine, busybox_rootfs
 from tests.support.hyperd import Hyperd
 from tests.support.registry import RealRegistry
-
-
-@pytest.fixture(scope="module")
-def docker_engine() -> Iterator[Engine]:
-    """A real dockerd."""
-    if (reason := why_not()) is not None:
-        pytest.skip(reason)
-    with dockerd() as started:
-        yield started
 
 
 def _docker(engine: Engine, *words: str, stdin: bytes = b"") -> bytes:
