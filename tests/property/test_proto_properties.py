@@ -67,6 +67,7 @@ requests: st.SearchStrategy[m.Request] = st.one_of(
         rlimits=many(st.builds(m.Rlimit, u32, u64, u64)),
         rows=u16,
         columns=u16,
+        seccomp=st.binary(max_size=64).map(lambda data: data * 8),
     ),
     st.builds(m.ProcessSignal, process, u32, st.sampled_from(m.SignalFlag)),
     st.builds(m.ProcessResize, process, u16, u16),

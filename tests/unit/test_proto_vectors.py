@@ -28,7 +28,7 @@ WIRE_ORDER = {
     "File": ("path", "mode", "uid", "gid", "content"),
     "ProcessStart": (
         *("process", "container", "flags", "args", "env", "cwd", "user"),
-        *("groups", "capabilities", "rlimits", "rows", "columns"),
+        *("groups", "capabilities", "rlimits", "rows", "columns", "seccomp"),
     ),
 }
 

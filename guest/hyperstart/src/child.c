@@ -21,6 +21,7 @@
 #include "builtin.h"
 #include "reaper.h"
 #include "root.h"
+#include "seccomp.h"
 #include "spawn.h"
 #include "user.h"
 
@@ -179,7 +180,8 @@ static bool bound_capabilities(uint64_t wanted, struct error *e)
     return true;
 }
 
-static bool set_capabilities(uint64_t wanted, struct error *e)
+/* Sets all three sets to wanted, and effective and permitted to what is in kept, too. */
+static bool set_capabilities(uint64_t wanted, uint64_t kept, struct error *e)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct now[2], data[2];
@@ -187,7 +189,8 @@ static bool set_capabilities(uint64_t wanted, struct error *e)
         return fail(e, SYSTEM, errno, "read capabilities", NULL);
     for (size_t i = 0; i < 2; i++) {
         uint32_t set = (uint32_t)(wanted >> 32 * i) & now[i].permitted;
-        data[i] = (struct __user_cap_data_struct){set, set, set};
+        uint32_t held = set | ((uint32_t)(kept >> 32 * i) & now[i].permitted);
+        data[i] = (struct __user_cap_data_struct){held, held, set};
     }
     if (syscall(SYS_capset, &header, data))
         return fail(e, SYSTEM, errno, "set capabilities", NULL);
@@ -207,10 +210,17 @@ static bool become(const struct start *s, const struct user *u, struct error *e)
         groups[i] = u->groups[i];
     if (!bound_capabilities(s->capabilities, e))
         return false;
+    /* What installing a filter takes without no-new-privileges. It is neither in the bounding nor
+     * in the inheritable set: execve takes it away. */
+    bool filtered = s->seccomp_size && !(s->flags & START_NO_NEW_PRIVS);
+    uint64_t kept = filtered ? UINT64_C(1) << CAP_SYS_ADMIN : 0;
+    if (filtered && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
+        return fail(e, SYSTEM, errno, "keep capabilities", NULL);
     if (setgroups(u->group_count, groups) || setresgid(u->gid, u->gid, u->gid) ||
         setresuid(u->uid, u->uid, u->uid))
         return fail(e, SYSTEM, errno, "become user ", DEC(u->uid), NULL);
-    if (u->uid == 0 && !set_capabilities(s->capabilities, e))
+    uint64_t wanted = u->uid == 0 ? s->capabilities : 0;
+    if ((u->uid == 0 || filtered) && !set_capabilities(wanted, kept, e))
         return false;
     if (s->flags & START_NO_NEW_PRIVS && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         return fail(e, SYSTEM, errno, "set no-new-privileges", NULL);
@@ -232,27 +242,22 @@ static bool refused(const char *program, int err, struct error *e)
     return fail(e, missing ? NOT_FOUND : NOT_EXECUTABLE, err, "exec: \"", program, "\"", NULL);
 }
 
-bool child_execute(const char **args, const char **env, struct error *e)
+/* Finds program as a shell would, by the PATH of env; the result is in full, of PATH_MAX bytes. */
+static bool look_up(const char *program, const char **env, char *full, struct error *e)
 {
-    const char *program = args[0], *path = environment(env, "PATH");
-    char **argv = (char **)args, **envp = (char **)env;
-    if (strchr(program, '/')) {
-        execve(program, argv, envp);
-        return refused(program, errno, e);
-    }
-    int denied = 0;
+    const char *path = environment(env, "PATH");
+    bool denied = false;
     for (const char *at = path ? path : DEFAULT_PATH; *program; at++) {
         size_t size = strcspn(at, ":");
-        char full[PATH_MAX];
         struct stat st;
-        if (size && size + strlen(program) + 2 < sizeof full) {
+        if (size && size + strlen(program) + 2 < PATH_MAX) {
             memcpy(full, at, size);
             full[size] = '/';
             strcpy(full + size + 1, program);
             if (!stat(full, &st) && !S_ISDIR(st.st_mode)) {
-                execve(full, argv, envp);
-                if (errno != ENOENT && errno != ENOTDIR)
-                    denied = errno;
+                if (!faccessat(AT_FDCWD, full, X_OK, AT_EACCESS))
+                    return true;
+                denied |= errno == EACCES;
             }
         }
         at += size;
@@ -260,9 +265,26 @@ bool child_execute(const char **args, const char **env, struct error *e)
             break;
     }
     if (denied)
-        return refused(program, denied, e);
+        return refused(program, EACCES, e);
     return fail(e, NOT_FOUND, 0, "exec: \"", program, "\": executable file not found in $PATH",
                 NULL);
+}
+
+bool child_execute(const struct filter *filter, const char **args, const char **env,
+                   struct error *e)
+{
+    const char *program = args[0];
+    char found[PATH_MAX];
+    if (!strchr(program, '/')) {
+        if (!look_up(program, env, found, e))
+            return false;
+        program = found;
+    }
+    /* From here on only execve is sure to be possible, if that. */
+    if (!filter_install(filter, e))
+        return false;
+    execve(program, (char **)args, (char **)env);
+    return refused(args[0], errno, e);
 }
 
 static const char **with_home(const struct start *s, const char *home)
@@ -320,15 +342,23 @@ static bool run(struct child *c, struct error *e)
     sigprocmask(SIG_SETMASK, &none, NULL);
     send_status(c->status, STATUS_READY, NULL, -1);
     const char **env = with_home(s, user.home);
+    struct filter filter = {s->seccomp, s->seccomp_size};
     if (c->init < 0 && s->flags & START_REAPER)
-        return reaper_execute(s->args, s->arg_count, env, c->status, e);
-    return child_execute(s->args, env, e);
+        return reaper_execute(&filter, s->args, s->arg_count, env, c->status, e);
+    return child_execute(&filter, s->args, env, e);
+}
+
+void child_exit(int status)
+{
+    syscall(SYS_exit_group, status);
+    /* A filter forbids even that: not for ever in _exit. */
+    __builtin_trap();
 }
 
 void child_failed(int status, const struct error *e)
 {
     send_status(status, STATUS_ERROR, e, -1);
-    _exit(e->code == NOT_FOUND ? 127 : e->code == NOT_EXECUTABLE ? 126 : 125);
+    child_exit(e->code == NOT_FOUND ? 127 : e->code == NOT_EXECUTABLE ? 126 : 125);
 }
 
 void child_run(struct child *child)

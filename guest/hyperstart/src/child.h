@@ -2,6 +2,7 @@
 #pragma once
 
 #include "container.h"
+#include "seccomp.h"
 
 struct child {
     const struct start *start;
@@ -14,11 +15,16 @@ struct child {
 /* Becomes the program, or says on the status socket why not and ends. */
 _Noreturn void child_run(struct child *child);
 
-/* Executes args by the PATH of env (both end in NULL); returns false if that cannot be. */
-bool child_execute(const char **args, const char **env, struct error *e);
+/* Executes args by the PATH of env (both end in NULL) under filter; returns false if that cannot
+ * be. */
+bool child_execute(const struct filter *filter, const char **args, const char **env,
+                   struct error *e);
 
 /* Says on a status socket why a program could not be executed, and ends. */
 _Noreturn void child_failed(int status, const struct error *e);
+
+/* Ends this process, whatever a filter says. */
+_Noreturn void child_exit(int status);
 
 /* The resource limits children begin with: the agent's own before it raised them. */
 void child_save_limits(void);

@@ -21,6 +21,8 @@ enum {
     MAX_PROCESS_ID = (1 << 30) - 1,
     MAX_CONTAINERS = 64,
     MAX_LAYERS = 64,
+    SECCOMP_INSTRUCTION = 8,
+    MAX_SECCOMP = 4096 * SECCOMP_INSTRUCTION,
 
     RECORD_HEADER = 5, /* records of builtins: kind and length of the body */
     MAX_RECORD = 131072,

@@ -14,8 +14,8 @@ enum { STATUS = 3 };
 
 extern char **environ;
 
-bool reaper_execute(const char **args, uint32_t count, const char **env, int status,
-                    struct error *e)
+bool reaper_execute(const struct filter *filter, const char **args, uint32_t count,
+                    const char **env, int status, struct error *e)
 {
     const char **argv = calloc(count + (size_t)3, sizeof *argv);
     if (!argv || status != STATUS)
@@ -24,6 +24,8 @@ bool reaper_execute(const char **args, uint32_t count, const char **env, int sta
     argv[1] = "--";
     memcpy(argv + 2, args, count * sizeof *argv);
     fcntl(status, F_SETFD, 0);
+    if (!filter_install(filter, e))
+        return false;
     /* Anew, not as a copy of the agent: it holds nothing that the container may not see. */
     execve("/proc/self/exe", (char **)argv, (char **)env);
     return fail(e, SYSTEM, errno, "start the init", NULL);
@@ -39,7 +41,7 @@ static _Noreturn void program(const char **args)
         tcsetpgrp(0, getpid());
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    child_execute(args, (const char **)environ, &e);
+    child_execute(&(struct filter){0}, args, (const char **)environ, &e); /* it is inherited */
     child_failed(STATUS, &e);
 }
 
@@ -50,7 +52,7 @@ static void reap(pid_t main)
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
         if (pid == main)
-            _exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+            child_exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
 }
 
 void reaper_run(const char **args)

@@ -1,14 +1,15 @@
 /* The tiny init of a container with `--init`: the agent's own program under another name. */
 #pragma once
 
-#include "base.h"
+#include "seccomp.h"
 
 /* What it is called, and told from the agent by. */
 #define REAPER "/sbin/docker-init"
 
-/* Becomes the reaper of a program; status is the socket to say on why it could not be executed. */
-bool reaper_execute(const char **args, uint32_t count, const char **env, int status,
-                    struct error *e);
+/* Becomes the reaper of a program, both under filter; status is the socket to say on why it could
+ * not be executed. */
+bool reaper_execute(const struct filter *filter, const char **args, uint32_t count,
+                    const char **env, int status, struct error *e);
 
 /* Starts the program, passes signals on to it, waits for everybody, ends as it ends. */
 _Noreturn void reaper_run(const char **args);

@@ -121,6 +121,8 @@ static void read_start(struct reader *r, struct start *s)
     }
     s->rows = read_u16(r);
     s->columns = read_u16(r);
+    s->seccomp = read_bytes(r, &s->seccomp_size);
+    r->bad |= s->seccomp_size > MAX_SECCOMP || s->seccomp_size % SECCOMP_INSTRUCTION;
 }
 
 static void read_update(struct reader *r, struct update *u)

@@ -100,6 +100,8 @@ struct start {
     struct limit *limits;
     uint32_t arg_count, env_count, group_count, limit_count;
     uint16_t rows, columns;
+    const uint8_t *seccomp; /* struct sock_filter, anyhow aligned */
+    size_t seccomp_size;    /* in bytes; 0: no filter */
 };
 
 /* The host's HELLO. */

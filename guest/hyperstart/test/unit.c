@@ -338,6 +338,7 @@ static void dump_start(const struct start *s)
     put("]");
     put_number(s->rows);
     put_number(s->columns);
+    put_hex(s->seccomp, s->seccomp_size);
 }
 
 static void dump_request(const struct request *q)

@@ -8,7 +8,7 @@ from enum import IntFlag
 from typing import ClassVar, Self
 
 from hyper.errors import ProtocolError
-from hyper.proto.limits import MAX_PROCESS_ID
+from hyper.proto.limits import MAX_PROCESS_ID, MAX_SECCOMP, SECCOMP_INSTRUCTION
 from hyper.proto.request import Op, Request, read_flags
 from hyper.proto.wire import Reader, Writer
 
@@ -70,6 +70,8 @@ class ProcessStart(Request):
     rlimits: tuple[Rlimit, ...] = ()
     rows: int = 0
     columns: int = 0
+    seccomp: bytes = b""
+    """A classic BPF program, an array of struct sock_filter; empty: none."""
 
     def write(self, to: Writer) -> None:
         """Append the arguments. Raises: ProtocolError."""
@@ -85,6 +87,7 @@ class ProcessStart(Request):
         to.items(self.rlimits, lambda limit: limit.write(to))
         to.u16(self.rows)
         to.u16(self.columns)
+        to.blob(_whole_instructions(self.seccomp), limit=MAX_SECCOMP)
 
     @classmethod
     def read(cls, source: Reader) -> Self:
@@ -102,7 +105,14 @@ class ProcessStart(Request):
             rlimits=source.items(lambda: Rlimit.read(source)),
             rows=source.u16(),
             columns=source.u16(),
+            seccomp=_whole_instructions(source.blob(limit=MAX_SECCOMP)),
         )
+
+
+def _whole_instructions(program: bytes) -> bytes:
+    if len(program) % SECCOMP_INSTRUCTION:
+        raise ProtocolError(f"seccomp filter of {len(program)} bytes ends within an instruction")
+    return program
 
 
 @dataclass(frozen=True, slots=True)
