@@ -107,8 +107,10 @@ class Pump:
                 self._serve_wire(event)
             elif descriptor == self._stdin:
                 self._read_stdin()
-            else:
-                next(out for out in self._outputs if out.descriptor == descriptor).write()
+            else:  # of an input that has ended in this very turn nothing is wanted
+                for out in self._outputs:
+                    if out.descriptor == descriptor:
+                        out.write()
 
     def _wait(self) -> list[tuple[int, int]]:
         if self._timer is None:
