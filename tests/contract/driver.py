@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import secrets
 import signal
@@ -22,7 +23,7 @@ import pytest
 from hyper.errors import Conflict, MachineError
 from hyper.machine.driver import Driver, Machine
 from hyper.machine.probe import meet
-from hyper.machine.spec import Disk, Forward, Limits, MachineSpec, UserNic
+from hyper.machine.spec import Capability, Disk, Forward, Limits, MachineSpec, UserNic
 from hyper.system import jail, pidfd
 from tests.support.hygiene import Snapshot, snapshot
 
@@ -121,6 +122,12 @@ async def talk(machine: Machine) -> AsyncIterator[Guest]:
         await meet(machine)
     with machine.agent_socket() as stream:
         yield Guest(stream)
+
+
+def require(driver: Driver, capability: Capability) -> None:
+    """Drivers that cannot do it are not held to it."""
+    if capability not in driver.capabilities:
+        pytest.skip(f"{driver.name} cannot {capability.value}")
 
 
 def left_behind(before: Snapshot, spec: MachineSpec) -> list[str]:
@@ -317,6 +324,99 @@ class DriverContract:
         async with talk(await launch(full)) as guest:
             for number in range(driver.max_disks):
                 assert await guest.ask(f"read disk{number}") == f"disk {number}"
+
+    async def test_disks_come_and_go(
+        self, driver: Driver, launch: Launcher, spec: MachineSpec, tmp_path: Path
+    ) -> None:
+        """Each is what its last coming made it, and the host's word on writing holds; names are not used twice."""
+        require(driver, Capability.ADD_DISK)
+        content = b"content\n" + bytes(65536 - 8)
+        shared, own = tmp_path / "shared.img", tmp_path / "own.img"
+        for image in (shared, own):
+            image.write_bytes(content)
+        machine = await launch(spec)
+        async with talk(machine) as guest:
+            assert await guest.ask("read own") == "?"
+            await machine.add_disk(Disk("own", own, read_only=False))
+            await machine.add_disk(Disk("shared", shared, read_only=True))
+            with pytest.raises(Conflict, match="own"):
+                await machine.add_disk(Disk("own", shared, read_only=True))
+            assert await guest.ask("read own") == "content"
+            assert await guest.ask("read shared") == "content"
+            assert await guest.ask("write shared") != "0"
+            assert await guest.ask("write own") == "0"
+            assert await guest.ask("forget") == "forgotten"
+            for name in ("own", "own", "shared", "never"):
+                await machine.remove_disk(name)
+            assert await guest.ask("read own") == "?"
+            await machine.add_disk(Disk("own", shared, read_only=True))
+            assert await guest.ask("write own") != "0"
+        assert shared.read_bytes() == content
+        assert own.read_bytes()[:4096] == b"X" * 4096
+
+    async def test_a_disk_is_taken_from_a_guest_that_uses_it(
+        self, driver: Driver, launch: Launcher, spec: MachineSpec, tmp_path: Path
+    ) -> None:
+        """Nothing it writes arrives afterwards; a machine that is paused has no say either."""
+        require(driver, Capability.ADD_DISK)
+        image = tmp_path / "image"
+        image.write_bytes(bytes(65536))
+        machine = await launch(spec)
+        async with talk(machine) as guest:
+            for paused in (False, True):
+                await machine.add_disk(Disk("own", image, read_only=False))
+                assert await guest.ask("write own") == "0"
+                if paused:
+                    await machine.pause()
+                await machine.remove_disk("own")
+                image.write_bytes(bytes(65536))
+                if paused:
+                    await machine.resume()
+                assert await guest.ask("write own") != "0"
+                assert await guest.ask("forget") == "forgotten"
+        assert not any(image.read_bytes())
+
+    async def test_added_disks_are_found_again(
+        self, driver: Driver, launch: Launcher, spec: MachineSpec, tmp_path: Path
+    ) -> None:
+        """Another daemon can take them away, and knows how many there may be."""
+        require(driver, Capability.ADD_DISK)
+        image = tmp_path / "image"
+        image.write_bytes(b"content\n".ljust(4096, b"\0"))
+        lost = await launch(spec)
+        async with talk(lost):
+            await lost.add_disk(Disk("first", image, read_only=True))
+        await lost.close()
+        machine = await driver.attach(lost.record)
+        assert machine is not None
+        try:
+            async with talk(machine) as guest:
+                with pytest.raises(Conflict, match="first"):
+                    await machine.add_disk(Disk("first", image, read_only=True))
+                await machine.remove_disk("first")
+                numbers = itertools.count()
+                with pytest.raises(Conflict, match="already"):
+                    while (number := next(numbers)) < 1000:
+                        await machine.add_disk(Disk(f"disk{number}", image, read_only=True))
+                assert await guest.ask("read disk0") == "content"
+                assert await guest.ask(f"read disk{number - 1}") == "content"
+        finally:
+            await machine.close()
+
+    async def test_disks_of_the_dead(
+        self, driver: Driver, spec: MachineSpec, tmp_path: Path
+    ) -> None:
+        """And one that is missing."""
+        require(driver, Capability.ADD_DISK)
+        machine = await driver.launch(spec)
+        with pytest.raises(MachineError, match="cannot open disk"):
+            await machine.add_disk(Disk("none", tmp_path / "none", read_only=True))
+        await machine.kill()
+        (tmp_path / "image").write_bytes(bytes(4096))
+        with pytest.raises(MachineError):
+            await machine.add_disk(Disk("late", tmp_path / "image", read_only=True))
+        with pytest.raises(MachineError):
+            await machine.remove_disk("late")
 
     async def test_pause_stops_the_guest(self, launch: Launcher, spec: MachineSpec) -> None:
         machine = await launch(spec)

@@ -75,6 +75,76 @@ static int open_device(const char *folder, const char *attribute, const char *va
     return fd;
 }
 
+static void tell(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)!write(fd, text, strlen(text));
+        close(fd);
+    }
+}
+
+/* SCSI disks that came while we run are known, and their driver is done with them. */
+static void scan(void)
+{
+    tell("/sys/class/scsi_host/host0/scan", "0 0 -");
+    DIR *dir = opendir("/sys/class/scsi_device");
+    struct dirent *entry;
+    while (dir != NULL && (entry = readdir(dir)) != NULL)
+        if (entry->d_name[0] != '.')
+            tell("/sys/bus/scsi/drivers/sd/bind", entry->d_name);
+    if (dir != NULL)
+        closedir(dir);
+}
+
+/* Of a SCSI disk whose page 80h says `serial`. Others of that name are stale: taken away by the host. */
+static int open_added(const char *serial, int flags)
+{
+    DIR *dir = opendir("/sys/block");
+    struct dirent *entry;
+    char path[PATH_MAX], page[256];
+    int fd = -1;
+    while (dir != NULL && fd < 0 && (entry = readdir(dir)) != NULL) {
+        snprintf(path, sizeof path, "/sys/block/%s/device/vpd_pg80", entry->d_name);
+        int file = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t size = file < 0 ? -1 : read(file, page, sizeof page);
+        if (file >= 0)
+            close(file);
+        if (size == 4 + (ssize_t)strlen(serial) && memcmp(page + 4, serial, strlen(serial)) == 0) {
+            snprintf(path, sizeof path, "/dev/%s", entry->d_name);
+            fd = open(path, flags | O_CLOEXEC);
+        }
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return fd;
+}
+
+static int open_disk(const char *name, int flags)
+{
+    int fd = open_device("/sys/block", "serial", name, flags);
+    if (fd < 0)
+        fd = open_added(name, flags);
+    if (fd >= 0)
+        return fd;
+    scan();
+    return open_added(name, flags);
+}
+
+/* The kernel forgets the SCSI disks. */
+static void forget(void)
+{
+    DIR *dir = opendir("/sys/block");
+    struct dirent *entry;
+    char path[PATH_MAX];
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        snprintf(path, sizeof path, "/sys/block/%s/device/delete", entry->d_name);
+        tell(path, "1");
+    }
+    if (dir != NULL)
+        closedir(dir);
+}
+
 static void answer_hello(void)
 {
     unsigned char header[HEADER] = {1}, body[256], reply[HEADER + 24 + 8 + 4 + 8 + 4 + 1] = {1};
@@ -94,7 +164,7 @@ static void answer_hello(void)
 static int write_disk(const char *name)
 {
     static char block[SECTOR] __attribute__((aligned(SECTOR)));
-    int fd = open_device("/sys/block", "serial", name, O_RDWR);
+    int fd = open_disk(name, O_RDWR);
     memset(block, 'X', sizeof block);
     errno = fd < 0 ? errno : 0;
     if (fd < 0 || pwrite(fd, block, sizeof block, 0) < 0 || fsync(fd) < 0)
@@ -105,7 +175,7 @@ static int write_disk(const char *name)
 static void read_disk(const char *name)
 {
     char text[64] = "?";
-    int fd = open_device("/sys/block", "serial", name, O_RDONLY);
+    int fd = open_disk(name, O_RDONLY);
     if (fd >= 0 && pread(fd, text, sizeof text - 2, 0) > 0)
         text[strcspn(text, "\n")] = 0;
     strcat(text, "\n");
@@ -131,6 +201,9 @@ static void obey(const char *word, const char *rest)
     } else if (strcmp(word, "write") == 0) {
         snprintf(text, sizeof text, "%d\n", write_disk(rest));
         put(text, strlen(text));
+    } else if (strcmp(word, "forget") == 0) {
+        forget();
+        put("forgotten\n", 10);
     } else if (strcmp(word, "flood") == 0) {
         flood(strtoul(rest, NULL, 10));
     } else if (strcmp(word, "cpus") == 0) {

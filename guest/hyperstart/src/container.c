@@ -10,8 +10,8 @@
 #include "disk.h"
 #include "sandbox.h"
 
-static struct container *containers[MAX_CONTAINERS];
-static size_t container_count;
+struct container *containers[MAX_CONTAINERS];
+size_t container_count;
 
 struct container *container_find(uint32_t id)
 {
@@ -29,14 +29,15 @@ static bool make_directory(const char *path, mode_t mode, struct error *e)
 }
 
 /* Mounts the layers, lowest first, and writes overlayfs's list of them, highest first. */
-static bool mount_layers(const struct create *c, char *lower, size_t size, struct error *e)
+static bool mount_layers(struct container *box, char *lower, size_t size, struct error *e)
 {
+    const struct create *c = &box->request.create;
     *lower = 0;
     for (uint32_t i = c->layer_count; i-- > 0;) {
         char device[160], path[64];
         if (!disk_find(c->layers[i], device, sizeof device, e) ||
-            !shared_mount("squashfs", device, c->layers[i], MS_RDONLY | MS_NODEV, NULL, path,
-                          sizeof path, e))
+            !shared_mount(&box->held, "squashfs", device, c->layers[i], MS_RDONLY | MS_NODEV, NULL,
+                          path, sizeof path, e))
             return false;
         append(lower, size, *lower ? ":" : "");
         append(lower, size, path);
@@ -52,16 +53,16 @@ static bool writable_directory(struct container *c, char *path, size_t size, str
     if (!*scratch)
         return join(path, size, c->directory, NULL);
     if (!disk_find(scratch, device, sizeof device, e) ||
-        !shared_mount("ext4", device, scratch, MS_NODEV, NULL, base, sizeof base, e))
+        !shared_mount(&c->held, "ext4", device, scratch, MS_NODEV, NULL, base, sizeof base, e))
         return false;
-    join(path, size, base, "/", DEC(c->id), NULL);
+    join(path, size, base, "/1", NULL); /* whatever its number is in this machine */
     return make_directory(path, 0700, e);
 }
 
 static bool stack_root(struct container *c, struct error *e)
 {
     char lower[MAX_LAYERS * 32], writable[96], upper[112], work[112], root[64], data[3072];
-    if (!mount_layers(&c->request.create, lower, sizeof lower, e) ||
+    if (!mount_layers(c, lower, sizeof lower, e) ||
         !writable_directory(c, writable, sizeof writable, e))
         return false;
     join(upper, sizeof upper, writable, "/upper", NULL);
@@ -103,7 +104,8 @@ static bool keep_file(const struct container *c, uint32_t number, const struct f
 }
 
 /* Mounts what a mount's source names: disk:NAME or tag:TAG, either with :/PATH behind it. */
-static bool resolve_source(const struct mount *m, struct shared_source *s, struct error *e)
+static bool resolve_source(struct held *held, const struct mount *m, struct shared_source *s,
+                           struct error *e)
 {
     bool disk = strncmp(m->source, "disk:", 5) == 0;
     if (!disk && strncmp(m->source, "tag:", 4) != 0)
@@ -120,7 +122,7 @@ static bool resolve_source(const struct mount *m, struct shared_source *s, struc
         return false;
     /* Read-only is the bind's affair: another may write to the same file system. */
     unsigned long flags = m->flags & (MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME);
-    return shared_mount(m->type, disk ? device : source, source, flags, m->data, s->root,
+    return shared_mount(held, m->type, disk ? device : source, source, flags, m->data, s->root,
                         sizeof s->root, e);
 }
 
@@ -139,7 +141,7 @@ static bool fill(struct container *c, struct error *e)
         if (!keep_file(c, i, &create->files[i], e))
             return false;
     for (uint32_t i = 0; i < create->mount_count; i++)
-        if (!resolve_source(&create->mounts[i], &c->sources[i], e))
+        if (!resolve_source(&c->held, &create->mounts[i], &c->sources[i], e))
             return false;
     return true;
 }
@@ -149,6 +151,32 @@ static void unstack(struct container *c)
     char root[64];
     join(root, sizeof root, c->directory, "/root", NULL);
     umount2(root, MNT_DETACH);
+}
+
+bool container_release(struct container *c, struct error *e)
+{
+    unstack(c);
+    if (!shared_drop(&c->held, e) && e->code == OK)
+        return false;
+    rmdir(c->cgroup);
+    return true;
+}
+
+static void container_free(struct container *c)
+{
+    request_free(&c->request);
+    free(c->upper);
+    free(c->lower);
+    free(c);
+}
+
+void container_delete(struct container *c)
+{
+    size_t i = 0;
+    while (containers[i] != c)
+        i++;
+    containers[i] = containers[--container_count];
+    container_free(c);
 }
 
 struct container *container_create(struct request *q, struct error *e)
@@ -166,12 +194,11 @@ struct container *container_create(struct request *q, struct error *e)
     c->id = id;
     c->request = *q;
     if (!fill(c, e)) {
-        unstack(c);
-        rmdir(c->cgroup);
-        free(c->upper);
-        free(c->lower);
+        struct error ignored = {0};
+        container_release(c, &ignored);
         *q = c->request; /* the arena may have grown */
-        free(c);
+        c->request = (struct request){0};
+        container_free(c);
         return NULL;
     }
     *q = (struct request){.op = q->op, .id = q->id};

@@ -2,6 +2,7 @@
  * child. */
 #pragma once
 
+#include "disk.h"
 #include "request.h"
 
 struct container {
@@ -15,6 +16,10 @@ struct container {
     int init_pid;                  /* 0: nothing runs */
     bool init_ready;               /* the INIT process has been executed: others may join */
     uint64_t oom_kills;
+    struct held held;   /* the file systems it uses */
+    bool removing;      /* see removal.h */
+    uint32_t remove_id; /* of the CONTAINER_REMOVE to answer, 0: nobody waits for it any more */
+    uint64_t remove_ns; /* when to give up */
 };
 
 /* Where a mount's source is: path below a file system the agent mounted; root empty if it is the
@@ -45,6 +50,17 @@ bool container_update(const struct update *u, struct error *e);
 /* Has the container stand still until the process has ended, if it does not already. */
 void container_freeze(struct container *c, uint32_t process);
 void container_thaw(struct container *c, uint32_t process);
+
+/* Every container, in no order. */
+extern struct container *containers[];
+extern size_t container_count;
+
+/* Gives back all that the container is made of; nothing runs in it. False without an error: the
+ * kernel has not let go of everything yet, to be tried again. */
+bool container_release(struct container *c, struct error *e);
+
+/* The container is none any more. */
+void container_delete(struct container *c);
 
 /* Unmounts every container's root. */
 void containers_release(void);

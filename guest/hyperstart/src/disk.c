@@ -7,11 +7,11 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-enum { MAX_SHARED = 512 };
-
+/* A free place has no source. */
 struct shared {
     char *source;
     bool writable;
+    uint32_t users;
 };
 
 static struct shared shared[MAX_SHARED];
@@ -51,21 +51,25 @@ static bool plain_name(const char *name)
     return *name && *name != '.' && !strchr(name, '/') && strlen(name) < 128;
 }
 
-/* Whether the block device of this name has this virtio serial. */
+/* Whether the block device of this name has this serial: virtio's, or page 80h of a SCSI disk. */
 static bool has_serial(const char *device, const char *serial)
 {
+    enum { HEADER = 4 };
     char path[300], found[64];
-    if (!join(path, sizeof path, "/sys/block/", device, "/serial", NULL) ||
-        read_file(path, found, sizeof found) < 0)
+    if (join(path, sizeof path, "/sys/block/", device, "/serial", NULL) &&
+        read_file(path, found, sizeof found) >= 0) {
+        found[strcspn(found, "\n")] = 0;
+        return strcmp(found, serial) == 0;
+    }
+    if (!join(path, sizeof path, "/sys/block/", device, "/device/vpd_pg80", NULL))
         return false;
-    found[strcspn(found, "\n")] = 0;
-    return strcmp(found, serial) == 0;
+    ssize_t n = read_file(path, found, sizeof found);
+    size_t length = strlen(serial);
+    return n == (ssize_t)(HEADER + length) && !memcmp(found + HEADER, serial, length);
 }
 
-bool disk_find(const char *name, char *path, size_t size, struct error *e)
+static bool find_serial(const char *name, char *path, size_t size)
 {
-    if (!plain_name(name))
-        return fail(e, NO_SUCH, 0, "no disk \"", name, "\"", NULL);
     DIR *blocks = opendir("/sys/block");
     bool found = false;
     for (struct dirent *d; blocks && !found && (d = readdir(blocks));)
@@ -73,22 +77,78 @@ bool disk_find(const char *name, char *path, size_t size, struct error *e)
             found = join(path, size, "/dev/", d->d_name, NULL);
     if (blocks)
         closedir(blocks);
-    struct stat s;
-    if (!found && join(path, size, "/dev/", name, NULL))
-        found = !stat(path, &s) && S_ISBLK(s.st_mode);
-    return found || fail(e, NO_SUCH, 0, "no disk \"", name, "\"", NULL);
+    return found;
 }
 
-bool shared_mount(const char *type, const char *source, const char *what, unsigned long flags,
-                  const char *data, char *path, size_t size, struct error *e)
+/* The disks of the one SCSI controller are known to the kernel. Their driver takes them on in the
+ * background: who binds it is either first, or waits until that is done. */
+static void scan(void)
 {
-    size_t i = 0;
-    while (i < shared_count && strcmp(shared[i].source, source) != 0)
-        i++;
+    write_file("/sys/class/scsi_host/host0/scan", "0 0 -");
+    DIR *devices = opendir("/sys/class/scsi_device");
+    for (struct dirent *d; devices && (d = readdir(devices));)
+        if (*d->d_name != '.')
+            write_file("/sys/bus/scsi/drivers/sd/bind", d->d_name);
+    if (devices)
+        closedir(devices);
+}
+
+bool disk_find(const char *name, char *path, size_t size, struct error *e)
+{
+    if (!plain_name(name))
+        return fail(e, NO_SUCH, 0, "no disk \"", name, "\"", NULL);
+    struct stat s;
+    if (find_serial(name, path, size))
+        return true;
+    if (join(path, size, "/dev/", name, NULL) && !stat(path, &s) && S_ISBLK(s.st_mode))
+        return true;
+    scan();
+    return find_serial(name, path, size) || fail(e, NO_SUCH, 0, "no disk \"", name, "\"", NULL);
+}
+
+/* A disk that came to the running machine is not used any more: the kernel forgets it. */
+static void forget_disk(const char *source)
+{
+    char path[300];
+    if (strncmp(source, "/dev/sd", 7) == 0 &&
+        join(path, sizeof path, "/sys/block/", source + 5, "/device/delete", NULL))
+        write_file(path, "1");
+}
+
+static bool holds(const struct held *held, size_t i)
+{
+    return held->bits[i / 64] >> i % 64 & 1;
+}
+
+/* The place of this source, or a free one. */
+static size_t place_of(const char *source)
+{
+    size_t place = shared_count;
+    for (size_t i = 0; i < shared_count; i++) {
+        if (!shared[i].source)
+            place = i;
+        else if (strcmp(shared[i].source, source) == 0)
+            return i;
+    }
+    return place;
+}
+
+static void hold(struct held *held, size_t i)
+{
+    shared[i].users += !holds(held, i);
+    held->bits[i / 64] |= (uint64_t)1 << i % 64;
+}
+
+bool shared_mount(struct held *held, const char *type, const char *source, const char *what,
+                  unsigned long flags, const char *data, char *path, size_t size, struct error *e)
+{
+    size_t i = place_of(source);
     if (!join(path, size, RUN "/m", DEC(i), NULL))
         return fail(e, SYSTEM, ENAMETOOLONG, "mount ", what, NULL);
-    if (i < shared_count)
+    if (i < shared_count && shared[i].source) {
+        hold(held, i);
         return true;
+    }
     if (i == MAX_SHARED)
         return fail(e, LIMIT, 0, "more than ", DEC(MAX_SHARED), " file systems", NULL);
     _cleanup_free_ char *copy = strdup(source);
@@ -101,28 +161,50 @@ bool shared_mount(const char *type, const char *source, const char *what, unsign
     }
     if (!mounted)
         return fail(e, MOUNT_FAILED, errno, "mount ", what, " (", type, ")", NULL);
-    shared[shared_count++] = (struct shared){copy, !(flags & MS_RDONLY)};
+    shared[i] = (struct shared){copy, !(flags & MS_RDONLY), 0};
+    shared_count += i == shared_count;
+    hold(held, i);
     copy = NULL;
     return true;
 }
 
+/* False: it is busy. An error that is no reason to keep it is noted. */
+static bool release(size_t i, struct error *e)
+{
+    struct shared *s = &shared[i];
+    char path[64];
+    join(path, sizeof path, RUN "/m", DEC(i), NULL);
+    /* A name space that is being taken down may hold the file system a little longer than its
+     * processes lived: what is read-only is safe whoever holds it. */
+    if (s->writable && mount(NULL, path, NULL, MS_REMOUNT | MS_RDONLY, NULL)) {
+        if (errno == EBUSY)
+            return false;
+        fail(e, MOUNT_FAILED, errno, "make read-only ", s->source, NULL);
+    }
+    umount2(path, MNT_DETACH);
+    forget_disk(s->source);
+    free(s->source);
+    *s = (struct shared){0};
+    return true;
+}
+
+bool shared_drop(struct held *held, struct error *e)
+{
+    for (size_t i = shared_count; i-- > 0;) {
+        if (!holds(held, i))
+            continue;
+        if (shared[i].users == 1 && !release(i, e))
+            return false;
+        shared[i].users -= shared[i].users > 0;
+        held->bits[i / 64] &= ~((uint64_t)1 << i % 64);
+    }
+    return e->code == OK;
+}
+
 bool shared_release(struct error *e)
 {
-    bool all = true;
-    while (shared_count) {
-        struct shared *s = &shared[shared_count - 1];
-        char path[64];
-        join(path, sizeof path, RUN "/m", DEC(shared_count - 1), NULL);
-        /* A name space that is being taken down may hold the file system a little longer than its
-         * processes lived: what is read-only is safe whoever holds it. */
-        if (s->writable && mount(NULL, path, NULL, MS_REMOUNT | MS_RDONLY, NULL)) {
-            if (errno == EBUSY)
-                return false;
-            all = fail(e, MOUNT_FAILED, errno, "make read-only ", s->source, NULL);
-        }
-        umount2(path, MNT_DETACH);
-        free(s->source);
-        shared_count--;
-    }
-    return all;
+    for (; shared_count; shared_count--)
+        if (shared[shared_count - 1].source && !release(shared_count - 1, e))
+            return false;
+    return e->code == OK;
 }

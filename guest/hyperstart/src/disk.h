@@ -9,13 +9,25 @@
  */
 bool runtime_prepare(struct error *e);
 
-/* Finds a disk by virtio serial, else by device name, and gives its path. */
+/* Finds a disk by serial, else by device name, and gives its path. One that is not known is looked
+ * for where disks come to a running machine. */
 bool disk_find(const char *name, char *path, size_t size, struct error *e);
+
+enum { MAX_SHARED = 512 };
+
+/* Which of the shared file systems somebody uses: one bit each. */
+struct held {
+    uint64_t bits[MAX_SHARED / 64];
+};
 
 /* A file system mounted under RUN: mounted by the first call for this source, then shared. source
  * is the device or tag, what the name used in messages. path is where it is. */
-bool shared_mount(const char *type, const char *source, const char *what, unsigned long flags,
-                  const char *data, char *path, size_t size, struct error *e);
+bool shared_mount(struct held *held, const char *type, const char *source, const char *what,
+                  unsigned long flags, const char *data, char *path, size_t size, struct error *e);
+
+/* Unmounts what is held and nobody else holds, last first; disks that came to the running machine
+ * may go then. False without an error: the kernel has not let go of one yet, to be tried again. */
+bool shared_drop(struct held *held, struct error *e);
 
 /* Unmounts every shared mount, or makes it read-only, last first. busy is called between attempts.
  */

@@ -11,6 +11,7 @@
 #include "child.h"
 #include "port.h"
 #include "reaper.h"
+#include "removal.h"
 #include "session.h"
 #include "shutdown.h"
 
@@ -87,7 +88,7 @@ int main(int argc, char **argv)
             child_ended = false;
             children = processes_wait(session.epoll, session_started);
         }
-        int timeout = shutdown_step(children);
+        int timeout = session.stopping ? shutdown_step(children) : removals_step();
         int n = epoll_wait(session.epoll, events, COUNT(events), more ? 0 : timeout);
         for (int i = 0; i < n; i++)
             dispatch(&events[i]);

@@ -106,6 +106,8 @@ static bool may_start(const struct start *s, const struct container *c, struct e
 {
     if (!c)
         return fail(e, NO_SUCH, 0, "no container ", DEC(s->container), NULL);
+    if (c->removing)
+        return fail(e, STATE, 0, "container ", DEC(c->id), " is being removed", NULL);
     if (process_find(s->process))
         return fail(e, EXISTS, 0, "process ", DEC(s->process), " exists", NULL);
     if (!s->arg_count)

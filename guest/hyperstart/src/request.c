@@ -184,6 +184,9 @@ static bool read_arguments(struct reader *r, struct request *q)
     case CONTAINER_FILES:
         read_refill(r, &q->refill);
         return true;
+    case CONTAINER_REMOVE:
+        q->remove = read_u32(r);
+        return true;
     }
     return false;
 }

@@ -17,6 +17,7 @@ enum op {
     INTERFACE_ADD = 11,
     INTERFACE_REMOVE = 12,
     CONTAINER_FILES = 13,
+    CONTAINER_REMOVE = 14,
 };
 
 enum { CONTAINER_READ_ONLY = 1 };
@@ -146,6 +147,7 @@ struct request {
         struct refill refill;
         uint32_t shutdown_ms;
         uint32_t stats;
+        uint32_t remove;
         struct top top;
         struct update update;
     };

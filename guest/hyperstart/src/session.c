@@ -8,6 +8,7 @@
 #include "container.h"
 #include "inspect.h"
 #include "net.h"
+#include "removal.h"
 #include "sandbox.h"
 #include "shutdown.h"
 
@@ -115,6 +116,7 @@ static bool on_hello(struct session *s, const struct frame *f)
         return false;
     s->tx.start = s->tx.end = 0;
     s->stop_id = 0;
+    removals_unasked();
     drop_partial(s);
     processes_forsake();
     put_hello(hello.nonce);
@@ -169,6 +171,8 @@ static bool perform(struct session *s, struct request *q, struct error *e)
     case CONTAINER_FILES:
         container_refill(&q->refill, e);
         return true;
+    case CONTAINER_REMOVE:
+        return !removal_begin(q->remove, q->id, e);
     default:
         shutdown_begin(q->id, q->shutdown_ms);
         return false;

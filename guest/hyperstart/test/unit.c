@@ -390,6 +390,9 @@ static void dump_request(const struct request *q)
         put_hex(q->interface.mac, MAC_SIZE);
         dump_addresses(&q->interface);
         break;
+    case CONTAINER_REMOVE:
+        put_number(q->remove);
+        break;
     case CONTAINER_FILES:
         put_number(q->refill.container);
         dump_files(q->refill.files, q->refill.file_count);

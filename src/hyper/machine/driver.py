@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hyper.machine.spec import Capability, Limits, MachineSpec
+from hyper.machine.spec import Capability, Disk, Limits, MachineSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,23 @@ class Machine(Protocol):
 
     async def paused(self) -> bool:
         """Whether its vCPUs are stopped: asked of the machine, whoever stopped them."""
+
+    async def add_disk(self, disk: Disk) -> None:
+        """The guest finds ``disk`` by its name when it looks for it, after what the machine was made with.
+
+        Also of a machine that was found again, and of one that is paused. Needs Capability.ADD_DISK.
+
+        Raises:
+            Conflict: it has an added disk of that name, or too many.
+            MachineError: its file cannot be opened; the machine has ended, or refuses.
+        """
+
+    async def remove_disk(self, name: str) -> None:
+        """It has no added disk ``name`` (any more), and the file is closed, whatever the guest does about that.
+
+        Raises:
+            MachineError: it has ended, or refuses.
+        """
 
     async def stats(self) -> MachineStats:
         """What it costs now."""

@@ -114,4 +114,5 @@ class Capability(Enum):
     SNAPSHOT = "snapshot"
     MIGRATE = "migrate"
     DISK_SWAP = "disk-swap"
+    ADD_DISK = "add-disk"
     MEMORY_RETURN = "memory-return"

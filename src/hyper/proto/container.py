@@ -1,4 +1,4 @@
-"""CONTAINER_CREATE, CONTAINER_FILES: what a container's root is made of.
+"""CONTAINER_CREATE, CONTAINER_FILES, CONTAINER_REMOVE: what a container's root is made of.
 
 Source: docs/protocol.md, "Requests".
 """
@@ -135,3 +135,20 @@ class ContainerFiles(Request):
     def read(cls, source: Reader) -> Self:
         """Take the arguments. Raises: ProtocolError."""
         return cls(source.u32(), source.items(lambda: File.read(source)))
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRemove(Request):
+    """Take a container apart that does not run; answered when nothing of it is mounted any more."""
+
+    op: ClassVar[Op] = Op.CONTAINER_REMOVE
+    container: int
+
+    def write(self, to: Writer) -> None:
+        """Append the arguments. Raises: ProtocolError."""
+        to.u32(self.container)
+
+    @classmethod
+    def read(cls, source: Reader) -> Self:
+        """Take the arguments. Raises: ProtocolError."""
+        return cls(source.u32())

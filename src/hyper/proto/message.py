@@ -12,6 +12,7 @@ from hyper.proto.container import (
     ContainerCreate,
     ContainerFiles,
     ContainerFlag,
+    ContainerRemove,
     File,
     Mount,
     MountFlag,
@@ -60,6 +61,7 @@ __all__ = [
     "ContainerCreate",
     "ContainerFiles",
     "ContainerFlag",
+    "ContainerRemove",
     "ContainerStats",
     "ContainerTop",
     "ContainerUpdate",
@@ -124,6 +126,7 @@ _REQUESTS: Final[dict[int, type[Request]]] = {
         InterfaceAdd,
         InterfaceRemove,
         ContainerFiles,
+        ContainerRemove,
     )
 }
 

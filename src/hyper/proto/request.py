@@ -29,6 +29,7 @@ class Op(IntEnum):
     INTERFACE_ADD = 11
     INTERFACE_REMOVE = 12
     CONTAINER_FILES = 13
+    CONTAINER_REMOVE = 14
 
 
 class Request(ABC):

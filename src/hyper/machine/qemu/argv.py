@@ -14,8 +14,10 @@ from hyper.machine.spec import SHARE_TAG, Disk, Forward, MachineSpec, Nic, TapNi
 
 #: Transports a microvm without ACPI has (IRQ 5–12); each device takes one.
 SLOTS = 8
-#: What every machine has: the agent's serial device, one card, and room for one of a network that is joined later.
+#: What every machine has: the agent's serial device, a card, and the controller of disks that come later.
 RESERVED_SLOTS = 3
+#: That controller.
+SCSI = "scsi"
 AGENT_PORT = "hyper.agent"
 #: Where kernel and initrd are inside the jail.
 KERNEL, INITRD = Path("/boot/vmlinux"), Path("/boot/initrd")
@@ -50,6 +52,8 @@ _BASE_COMMAND_LINE = (
     # No 64 MB of bounce buffers in large guests, no dummy0 in every container.
     "swiotlb=noforce",
     "dummy.numdummies=0",
+    # 256 targets to look at, each a word with QEMU: disks are looked for when there are some.
+    "scsi_mod.scan=manual",
     # Per-CPU memory by the page: in chunks of 2 MiB the bookkeeping alone of the second one is 4 MiB.
     "percpu_alloc=page",
 )
@@ -92,13 +96,15 @@ def arguments(
     """
     return [
         str(binary),
-        *("-name", _plain(spec.name)),
+        *("-name", plain(spec.name)),
         *_machine(spec, accelerator),
         *_kernel(spec, accelerator, tsc_khz),
         *_channels(fds),
         *_disks(spec.disks, fds.disks),
         *_nics(spec.nics),
         *_share(spec, fds.share),
+        # One queue, and without events: the guest looks for a disk when the agent is told to (hotplug.py).
+        *("-device", f"virtio-scsi-device,id={SCSI},num_queues=1,virtqueue_size=32,hotplug=off"),
         # Below this QEMU's own filter: no exec, no new identity, no scheduling games (seccomp.py is ours, around it).
         "-sandbox",
         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
@@ -183,7 +189,7 @@ def _disk(disk: Disk, index: int) -> list[str]:
     ]
     return [
         *("-blockdev", ",".join(options)),
-        *("-device", f"virtio-blk-device,drive=disk{index},serial={_plain(disk.name)}"),
+        *("-device", f"virtio-blk-device,drive=disk{index},serial={plain(disk.name)}"),
     ]
 
 
@@ -194,7 +200,7 @@ def _nics(nics: Sequence[Nic]) -> list[str]:
         kind, *options = backend
         arguments += [
             *("-netdev", ",".join([kind, f"id=nic{index}", *options])),
-            *("-device", f"virtio-net-device,netdev=nic{index},mac={_plain(nic.mac)}"),
+            *("-device", f"virtio-net-device,netdev=nic{index},mac={plain(nic.mac)}"),
         ]
     return arguments
 
@@ -241,7 +247,8 @@ def _forward_rule(forward: Forward, guest: ipaddress.IPv4Address) -> str:
     return f"{forward.protocol}:{host}:{forward.host_port}-{guest}:{forward.guest_port}"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """``text``, which may be part of an option. Raises: ValueError if it may not."""
     if not text or "," in text or "=" in text or not text.isprintable():
         raise ValueError(f"not usable in a machine: {text!r}")
     return text

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 
-from hyper.errors import MachineError
 from hyper.machine.qemu.argv import MachineFds
+from hyper.machine.qemu.disk import open_disk
 from hyper.machine.qemu.machine import AGENT_SOCKET, CONSOLE_SOCKET, MONITOR_SOCKET, SOCKETS
 from hyper.machine.spec import Disk, MachineSpec
 from hyper.system import socket as sockets
@@ -25,7 +25,7 @@ def open_all(
         MachineError: a disk cannot be opened.
         Conflict: another machine uses the run folder.
     """
-    disks = tuple(_open_disk(disk, ours) for disk in spec.disks)
+    disks = tuple(_open(disk, ours) for disk in spec.disks)
     listeners = []
     for name in SOCKETS:
         listener = sockets.listen(spec.run_dir / name)
@@ -42,11 +42,7 @@ def open_all(
     )
 
 
-def _open_disk(disk: Disk, owner: contextlib.ExitStack) -> int:
-    # The descriptor's own mode is what holds a guest to read-only: QEMU has no path to open it again.
-    try:
-        fd = os.open(disk.path, os.O_RDONLY if disk.read_only else os.O_RDWR)
-    except OSError as error:
-        raise MachineError(f"cannot open disk {disk.path}: {error.strerror}") from error
+def _open(disk: Disk, owner: contextlib.ExitStack) -> int:
+    fd = open_disk(disk)
     owner.callback(os.close, fd)
     return fd

@@ -85,12 +85,12 @@ class QemuDriver:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Pause."""
-        return frozenset({Capability.PAUSE})
+        """Pause, and disks for running machines."""
+        return frozenset({Capability.PAUSE, Capability.ADD_DISK})
 
     @property
     def max_disks(self) -> int:
-        """Five: a microvm without ACPI has eight slots, of which three are the agent's and two cards'."""
+        """Five: a microvm without ACPI has eight slots; the agent, a card and the disks that come later have three."""
         return argv.SLOTS - argv.RESERVED_SLOTS
 
     @property
@@ -173,10 +173,11 @@ class QemuDriver:
         if (spec.uid is None) == (os.geteuid() == 0):
             raise InvalidRequest("a machine needs a uid of its own if, and only if, we are root")
         disks = len(spec.disks) + bool(spec.shared)
-        if disks + len(spec.nics) > argv.SLOTS - 1:
+        room = argv.SLOTS - 2  # the agent's stream and the controller of later disks
+        if disks + len(spec.nics) > room:
             raise InvalidRequest(
                 f"machine {spec.name} has {disks} disks and {len(spec.nics)} cards, "
-                f"more than {argv.SLOTS - 1} together"
+                f"more than {room} together"
             )
 
     async def _start(

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from hyper.errors import MachineError
 from hyper.machine.driver import MachineExit, MachineRecord, MachineStats
-from hyper.machine.qemu import share
+from hyper.machine.qemu import hotplug, share
 from hyper.machine.qemu.console import Console
 from hyper.machine.qemu.qmp import Monitor
 from hyper.machine.qemu.share import ShareServer
 from hyper.machine.qemu.walls import running_limits
-from hyper.machine.spec import Limits
+from hyper.machine.spec import Disk, Limits
 from hyper.system import affinity, files, pidfd
 from hyper.system import socket as sockets
 from hyper.system.cgroup import Group
@@ -129,6 +129,23 @@ class QemuMachine:
         """
         answer = await self._parts.monitor.execute("query-status")
         return isinstance(answer, dict) and answer.get("status") == "paused"
+
+    async def add_disk(self, disk: Disk) -> None:
+        """The guest finds ``disk`` when it looks for it.
+
+        Raises:
+            Conflict: it has one of that name, or too many.
+            MachineError: it has ended, or refuses.
+        """
+        await hotplug.add(self._parts.monitor, disk)
+
+    async def remove_disk(self, name: str) -> None:
+        """It has no such disk any more.
+
+        Raises:
+            MachineError: it has ended, or refuses.
+        """
+        await hotplug.remove(self._parts.monitor, name)
 
     async def stats(self) -> MachineStats:
         """What it costs now.

@@ -38,8 +38,15 @@ class Monitor:
         self._client: QMPClient | None = None
         self._lock = asyncio.Lock()
 
-    async def execute(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
-        """What the command returns.
+    async def execute(
+        self,
+        command: str,
+        arguments: dict[str, Any] | None = None,
+        *,
+        fd: int | None = None,
+        deleted: str | None = None,
+    ) -> Any:
+        """What the command returns. ``fd`` goes with it; ``deleted``: a device that is gone then.
 
         Raises:
             MachineError: the machine is gone, does not answer within 10 s, or refuses.
@@ -47,7 +54,17 @@ class Monitor:
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT_S), self._lock:
                 client = self._client or await self._connect()
-                return await client.execute(command, arguments)
+                if fd is not None:
+                    client.send_fd_scm(fd)
+                if deleted is None:
+                    return await client.execute(command, arguments)
+                with client.listener("DEVICE_DELETED") as events:
+                    answer = await client.execute(command, arguments)
+                    async for event in events:
+                        data: Any = event["data"]
+                        if data.get("device") == deleted:
+                            break
+                    return answer
         except ExecuteError as error:
             raise MachineError(f"QEMU refused {command}: {error}") from error
         except TimeoutError:

@@ -1,0 +1,21 @@
+"""The file behind a disk, opened by us: QEMU sees no path of the host."""
+
+from __future__ import annotations
+
+import os
+
+from hyper.errors import MachineError
+from hyper.machine.spec import Disk
+
+
+def open_disk(disk: Disk) -> int:
+    """A descriptor of its file, which the caller closes.
+
+    Raises:
+        MachineError: it cannot be opened.
+    """
+    # The descriptor's own mode is what holds a guest to read-only: QEMU has no path to open it again.
+    try:
+        return os.open(disk.path, os.O_RDONLY if disk.read_only else os.O_RDWR)
+    except OSError as error:
+        raise MachineError(f"cannot open disk {disk.path}: {error.strerror}") from error
