@@ -103,7 +103,6 @@ def test_quota_and_period_say_the_same_as_nano_cpus() -> None:
 @pytest.mark.parametrize(
     ("host", "raw"),
     [
-        (HostConfig(network_mode="container:x"), {}),
         (HostConfig(pid_mode="container:x"), {}),
     ],
 )

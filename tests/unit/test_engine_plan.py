@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hyper.engine import plan
-from hyper.engine.record import ContainerRecord
+from hyper.engine.record import ContainerRecord, Seat
 from hyper.errors import InvalidRequest
 from hyper.network import user
 from hyper.proto.message import ContainerFlag, ProcessFlag
@@ -34,13 +34,13 @@ def make(config: ContainerConfig | None = None, host: HostConfig | None = None) 
 def test_the_environment_is_dockers_under_the_images_and_the_clients() -> None:
     """PATH and HOSTNAME always, TERM with a terminal; what was said wins and is said once."""
     record = make(ContainerConfig(cmd=["x"], env=["PATH=/mine", "A=1"], tty=True))
-    env = plan.main_program(record, 1).env
+    env = plan.main_program(record).env
     assert env == ("HOSTNAME=" + "a" * 12, "TERM=xterm", "PATH=/mine", "A=1")
 
 
 def test_a_name_without_a_value_is_no_variable() -> None:
     """It also takes away what Docker itself would set."""
-    env = plan.main_program(make(ContainerConfig(cmd=["x"], env=["HOSTNAME", "A", "B="])), 1).env
+    env = plan.main_program(make(ContainerConfig(cmd=["x"], env=["HOSTNAME", "A", "B="]))).env
     assert "B=" in env
     assert not [item for item in env if item.startswith(("HOSTNAME", "A"))]
 
@@ -48,7 +48,7 @@ def test_a_name_without_a_value_is_no_variable() -> None:
 def test_flags_follow_the_configuration() -> None:
     """Terminal, open standard input, no new privileges."""
     config = ContainerConfig(cmd=["x"], tty=True, open_stdin=True)
-    start = plan.main_program(make(config, HostConfig(security_opt=["no-new-privileges"])), 1)
+    start = plan.main_program(make(config, HostConfig(security_opt=["no-new-privileges"])))
     expected = ProcessFlag.INIT | ProcessFlag.TTY | ProcessFlag.STDIN | ProcessFlag.NO_NEW_PRIVS
     assert start.flags == expected
 
@@ -74,7 +74,7 @@ def test_privileged_means_every_capability_and_nothing_masked() -> None:
     """It is the machine that isolates."""
     record = make(host=HostConfig(privileged=True))
     assert plan.capability_mask(record.host_config) == plan.ALL_CAPABILITIES
-    created = plan.container_create(record, [Path("l0")], None)
+    created = plan.container_create(record, [Path("l0")], ())
     assert (created.masked, created.readonly) == ((), ())
 
 
@@ -88,8 +88,8 @@ def test_the_three_files_say_who_and_where_the_container_is() -> None:
     """hostname, hosts, resolv.conf; with extra hosts and host-gateway."""
     host = HostConfig(extra_hosts=["db:10.1.1.1", "up:host-gateway"], dns_search=["example.org"])
     record = make(ContainerConfig(cmd=["x"], hostname="box", domainname="lan"), host)
-    created = plan.container_create(record, [], user.attach(record.id))
-    files = {file.path: file.content.decode() for file in created.files}
+    told = plan.network_files(record, user.attach(record.id))
+    files = {file.path: file.content.decode() for file in told}
     assert files["/etc/hostname"] == "box\n"
     assert "10.1.1.1\tdb\n" in files["/etc/hosts"]
     assert f"{user.GATEWAY}\tup\n" in files["/etc/hosts"]
@@ -100,10 +100,19 @@ def test_the_three_files_say_who_and_where_the_container_is() -> None:
 def test_layers_are_named_lowest_first_and_read_only_is_passed_on() -> None:
     """The names are what the disks are called."""
     created = plan.container_create(
-        make(host=HostConfig(readonly_rootfs=True)), [Path("a"), Path("b")], None
+        make(host=HostConfig(readonly_rootfs=True)), [Path("a"), Path("b")], ()
     )
     assert created.layers == ("layer0", "layer1")
     assert created.flags is ContainerFlag.READ_ONLY
+
+
+def test_disks_of_one_machine_have_names_of_their_own() -> None:
+    """What a container brings into another's machine carries its number there."""
+    record = make()
+    record.seat = Seat("owner", 3, 7, ())
+    created = plan.container_create(record, [Path("a")], ())
+    assert (created.container, created.layers, created.scratch) == (3, ("3-layer0",), "3-scratch")
+    assert plan.main_program(record).process == 7
 
 
 def test_tmpfs_options_become_flags_and_data() -> None:

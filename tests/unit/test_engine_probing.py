@@ -43,10 +43,9 @@ async def test_its_end_is_told_before_its_result_is_known(at_once: bool) -> None
         container: Any = SimpleNamespace(
             record=record(),
             publish=lambda action, **_: told.append(action.partition(":")[0]),
-            new_process=lambda: PROBE,
         )
         speaking = asyncio.create_task(_says(guest, at_once=at_once))
-        sandbox: Any = SimpleNamespace(session=session)
+        sandbox: Any = SimpleNamespace(session=session, new_process=lambda: PROBE)
         result = await _Probe(container, sandbox, ["true"]).run(5)
         told.append("result")
         await speaking

@@ -496,7 +496,7 @@ HOSTS: list[tuple[int, str, dict[str, Any]]] = [
     (400, "mount type unknown", {"Mounts": [{"Type": "npipe", "Source": "/", "Target": "/h"}]}),
     (404, "No such container", {"VolumesFrom": ["nobody"]}),
     (400, "no devices of the host", {"Devices": [{"PathOnHost": "/dev/sda"}]}),
-    (501, "network mode container:x", {"NetworkMode": "container:x"}),
+    (400, "invalid container format container:<name|id>", {"NetworkMode": "container:"}),
     (400, "unknown policy 'often'; use one of", {"RestartPolicy": {"Name": "often"}}),
     (
         400,

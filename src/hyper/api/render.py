@@ -27,8 +27,7 @@ _LONG: Final = ((48, 1, "hours"), (336, 24, "days"), (1440, 168, "weeks"), (1752
 
 def vm_view(container: Container) -> wire.VmView | None:
     """The machine behind a container; what it will be when it does not run."""
-    record = container.record
-    machine = record.machine
+    record, machine = container.record, container.machine
     return wire.VmView(
         driver=machine.driver if machine else container.host.driver.name,
         accelerator=machine.accelerator if machine else "",
@@ -83,8 +82,7 @@ def _host_config(container: Container) -> HostConfig:
 
 
 def _state(container: Container) -> wire.ContainerState:
-    record = container.record
-    machine = record.machine
+    record, machine = container.record, container.machine
     return wire.ContainerState(
         status=record.status.value,
         running=container.up,

@@ -8,10 +8,10 @@ import logging
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from hyper.engine import ending, log_options, restart
+from hyper.engine import ending, log_options, restart, sharing
 from hyper.engine.attachment import Attachment
 from hyper.engine.exits import Exits
 from hyper.engine.host import Host
@@ -19,7 +19,7 @@ from hyper.engine.log_file import LogFile
 from hyper.engine.machine_plan import machine_plan
 from hyper.engine.output import OutputHub
 from hyper.engine.program_error import program_error
-from hyper.engine.record import ContainerRecord
+from hyper.engine.record import ContainerRecord, Seat
 from hyper.engine.state import LIVE, UP, Event, Status, next_status
 from hyper.engine.visit import Home, Visits
 from hyper.engine.wires import Wiring
@@ -27,7 +27,7 @@ from hyper.errors import Conflict, GuestError, HyperError, MachineError
 from hyper.guest.process import GuestProcess
 from hyper.machine.driver import MachineRecord
 from hyper.proto.message import ProcessExit, ProcessResize, ProcessSignal, ReplyCode
-from hyper.sandbox.sandbox import MAIN_PROCESS, Plan, Sandbox
+from hyper.sandbox.sandbox import Plan, Sandbox
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +43,16 @@ class Container:
     ``lock`` keeps starts and removals apart; everything else is legal at any time and looks at the state.
     """
 
-    def __init__(self, record: ContainerRecord, host: Host) -> None:
+    def __init__(
+        self, record: ContainerRecord, host: Host, find: Callable[[str], Container]
+    ) -> None:
         self.record = record
         self.host = host
+        #: Another container by its name or id; raises NotFound.
+        self.find = find
+        #: Those that run in this one's machine.
+        self.guests: set[Container] = set()
+        self._owner: Container | None = None
         self.lock = asyncio.Lock()
         self.hub = OutputHub(
             LogFile(
@@ -61,7 +68,6 @@ class Container:
         self._started = asyncio.Event()
         self._machine_gone = asyncio.Event()
         self._machine_gone.set()
-        self._next_process = MAIN_PROCESS + 1
         self._backoff = restart.Backoff()
         self._restart: asyncio.Task[None] | None = None
         self.visits = Visits(self, Home(self._plan_visit, self._made, self._unmade, self.settled))
@@ -70,6 +76,12 @@ class Container:
     def live(self) -> bool:
         """Whether a machine runs its program."""
         return self.record.status in LIVE
+
+    @property
+    def machine(self) -> MachineRecord | None:
+        """The machine it is in, be it another's; None: none."""
+        shared = self.sandbox if self._owner is not None else None
+        return shared.machine.record if shared is not None else self.record.machine
 
     @property
     def paused(self) -> bool:
@@ -140,6 +152,9 @@ class Container:
         await self._machine_gone.wait()
 
     async def _launch(self) -> None:
+        if sharing.owner_named(self.record.host_config):
+            await self._join()
+            return
         run_dir = self.host.run_dir(self.record.id)
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         disks = self.host.attachments.attach(self.record, max_disks=self.host.driver.max_disks)
@@ -161,6 +176,15 @@ class Container:
         self.record.boot_ms = sandbox.boot_ms
         self._running(sandbox, main, pid)
 
+    async def _join(self) -> None:
+        owner = sharing.owner_of(self)
+        sharing.sit_down(self.record, owner)
+        disks = self.host.attachments.attach(self.record, max_disks=self.host.driver.max_disks)
+        async with disks as attached:
+            self.hub.begin_run()
+            self.record.boot_ms = None
+            self._running(*await sharing.join(self, owner, attached))
+
     def _made(self, machine: MachineRecord) -> None:
         self.record.machine = machine
         self.save()
@@ -178,9 +202,9 @@ class Container:
     def adopt(self, sandbox: Sandbox, main: GuestProcess) -> None:
         """Watch over a running machine: a fresh one, or one found again."""
         self.sandbox, self.main = sandbox, main
-        self._next_process = max(
-            [MAIN_PROCESS, *(info.process for info in sandbox.hello.processes)], default=1
-        )
+        if self.record.seat.owner:
+            self._owner = self.find(self.record.seat.owner)
+            self._owner.guests.add(self)
         self._started.set()
         self._machine_gone.clear()
         self.host.attachments.attached(self.record)
@@ -210,7 +234,7 @@ class Container:
 
     async def _start_failed(self, error: HyperError) -> None:
         record = self.record
-        record.machine = None
+        record.machine, record.seat = None, Seat()
         record.error = str(error)
         record.exit_code = error.exit_code if error.exit_code in (126, 127) else 128
         record.ports = []
@@ -237,6 +261,7 @@ class Container:
             self.hub.finish()
             await self.visits.over()
             await self._release(sandbox)
+        await asyncio.gather(*(guest.settled() for guest in self.guests))
         self._gone()
         if self.record.status is Status.RESTARTING:
             self._restart_later()
@@ -285,6 +310,7 @@ class Container:
 
     async def _restart_after(self, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
+        await sharing.owner_is_back(self)
         async with self.lock:
             if self.record.status is not Status.RESTARTING:
                 return
@@ -309,7 +335,11 @@ class Container:
                 self._give_up_restart()
 
     async def _release(self, sandbox: Sandbox) -> None:
-        if self.record.host_config.auto_remove and not self.host.volumes.survive(self.record):
+        if self.record.seat.owner:
+            await sandbox.part(self.record.seat.container, self.record.seat.disks)
+        elif self.guests:
+            await sandbox.shut_down()  # their file systems are not thrown away
+        elif self.record.host_config.auto_remove and not self.host.volumes.survive(self.record):
             await sandbox.destroy()  # its file systems are thrown away: no need to unmount them
         else:
             await sandbox.shut_down()
@@ -317,7 +347,8 @@ class Container:
     async def _lost(self, sandbox: Sandbox, reason: HyperError) -> None:
         """The agent is not heard any more: the machine was killed, panicked, or talks nonsense."""
         autopsy = await sandbox.autopsy()
-        text = f"the machine ended unexpectedly: {autopsy.cause or reason.message}"
+        whose = "that it shared " if self.record.seat.owner else ""
+        text = f"the machine {whose}ended unexpectedly: {autopsy.cause or reason.message}"
         if autopsy.console:
             text += f"\n--- end of the machine's console ---\n{autopsy.console}"
         logger.warning("container %s: %s", self.record.id[:12], text)
@@ -327,7 +358,10 @@ class Container:
     def _gone(self) -> None:
         self.host.wires.give_up(self.record)
         self.sandbox = self.main = None
-        self.record.machine = None
+        if self._owner is not None:
+            self._owner.guests.discard(self)
+            self._owner = None
+        self.record.machine, self.record.seat = None, Seat()
         self._try_save()
         self._forget_run_dir()
         self.host.attachments.detach(self.record)
@@ -389,7 +423,7 @@ class Container:
         sandbox, _ = self.running()
         if self.paused:
             raise Conflict(f"Container {self.record.id} is already paused")
-        await sandbox.power.pause()
+        await sandbox.power.pause(self.record.seat.container)
         self.note_pause(Event.PAUSE)
 
     async def unpause(self, *before: ProcessSignal) -> None:
@@ -401,7 +435,7 @@ class Container:
         """
         if not self.paused or self.sandbox is None:
             raise Conflict(f"Container {self.record.id} is not paused")
-        await self.sandbox.power.unpause(*before)
+        await self.sandbox.power.unpause(self.record.seat.container, *before)
         if self.paused:  # else it ended at once
             self.note_pause(Event.UNPAUSE)
 
@@ -437,11 +471,6 @@ class Container:
         assert self.main is not None
         return self.main
 
-    def new_process(self) -> int:
-        """A number no process of this machine has had."""
-        self._next_process += 1
-        return self._next_process
-
     def note_stop(self, number: int) -> None:
         """Kept first: a daemon killed now must not start again what somebody wanted to end."""
         record = self.record
@@ -455,7 +484,7 @@ class Container:
         Raises:
             Conflict: it does not run.
         """
-        await self.ask(ProcessResize(MAIN_PROCESS, rows, columns))
+        await self.ask(ProcessResize(self.record.seat.process, rows, columns))
         self.publish("resize", height=str(rows), width=str(columns))
 
     # Removal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -22,6 +23,7 @@ from hyper.engine import (
     ports,
     resources,
     restart,
+    sharing,
 )
 from hyper.engine.container import Container
 from hyper.engine.host import Host, machine_uids
@@ -31,7 +33,7 @@ from hyper.errors import Conflict, HyperError, InvalidRequest, NotFound
 from hyper.ids import NAME_PATTERN, is_valid_name, new_id, random_name
 from hyper.machine.driver import MachineRecord
 from hyper.proto.message import ProcessInfo
-from hyper.sandbox.sandbox import MAIN_PROCESS, Sandbox
+from hyper.sandbox.sandbox import Sandbox
 from hyper.system import affinity
 from hyper.types.container import ContainerConfig, CreateBody, HostConfig
 
@@ -111,13 +113,15 @@ class Containers:
         if len(self._by_id) >= MAX_CONTAINERS:
             raise Conflict(f"there are {MAX_CONTAINERS} containers already")
         self._check_name(name)
+        warnings = sharing.check(config, host)
         defaults.fill_in(host, raw, self._host.config)
-        warnings = create.check(host, raw)
+        warnings += create.check(host, raw)
         warnings += resources.check(host, available=affinity.available())
         create.fill_in(host)
         image = self._host.images.get(config.image)
         merged = create.merge(config, create.image_defaults(image.config.config))
         health.check(merged.healthcheck)
+        self._settle_mode(host)
         record = self._record(name, merged, host, image.id)
         record.links = links.of_new_container(host, lambda linked: self.get(linked).record)
         record.endpoints = endpoints.of_new_container(
@@ -125,6 +129,13 @@ class Containers:
         )
         _dry_run(record)
         return await self._keep(record), warnings + mounts.warnings(record.mounts)
+
+    def _settle_mode(self, host: HostConfig) -> None:
+        """A container that is to be joined and is here is known by its id from now on: it may be renamed."""
+        owner = sharing.owner_named(host)
+        if owner:
+            with contextlib.suppress(NotFound):  # the start will say so
+                host.network_mode = sharing.mode_of(self.get(owner).record.id)
 
     def _check_name(self, name: str | None) -> None:
         if name is None:
@@ -206,7 +217,7 @@ class Containers:
             await self._host.volumes.hold(record)
             await images.hold(record.id, record.image_id)
             folder.mkdir(mode=0o700, parents=True)
-            container = Container(record, self._host)
+            container = Container(record, self._host, self.get)
             self._adopt(container)
             await self._host.scratch.create(
                 folder / "scratch.ext4", size=resources.scratch_size(record.host_config)
@@ -239,17 +250,20 @@ class Containers:
         for record in records:
             self._host.volumes.held(record)
         await self._host.wires.open(records)
-        for record in records:
+        # Whoever runs in another's machine comes after that.
+        for record in sorted(records, key=lambda record: bool(record.seat.owner)):
             if not self._is_whole(record):
                 await self._discard(record)
                 continue
-            container = Container(record, self._host)
+            container = Container(record, self._host, self.get)
             self._adopt(container)
             try:
                 await self._recover(container)
             except HyperError as error:
                 logger.error("container %s: cannot be taken up again: %s", record.id[:12], error)
                 container.lost_in_absence()
+        for sandbox in {item.sandbox for item in self.all() if item.sandbox is not None}:
+            await sandbox.power.settle()
 
     def start_pending(self) -> None:
         """Containers whose restart policy wants them to run are being started, a few at a time."""
@@ -264,8 +278,12 @@ class Containers:
 
         begun: dict[str, asyncio.Task[None]] = {}
         for container in reversed(pending):
-            # Links lead to older containers, which are in the table already.
-            linked = [begun[other] for other in container.record.links.values() if other in begun]
+            # Links, and networks of another, lead to older containers, which are in the table already.
+            needed = [
+                *container.record.links.values(),
+                sharing.owner_named(container.record.host_config),
+            ]
+            linked = [begun[other] for other in needed if other in begun]
             begun[container.record.id] = self._host.tasks.spawn(
                 start(container, linked), name=f"start of {container.record.id[:12]}"
             )
@@ -291,6 +309,9 @@ class Containers:
     async def _recover(self, container: Container) -> None:
         record = container.record
         sandbox = None
+        if record.seat.owner:
+            await self._recover_guest(container)
+            return
         if record.machine is None:
             # Killed between a launch and keeping its record, the last daemon left a machine nobody knows.
             await self._host.driver.clear(self._host.run_dir(record.id))
@@ -305,12 +326,23 @@ class Containers:
         elif sandbox is None:
             container.lost_in_absence()
             await self._auto_remove(container)
-        elif not container.live or _main_of(sandbox) is None:
+        elif not container.live or (info := _main_of(record, sandbox)) is None:
             await sandbox.shut_down()
             container.lost_in_absence()
             await self._auto_remove(container)
         else:
-            self._go_on(container, sandbox)
+            await self._go_on(container, sandbox, info)
+
+    async def _recover_guest(self, container: Container) -> None:
+        """The same, of one that ran in another's machine."""
+        found = await sharing.recover(container, self._by_id.get(container.record.seat.owner))
+        if container.record.status in (Status.REMOVING, Status.DEAD):
+            await self._finish_removal(container, None)
+        elif found is None:
+            container.lost_in_absence()
+            await self._auto_remove(container)
+        else:
+            await self._go_on(container, *found)
 
     async def _end_deaf_machine(self, kept: MachineRecord) -> None:
         """A machine whose agent does not answer is of no use to anybody."""
@@ -329,20 +361,19 @@ class Containers:
         if container.record.host_config.auto_remove:
             await container.remove(force=True, volumes=True)
 
-    def _go_on(self, container: Container, sandbox: Sandbox) -> None:
+    async def _go_on(self, container: Container, sandbox: Sandbox, info: ProcessInfo) -> None:
         log = container.hub.log
         assert log is not None
-        info = _main_of(sandbox)
-        assert info is not None
         # Where the guest has forgotten more than the log has, the log had no room for it.
         log.skip(1, max(0, info.stdout - log.stdout))
         log.skip(2, max(0, info.stderr - log.stderr))
         start = {0: info.stdin, 1: log.stdout, 2: log.stderr}
-        main = sandbox.session.process(MAIN_PROCESS, tty=container.record.config.tty, start=start)
+        main = sandbox.session.process(info.process, tty=container.record.config.tty, start=start)
         container.adopt(sandbox, main)
         main.resume()
-        if sandbox.power.paused != container.paused:
-            container.note_pause(Event.PAUSE if sandbox.power.paused else Event.UNPAUSE)
+        paused = sandbox.power.found(container.record.seat.container, paused=container.paused)
+        if paused and not container.paused:
+            container.note_pause(Event.PAUSE)
 
     async def close(self) -> None:
         """The daemon lets go of all; machines go on."""
@@ -350,21 +381,22 @@ class Containers:
             await container.let_go()
 
 
-def _main_of(sandbox: Sandbox) -> ProcessInfo | None:
+def _main_of(record: ContainerRecord, sandbox: Sandbox) -> ProcessInfo | None:
     """What the agent of a machine found again says of the container's own program."""
-    found = (info for info in sandbox.hello.processes if info.process == MAIN_PROCESS)
+    found = (info for info in sandbox.hello.processes if info.process == record.seat.process)
     return next(found, None)
 
 
 def _dry_run(record: ContainerRecord) -> None:
     """What the agent will be told can be said: mistakes are found when the container is made."""
     plan.check_paths(record)
+    sharing.check_mounts(record)
     ports.wanted(record.config, record.host_config)
     plan.stop_signal(record.config)
     plan.check_encodes(
         plan.sandbox_setup(record, None),
-        plan.container_create(record, [], None),
-        plan.main_program(record, MAIN_PROCESS),
+        plan.container_create(record, [], plan.network_files(record, None)),
+        plan.main_program(record),
     )
 
 

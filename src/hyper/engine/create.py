@@ -12,7 +12,7 @@ from typing import Any
 
 from hyper.config import DEFAULT_SHM_SIZE, MINIMUM_MEMORY_MIB
 from hyper.engine import health, log_options, modes, restart
-from hyper.errors import InvalidRequest, NotImplementedYet
+from hyper.errors import InvalidRequest
 from hyper.types import oci
 from hyper.types.container import (
     IGNORED,
@@ -226,11 +226,6 @@ def _check_modes(host: HostConfig) -> None:
         raise InvalidRequest(
             "network mode host is impossible: a virtual machine has a network stack of its own",
             hint="publish ports with -p instead",
-        )
-    if mode.startswith("container:"):
-        raise NotImplementedYet(
-            f"network mode {mode} is not supported yet: containers do not share a machine",
-            hint="put both on a network of their own and use their names",
         )
 
 

@@ -12,7 +12,7 @@ from hyper.engine.restart import ends_the_policy
 from hyper.engine.state import Status
 from hyper.errors import Conflict, HyperError
 from hyper.proto.message import ProcessSignal
-from hyper.sandbox.sandbox import MAIN_PROCESS, Sandbox
+from hyper.sandbox.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from hyper.engine.container import Container
@@ -89,7 +89,7 @@ async def restart(container: Container, *, timeout_s: int | None, number: int | 
 
 async def _signal(container: Container, number: int) -> None:
     """Sent to its program. What asks it to end lifts a pause, as with dockerd; others wait for the end of it."""
-    request = ProcessSignal(MAIN_PROCESS, number)
+    request = ProcessSignal(container.record.seat.process, number)
     if container.paused and ends_the_policy(container.record.config, number):
         await container.unpause(request)
     else:

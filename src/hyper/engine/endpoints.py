@@ -39,7 +39,7 @@ def of_new_container(
     """
     asked = dict((networking.endpoints_config if networking else None) or {})
     mode = host.network_mode
-    if mode == "none":
+    if not has_network(host):
         return []
     if "default" in asked:
         asked[BRIDGE] = asked.pop("default")
@@ -57,6 +57,11 @@ def of_new_container(
     if made and made[0].network != BRIDGE:
         made[0].links += host.links or []
     return made
+
+
+def has_network(host: HostConfig) -> bool:
+    """Whether the container is on networks of its own: not on none, and not on another's."""
+    return host.network_mode != "none" and not host.network_mode.startswith("container:")
 
 
 def of(network: NetworkRecord, asked: EndpointAsked) -> EndpointRecord:

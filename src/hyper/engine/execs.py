@@ -117,7 +117,7 @@ class Execs:
             raise Conflict(f"exec {record.id} has already been started")
         sandbox, _ = container.running()
         container.refuse_paused("exec")
-        record.process = container.new_process()
+        record.process = sandbox.new_process()
         self._host.store.save_exec(record)  # first: a daemon killed now must know it again
         item.process = process = sandbox.session.process(record.process, tty=record.tty)
         size = size or record.console_size

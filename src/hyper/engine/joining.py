@@ -38,6 +38,11 @@ async def connect(container: Container, network: NetworkRecord, asked: EndpointA
             "container cannot be connected to multiple networks with one of the networks in "
             "private (none) mode"
         )
+    if not endpoints.has_network(record.host_config):
+        raise InvalidRequest(
+            "container sharing network namespace with another container or host cannot be connected "
+            "to any other network"
+        )
     endpoint = endpoints.of(network, asked)
     async with container.lock:
         if endpoint_on(record, network.id) is not None:
@@ -138,8 +143,10 @@ async def _refresh(container: Container) -> None:
     routed = wires.default_route(record)
     if routed is not None:
         await _ask(container, InterfaceAdd(routed))
-    files = plan.network_files(record, wires.attachment(record))
-    await _ask(container, ContainerFiles(plan.CONTAINER, files))
+    attachment = wires.attachment(record)
+    for reader in (container, *container.guests):
+        files = plan.network_files(record, attachment, mounts=reader.record.mounts)
+        await _ask(container, ContainerFiles(reader.record.seat.container, files))
 
 
 async def _ask(container: Container, request: Request) -> None:

@@ -8,7 +8,7 @@ from hyper.engine.host import Host
 from hyper.engine.record import ContainerRecord
 from hyper.engine.wires import Wiring
 from hyper.machine.spec import Disk, MachineSpec
-from hyper.sandbox.sandbox import MAIN_PROCESS, Plan
+from hyper.sandbox.sandbox import Plan
 from hyper.system import affinity
 
 
@@ -25,7 +25,7 @@ async def machine_plan(
     )
     network = wiring.attachment
     scratch = host.container_dir(record.id) / "scratch.ext4"
-    disks = [Disk(plan.layer_name(n), path, True) for n, path in enumerate(layers)]
+    disks = [Disk(plan.layer_name(record, n), path, True) for n, path in enumerate(layers)]
     available = affinity.available()
     resources.resize(record, available=available)
     spec = MachineSpec(
@@ -34,7 +34,7 @@ async def machine_plan(
         memory_mib=record.memory_mib,
         kernel=host.config.assets / "vmlinux",
         initrd=host.config.assets / "initrd",
-        disks=(*disks, Disk(plan.SCRATCH, scratch, False), *attached.disks),
+        disks=(*disks, Disk(plan.scratch_name(record), scratch, False), *attached.disks),
         shared=attached.shared,
         nics=wiring.nics,
         run_dir=host.run_dir(record.id),
@@ -44,7 +44,9 @@ async def machine_plan(
     return Plan(
         spec=spec,
         setup=plan.sandbox_setup(record, network),
-        container=plan.container_create(record, layers, network, attached.mounts),
-        program=plan.main_program(record, MAIN_PROCESS),
-        limits=resources.guest_limits(record.host_config),
+        container=plan.container_create(
+            record, layers, plan.network_files(record, network), attached.mounts
+        ),
+        program=plan.main_program(record),
+        limits=resources.guest_limits(record.seat, record.host_config),
     )

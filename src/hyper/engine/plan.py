@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from hyper.config import DEFAULT_SHM_SIZE
+from hyper.engine.mounts import MountPoint
 from hyper.engine.record import ContainerRecord, ExecRecord
 from hyper.errors import InvalidRequest, ProtocolError
 from hyper.ids import short_id
@@ -32,8 +33,6 @@ from hyper.system.resolv_conf import NO_LOOKUP
 from hyper.types.container import ContainerConfig, HostConfig, Ulimit
 from hyper.units import parse_size
 
-CONTAINER: Final = 1
-SCRATCH: Final = "scratch"
 SHM: Final = "/dev/shm"  # noqa: S108 (in the guest)
 DEFAULT_PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -144,28 +143,38 @@ def sandbox_setup(record: ContainerRecord, network: Attachment | None) -> Sandbo
     )
 
 
-def layer_name(index: int) -> str:
+def layer_name(record: ContainerRecord, index: int) -> str:
     """What the guest looks for to find layer ``index`` (0 is the lowest)."""
-    return f"layer{index}"
+    return disk_name(record, f"layer{index}")
+
+
+def scratch_name(record: ContainerRecord) -> str:
+    """What the guest looks for to find the writable layer."""
+    return disk_name(record, "scratch")
+
+
+def disk_name(record: ContainerRecord, name: str) -> str:
+    """``name`` for a disk of this container: no other container of its machine has one of that name."""
+    return f"{record.seat.container}-{name}" if record.seat.owner else name
 
 
 def container_create(
     record: ContainerRecord,
     layers: list[Path],
-    network: Attachment | None,
+    files: tuple[File, ...],
     mounts: tuple[Mount, ...] = (),
 ) -> ContainerCreate:
-    """The agent's instructions for the container's root; ``mounts``: what comes from outside of it."""
+    """The agent's instructions for the container's root; ``files``, ``mounts``: what comes from outside of it."""
     host = record.host_config
     shown = host.privileged
     return ContainerCreate(
-        container=CONTAINER,
+        container=record.seat.container,
         flags=ContainerFlag.READ_ONLY if host.readonly_rootfs else ContainerFlag.NONE,
         hostname=hostname(record),
-        layers=tuple(layer_name(index) for index in range(len(layers))),
-        scratch=SCRATCH,
+        layers=tuple(layer_name(record, index) for index in range(len(layers))),
+        scratch=scratch_name(record),
         mounts=tuple(sorted((*_mounts(host), *mounts), key=_depth)),
-        files=network_files(record, network),
+        files=files,
         masked=() if shown else tuple(MASKED if host.masked_paths is None else host.masked_paths),
         readonly=()
         if shown
@@ -176,11 +185,6 @@ def container_create(
 def _depth(mount: Mount) -> int:
     """What is mounted within another mount comes after it."""
     return posixpath.normpath(mount.target).count("/")
-
-
-def _is_mounted(record: ContainerRecord, file: File) -> bool:
-    """Whether a file that every container has is one of this container's own mounts."""
-    return any(point.target == file.path for point in record.mounts)
 
 
 def _mounts(host: HostConfig) -> list[Mount]:
@@ -222,15 +226,24 @@ def _size(text: str) -> int:
         raise InvalidRequest(f"invalid size: {text[:100]!r}") from None
 
 
-def network_files(record: ContainerRecord, network: Attachment | None) -> tuple[File, ...]:
-    """The files in which a container reads who and where it is, but those it mounts itself."""
+def network_files(
+    record: ContainerRecord,
+    network: Attachment | None,
+    *,
+    mounts: Sequence[MountPoint] | None = None,
+) -> tuple[File, ...]:
+    """The files in which a container reads who and where it is, but those it mounts itself.
+
+    ``mounts``: those of another container, which reads that it is who and where ``record`` is.
+    """
+    own = {point.target for point in (record.mounts if mounts is None else mounts)}
     name = hostname(record)
     files = (
         File("/etc/hostname", f"{name}\n".encode()),
         File("/etc/hosts", _hosts(record, name, network).encode()),
         File("/etc/resolv.conf", _resolv_conf(record.host_config, network).encode()),
     )
-    return tuple(file for file in files if not _is_mounted(record, file))
+    return tuple(file for file in files if file.path not in own)
 
 
 def _hosts(record: ContainerRecord, name: str, network: Attachment | None) -> str:
@@ -284,7 +297,7 @@ def _resolv_conf(host: HostConfig, network: Attachment | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main_program(record: ContainerRecord, process: int) -> ProcessStart:
+def main_program(record: ContainerRecord) -> ProcessStart:
     """The agent's instructions for the container's own program."""
     config, host = record.config, record.host_config
     flags = ProcessFlag.INIT
@@ -297,8 +310,8 @@ def main_program(record: ContainerRecord, process: int) -> ProcessStart:
     flags |= _no_new_privileges(host)
     rows, columns = console_size(host.console_size)
     return ProcessStart(
-        process=process,
-        container=CONTAINER,
+        process=record.seat.process,
+        container=record.seat.container,
         args=tuple(record.command),
         flags=flags,
         env=environment(record, tty=config.tty),
@@ -330,7 +343,7 @@ def exec_program(
     rows, columns = console_size(size)
     return ProcessStart(
         process=process,
-        container=CONTAINER,
+        container=record.seat.container,
         args=tuple(exec_.args),
         flags=flags,
         env=_overlaid(base, exec_.env),

@@ -25,7 +25,7 @@ from hyper.guest.process import GuestProcess
 from hyper.guest.session import Session
 from hyper.ids import new_id
 from hyper.proto.message import ProcessExit, ProcessSignal, Reply
-from hyper.sandbox.sandbox import MAIN_PROCESS, Sandbox
+from hyper.sandbox.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +41,12 @@ class HealthChecks:
 
     def open(self) -> None:
         """Containers that run are checked, and from now on all that will; no probe of an earlier daemon runs."""
-        for container in self._containers.all():
-            if container.sandbox is not None and container.live:
-                self._end_strays(container, container.sandbox)
-                if not container.paused:
-                    self._begin(container, fresh=container.record.health is None)
+        live = [item for item in self._containers.all() if item.sandbox is not None and item.live]
+        for sandbox in {item.sandbox for item in live if item.sandbox is not None}:
+            self._end_strays(sandbox, [item for item in live if item.sandbox is sandbox])
+        for container in live:
+            if not container.paused:
+                self._begin(container, fresh=container.record.health is None)
         self._host.events.listen(self._on_event)
 
     def _on_event(self, event: EngineEvent) -> None:
@@ -102,17 +103,18 @@ class HealthChecks:
             if changed and record.health is not None:
                 container.publish(f"health_status: {record.health.status}")
 
-    def _end_strays(self, container: Container, sandbox: Sandbox) -> None:
-        """Programs that no exec knows are probes of a daemon that was killed."""
-        known = self._execs.processes(container)
+    def _end_strays(self, sandbox: Sandbox, containers: list[Container]) -> None:
+        """Programs that neither a container of it nor an exec knows are probes of a daemon that was killed."""
+        known = {container.record.seat.process for container in containers}
+        known.update(*(self._execs.processes(container) for container in containers))
         for info in sandbox.hello.processes:
-            if info.process == MAIN_PROCESS or info.process in known:
+            if info.process in known:
                 continue
             start = {0: info.stdin, 1: info.stdout, 2: info.stderr}
             process = sandbox.session.process(info.process, tty=False, start=start)
             process.resume()
             _end(sandbox.session, process)
-            logger.info("container %s: a probe is ended", container.record.id[:12])
+            logger.info("machine %s: a probe is ended", sandbox.machine.record.name)
 
 
 class _Probe:
@@ -177,7 +179,7 @@ class _Probe:
         container, record = self._container, self._exec
         words = " ".join(record.args)
         container.publish(f"exec_create: {words}", execID=record.id)
-        process = session.process(container.new_process(), tty=False)
+        process = session.process(self._sandbox.new_process(), tty=False)
         request = plan.exec_program(container.record, record, process.number, None)
         container.publish(f"exec_start: {words}", execID=record.id)
         try:

@@ -8,6 +8,7 @@ from hyper.engine.mounts import MountPoint
 from hyper.engine.network_record import EndpointRecord
 from hyper.engine.state import Status
 from hyper.machine.driver import MachineRecord
+from hyper.sandbox.sandbox import MAIN_CONTAINER, MAIN_PROCESS
 from hyper.types.container import ContainerConfig, HostConfig
 
 
@@ -35,6 +36,19 @@ class Health(Struct):
     status: str = "starting"
     failing_streak: int = 0
     log: list[ProbeResult] = field(default_factory=list)
+
+
+class Seat(Struct, frozen=True):
+    """A container's place in a machine: its number there and that of its own program.
+
+    ``owner``: the id of the container whose machine it shares; "": the machine is its own. ``disks``: those that were
+    brought into that machine for it.
+    """
+
+    owner: str = ""
+    container: int = MAIN_CONTAINER
+    process: int = MAIN_PROCESS
+    disks: tuple[str, ...] = ()
 
 
 class ContainerRecord(Struct):
@@ -67,6 +81,8 @@ class ContainerRecord(Struct):
     health: Health | None = None
     uid: int | None = None
     machine: MachineRecord | None = None
+    #: Counts while it runs; else it is that of a machine of its own.
+    seat: Seat = Seat()
     boot_ms: float | None = None
     ports: list[PublishedPort] = field(default_factory=list)
     remove_volumes: bool = False

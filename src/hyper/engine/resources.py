@@ -12,11 +12,10 @@ from typing import Any, Final
 from msgspec import UNSET
 
 from hyper.engine import create
-from hyper.engine.record import ContainerRecord
+from hyper.engine.record import ContainerRecord, Seat
 from hyper.errors import InvalidRequest, NotImplementedYet
 from hyper.machine.spec import Limits
 from hyper.proto.message import UNLIMITED, ContainerUpdate
-from hyper.sandbox.power import MAIN_CONTAINER
 from hyper.sandbox.scratch import DEFAULT_SIZE
 from hyper.types.container import HostConfig
 from hyper.units import GIB, MIB, parse_size
@@ -171,11 +170,13 @@ def machine_limits(host: HostConfig, *, available: Collection[int]) -> Limits:
     )
 
 
-def guest_limits(host: HostConfig) -> tuple[ContainerUpdate, ...]:
-    """What the guest holds the container to from its start. Memory is the machine's size: no limit is needed."""
-    if not host.pids_limit or host.pids_limit < 0:
+def guest_limits(seat: Seat, host: HostConfig) -> tuple[ContainerUpdate, ...]:
+    """What the guest holds the container to from its start. Memory is the machine's size: no limit is needed there."""
+    pids = host.pids_limit or 0
+    memory = host.memory if seat.owner else 0
+    if pids <= 0 and not memory:
         return ()
-    return (ContainerUpdate(MAIN_CONTAINER, pids=host.pids_limit),)
+    return (ContainerUpdate(seat.container, memory=memory, pids=max(pids, 0)),)
 
 
 def resize(record: ContainerRecord, *, available: Collection[int]) -> None:
@@ -254,10 +255,10 @@ def _copy(host: HostConfig) -> HostConfig:
     return type(host)(**{name: getattr(host, name) for name in host.__struct_fields__})
 
 
-def guest_change(old: HostConfig, new: HostConfig) -> ContainerUpdate | None:
+def guest_change(seat: Seat, old: HostConfig, new: HostConfig) -> ContainerUpdate | None:
     """What a running guest has to be told; None: nothing."""
     memory = new.memory if new.memory != old.memory else 0
     pids = 0
     if new.pids_limit != old.pids_limit:
         pids = new.pids_limit if new.pids_limit and new.pids_limit > 0 else UNLIMITED
-    return ContainerUpdate(MAIN_CONTAINER, memory=memory, pids=pids) if memory or pids else None
+    return ContainerUpdate(seat.container, memory=memory, pids=pids) if memory or pids else None

@@ -15,7 +15,6 @@ from hyper.engine.host import Host
 from hyper.engine.measure import measure
 from hyper.errors import HyperError
 from hyper.proto.message import ContainerStats, Stats
-from hyper.sandbox.power import MAIN_CONTAINER
 from hyper.sandbox.sandbox import Sandbox
 from hyper.types.response import ZERO_TIME
 from hyper.types.stats import ContainerStatsAnswer, Measured, no_cpu
@@ -92,7 +91,7 @@ class Feed:
         sandbox = self._container.sandbox
         if not self._container.live or sandbox is None:
             return None
-        if sandbox.power.paused and self._last is not None:
+        if sandbox.power.stopped and self._last is not None:
             return _now(), self._last[1][1]  # nothing changes: no reason to wake it
         try:
             return _now(), await self._ask(sandbox)
@@ -103,7 +102,7 @@ class Feed:
     async def _ask(self, sandbox: Sandbox) -> Measured:
         async with sandbox.power.awake():
             reply = await sandbox.session.call(
-                ContainerStats(MAIN_CONTAINER), timeout_s=_AGENT_TIMEOUT_S
+                ContainerStats(self._container.record.seat.container), timeout_s=_AGENT_TIMEOUT_S
             )
         return measure(
             Stats.decode(reply.result),

@@ -9,7 +9,6 @@ from hyper.engine import ps
 from hyper.engine.container import REQUEST_TIMEOUT_S, Container
 from hyper.errors import Conflict, GuestError, ProtocolError
 from hyper.proto.message import ContainerTop, Processes, ProcessLine, ReplyCode
-from hyper.sandbox.power import MAIN_CONTAINER
 from hyper.sandbox.sandbox import Sandbox
 from hyper.types.response import TopAnswer
 from hyper.units import MIB
@@ -29,7 +28,7 @@ async def top(container: Container, ps_args: str) -> TopAnswer:
     sandbox, _ = container.running()
     try:
         async with sandbox.power.awake():
-            first, lines = await _list(sandbox)
+            first, lines = await _list(sandbox, container.record.seat.container)
     except GuestError as error:
         if error.code == ReplyCode.NO_SUCH:
             raise Conflict(f"container {container.record.id} is not running") from error
@@ -45,13 +44,13 @@ async def top(container: Container, ps_args: str) -> TopAnswer:
     return TopAnswer(titles=[title for title, _ in columns], processes=rows)
 
 
-async def _list(sandbox: Sandbox) -> tuple[Processes, list[ProcessLine]]:
+async def _list(sandbox: Sandbox, number: int) -> tuple[Processes, list[ProcessLine]]:
     """The first answer, and the lines of all."""
     lines: list[ProcessLine] = []
     first: Processes | None = None
     last = 0
     while True:
-        request = ContainerTop(MAIN_CONTAINER, last)
+        request = ContainerTop(number, last)
         reply = await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)
         answer = Processes.decode(reply.result)
         first = first or answer

@@ -36,7 +36,7 @@ async def update(container: Container, new: HostConfig, asked: dict[str, Any]) -
     if container.live and container.sandbox is not None:
         _check_fits(container, changed)
         await _apply(container, container.sandbox, old, changed)
-        if vcpus > container.sandbox.machine.record.vcpus:
+        if vcpus > container.sandbox.machine.record.vcpus and not container.record.seat.owner:
             warnings.append(f"More than {container.sandbox.machine.record.vcpus} CPUs {_NOT_NOW}.")
     container.record.host_config = changed
     if not container.live:
@@ -60,7 +60,7 @@ def _check_fits(container: Container, changed: HostConfig) -> None:
 async def _apply(
     container: Container, sandbox: Sandbox, old: HostConfig, changed: HostConfig
 ) -> None:
-    request = resources.guest_change(old, changed)
+    request = resources.guest_change(container.record.seat, old, changed)
     if request is not None:
         try:
             async with sandbox.power.awake():
@@ -71,5 +71,6 @@ async def _apply(
             ) from error
     available = affinity.available()
     limits = resources.machine_limits(changed, available=available)
-    if limits != resources.machine_limits(old, available=available):
+    shared = bool(container.record.seat.owner)  # the machine is another's
+    if limits != resources.machine_limits(old, available=available) and not shared:
         await sandbox.machine.limit(limits)

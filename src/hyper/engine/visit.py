@@ -16,13 +16,13 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from hyper.engine.plan import CONTAINER
+from hyper.engine.record import Seat
 from hyper.errors import GuestError, HyperError, MachineError, NotFound
 from hyper.guest.process import STDOUT, GuestProcess, Output
 from hyper.machine.driver import MachineRecord
 from hyper.proto.message import ProcessFlag, ProcessSignal, ProcessStart, ReplyCode
 from hyper.proto.record import END_RECORD, Record, RecordDecoder
-from hyper.sandbox.sandbox import MAIN_PROCESS, Plan, Sandbox
+from hyper.sandbox.sandbox import Plan, Sandbox
 
 if TYPE_CHECKING:
     from hyper.engine.container import Container
@@ -50,7 +50,7 @@ class Builtin:
     freeze: bool = False
     user: str = ""
 
-    def start(self, process: int, *, running: bool) -> ProcessStart:
+    def start(self, seat: Seat, process: int, *, running: bool) -> ProcessStart:
         """The request for it. ``running``: the container's program runs."""
         flags = ProcessFlag.BUILTIN
         if self.stdin:
@@ -59,7 +59,7 @@ class Builtin:
             flags |= ProcessFlag.FREEZE
         if not running and not self.outside:
             flags |= ProcessFlag.INIT
-        return ProcessStart(process, CONTAINER, self.args, flags=flags, user=self.user)
+        return ProcessStart(process, seat.container, self.args, flags=flags, user=self.user)
 
 
 class Visit:
@@ -141,7 +141,6 @@ class Visits:
         self._home = home
         self._sandbox: Sandbox | None = None
         self._mounted = False
-        self._last_process = 0
         self._timer: asyncio.Task[None] | None = None
         self._running = 0
         self._none = asyncio.Event()
@@ -168,7 +167,7 @@ class Visits:
         sandbox = container.sandbox
         stack.enter_context(self._counted())
         await stack.enter_async_context(sandbox.power.awake())
-        start = builtin.start(container.new_process(), running=True)
+        start = builtin.start(container.record.seat, sandbox.new_process(), running=True)
         try:
             return await self._start(stack, sandbox, start)
         except GuestError as error:
@@ -212,14 +211,12 @@ class Visits:
             await self.leave()
         if self._sandbox is None:
             return await self._launch(stack, builtin)
-        self._last_process += 1
-        start = builtin.start(self._last_process, running=False)
+        start = builtin.start(Seat(), self._sandbox.new_process(), running=False)
         return await self._start(stack, self._sandbox, start)
 
     async def _launch(self, stack: AsyncExitStack, builtin: Builtin) -> Visit:
         container = self._container
-        self._last_process = MAIN_PROCESS
-        start = builtin.start(MAIN_PROCESS, running=False)
+        start = builtin.start(Seat(), Seat().process, running=False)
         self._mounted = not builtin.outside
         try:
             async with self._home.plan(mounted=self._mounted) as plan:

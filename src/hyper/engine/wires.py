@@ -162,7 +162,7 @@ class Wires:
             HyperError: the host refuses.
         """
         wishes = ports.wanted(record.config, record.host_config)
-        if record.host_config.network_mode == "none":
+        if not endpoints.has_network(record.host_config):
             yield Wiring((), None)
             return
         fabric = self._fabric
@@ -194,14 +194,11 @@ class Wires:
             for port in record.ports
         )
         nic = UserNic(user.mac_address(record.id), str(user.NETWORK), forwards)
-        made = replace(user.attach(record.id), lookup=resolv_conf.lookup())
-        if record.host_config.dns:
-            made = replace(made, nameservers=tuple(record.host_config.dns))
         for endpoint in record.endpoints:
             endpoint.id = endpoint.id or new_id()
             endpoint.address, endpoint.prefix = str(user.GUEST), user.NETWORK.prefixlen
             endpoint.gateway, endpoint.mac = str(user.GATEWAY), nic.mac
-        return Wiring((nic,), made)
+        return Wiring((nic,), _user_attachment(record))
 
     def _binding(self, record: ContainerRecord) -> str:
         main = self._primary(record)
@@ -254,7 +251,7 @@ class Wires:
         for endpoint in was_on:
             endpoint.id = ""
             self._tell("disconnect", record, endpoint)
-        if fabric is not None and record.host_config.network_mode != "none":
+        if fabric is not None and endpoints.has_network(record.host_config):
             self._later(fabric.leave(fabric.name("ht", record.id)), record)
 
     def _later(self, work: Coroutine[Any, Any, None], record: ContainerRecord) -> None:
@@ -356,6 +353,12 @@ class Wires:
             embedded=_has_names(record),
         )
 
+    def told(self, record: ContainerRecord) -> Attachment | None:
+        """What a running container was told of its networks; None: that it is on none."""
+        if not endpoints.has_network(record.host_config):
+            return None
+        return _user_attachment(record) if self._fabric is None else self.attachment(record)
+
     def interface(self, record: ContainerRecord, endpoint: EndpointRecord) -> Interface:
         """How the agent sets ``endpoint``."""
         network = self.networks.get(endpoint.network_id)
@@ -455,6 +458,13 @@ class Wires:
         own = next((item for item in record.endpoints if item.network == BRIDGE), None)
         there = None if own is None else endpoint_on(other, own.network_id)
         return there.address if there is not None and there.id else ""
+
+
+def _user_attachment(record: ContainerRecord) -> Attachment:
+    made = replace(user.attach(record.id), lookup=resolv_conf.lookup())
+    if record.host_config.dns:
+        made = replace(made, nameservers=tuple(record.host_config.dns))
+    return made
 
 
 def endpoint_on(record: ContainerRecord, network_id: str) -> EndpointRecord | None:

@@ -1,7 +1,8 @@
-"""Pause and unpause of one sandbox: its container frozen by the guest, then the machine's CPUs stopped.
+"""Pause and unpause of the containers of one sandbox: frozen by the guest; with the last one the machine's CPUs stop.
 
 Both: a stopped machine costs nothing and its guest has no say in it; a frozen container executes nothing when the
-machine is woken for a word with its agent (a signal, a list of processes, a daemon that comes back).
+machine is woken for a word with its agent (a signal, a list of processes, a daemon that comes back), or because
+another container of it goes on.
 """
 
 from __future__ import annotations
@@ -17,83 +18,121 @@ from hyper.guest.session import Session
 from hyper.machine.driver import Machine
 from hyper.proto.message import ContainerUpdate, Request, UpdateFlag
 
-#: The number of the one container in its guest.
-MAIN_CONTAINER: Final = 1
 #: How long the agent may take to freeze or thaw. It takes a millisecond; a guest that does not answer is stopped too.
 _AGENT_TIMEOUT_S: Final = 5.0
 
 
 class Power:
-    """Whether a sandbox is ``paused``. Several may call at once: one is served after the other."""
+    """Which containers of a sandbox are paused, and whether its machine is ``stopped``.
 
-    def __init__(self, machine: Machine, session: Session) -> None:
-        self.paused = False
+    Several may call at once: one is served after the other. Containers are known by their numbers in the guest.
+    """
+
+    def __init__(self, machine: Machine, session: Session, *, stopped: bool = False) -> None:
+        self.stopped = stopped
         self._machine = machine
         self._session = session
+        self._paused: dict[int, bool] = {}
         self._lock = asyncio.Lock()
 
-    def found(self, *, paused: bool) -> None:
-        """What the machine said when it was found again. A daemon may have died between freezing and stopping it."""
-        self.paused = paused
-        if not paused:
-            self._session.post(_update(UpdateFlag.THAW))
+    def enter(self, container: int) -> None:
+        """A container has been made, and runs."""
+        self._paused[container] = False
 
-    async def pause(self) -> None:
+    def found(self, container: int, *, paused: bool) -> bool:
+        """A container was found again, and ``paused`` is what was kept of it; whether it is paused now.
+
+        An earlier daemon may have died between freezing it, stopping the machine, and keeping that.
+        """
+        self._paused[container] = now = paused or self.stopped
+        if not self.stopped:
+            flag = UpdateFlag.FREEZE if paused else UpdateFlag.THAW
+            self._session.post(_update(container, flag))
+        return now
+
+    def leave(self, container: int) -> None:
+        """A container is here no more."""
+        self._paused.pop(container, None)
+
+    async def settle(self) -> None:
+        """The machine is stopped if nothing in it is to execute: after containers were found, or have left.
+
+        Raises:
+            MachineError: it does not stop.
+        """
+        async with self._lock:
+            await self._settle()
+
+    async def pause(self, container: int) -> None:
         """Nothing of it executes any more.
 
         Raises:
             MachineError: the machine does not stop; the container goes on.
         """
         async with self._lock:
-            if self.paused:
+            if self._paused.get(container):
                 return
-            await self._tell(UpdateFlag.FREEZE)
+            await self._tell(container, UpdateFlag.FREEZE)
+            self._paused[container] = True
             try:
-                await self._machine.pause()
+                await self._settle()
             except MachineError:
-                self._session.post(_update(UpdateFlag.THAW))
+                self._paused[container] = False
+                self._session.post(_update(container, UpdateFlag.THAW))
                 raise
-            self.paused = True
 
-    async def unpause(self, *before: Request) -> None:
+    async def unpause(self, container: int, *before: Request) -> None:
         """It goes on, its clock is right; what ``before`` asks for was done first, its answers nobody's concern.
 
         Raises:
             MachineError: the machine does not go on.
         """
         async with self._lock:
-            if not self.paused:
+            if not self._paused.get(container):
                 return
             for request in before:
                 self._session.post(request)
-            await self._machine.resume()
-            self.paused = False
-            await self._tell(UpdateFlag.THAW)
+            if self.stopped:
+                await self._machine.resume()
+                self.stopped = False
+            self._paused[container] = False
+            await self._tell(container, UpdateFlag.THAW)
+
+    async def unpause_all(self) -> None:
+        """Every container goes on. Raises: MachineError."""
+        for container in list(self._paused):
+            await self.unpause(container)
 
     @contextlib.asynccontextmanager
     async def awake(self) -> AsyncIterator[None]:
-        """Meanwhile the agent answers, also of a paused sandbox: of that only the agent runs.
+        """Meanwhile the agent answers, also of a stopped machine: of that only the agent runs.
 
         Raises:
             MachineError: the machine does not go on.
         """
-        if not self.paused:
+        if not self.stopped:
             yield
             return
         async with self._lock:
-            if self.paused:
+            if self.stopped:
                 await self._machine.resume()
             try:
                 yield
             finally:
-                if self.paused:
+                if self.stopped:
                     with contextlib.suppress(MachineError):  # it has ended: others notice
                         await self._machine.pause()
 
-    async def _tell(self, flag: UpdateFlag) -> None:
+    async def _settle(self) -> None:
+        """The lock is held."""
+        if self._paused and all(self._paused.values()) and not self.stopped:
+            await self._machine.pause()
+            self.stopped = True
+
+    async def _tell(self, container: int, flag: UpdateFlag) -> None:
         with contextlib.suppress(GuestError, MachineError):
-            await self._session.call(_update(flag), timeout_s=_AGENT_TIMEOUT_S)
+            await self._session.call(_update(container, flag), timeout_s=_AGENT_TIMEOUT_S)
 
 
-def _update(flag: UpdateFlag) -> ContainerUpdate:
-    return ContainerUpdate(MAIN_CONTAINER, flag, realtime_ns=time.time_ns())
+def _update(container: int, flag: UpdateFlag) -> ContainerUpdate:
+    return ContainerUpdate(container, flag, realtime_ns=time.time_ns())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,9 +17,10 @@ from hyper.errors import HyperError, MachineError, ProtocolError
 from hyper.guest.process import GuestProcess
 from hyper.guest.session import Session, checked
 from hyper.machine.driver import Driver, Machine, MachineExit, MachineRecord
-from hyper.machine.spec import MachineSpec
+from hyper.machine.spec import Disk, MachineSpec
 from hyper.proto.message import (
     ContainerCreate,
+    ContainerRemove,
     ContainerUpdate,
     GuestHello,
     ProcessStart,
@@ -30,12 +31,15 @@ from hyper.sandbox.power import Power
 
 logger = logging.getLogger(__name__)
 
-#: The number of a container's own program in its guest; execs count from the next.
+#: The numbers of the first container of a machine, and of its program; others count from there.
+MAIN_CONTAINER: Final = 1
 MAIN_PROCESS: Final = 1
 REATTACH_TIMEOUT_S: Final = 30.0
 #: How long programs have after SIGTERM, and the machine after the file systems are unmounted.
 SHUTDOWN_GRACE_MS: Final = 500
 SHUTDOWN_TIMEOUT_S: Final = 15.0
+#: How long the agent may take to unmount what only one of several containers had.
+PART_TIMEOUT_S: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +53,33 @@ class Plan:
     limits: tuple[ContainerUpdate, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """Everything that one more container of a running machine needs."""
+
+    disks: tuple[Disk, ...]
+    container: ContainerCreate
+    program: ProcessStart
+    limits: tuple[ContainerUpdate, ...] = ()
+
+
 class Sandbox:
     """A running machine whose agent answers. Made by ``launch`` or ``reattach``."""
 
-    def __init__(self, machine: Machine, session: Session, hello: GuestHello) -> None:
+    def __init__(
+        self, machine: Machine, session: Session, hello: GuestHello, *, stopped: bool = False
+    ) -> None:
         self.machine = machine
         self.session = session
         self.hello = hello
-        self.power = Power(machine, session)
+        self.power = Power(machine, session, stopped=stopped)
+        self._last_container = MAIN_CONTAINER
+        self._last_process = max([MAIN_PROCESS, *(info.process for info in hello.processes)])
+
+    def new_process(self) -> int:
+        """A number no process of this machine has had."""
+        self._last_process += 1
+        return self._last_process
 
     @classmethod
     async def launch(
@@ -85,7 +108,9 @@ class Sandbox:
                 hello = await session.meet(timeout_s=boot_timeout_s)
                 async with asyncio.timeout(boot_timeout_s):
                     answers = [checked(await reply) for reply in replies]
-                return cls(machine, session, hello), program, answers[-1].pid()
+                sandbox = cls(machine, session, hello)
+                sandbox.power.enter(plan.container.container)
+                return sandbox, program, answers[-1].pid()
             except TimeoutError:
                 error = MachineError(f"the agent did not start the program in {boot_timeout_s:g} s")
                 raise await _explain(machine, session, error) from None
@@ -121,9 +146,65 @@ class Sandbox:
         except BaseException:
             await machine.close()
             raise
-        sandbox = cls(machine, session, hello)
-        sandbox.power.found(paused=paused)
-        return sandbox
+        return cls(machine, session, hello, stopped=paused)
+
+    # More containers
+
+    def new_container(self) -> int:
+        """A number no container of this machine has had."""
+        self._last_container += 1
+        return self._last_container
+
+    def found(self, container: int) -> None:
+        """An earlier daemon has given this number away."""
+        self._last_container = max(self._last_container, container)
+
+    async def join(self, todo: Joining, *, timeout_s: float) -> tuple[GuestProcess, int]:
+        """One more container runs beside those that are here: its program's handle and pid.
+
+        Raises:
+            GuestError: the agent refused it.
+            MachineError: no answer in time, or the machine has ended.
+            In all cases nothing of it is left here.
+        """
+        number = todo.container.container
+        program = self.session.process(todo.program.process, tty=bool(todo.program.flags & 1))
+        try:
+            for disk in todo.disks:
+                await self.machine.add_disk(disk)
+            for request in (todo.container, *todo.limits):
+                await self.session.call(request, timeout_s=timeout_s)
+            reply = await self.session.call(todo.program, timeout_s=timeout_s)
+        except BaseException:
+            self.session.drop(todo.program.process)
+            await self.part(number, [disk.name for disk in todo.disks])
+            raise
+        self.power.enter(number)
+        return program, reply.pid()
+
+    async def part(self, container: int, disks: Iterable[str]) -> None:
+        """Nothing of a container whose program has ended is left here: its disks are the host's own again.
+
+        What the guest says to it does not matter: they are taken from it. So is a machine that does not let go.
+        """
+        self.power.leave(container)
+        try:
+            await self.session.call(ContainerRemove(container), timeout_s=PART_TIMEOUT_S)
+        except HyperError as error:
+            logger.info("container %d of machine %s: %s", container, self._name, error.message)
+        try:
+            for disk in disks:
+                await self.machine.remove_disk(disk)
+            await self.power.settle()
+        except MachineError as error:
+            if not self.session.closed.done():
+                logger.warning("machine %s is ended: %s", self._name, error.message)
+                await self.machine.kill()
+            await self.machine.wait()
+
+    @property
+    def _name(self) -> str:
+        return self.machine.record.name
 
     @property
     def boot_ms(self) -> float | None:
@@ -135,7 +216,7 @@ class Sandbox:
         """Every program was ended, file systems are unmounted, the machine is gone."""
         # A guest that cannot end cleanly is ended.
         with contextlib.suppress(HyperError, TimeoutError):
-            await self.power.unpause()
+            await self.power.unpause_all()
             await self.session.call(Shutdown(SHUTDOWN_GRACE_MS), timeout_s=SHUTDOWN_TIMEOUT_S)
             async with asyncio.timeout(SHUTDOWN_TIMEOUT_S):
                 await self.machine.wait()

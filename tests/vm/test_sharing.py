@@ -1,0 +1,181 @@
+"""``--network container:X``: a second container in the machine of a running one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from tests.support.hyperd import Hyperd
+from tests.vm.test_restart import inspect, until
+from tests.vm.test_run import follow
+
+pytestmark = pytest.mark.vm
+
+SERVER = "mkdir /w; echo page >/w/index.html; httpd -p 127.0.0.1:80 -h /w; echo up; exec sleep 6000"
+
+
+def start_owner(daemon: Hyperd, busybox: str, *flags: str) -> None:
+    """A container ``web`` that serves a page on its loopback only."""
+    daemon.run("run", "-d", "--name", "web", *flags, busybox, "sh", "-c", SERVER)
+    follow(daemon, "web", "up")
+
+
+def join(daemon: Hyperd, busybox: str, *words: str, name: str = "side") -> None:
+    """A container that shares the machine of ``web`` runs."""
+    daemon.run("run", "-d", "--name", name, "--network", "container:web", busybox, *words)
+
+
+def machine(daemon: Hyperd, name: str) -> Any:
+    """The process of the machine a container is in."""
+    return inspect(daemon, name)["Hyper"]["Pid"]
+
+
+def test_one_network_two_containers(daemon: Hyperd, busybox: str) -> None:
+    """Loopback, name and address are shared; files and processes are not; one machine runs."""
+    start_owner(daemon, busybox)
+    page = daemon.run("run", "--rm", "--network", "container:web", busybox,
+                      "wget", "-qO-", "http://127.0.0.1/")  # fmt: skip
+    assert page == b"page\n"
+    join(daemon, busybox, "sh", "-c", "echo mine >/mine; exec sleep 6000")
+    assert machine(daemon, "side") == machine(daemon, "web")
+    for command in ("hostname", "cat /etc/hosts", "ip -o addr", "cat /etc/resolv.conf"):
+        words = command.split()
+        assert daemon.run("exec", "side", *words) == daemon.run("exec", "web", *words)
+    assert b"httpd" in daemon.run("exec", "web", "ps")
+    assert b"httpd" not in daemon.run("exec", "side", "ps")
+    assert b"httpd" not in daemon.run("top", "side")
+    assert daemon.docker("exec", "web", "cat", "/mine").returncode == 1
+    assert daemon.docker("exec", "side", "cat", "/w/index.html").returncode == 1
+    assert b"A /mine" in daemon.run("diff", "side")
+    assert b"mine" not in daemon.run("diff", "web")
+    found = inspect(daemon, "side")
+    assert found["HostConfig"]["NetworkMode"] == f"container:{inspect(daemon, 'web')['Id']}"
+    assert found["NetworkSettings"]["Networks"] == {}
+    assert found["Config"]["Hostname"] == inspect(daemon, "web")["Config"]["Hostname"]
+    usage = daemon.api.get("/containers/side/stats?stream=false&one-shot=true")
+    assert usage["pids_stats"]["current"] == 1
+
+
+def test_it_comes_and_goes(daemon: Hyperd, busybox: str) -> None:
+    """Its files stay from run to run, its exit code is its own, and the other does not notice."""
+    start_owner(daemon, busybox)
+    join(daemon, busybox, "sh", "-c", "echo run >>/runs; wc -l </runs; exit 7")
+    for _ in range(8):
+        assert daemon.run("wait", "side") == b"7\n"
+        assert daemon.docker("start", "-a", "side").returncode == 7
+    assert daemon.run("logs", "side").split() == [str(n).encode() for n in range(1, 10)]
+    assert daemon.run("cp", "side:/runs", "-").count(b"run\n") == 9
+    failed = daemon.docker("run", "--name", "bad", "--network", "container:web", busybox, "nosuch")
+    assert failed.returncode == 127
+    assert b'"nosuch": executable file not found' in failed.stderr
+    daemon.run("rm", "bad", "side")
+    join(daemon, busybox, "sleep", "6000")
+    daemon.run("rm", "-f", "side")
+    assert daemon.run("exec", "web", "wget", "-qO-", "http://127.0.0.1/") == b"page\n"
+    assert daemon.run("exec", "web", "sh", "-c", "ls /sys/block | grep -c sd; true") == b"0\n"
+
+
+def test_it_ends_with_the_machine(daemon: Hyperd, busybox: str) -> None:
+    """Stopped: it was asked to end, what it wrote is there. Then it cannot start, nor join what was removed."""
+    start_owner(daemon, busybox)
+    script = "trap 'echo last >/last; exit 5' TERM; echo up; sleep 6000 & wait"
+    join(daemon, busybox, "sh", "-c", script)
+    follow(daemon, "side", "up")
+    daemon.run("stop", "-t", "0", "web")
+    assert daemon.run("wait", "side") == b"5\n"
+    assert b"last" in daemon.run("cp", "side:/last", "-")
+    owner = inspect(daemon, "web")["Id"]
+    refused = daemon.docker("start", "side")
+    assert f"cannot join network of a non running container: {owner}" in refused.stderr.decode()
+    assert inspect(daemon, "side")["State"]["ExitCode"] == 128
+    daemon.run("start", "web")
+    follow(daemon, "web", "up")
+    daemon.run("start", "side")
+    follow(daemon, "side", "up")
+    daemon.run("rm", "-f", "web")
+    assert not inspect(daemon, "side")["State"]["Running"]
+    assert f"No such container: {owner}" in daemon.docker("start", "side").stderr.decode()
+
+
+def test_a_machine_that_is_killed_ends_both(daemon: Hyperd, busybox: str) -> None:
+    """Each says so; each can be started again."""
+    start_owner(daemon, busybox)
+    join(daemon, busybox, "sleep", "6000")
+    events = daemon.api.lines("/events")
+    os.kill(machine(daemon, "web"), signal.SIGKILL)
+    until(events, "die", "side")
+    events.close()
+    daemon.run("wait", "web")
+    for name in ("web", "side"):
+        state = inspect(daemon, name)["State"]
+        assert (state["ExitCode"], "ended unexpectedly" in state["Error"]) == (137, True)
+    daemon.run("start", "web")
+    daemon.run("start", "side")
+    assert machine(daemon, "web") == machine(daemon, "side")
+
+
+def test_each_is_paused_alone(daemon: Hyperd, busybox: str) -> None:
+    """The machine stands still only while both are."""
+    start_owner(daemon, busybox)
+    join(daemon, busybox, "sh", "-c", "while :; do echo tick; sleep 0.1; done")
+    daemon.run("pause", "web")
+    assert daemon.docker("exec", "web", "true").returncode != 0
+    assert daemon.run("exec", "side", "echo", "on") == b"on\n"
+    refused = daemon.docker("run", "--rm", "--network", "container:web", busybox, "true")
+    assert b"is paused" in refused.stderr
+    daemon.run("pause", "side")
+    daemon.run("unpause", "web")
+    assert daemon.run("exec", "web", "wget", "-qO-", "http://127.0.0.1/") == b"page\n"
+    daemon.run("pause", "web")
+    daemon.run("unpause", "side")
+    assert daemon.run("exec", "side", "echo", "on") == b"on\n"
+    daemon.run("stop", "-t", "0", "side")
+    daemon.run("unpause", "web")
+    assert daemon.run("exec", "web", "echo", "on") == b"on\n"
+
+
+def test_volumes_and_limits(daemon: Hyperd, busybox: str) -> None:
+    """A volume comes along; what cannot come along is refused with the reason; its limits are its own."""
+    start_owner(daemon, busybox)
+    common = ("run", "--rm", "--network", "container:web")
+    daemon.run(*common, "-v", "kept:/data", busybox, "sh", "-c", "echo content >/data/f")
+    assert daemon.run(*common, "-v", "kept:/data:ro", busybox, "cat", "/data/f") == b"content\n"
+    assert daemon.run("run", "--rm", "-v", "kept:/data", busybox, "cat", "/data/f") == b"content\n"
+    refused = daemon.docker(*common, "-v", "/etc:/e", busybox, "true")
+    assert b"paths of the host cannot be brought into a machine that runs" in refused.stderr
+    daemon.run("volume", "create", "-o", "type=directory", "shared")
+    refused = daemon.docker(*common, "-v", "shared:/data", busybox, "true")
+    assert b"directories of the host" in refused.stderr
+    limits = ("--pids-limit", "20", "--memory", "64m")
+    seen = daemon.run(*common, *limits, busybox, "sh", "-c",
+                      "cd /sys/fs/cgroup; cat pids.max memory.max")  # fmt: skip
+    assert seen.split() == [b"20", str(64 * 1024 * 1024).encode()]
+    daemon.run("volume", "rm", "kept", "shared")
+
+
+def test_both_survive_the_daemon(own_daemon: Hyperd, busybox: str) -> None:
+    """Killed and back: programs, output and exit codes go on, a paused one stays paused, ends are seen."""
+    daemon = own_daemon
+    start_owner(daemon, busybox)
+    join(daemon, busybox, "sh", "-c", "while [ ! -e /go ]; do sleep 0.1; done; echo went; exit 9")
+    join(daemon, busybox, "sleep", "6000", name="still")
+    daemon.run("pause", "still")
+    daemon.kill()
+    daemon.start()
+    assert machine(daemon, "side") == machine(daemon, "web")
+    daemon.run("exec", "side", "touch", "/go")
+    assert daemon.run("wait", "side") == b"9\n"
+    assert daemon.run("logs", "side") == b"went\n"
+    assert inspect(daemon, "still")["State"]["Paused"]
+    daemon.run("unpause", "still")
+    join(daemon, busybox, "echo", "more", name="third")
+    assert daemon.run("wait", "third") == b"0\n"
+    daemon.kill()
+    daemon.start()
+    daemon.run("stop", "-t", "0", "web")
+    states = json.loads(daemon.run("inspect", "still", "third", "side", "web"))
+    assert [item["State"]["Running"] for item in states] == [False] * 4
