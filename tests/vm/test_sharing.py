@@ -118,6 +118,22 @@ def test_a_machine_that_is_killed_ends_both(daemon: Hyperd, busybox: str) -> Non
     assert machine(daemon, "web") == machine(daemon, "side")
 
 
+def test_both_come_back_by_their_policies(daemon: Hyperd, busybox: str) -> None:
+    """Who shares waits for a machine that is about to be started again."""
+    script = "rm -f /go; until [ -e /go ]; do sleep 0.1; done; exit 3"
+    daemon.run("run", "-d", "--name", "web", "--restart", "always", busybox, "sh", "-c", script)
+    policy = ("--restart", "unless-stopped", "--network", "container:web")
+    daemon.run("run", "-d", "--name", "side", *policy, busybox, "sleep", "6000")
+    first = machine(daemon, "web")
+    events = daemon.api.lines("/events")
+    daemon.run("exec", "web", "touch", "/go")
+    until(events, "start", "web")
+    until(events, "start", "side")
+    events.close()
+    assert machine(daemon, "side") == machine(daemon, "web") != first
+    assert daemon.run("exec", "side", "hostname") == daemon.run("exec", "web", "hostname")
+
+
 def test_each_is_paused_alone(daemon: Hyperd, busybox: str) -> None:
     """The machine stands still only while both are."""
     start_owner(daemon, busybox)
@@ -174,8 +190,9 @@ def test_both_survive_the_daemon(own_daemon: Hyperd, busybox: str) -> None:
     daemon.run("unpause", "still")
     join(daemon, busybox, "echo", "more", name="third")
     assert daemon.run("wait", "third") == b"0\n"
-    daemon.kill()
+    assert daemon.stop() == 0
     daemon.start()
+    assert daemon.run("exec", "still", "echo", "on") == b"on\n"
     daemon.run("stop", "-t", "0", "web")
     states = json.loads(daemon.run("inspect", "still", "third", "side", "web"))
     assert [item["State"]["Running"] for item in states] == [False] * 4

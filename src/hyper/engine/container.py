@@ -336,6 +336,7 @@ class Container:
 
     async def _release(self, sandbox: Sandbox) -> None:
         if self.record.seat.owner:
+            sandbox.session.forget(self.record.seat.process)  # the machine goes on
             await sandbox.part(self.record.seat.container, self.record.seat.disks)
         elif self.guests:
             await sandbox.shut_down()  # their file systems are not thrown away

@@ -214,3 +214,4 @@ async def _end(sandbox: Sandbox, info: ProcessInfo) -> None:
     with contextlib.suppress(TimeoutError, HyperError):
         async with asyncio.timeout(_END_TIMEOUT_S):
             await process.exited
+        sandbox.session.forget(info.process)
