@@ -9,7 +9,7 @@ import pytest
 
 from hyper.engine import modes, resources
 from hyper.engine.record import Seat
-from hyper.errors import HyperError, InvalidRequest, NotImplementedYet
+from hyper.errors import HyperError, InvalidRequest
 from hyper.machine.spec import Limits
 from hyper.proto.message import UNLIMITED, ContainerUpdate
 from hyper.types.container import HostConfig, RestartPolicy
@@ -58,14 +58,6 @@ def test_refused(members: dict[str, Any], words: str) -> None:
 def test_warned(members: dict[str, Any]) -> None:
     """Accepted, with one sentence about it."""
     assert len(resources.check(HostConfig(**members), available=FOUR)) == 1
-
-
-def test_a_profile_is_never_dropped_silently() -> None:
-    """One asked for its protection must not believe it has it; unconfined is what there is."""
-    host = HostConfig(security_opt=["seccomp=unconfined", "no-new-privileges", "seccomp=builtin"])
-    assert resources.check(host, available=FOUR) == []
-    with pytest.raises(NotImplementedYet, match="seccomp profiles are not supported yet"):
-        resources.check(HostConfig(security_opt=['seccomp={"x": 1}']), available=FOUR)
 
 
 def test_what_limits_become() -> None:

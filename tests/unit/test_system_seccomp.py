@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from hyper.system import seccomp
+from tests.support.bpf import AARCH64, I386, X86_64, answer
 
 ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
-X86_64, I386, AARCH64 = 0xC000003E, 0x40000003, 0xC00000B7
 
 
 def run(
@@ -20,25 +18,7 @@ def run(
     allowed: frozenset[str] = frozenset(),
 ) -> int:
     """What the filter says to one system call."""
-    padded = (*args, 0, 0, 0, 0, 0, 0)[:6]
-    data = struct.pack("=IIQ6Q", number, arch, 0, *padded)
-    program = list(struct.iter_unpack("=HBBI", seccomp.program(allowed=allowed)))
-    at, accumulator = 0, 0
-    while True:
-        code, if_true, if_false, value = program[at]
-        at += 1
-        if code == 0x06:
-            return value
-        if code == 0x20:
-            accumulator = struct.unpack_from("=I", data, value)[0]
-        elif code == 0x54:
-            accumulator &= value
-        else:
-            holds = {0x15: accumulator == value, 0x35: accumulator >= value}.get(
-                code, bool(accumulator & value) if code == 0x45 else None
-            )
-            assert holds is not None, f"unknown instruction {code:#x}"
-            at += if_true if holds else if_false
+    return answer(seccomp.program(allowed=allowed), number, arch=arch, args=args)
 
 
 @pytest.mark.parametrize("name", sorted(seccomp.DENIED))

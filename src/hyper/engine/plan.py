@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from hyper.config import DEFAULT_SHM_SIZE
+from hyper.engine import seccomp
 from hyper.engine.mounts import MountPoint
 from hyper.engine.record import ContainerRecord, ExecRecord
 from hyper.errors import InvalidRequest, ProtocolError
@@ -322,7 +323,14 @@ def main_program(record: ContainerRecord) -> ProcessStart:
         rlimits=tuple(rlimit(limit) for limit in host.ulimits or []),
         rows=rows,
         columns=columns,
+        seccomp=_filter(host),
     )
+
+
+def _filter(host: HostConfig) -> bytes:
+    """What the system calls of the container's programs are held to; empty: to nothing."""
+    profile = seccomp.profile_of(host.security_opt)
+    return seccomp.program(profile, capabilities(host)) if profile else b""
 
 
 def _no_new_privileges(host: HostConfig) -> ProcessFlag:
@@ -354,6 +362,7 @@ def exec_program(
         rlimits=tuple(rlimit(limit) for limit in record.host_config.ulimits or []),
         rows=rows,
         columns=columns,
+        seccomp=_filter(record.host_config),
     )
 
 
@@ -384,20 +393,25 @@ ALL_CAPABILITIES: Final = (1 << len(CAPABILITIES)) - 1
 
 
 def capability_mask(host: HostConfig) -> int:
-    """The bits of the capabilities the container's root has.
+    """The bits of ``capabilities``. Raises: InvalidRequest: a name that is no capability."""
+    names = capabilities(host)
+    return sum(1 << number for number, name in enumerate(CAPABILITIES) if name in names)
+
+
+def capabilities(host: HostConfig) -> frozenset[str]:
+    """The capabilities the container's root has.
 
     Raises:
         InvalidRequest: a name that is no capability.
     """
     if host.privileged:
-        return ALL_CAPABILITIES
+        return frozenset(CAPABILITIES)
     add = {_capability(name) for name in host.cap_add or []}
     drop = {_capability(name) for name in host.cap_drop or []}
-    names = set(CAPABILITIES) if "ALL" in add else set(DEFAULT_CAPABILITIES)
+    names = frozenset(CAPABILITIES) if "ALL" in add else DEFAULT_CAPABILITIES
     if "ALL" in drop:
-        names = set()
-    names = (names - drop) | (add - {"ALL"})
-    return sum(1 << number for number, name in enumerate(CAPABILITIES) if name in names)
+        names = frozenset()
+    return (names - drop) | (add - {"ALL"})
 
 
 def _capability(name: str) -> str:

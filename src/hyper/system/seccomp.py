@@ -3,14 +3,32 @@
 A deny list around QEMU's own ``-sandbox``, there before its first instruction: everything on it fails with EPERM, so
 that libraries probing for a feature carry on without. A foreign instruction set kills.
 
-Source: seccomp(2), bpf(4) "filter machine", linux/arch/x86/entry/syscalls/syscall_64.tbl.
+Source: seccomp(2), linux/arch/x86/entry/syscalls/syscall_64.tbl.
 """
 
 from __future__ import annotations
 
 import errno
 import platform
-import struct
+
+from hyper.system.bpf import (
+    ALLOW,
+    AND,
+    ARCH,
+    ARCH_X86_64,
+    ARG0,
+    ARG1,
+    ERRNO,
+    JUMP_AT_LEAST,
+    JUMP_EQUAL,
+    JUMP_SET,
+    KILL_PROCESS,
+    LOAD,
+    NR,
+    X32_BIT,
+    give,
+    instruction,
+)
 
 #: x86-64 numbers of what is denied whatever the arguments.
 DENIED = {
@@ -89,33 +107,18 @@ _NEW_NAMESPACES = 0x7E020000
 _CLONE_NEWTIME = 0x80
 #: linux/net.h: the type is in the low bits, flags are above.
 _SOCK_STREAM, _SOCKET_TYPES = 1, 0xF
-_AUDIT_ARCH_X86_64 = 0xC000003E
-_X32_BIT = 0x40000000
-#: Offsets in struct seccomp_data.
-_NR, _ARCH, _ARG0, _ARG1 = 0, 4, 16, 24
-
-_LOAD, _AND, _JUMP_EQUAL, _JUMP_SET, _JUMP_AT_LEAST, _RETURN = 0x20, 0x54, 0x15, 0x45, 0x35, 0x06
-_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-
-
-def _instruction(code: int, value: int, *, if_true: int = 0, if_false: int = 0) -> bytes:
-    return struct.pack("=HBBI", code, if_true, if_false, value)
-
-
-def _return(action: int) -> bytes:
-    return _instruction(_RETURN, action)
 
 
 def _deny_unless_internet() -> bytes:
     """socket(2) with any family but IPv4 and IPv6: no abstract unix, netlink, packet, vsock or AF_ALG."""
     return b"".join(
         [
-            _instruction(_JUMP_EQUAL, _SOCKET, if_false=5),
-            _instruction(_LOAD, _ARG0),
-            _instruction(_JUMP_EQUAL, _AF_INET, if_true=2),
-            _instruction(_JUMP_EQUAL, _AF_INET6, if_true=1),
-            _return(_ERRNO | errno.EPERM),
-            _return(_ALLOW),
+            instruction(JUMP_EQUAL, _SOCKET, if_false=5),
+            instruction(LOAD, ARG0),
+            instruction(JUMP_EQUAL, _AF_INET, if_true=2),
+            instruction(JUMP_EQUAL, _AF_INET6, if_true=1),
+            give(ERRNO | errno.EPERM),
+            give(ALLOW),
         ]
     )
 
@@ -124,13 +127,13 @@ def _deny_new_namespaces() -> bytes:
     """clone(2) with a CLONE_NEW* flag. clone3 hides its flags behind a pointer: libc falls back on ENOSYS."""
     return b"".join(
         [
-            _instruction(_JUMP_EQUAL, _CLONE3, if_false=1),
-            _return(_ERRNO | errno.ENOSYS),
-            _instruction(_JUMP_EQUAL, _CLONE, if_false=4),
-            _instruction(_LOAD, _ARG0),
-            _instruction(_JUMP_SET, _NEW_NAMESPACES, if_false=1),
-            _return(_ERRNO | errno.EPERM),
-            _return(_ALLOW),
+            instruction(JUMP_EQUAL, _CLONE3, if_false=1),
+            give(ERRNO | errno.ENOSYS),
+            instruction(JUMP_EQUAL, _CLONE, if_false=4),
+            instruction(LOAD, ARG0),
+            instruction(JUMP_SET, _NEW_NAMESPACES, if_false=1),
+            give(ERRNO | errno.EPERM),
+            give(ALLOW),
         ]
     )
 
@@ -139,11 +142,11 @@ def _deny_namespaces_of_unshare() -> bytes:
     """unshare(2) of anything but what a thread shares with its process (CLONE_FS, CLONE_FILES)."""
     return b"".join(
         [
-            _instruction(_JUMP_EQUAL, DENIED["unshare"], if_false=4),
-            _instruction(_LOAD, _ARG0),
-            _instruction(_JUMP_SET, _NEW_NAMESPACES | _CLONE_NEWTIME, if_false=1),
-            _return(_ERRNO | errno.EPERM),
-            _return(_ALLOW),
+            instruction(JUMP_EQUAL, DENIED["unshare"], if_false=4),
+            instruction(LOAD, ARG0),
+            instruction(JUMP_SET, _NEW_NAMESPACES | _CLONE_NEWTIME, if_false=1),
+            give(ERRNO | errno.EPERM),
+            give(ALLOW),
         ]
     )
 
@@ -152,12 +155,12 @@ def _deny_datagram_pairs() -> bytes:
     """socketpair(2) of anything but streams: those stay connected to each other for good."""
     return b"".join(
         [
-            _instruction(_JUMP_EQUAL, DENIED["socketpair"], if_false=5),
-            _instruction(_LOAD, _ARG1),
-            _instruction(_AND, _SOCKET_TYPES),
-            _instruction(_JUMP_EQUAL, _SOCK_STREAM, if_true=1),
-            _return(_ERRNO | errno.EPERM),
-            _return(_ALLOW),
+            instruction(JUMP_EQUAL, DENIED["socketpair"], if_false=5),
+            instruction(LOAD, ARG1),
+            instruction(AND, _SOCKET_TYPES),
+            instruction(JUMP_EQUAL, _SOCK_STREAM, if_true=1),
+            give(ERRNO | errno.EPERM),
+            give(ALLOW),
         ]
     )
 
@@ -174,12 +177,12 @@ def program(*, allowed: frozenset[str] = frozenset()) -> bytes:
     if platform.machine() != "x86_64":
         raise NotImplementedError(f"no system call filter for {platform.machine()}")
     parts = [
-        _instruction(_LOAD, _ARCH),
-        _instruction(_JUMP_EQUAL, _AUDIT_ARCH_X86_64, if_true=1),
-        _return(_KILL),
-        _instruction(_LOAD, _NR),
-        _instruction(_JUMP_AT_LEAST, _X32_BIT, if_false=1),
-        _return(_KILL),
+        instruction(LOAD, ARCH),
+        instruction(JUMP_EQUAL, ARCH_X86_64, if_true=1),
+        give(KILL_PROCESS),
+        instruction(LOAD, NR),
+        instruction(JUMP_AT_LEAST, X32_BIT, if_false=1),
+        give(KILL_PROCESS),
         _deny_unless_internet(),
         _deny_new_namespaces(),
         *([_deny_namespaces_of_unshare()] if "unshare" in allowed else []),
@@ -187,7 +190,7 @@ def program(*, allowed: frozenset[str] = frozenset()) -> bytes:
     ]
     for number in sorted(number for name, number in DENIED.items() if name not in allowed):
         parts += [
-            _instruction(_JUMP_EQUAL, number, if_false=1),
-            _return(_ERRNO | errno.EPERM),
+            instruction(JUMP_EQUAL, number, if_false=1),
+            give(ERRNO | errno.EPERM),
         ]
-    return b"".join([*parts, _return(_ALLOW)])
+    return b"".join([*parts, give(ALLOW)])
