@@ -27,7 +27,7 @@ from hyper.errors import Conflict, GuestError, HyperError, MachineError
 from hyper.guest.process import GuestProcess
 from hyper.machine.driver import MachineRecord
 from hyper.proto.message import ProcessExit, ProcessResize, ProcessSignal, ReplyCode
-from hyper.sandbox.sandbox import Plan, Sandbox
+from hyper.sandbox.sandbox import SHARED_GRACE_MS, Plan, Sandbox
 
 logger = logging.getLogger(__name__)
 
@@ -339,7 +339,8 @@ class Container:
             sandbox.session.forget(self.record.seat.process)  # the machine goes on
             await sandbox.part(self.record.seat.container, self.record.seat.disks)
         elif self.guests:
-            await sandbox.shut_down()  # their file systems are not thrown away
+            # Their file systems are not thrown away.
+            await sandbox.shut_down(grace_ms=SHARED_GRACE_MS)
         elif self.record.host_config.auto_remove and not self.host.volumes.survive(self.record):
             await sandbox.destroy()  # its file systems are thrown away: no need to unmount them
         else:
