@@ -50,6 +50,8 @@ class Containers:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._by_id: dict[str, Container] = {}
+        #: Names of containers that are kept and not in the table yet.
+        self._making: set[str] = set()
         host.wires.find = self._record_of
 
     def _record_of(self, name: str) -> ContainerRecord | None:
@@ -199,7 +201,7 @@ class Containers:
         return self.get(name).record.mounts
 
     def _free_name(self) -> str:
-        taken = {item.record.name for item in self._by_id.values()}
+        taken = self._making | {item.record.name for item in self._by_id.values()}
         name = random_name()
         while name in taken:
             name = random_name(suffix=True)
@@ -211,6 +213,7 @@ class Containers:
         if self._host.privileged:
             record.uid = store.free_uid(machine_uids(store.daemon_id))
         store.add_container(record)
+        self._making.add(record.name)
         folder = self._host.container_dir(record.id)
         container = None
         try:
@@ -225,6 +228,8 @@ class Containers:
         except BaseException:
             await self._undo(record, container)
             raise
+        finally:
+            self._making.discard(record.name)
         container.publish("create")
         return container
 
