@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -18,10 +19,14 @@ READ, WRITE, SOCKET, MKDIR, PERSONALITY, MOUNT = 0, 1, 41, 83, 135, 165
 EPERM, EACCES, ENOSYS = 1, 13, 38
 
 
+def compiled(text: str, capabilities: frozenset[str] = DEFAULT_CAPABILITIES) -> bytes:
+    """The program of a profile's text."""
+    return asyncio.run(seccomp.program(text, capabilities))
+
+
 def profile(default: str, *rules: dict[str, Any], **members: Any) -> bytes:
     """The program of a profile."""
-    text = json.dumps({"defaultAction": default, "syscalls": list(rules), **members})
-    return seccomp.program(text, DEFAULT_CAPABILITIES)
+    return compiled(json.dumps({"defaultAction": default, "syscalls": list(rules), **members}))
 
 
 def rule(action: str, *names: str, **members: Any) -> dict[str, Any]:
@@ -107,7 +112,7 @@ def test_rules_for_some_containers() -> None:
         ],
     })  # fmt: skip
     calls = (MOUNT, MKDIR, READ, WRITE, SOCKET)
-    plain, admin = (seccomp.program(text, frozenset(caps)) for caps in ((), ("SYS_ADMIN",)))
+    plain, admin = (compiled(text, frozenset(caps)) for caps in ((), ("SYS_ADMIN",)))
     assert [answer(plain, call) == ALLOW for call in calls] == [False, True, False, True, False]
     assert [answer(admin, call) == ALLOW for call in calls] == [True, False, False, True, False]
 
@@ -141,7 +146,7 @@ BAD: dict[str, str] = {
 def test_what_is_no_profile_is_refused(text: str) -> None:
     """With the reason, whatever a client sends."""
     with pytest.raises(InvalidRequest, match=BAD[text].replace("(", r"\(")):
-        seccomp.program(text, DEFAULT_CAPABILITIES)
+        compiled(text)
 
 
 def test_which_option_counts() -> None:
@@ -156,4 +161,26 @@ def test_unknown_calls_and_nothing_at_all() -> None:
     """Names of other kernels are left out; an empty profile is no filter."""
     program = profile("SCMP_ACT_ALLOW", rule("SCMP_ACT_ERRNO", "no_such_call", "mkdir"))
     assert answer(program, MKDIR) == ERRNO | EPERM
-    assert seccomp.program("{}", DEFAULT_CAPABILITIES) == b""
+    assert compiled("{}") == b""
+
+
+#: libseccomp 2.5.4 never comes back from this.
+ENDLESS = [
+    rule("SCMP_ACT_ERRNO", "mkdir", args=[
+        {"index": 1, "value": 3, "op": "SCMP_CMP_LE"}, {"index": 0, "value": 0, "op": "SCMP_CMP_LE"},
+    ]),
+    rule("SCMP_ACT_ERRNO", "mkdir", args=[
+        {"index": 2, "value": 2, "op": "SCMP_CMP_NE"}, {"index": 0, "value": 0, "op": "SCMP_CMP_LE"},
+    ]),
+]  # fmt: skip
+
+
+async def test_an_endless_profile() -> None:
+    """It is refused; the daemon's loop goes on meanwhile, and other profiles are compiled."""
+    text = json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": ENDLESS})
+    endless = asyncio.create_task(seccomp.program(text, DEFAULT_CAPABILITIES))
+    fine = json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": ENDLESS[:1]})
+    assert answer(await seccomp.program(fine, DEFAULT_CAPABILITIES), MKDIR) == ERRNO | EPERM
+    assert not endless.done()
+    with pytest.raises(InvalidRequest, match="cannot compile it within"):
+        await endless

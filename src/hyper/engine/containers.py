@@ -114,17 +114,20 @@ class Containers:
         """
         if len(self._by_id) >= MAX_CONTAINERS:
             raise Conflict(f"there are {MAX_CONTAINERS} containers already")
-        self._check_name(name)
         warnings = sharing.check(config, host)
         defaults.fill_in(host, raw, self._host.config)
         warnings += create.check(host, raw)
         warnings += resources.check(host, available=affinity.available())
         create.fill_in(host)
+        filter_ = await plan.seccomp_filter(host)
+        # From here to where the name is taken nothing else happens in this daemon.
+        self._check_name(name)
         image = self._host.images.get(config.image)
         merged = create.merge(config, create.image_defaults(image.config.config))
         health.check(merged.healthcheck)
         self._settle_mode(host)
         record = self._record(name, merged, host, image.id)
+        record.seccomp = filter_
         record.links = links.of_new_container(host, lambda linked: self.get(linked).record)
         record.endpoints = endpoints.of_new_container(
             host, config.networking_config, config.mac_address, self._host.wires.networks.get

@@ -323,14 +323,8 @@ def main_program(record: ContainerRecord) -> ProcessStart:
         rlimits=tuple(rlimit(limit) for limit in host.ulimits or []),
         rows=rows,
         columns=columns,
-        seccomp=_filter(host),
+        seccomp=record.seccomp,
     )
-
-
-def _filter(host: HostConfig) -> bytes:
-    """What the system calls of the container's programs are held to; empty: to nothing."""
-    profile = seccomp.profile_of(host.security_opt)
-    return seccomp.program(profile, capabilities(host)) if profile else b""
 
 
 def _no_new_privileges(host: HostConfig) -> ProcessFlag:
@@ -362,7 +356,7 @@ def exec_program(
         rlimits=tuple(rlimit(limit) for limit in record.host_config.ulimits or []),
         rows=rows,
         columns=columns,
-        seccomp=_filter(record.host_config),
+        seccomp=record.seccomp,
     )
 
 
@@ -396,6 +390,16 @@ def capability_mask(host: HostConfig) -> int:
     """The bits of ``capabilities``. Raises: InvalidRequest: a name that is no capability."""
     names = capabilities(host)
     return sum(1 << number for number, name in enumerate(CAPABILITIES) if name in names)
+
+
+async def seccomp_filter(host: HostConfig) -> bytes:
+    """What the system calls of the container's programs are held to, as BPF; empty: to nothing.
+
+    Raises:
+        InvalidRequest: the profile is none, or cannot be compiled.
+    """
+    profile = seccomp.profile_of(host.security_opt)
+    return await seccomp.program(profile, capabilities(host)) if profile else b""
 
 
 def capabilities(host: HostConfig) -> frozenset[str]:

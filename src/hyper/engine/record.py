@@ -90,6 +90,8 @@ class ContainerRecord(Struct):
     #: Links of the default network: ids of containers by alias, and what they told the program at its start.
     links: dict[str, str] = field(default_factory=dict)
     link_variables: list[str] = field(default_factory=list)
+    #: What the system calls of its programs are held to, as BPF; empty: to nothing.
+    seccomp: bytes = b""
 
     @property
     def command(self) -> list[str]:

@@ -7,7 +7,6 @@ words; dockerd finds them only at the start.
 from __future__ import annotations
 
 import errno
-import functools
 import re
 from typing import Final
 
@@ -71,8 +70,7 @@ def profile_of(security_opt: list[str] | None) -> str:
     return "" if found in NO_PROFILE else found
 
 
-@functools.lru_cache(maxsize=16)
-def program(text: str, capabilities: frozenset[str]) -> bytes:
+async def program(text: str, capabilities: frozenset[str]) -> bytes:
     """The BPF program of a profile for a container with ``capabilities`` (``SYS_ADMIN``…); empty: no filter.
 
     Raises:
@@ -82,7 +80,7 @@ def program(text: str, capabilities: frozenset[str]) -> bytes:
     profile = seccomp.decode(text)
     if not profile.default_action and not profile.syscalls:
         return b""
-    compiled = libseccomp.compile_filter(_filter(profile, capabilities))
+    compiled = await libseccomp.compile_apart(_filter(profile, capabilities))
     if len(compiled) > MAX_SECCOMP:
         raise InvalidRequest(
             f"error loading seccomp filter: {len(compiled) // SECCOMP_INSTRUCTION} instructions, "

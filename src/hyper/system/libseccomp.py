@@ -13,10 +13,14 @@ import ctypes
 import errno
 import functools
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
 
 from hyper.errors import HyperError, InvalidRequest
 from hyper.system.bpf import (
@@ -36,6 +40,8 @@ from hyper.system.bpf import (
     give,
     instruction,
 )
+from hyper.system.process import ProcessFailed, run
+from hyper.units import MIB
 
 _LIBRARY: Final = "libseccomp.so.2"
 #: Everything the library knows of up to user notification, whatever the kernel it runs on has.
@@ -45,6 +51,12 @@ X86_64, X86, X32 = ARCH_X86_64, ARCH_I386, ARCH_X86_64 & ~0x80000000
 #: SCMP_FLTATR_CTL_OPTIMIZE: 2 is a binary tree; with few rules a list is faster, with none the library errs.
 _OPTIMIZE, _TREE, _TREE_FROM = 8, 2, 32
 _ACTION: Final = 0xFFFF0000
+#: Of processor time and memory, for one filter; far above what Docker's own profile takes.
+MAX_COMPILE_S: Final = 2
+MAX_COMPILE_BYTES: Final = 512 * MIB
+_MAX_WAIT_S: Final = 60.0
+_MAX_OUTPUT: Final = MIB
+_WORKER: Final = "hyper.system.libseccomp_worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,48 @@ class Filter:
     default: int
     rules: tuple[Rule, ...]
     architectures: frozenset[int] = frozenset()
+
+
+class Outcome(Struct, frozen=True):
+    """What came of a filter: an array of struct sock_filter, or whose fault it is that there is none."""
+
+    program: bytes = b""
+    refused: str = ""
+    failed: str = ""
+
+
+async def compile_apart(filter_: Filter) -> bytes:
+    """``compile_filter`` in a process of its own, held to ``MAX_COMPILE_S`` and ``MAX_COMPILE_BYTES``.
+
+    A few hundred bytes of rules whose conditions overlap keep the library busy for ever (seen with 2.5.4).
+
+    Raises:
+        InvalidRequest: as ``compile_filter``; or the filter takes more than that.
+        HyperError: as ``compile_filter``; or the process cannot be started.
+    """
+    argv = [sys.executable, "-I", "-m", _WORKER]
+    try:
+        done = await run(
+            argv,
+            input=msgspec.json.encode(filter_),
+            timeout_s=_MAX_WAIT_S,
+            output_limit=_MAX_OUTPUT,
+        )
+        outcome = msgspec.json.decode(done.stdout, type=Outcome)
+    except ValueError as error:  # msgspec's, and of too much output
+        raise HyperError(f"the compiler of seccomp filters wrote nonsense: {error}") from error
+    except ProcessFailed as error:
+        if error.status is None or error.status >= 0:
+            raise
+        raise InvalidRequest(
+            f"error loading seccomp filter: libseccomp cannot compile it within {MAX_COMPILE_S} s",
+            hint="rules with several conditions on one system call multiply; state fewer",
+        ) from error
+    if outcome.refused:
+        raise InvalidRequest(outcome.refused)
+    if outcome.failed:
+        raise HyperError(outcome.failed)
+    return outcome.program
 
 
 class _Comparison(ctypes.Structure):

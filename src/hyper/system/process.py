@@ -232,8 +232,9 @@ async def run(
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
     ok: Sequence[int] = (0,),
+    output_limit: int = _OUTPUT_LIMIT,
 ) -> Completed:
-    """Run a program to its end and collect its output (≤ 256 MiB).
+    """Run a program to its end and collect its output (≤ ``output_limit`` bytes).
 
     Raises:
         ProcessFailed: it cannot be started, took longer than ``timeout_s``, or its status is not in ``ok``.
@@ -249,7 +250,7 @@ async def run(
     async with child:
         try:
             async with asyncio.timeout(timeout_s):
-                stdout = await _exchange(child, input)
+                stdout = await _exchange(child, input, output_limit)
                 await child.check(ok=ok)
         except TimeoutError:
             why = f"did not end within {timeout_s:g} s"
@@ -257,11 +258,11 @@ async def run(
     return Completed(stdout=stdout, stderr=child.stderr_tail(), status=await child.wait())
 
 
-async def _exchange(child: Process, data: bytes | None) -> bytes:
+async def _exchange(child: Process, data: bytes | None, limit: int) -> bytes:
     output = child.take_stdout()
     try:
         async with asyncio.TaskGroup() as group:
-            reading = group.create_task(pipe.read_all(output, limit=_OUTPUT_LIMIT))
+            reading = group.create_task(pipe.read_all(output, limit=limit))
             if data is not None:
                 await _feed(child.take_stdin(), data)
         return reading.result()
