@@ -24,9 +24,12 @@ def start_owner(daemon: Hyperd, busybox: str, *flags: str) -> None:
     follow(daemon, "web", "up")
 
 
-def join(daemon: Hyperd, busybox: str, *words: str, name: str = "side") -> None:
+def join(
+    daemon: Hyperd, busybox: str, *words: str, flags: tuple[str, ...] = (), name: str = "side"
+) -> None:
     """A container that shares the machine of ``web`` runs."""
-    daemon.run("run", "-d", "--name", name, "--network", "container:web", busybox, *words)
+    network = ("--network", "container:web")
+    daemon.run("run", "-d", "--name", name, *network, *flags, busybox, *words)
 
 
 def machine(daemon: Hyperd, name: str) -> Any:
@@ -81,13 +84,17 @@ def test_it_comes_and_goes(daemon: Hyperd, busybox: str) -> None:
 
 
 def test_it_ends_with_the_machine(daemon: Hyperd, busybox: str) -> None:
-    """Stopped: it was asked to end, what it wrote is there. Then it cannot start, nor join what was removed."""
+    """It is asked to in its own way, what it wrote is there. Then it cannot start, nor join what was removed."""
     start_owner(daemon, busybox)
-    script = "trap 'echo last >/last; exit 5' TERM; echo up; sleep 6000 & wait"
-    join(daemon, busybox, "sh", "-c", script)
+    script = (
+        "trap 'echo last >/last; exit 5' USR1; cat /last 2>/dev/null || echo up; sleep 6000 & wait"
+    )
+    flags = ("--stop-signal", "USR1", "--stop-timeout", "300")
+    join(daemon, busybox, "sh", "-c", script, flags=flags)
     follow(daemon, "side", "up")
     daemon.run("stop", "-t", "0", "web")
-    assert daemon.run("wait", "side") == b"5\n"
+    state = inspect(daemon, "side")["State"]
+    assert (state["ExitCode"], state["Error"]) == (5, ""), state
     assert b"last" in daemon.run("cp", "side:/last", "-")
     owner = inspect(daemon, "web")["Id"]
     refused = daemon.docker("start", "side")
@@ -96,7 +103,7 @@ def test_it_ends_with_the_machine(daemon: Hyperd, busybox: str) -> None:
     daemon.run("start", "web")
     follow(daemon, "web", "up")
     daemon.run("start", "side")
-    follow(daemon, "side", "up")
+    follow(daemon, "side", "last")
     daemon.run("rm", "-f", "web")
     assert not inspect(daemon, "side")["State"]["Running"]
     assert f"No such container: {owner}" in daemon.docker("start", "side").stderr.decode()

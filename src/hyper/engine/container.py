@@ -27,7 +27,7 @@ from hyper.errors import Conflict, GuestError, HyperError, MachineError
 from hyper.guest.process import GuestProcess
 from hyper.machine.driver import MachineRecord
 from hyper.proto.message import ProcessExit, ProcessResize, ProcessSignal, ReplyCode
-from hyper.sandbox.sandbox import SHARED_GRACE_MS, Plan, Sandbox
+from hyper.sandbox.sandbox import Plan, Sandbox
 
 logger = logging.getLogger(__name__)
 
@@ -261,7 +261,7 @@ class Container:
             self.hub.finish()
             await self.visits.over()
             await self._release(sandbox)
-        await asyncio.gather(*(guest.settled() for guest in self.guests))
+        await asyncio.gather(*(guest.settled() for guest in self.guests))  # of one that was lost
         self._gone()
         if self.record.status is Status.RESTARTING:
             self._restart_later()
@@ -338,10 +338,9 @@ class Container:
         if self.record.seat.owner:
             sandbox.session.forget(self.record.seat.process)  # the machine goes on
             await sandbox.part(self.record.seat.container, self.record.seat.disks)
-        elif self.guests:
-            # Their file systems are not thrown away.
-            await sandbox.shut_down(grace_ms=SHARED_GRACE_MS)
-        elif self.record.host_config.auto_remove and not self.host.volumes.survive(self.record):
+            return
+        await asyncio.gather(*(ending.end_with_machine(guest) for guest in self.guests))
+        if self.record.host_config.auto_remove and not self.host.volumes.survive(self.record):
             await sandbox.destroy()  # its file systems are thrown away: no need to unmount them
         else:
             await sandbox.shut_down()

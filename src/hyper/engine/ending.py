@@ -13,6 +13,7 @@ from hyper.engine.state import Status
 from hyper.errors import Conflict, HyperError
 from hyper.proto.message import ProcessSignal
 from hyper.sandbox.sandbox import Sandbox
+from hyper.types.container import ContainerConfig
 
 if TYPE_CHECKING:
     from hyper.engine.container import Container
@@ -61,7 +62,7 @@ async def stop(container: Container, *, timeout_s: int | None, number: int | Non
     container.note_stop(signal.SIGKILL)
     config = container.record.config
     if timeout_s is None:
-        timeout_s = DEFAULT_STOP_TIMEOUT_S if config.stop_timeout is None else config.stop_timeout
+        timeout_s = _stop_timeout_s(config)
     ended = container.exits.next()
     try:
         await kill(container, number or plan.stop_signal(config))
@@ -78,6 +79,31 @@ async def stop(container: Container, *, timeout_s: int | None, number: int | Non
     await container.settled()
     container.publish("stop")
     return True
+
+
+async def end_with_machine(guest: Container) -> None:
+    """The machine that ``guest`` shares is about to end, and it has: asked to, then made to, as ``stop`` would.
+
+    Nobody wanted it to stay down: its policy may start it again. "No limit" is the default one here.
+    """
+    sandbox = guest.sandbox
+    if guest.live and sandbox is not None:
+        ended = guest.exits.next()
+        config = guest.record.config
+        timeout_s = _stop_timeout_s(config)
+        try:
+            await _signal(guest, plan.stop_signal(config))
+            async with asyncio.timeout(timeout_s if timeout_s >= 0 else DEFAULT_STOP_TIMEOUT_S):
+                await asyncio.shield(ended)
+        except (HyperError, TimeoutError):  # it cannot be asked, or does not listen
+            with contextlib.suppress(HyperError):
+                await _signal(guest, signal.SIGKILL)
+            await _enforce(sandbox, ended)
+    await guest.settled()
+
+
+def _stop_timeout_s(config: ContainerConfig) -> int:
+    return DEFAULT_STOP_TIMEOUT_S if config.stop_timeout is None else config.stop_timeout
 
 
 async def restart(container: Container, *, timeout_s: int | None, number: int | None) -> None:

@@ -37,8 +37,6 @@ MAIN_PROCESS: Final = 1
 REATTACH_TIMEOUT_S: Final = 30.0
 #: How long programs have after SIGTERM, and the machine after the file systems are unmounted.
 SHUTDOWN_GRACE_MS: Final = 500
-#: The first, where others' programs are asked to end with the machine: they have done nothing to be ended so soon.
-SHARED_GRACE_MS: Final = 5000
 SHUTDOWN_TIMEOUT_S: Final = 15.0
 #: How long the agent may take to unmount what only one of several containers had.
 PART_TIMEOUT_S: Final = 15.0
@@ -214,12 +212,12 @@ class Sandbox:
         spawned = self.machine.record.spawned_ns
         return (self.session.hello_ns - spawned) / 1e6 if spawned else None
 
-    async def shut_down(self, *, grace_ms: int = SHUTDOWN_GRACE_MS) -> None:
-        """Programs have ended, asked to or after ``grace_ms``; file systems are unmounted, the machine is gone."""
+    async def shut_down(self) -> None:
+        """Every program was ended, file systems are unmounted, the machine is gone."""
         # A guest that cannot end cleanly is ended.
         with contextlib.suppress(HyperError, TimeoutError):
             await self.power.unpause_all()
-            await self.session.call(Shutdown(grace_ms), timeout_s=SHUTDOWN_TIMEOUT_S)
+            await self.session.call(Shutdown(SHUTDOWN_GRACE_MS), timeout_s=SHUTDOWN_TIMEOUT_S)
             async with asyncio.timeout(SHUTDOWN_TIMEOUT_S):
                 await self.machine.wait()
         await self.destroy()
