@@ -293,3 +293,27 @@ async def test_without_a_log_what_nobody_listens_to_is_acknowledged() -> None:
 def test_a_piece_is_what_it_says() -> None:
     """Outputs are compared by value in these tests."""
     assert Output(1, b"x") == Output(1, b"x")
+
+
+async def test_a_connection_lost_after_the_end_loses_nothing(log: LogFile) -> None:
+    """All had come, and nobody had looked yet: it is logged, and the program's end stands."""
+    program, hub = Program(), OutputHub(log)
+    program.write(b"", fd=1, fin=True)
+    program.write(b"last\n", fd=2)
+    program.write(b"", fd=2, fin=True)
+    program.process.on_exit(ProcessExit(1, 5, 0, False, 0))
+    program.process.fail(MachineError("lost"))
+    await hub.pump(program.process)
+    assert records(log) == [(2, b"last\n", False)]
+    assert (await program.process.exited).status == 5
+
+
+async def test_a_connection_lost_before_the_end_is_told_after_what_came(log: LogFile) -> None:
+    """One stream has ended, the other not: what it had brought is logged first."""
+    program, hub = Program(), OutputHub(log)
+    program.write(b"", fd=1, fin=True)
+    program.write(b"last\n", fd=2)
+    program.process.fail(MachineError("lost"))
+    with pytest.raises(MachineError, match="lost"):
+        await hub.pump(program.process)
+    assert records(log) == [(2, b"last\n", False)]

@@ -46,14 +46,14 @@ class GuestProcess:
         """Everything it writes, in order of arrival, until all its streams have ended.
 
         Raises:
-            HyperError: the connection to the guest was lost before the end.
+            HyperError: the connection to the guest was lost before the end; what had come by then was given first.
         """
         while not self._ended or not self._queue.empty():
             item = await self._queue.get()
             if item is not None:
                 yield item
-            elif self._failure is not None:
-                raise self._failure
+            elif self._failure is not None and self._queue.empty() and not self._ended:
+                raise self._failure  # after all that came before it
 
     @property
     def _ended(self) -> bool:
