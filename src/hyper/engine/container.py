@@ -261,7 +261,8 @@ class Container:
             self.hub.finish()
             await self.visits.over()
             await self._release(sandbox)
-        await asyncio.gather(*(guest.settled() for guest in self.guests))  # of one that was lost
+        # Also those that were lost with it, or came while it ended.
+        await asyncio.gather(*(guest.settled() for guest in self.guests))
         self._gone()
         if self.record.status is Status.RESTARTING:
             self._restart_later()

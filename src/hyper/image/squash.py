@@ -19,8 +19,9 @@ import msgspec
 from hyper.errors import HyperError
 from hyper.image import limits
 from hyper.image.tarstream import BadLayer
-from hyper.image.worker import UNPRIVILEGED, Facts
+from hyper.image.worker import Facts
 from hyper.system import pipe
+from hyper.system.privileges import UNPRIVILEGED
 from hyper.system.process import DEVNULL, Process, ProcessFailed, spawn
 
 #: Measured in docs/decisions/0002-images.md.

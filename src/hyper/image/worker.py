@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,9 +19,8 @@ from hyper.errors import HyperError
 from hyper.image import limits
 from hyper.image.tarstream import REGULAR
 from hyper.image.tree import Tree, walk
+from hyper.system import privileges
 
-#: "nobody": owns nothing.
-UNPRIVILEGED = 65534
 _PROGRESS_BYTES = 2 << 20
 _OUTPUT_BUFFER = 1 << 20
 
@@ -67,7 +65,7 @@ def serve(work: Callable[[dict[str, Any], Report, BinaryIO], Facts]) -> int:
     """Run ``work`` on the options in the first argument; the process's exit status."""
     options = json.loads(sys.argv[1])
     report = Report(options["report"])
-    drop_privileges()
+    privileges.drop(memory_bytes=limits.CONVERTER_MEMORY_BYTES)
     try:
         with BufferedWriter(FileIO(1, "w", closefd=False), _OUTPUT_BUFFER) as output:
             facts = work(options, report, output)
@@ -93,15 +91,3 @@ def describe(tree: Tree, facts: Facts) -> Facts:
     sizes = {node.source: node.entry.size for _, node in walk(root) if node.entry.kind == REGULAR}
     facts.content_bytes = sum(sizes.values())
     return facts
-
-
-def drop_privileges() -> None:
-    """Become nobody (where we are root), with little memory and no core files."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if hard == resource.RLIM_INFINITY or hard > limits.CONVERTER_MEMORY_BYTES:
-        resource.setrlimit(resource.RLIMIT_AS, (limits.CONVERTER_MEMORY_BYTES,) * 2)
-    if os.getuid() == 0:
-        os.setgroups([])
-        os.setresgid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
-        os.setresuid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)

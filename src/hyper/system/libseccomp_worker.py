@@ -12,6 +12,7 @@ import sys
 import msgspec
 
 from hyper.errors import HyperError, InvalidRequest
+from hyper.system import privileges
 from hyper.system.libseccomp import (
     MAX_COMPILE_BYTES,
     MAX_COMPILE_S,
@@ -20,8 +21,6 @@ from hyper.system.libseccomp import (
     compile_filter,
 )
 
-#: "nobody": owns nothing.
-_UNPRIVILEGED = 65534
 #: Behind everybody who waits for a container.
 _NICENESS = 10
 
@@ -44,13 +43,8 @@ def _outcome(filter_: Filter) -> Outcome:
 
 def _restrict() -> None:
     os.nice(_NICENESS)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_COMPILE_BYTES,) * 2)
     resource.setrlimit(resource.RLIMIT_CPU, (MAX_COMPILE_S,) * 2)
-    if os.getuid() == 0:
-        os.setgroups([])
-        os.setresgid(_UNPRIVILEGED, _UNPRIVILEGED, _UNPRIVILEGED)
-        os.setresuid(_UNPRIVILEGED, _UNPRIVILEGED, _UNPRIVILEGED)
+    privileges.drop(memory_bytes=MAX_COMPILE_BYTES)
 
 
 if __name__ == "__main__":
