@@ -195,6 +195,8 @@ def test_exec(hyper: Run, docker: Run, sleeper: str, case: str) -> None:
 LOOKS = [
     ["ps", "--format", "{{.Names}}|{{.Image}}|{{.Command}}|{{.State}}|{{.Ports}}|{{.Labels}}"],
     ["ps", "-a", "--format", "table {{.Names}}\t{{.Image}}"],
+    ["ps", "-a", "--format", "table {{upper .Names}}\t{{if .Ports}}{{.Ports}}{{else}}none{{end}}"],
+    ["ps", "-a", "--format", '{{range split .Names ","}}{{printf "%-9s|" .}}{{end}}{{len .Image}}'],
     ["ps", "-aq", "--no-trunc"],
     ["ps", "-a", "-f", "name=sleeper", "-f", "status=running", "--format", "{{.ID}}"],
     ["ps", "-f", "name=nobody"],
@@ -206,6 +208,18 @@ LOOKS = [
     ["images", "nosuch"],
     ["inspect", "-f", "{{.State.Status}} {{.State.Running}} {{json .Config.Cmd}}", "sleeper"],
     ["inspect", "-f", "{{.Config.Cmd}} {{.State.Pid}} {{.State.StartedAt}}", "sleeper"],
+    [
+        "inspect",
+        "-f",
+        "{{range $i, $e := .Config.Env}}{{$i}}={{$e}};{{end}}{{.Name | json}}",
+        "sleeper",
+    ],
+    [
+        "inspect",
+        "-f",
+        "{{with .State}}{{if and .Running (not .Paused)}}{{title .Status}}{{end}}{{end}}",
+        "sleeper",
+    ],
     [
         "inspect",
         "-f",

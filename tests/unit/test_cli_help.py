@@ -97,7 +97,7 @@ def test_how_help_is_asked_for(
         (["run"], "too few arguments"),
         (["ps", "x"], "too many arguments"),
         (["run", "-p", "x", "y"], "invalid port"),
-        (["ps", "--format", "{{range .}}", ""], "is not understood"),
+        (["ps", "--format", "{{range .}}", ""], "unexpected EOF"),
         (["run", "--rm", "--restart", "always", "x"], "exclude each other"),
         (["--bogus", "ps"], "unknown flag: --bogus"),
     ],

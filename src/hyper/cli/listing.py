@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from hyper.cli.flags import Arguments
 
-_FIELD = re.compile(r"\{\{\s*(?:json |upper |lower )?\.(\w+)\s*\}\}")
+_FIELD = re.compile(r"\.([A-Za-z]\w*)")
 
 
 def parse_filter(text: str) -> str:
@@ -81,9 +81,8 @@ def _show_lines(rows: Sequence[dict[str, Any]], render: Callable[[Any], str]) ->
 
 def _show_table(rows: Sequence[dict[str, Any]], headings: dict[str, str], text: str) -> None:
     render = compile_format(text)
-    names = {field: headings.get(field, _heading(field)) for field in _FIELD.findall(text)}
-    head = _FIELD.sub(lambda match: names[match[1]], text.replace("\\t", "\t"))
-    lines = [head, *(render(row) for row in rows)]
+    names = {field: _heading(field) for field in _FIELD.findall(text)} | headings
+    lines = [compile_format(text, heading=True)(names), *(render(row) for row in rows)]
     sys.stdout.write(aligned([line.split("\t") for line in lines]))
 
 
