@@ -198,6 +198,8 @@ LOOKS = [
     ["ps", "-a", "--format", "table {{upper .Names}}\t{{if .Ports}}{{.Ports}}{{else}}none{{end}}"],
     ["ps", "-a", "--format", '{{range split .Names ","}}{{printf "%-9s|" .}}{{end}}{{len .Image}}'],
     ["ps", "-aq", "--no-trunc"],
+    ["ps", "-a", "--format", "{{.Names}} {{.Size}}"],
+    ["ps", "-as", "--format", "table {{.Names}}\t{{.Size}}"],
     ["ps", "-a", "-f", "name=sleeper", "-f", "status=running", "--format", "{{.ID}}"],
     ["ps", "-f", "name=nobody"],
     ["ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.CreatedAt}} {{.Networks}}"],
