@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from hyper.machine.qemu.argv import MachineFds, arguments, forward_rules
-from hyper.machine.spec import Disk, Forward, MachineSpec, SharedPath, TapNic, UserNic
+from hyper.machine.spec import (
+    Disk,
+    Forward,
+    MachineSpec,
+    Memory,
+    SharedPath,
+    Slot,
+    TapNic,
+    UserNic,
+)
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 BINARY = Path("/usr/bin/qemu-system-x86_64")
@@ -45,6 +54,19 @@ FULL = replace(
 )
 SHARING = replace(PLAIN, name="sharing", shared=(SharedPath(Path("/srv/data"), read_only=True),))
 BRIDGED = replace(PLAIN, name="bridged", nics=(TapNic(mac="02:42:ac:11:00:02", fd=30),))
+TEMPLATE = replace(
+    BRIDGED,
+    name="template",
+    empty_slots=(Slot("layer0", read_only=True), Slot("scratch", read_only=False)),
+    memory=Memory(50),
+)
+COPY = replace(TEMPLATE, name="copy", memory=Memory(50, state_fd=51))
+MANY_DISKS = replace(
+    PLAIN,
+    name="many-disks",
+    disks=tuple(Disk(f"layer{n}", Path(f"/store/{n}"), read_only=True) for n in range(5)),
+)
+SPECS = [PLAIN, FULL, BRIDGED, SHARING, TEMPLATE, COPY, MANY_DISKS]
 
 
 def lines(spec: MachineSpec, accelerator: str) -> str:
@@ -67,7 +89,7 @@ def lines(spec: MachineSpec, accelerator: str) -> str:
 
 
 @pytest.mark.parametrize("accelerator", ["tcg", "kvm"])
-@pytest.mark.parametrize("spec", [PLAIN, FULL, BRIDGED, SHARING], ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 def test_golden(spec: MachineSpec, accelerator: str) -> None:
     path = GOLDEN / f"qemu-{spec.name}-{accelerator}.txt"
     if os.environ.get("HYPER_GOLDEN") == "write":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hyper.machine.spec import Capability, Disk, Limits, MachineSpec
+from hyper.machine.template import Card
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,10 @@ class MachineRecord:
     #: CLOCK_MONOTONIC nanoseconds when the hypervisor was spawned; 0 when unknown.
     spawned_ns: int = 0
     vcpus: int = 1
+    #: Names of the empty slots it was made with.
+    slots: tuple[str, ...] = ()
+    #: The identity it runs as; None: the daemon's own.
+    uid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,8 @@ class Machine(Protocol):
     async def add_disk(self, disk: Disk) -> None:
         """The guest finds ``disk`` by its name when it looks for it, after what the machine was made with.
 
-        Also of a machine that was found again, and of one that is paused. Needs Capability.ADD_DISK.
+        One that has the name of an empty slot is there, and must be read-only if the slot is. Also of a machine that
+        was found again, and of one that is paused. Needs Capability.ADD_DISK.
 
         Raises:
             Conflict: it has an added disk of that name, or too many.
@@ -115,6 +121,22 @@ class Machine(Protocol):
 
         Raises:
             MachineError: it has ended, or refuses.
+        """
+
+    async def save(self, state_fd: int) -> None:
+        """Its device state is in the file ``state_fd``, its memory in the file it was given; it stands still for good.
+
+        Needs Capability.TEMPLATE and a machine that boots in a file (Memory without a state).
+
+        Raises:
+            MachineError: it has ended, or refuses; the file is full.
+        """
+
+    def move(self, run_dir: Path) -> None:
+        """Its folder is called ``run_dir`` from now on, which does not exist yet; ``record`` says so, too.
+
+        Raises:
+            OSError: it cannot be renamed.
         """
 
     async def stats(self) -> MachineStats:
@@ -161,6 +183,20 @@ class Driver(Protocol):
 
     async def version(self) -> str:
         """The version of the hypervisor's program, as it calls it itself; "" if that cannot be found out."""
+
+    async def template_prefix(self) -> str:
+        """What the keys of all templates begin with that can be used now: host, hypervisor, guest and accelerator.
+
+        Raises:
+            MachineError: its program or the guest's files are missing.
+        """
+
+    async def template_key(self, spec: MachineSpec, card: Card) -> str:
+        """The key of templates for machines like ``spec`` that are connected by ``card``; fit for a file's name.
+
+        Machines of one key can be made from one another's templates. Name, identity, limits, folder, addresses of
+        cards and host ports of ``spec`` do not matter to it; everything else does.
+        """
 
     async def recover(self) -> None:
         """What a daemon that was killed while it probed has left is gone."""

@@ -77,6 +77,26 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Slot:
+    """A place of the machine that is empty when it starts and takes a disk of this name and access later."""
+
+    name: str
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The guest's memory as an open file of exactly its size: the caller's descriptor, not needed after the launch.
+
+    ``state_fd`` None: the machine boots in it, what it writes is in the file. Otherwise the machine goes on from the
+    device state read there; it sees what is in the file and what it writes is its own (copy on write).
+    """
+
+    fd: int
+    state_fd: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MachineSpec:
     """One machine to be. ``run_dir`` exists, is the machine's own, and short enough for unix sockets."""
 
@@ -94,6 +114,10 @@ class MachineSpec:
     command_line: tuple[str, ...] = ()
     #: One file system under SHARE_TAG; its root has the first of these as ``0``, the next as ``1``…
     shared: tuple[SharedPath, ...] = ()
+    #: Instead of disks: places for them, filled by Machine.add_disk. Not together with ``disks`` or ``shared``.
+    empty_slots: tuple[Slot, ...] = ()
+    #: None: memory of the machine's own.
+    memory: Memory | None = None
 
     @property
     def forwards(self) -> tuple[Forward, ...]:

@@ -20,7 +20,7 @@ from hyper.system import process
 MAX_NAME = 15
 _SIOCBRADDBR, _SIOCBRDELBR, _SIOCBRADDIF, _SIOCBRDELIF = 0x89A0, 0x89A1, 0x89A2, 0x89A3
 _SIOCSIFFLAGS, _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8914, 0x8916, 0x891C
-_SIOCSIFMTU, _SIOCSIFHWADDR = 0x8922, 0x8924
+_SIOCSIFMTU, _SIOCSIFHWADDR, _SIOCSIFNAME = 0x8922, 0x8924, 0x8923
 _IFF_UP = 1
 _ARPHRD_ETHER = 1
 _TIMEOUT_S = 20.0
@@ -74,6 +74,12 @@ def set_up(name: str, *, mtu: int | None = None) -> None:
     if mtu is not None:
         _set(name, _SIOCSIFMTU, struct.pack("i20x", mtu))
     _set(name, _SIOCSIFFLAGS, struct.pack("H22x", _IFF_UP))
+
+
+def rename(name: str, new: str) -> None:
+    """The link, which is down, is called ``new``. Raises: HyperError."""
+    request = struct.pack("16s16s8x", name.encode(), new.encode())
+    _do(_SIOCSIFNAME, request, f"rename {name}")
 
 
 def join_bridge(port: str, bridge: str) -> None:

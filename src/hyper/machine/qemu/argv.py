@@ -10,17 +10,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyper.machine.spec import SHARE_TAG, Disk, Forward, MachineSpec, Nic, TapNic, UserNic
+from hyper.machine.spec import (
+    SHARE_TAG,
+    Disk,
+    Forward,
+    MachineSpec,
+    Nic,
+    Slot,
+    TapNic,
+    UserNic,
+)
 
 #: Transports a microvm without ACPI has (IRQ 5–12); each device takes one.
 SLOTS = 8
-#: What every machine has: the agent's serial device, a card, and the controller of disks that come later.
-RESERVED_SLOTS = 3
-#: That controller.
+#: What every machine has: the agent's serial device, a card, the balloon, and the controller of disks beyond the slots.
+RESERVED_SLOTS = 4
+#: That controller, and how a disk on it is called.
 SCSI = "scsi"
+ADDED = "added-"
+#: Disks of a machine's start. What has no slot is a SCSI disk, and costs a start some milliseconds more.
+MAX_DISKS = 5
 AGENT_PORT = "hyper.agent"
 #: Where kernel and initrd are inside the jail.
 KERNEL, INITRD = Path("/boot/vmlinux"), Path("/boot/initrd")
+
+#: The throttle group of empty slots.
+NO_LIMITS = "free"
+#: Larger than any disk that will come: one tebibyte.
+_BLANK_SIZE = 1 << 40
 
 #: Translated code is kept in this much memory. QEMU's default (up to 1 GiB) suits one big machine, not many small.
 _TRANSLATION_CACHE_MIB = 64
@@ -100,11 +117,15 @@ def arguments(
         *_machine(spec, accelerator),
         *_kernel(spec, accelerator, tsc_khz),
         *_channels(fds),
-        *_disks(spec.disks, fds.disks),
-        *_nics(spec.nics),
-        *_share(spec, fds.share),
+        # What the guest frees goes back to the host by itself; nobody ever takes memory away from it.
+        *("-device", "virtio-balloon-device,free-page-reporting=on,deflate-on-oom=on"),
         # One queue, and without events: the guest looks for a disk when the agent is told to (hotplug.py).
         *("-device", f"virtio-scsi-device,id={SCSI},num_queues=1,virtqueue_size=32,hotplug=off"),
+        *_disks(spec, fds.disks),
+        *_empty_slots(spec.empty_slots),
+        *_nics(spec.nics),
+        *_share(spec, fds.share),
+        *_memory(spec),
         # Below this QEMU's own filter: no exec, no new identity, no scheduling games (seccomp.py is ours, around it).
         "-sandbox",
         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
@@ -117,7 +138,7 @@ def _machine(spec: MachineSpec, accelerator: str) -> list[str]:
         # RTC: the kernel reads the time from it once. Option ROMs would be firmware nobody calls.
         "-M",
         "microvm,acpi=off,rtc=on,pit=on,pic=on,isa-serial=on,x-option-roms=off,auto-kernel-cmdline=on"
-        + (",memory-backend=ram" if spec.shared else ""),
+        + (",memory-backend=ram" if spec.shared or spec.memory else ""),
         *("-accel", _ACCELERATORS[accelerator]),
         *("-cpu", _CPUS[accelerator]),
         *("-smp", str(spec.vcpus)),
@@ -163,22 +184,41 @@ def _channels(fds: MachineFds) -> list[str]:
     ]
 
 
-def _disks(disks: Sequence[Disk], fds: Sequence[int]) -> list[str]:
+def _disks(spec: MachineSpec, fds: Sequence[int]) -> list[str]:
     arguments: list[str] = []
-    for index, (disk, fd) in enumerate(zip(disks, fds, strict=True)):
-        arguments += [*("-add-fd", f"fd={fd},set={index}"), *_disk(disk, index)]
+    slots = SLOTS - RESERVED_SLOTS - bool(spec.shared)
+    for index, (disk, fd) in enumerate(zip(spec.disks, fds, strict=True)):
+        arguments += ["-add-fd", f"fd={fd},set={index}"]
+        if index < slots:
+            arguments += _disk(disk, index)
+        else:
+            arguments += _scsi_disk(disk, index, unit=index - slots)
     return arguments
 
 
 def _disk(disk: Disk, index: int) -> list[str]:
+    return [
+        *_node(disk, f"disk{index}", index),
+        *("-device", f"virtio-blk-device,drive=disk{index},serial={plain(disk.name)}"),
+    ]
+
+
+def _scsi_disk(disk: Disk, index: int, *, unit: int) -> list[str]:
+    """As hotplug.py adds them to a machine that runs."""
+    name = ADDED + plain(disk.name)
+    device = f"scsi-hd,id={name},drive={name},bus={SCSI}.0,channel=0,scsi-id=0,lun={unit}"
+    return [*_node(disk, name, index), *("-device", f"{device},serial={disk.name}")]
+
+
+def _node(disk: Disk, name: str, fdset: int) -> list[str]:
     access = "on" if disk.read_only else "off"
     options = [
         "driver=raw",  # never probed: a guest could write another format's header
-        f"node-name=disk{index}",
+        f"node-name={name}",
         f"read-only={access}",
         "discard=" + ("ignore" if disk.read_only else "unmap"),
         "file.driver=file",
-        f"file.filename=/dev/fdset/{index}",
+        f"file.filename=/dev/fdset/{fdset}",
         # Layers are shared by many machines, a scratch by nobody: the store sees to that, not QEMU's locks.
         "file.locking=off",
         # Never fall back to what the descriptor does not allow.
@@ -187,10 +227,34 @@ def _disk(disk: Disk, index: int) -> list[str]:
         # A pool of threads: io_uring is denied by the jail, and native AIO needs O_DIRECT.
         "file.aio=threads",
     ]
-    return [
-        *("-blockdev", ",".join(options)),
-        *("-device", f"virtio-blk-device,drive=disk{index},serial={plain(disk.name)}"),
-    ]
+    return ["-blockdev", ",".join(options)]
+
+
+def slot_node(name: str) -> str:
+    """The filter under the disk of a slot: it stays, what it reads from is exchanged."""
+    return f"slot-{name}"
+
+
+def blank_node(name: str) -> str:
+    """What an empty slot reads from: nothing, and much of it, for the guest keeps the size that it saw first."""
+    return f"blank-{name}"
+
+
+def _empty_slots(slots: Sequence[Slot]) -> list[str]:
+    # A filter that lets everything pass: of all of QEMU's, the one whose file can be exchanged while it is in use.
+    arguments = ["-object", f"throttle-group,id={NO_LIMITS}"] if slots else []
+    for slot in slots:
+        name, access = plain(slot.name), "on" if slot.read_only else "off"
+        blank, filter_ = blank_node(name), slot_node(name)
+        arguments += [
+            "-blockdev",
+            f"null-co,node-name={blank},size={_BLANK_SIZE},read-zeroes=on,read-only={access}",
+            "-blockdev",
+            f"throttle,node-name={filter_},throttle-group={NO_LIMITS},file={blank},read-only={access}",
+            "-device",
+            f"virtio-blk-device,drive={filter_},serial={name}",
+        ]
+    return arguments
 
 
 def _nics(nics: Sequence[Nic]) -> list[str]:
@@ -214,6 +278,21 @@ def _share(spec: MachineSpec, fd: int | None) -> list[str]:
         *("-chardev", f"socket,id=share,fd={fd}"),
         *("-device", f"vhost-user-fs-device,chardev=share,tag={SHARE_TAG}"),
     ]
+
+
+def _memory(spec: MachineSpec) -> list[str]:
+    """A file by its descriptor: QEMU opens it anew, which is what it needs /proc for."""
+    memory = spec.memory
+    if memory is None:
+        return []
+    share = "on" if memory.state_fd is None else "off"
+    path = f"/proc/self/fd/{memory.fd}"
+    arguments = [
+        "-object",
+        f"memory-backend-file,id=ram,size={spec.memory_mib}M,mem-path={path},share={share}",
+    ]
+    # Told where from once what belongs to the machine is known to be there (template.py).
+    return arguments if memory.state_fd is None else [*arguments, "-incoming", "defer"]
 
 
 def _tap(nic: TapNic) -> list[str]:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import os
 import shutil
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from hyper.errors import Conflict, InvalidRequest, MachineError
 from hyper.machine.driver import MachineRecord, Verdict
 from hyper.machine.probe import Host, Probe
-from hyper.machine.qemu import argv, share
+from hyper.machine.qemu import argv, saving, share
 from hyper.machine.qemu.console import Console
 from hyper.machine.qemu.descriptors import open_all
 from hyper.machine.qemu.machine import (
@@ -34,7 +36,8 @@ from hyper.machine.qemu.qmp import Monitor
 from hyper.machine.qemu.share import ShareServer
 from hyper.machine.qemu.version import BinaryVersion
 from hyper.machine.qemu.walls import KVM_GID, group_limits, jail_for
-from hyper.machine.spec import Capability, MachineSpec, TapNic
+from hyper.machine.spec import Capability, MachineSpec, Memory, Nic, TapNic, UserNic
+from hyper.machine.template import Card
 from hyper.system import affinity, cgroup, files, jail, launch, process
 from hyper.system import socket as sockets
 from hyper.system.jail import View
@@ -85,13 +88,20 @@ class QemuDriver:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Pause, and disks for running machines."""
-        return frozenset({Capability.PAUSE, Capability.ADD_DISK})
+        """Pause, disks for running machines, templates, and memory that comes back."""
+        return frozenset(
+            {
+                Capability.PAUSE,
+                Capability.ADD_DISK,
+                Capability.TEMPLATE,
+                Capability.MEMORY_RETURN,
+            }
+        )
 
     @property
     def max_disks(self) -> int:
-        """Five: a microvm without ACPI has eight slots; the agent, a card and the disks that come later have three."""
-        return argv.SLOTS - argv.RESERVED_SLOTS
+        """Five: see argv.MAX_DISKS."""
+        return argv.MAX_DISKS
 
     @property
     def unlimited(self) -> tuple[str, ...]:
@@ -111,6 +121,26 @@ class QemuDriver:
     async def version(self) -> str:
         """QEMU's own, with the packager's name of it; asked once for each program file."""
         return await self._version.read()
+
+    async def template_prefix(self) -> str:
+        """What keys of templates that can be used here now begin with."""
+        return _digest(f"{asdict(self._host())} {await self._accelerator()}")
+
+    async def template_key(self, spec: MachineSpec, card: Card) -> str:
+        """The key of templates for machines like ``spec`` with a card of that kind."""
+        # What differs from one machine of a shape to the next is made the same; all other arguments count.
+        nics: dict[Card, tuple[Nic, ...]] = {
+            Card.NONE: (),
+            Card.TAP: (TapNic("02:00:00:00:00:00", 0),),
+            Card.USER: (UserNic("02:00:00:00:00:00", "10.0.2.0/24"),),
+        }
+        command = argv.arguments(
+            replace(spec, name="template", nics=nics[card], memory=Memory(0)),
+            binary=self._binary,
+            accelerator=await self._accelerator(),
+            fds=argv.MachineFds(agent=0, monitor=0, console=0, disks=()),
+        )
+        return f"{await self.template_prefix()}-{_digest(' '.join(command))}"
 
     async def recover(self) -> None:
         """No machine of a probe runs."""
@@ -134,9 +164,12 @@ class QemuDriver:
         Raises:
             MachineError: also, an accelerator was insisted on that does not work.
         """
+        return await self.launch_on(spec, await self._accelerator())
+
+    async def _accelerator(self) -> str:
         if self._chosen is None:
             self._chosen = await self._choose()
-        return await self.launch_on(spec, self._chosen)
+        return self._chosen
 
     async def _choose(self) -> str:
         """What to launch on. Emulation is taken without trying: its own failure would say more."""
@@ -173,11 +206,10 @@ class QemuDriver:
         if (spec.uid is None) == (os.geteuid() == 0):
             raise InvalidRequest("a machine needs a uid of its own if, and only if, we are root")
         disks = len(spec.disks) + bool(spec.shared)
-        room = argv.SLOTS - 2  # the agent's stream and the controller of later disks
-        if disks + len(spec.nics) > room:
+        if disks > argv.MAX_DISKS or len(spec.nics) > 1:
             raise InvalidRequest(
-                f"machine {spec.name} has {disks} disks and {len(spec.nics)} cards, "
-                f"more than {room} together"
+                f"machine {spec.name} has {disks} disks and {len(spec.nics)} cards; "
+                f"it can have {argv.MAX_DISKS} and 1"
             )
 
     async def _start(
@@ -206,6 +238,8 @@ class QemuDriver:
                 raise
             message = f"{error.message} (virtiofsd: {server.last_words()})"
             raise MachineError(message, console=error.console) from error
+        if spec.memory is not None and spec.memory.state_fd is not None:
+            await saving.restore(monitor, spec.memory.state_fd)
         record = load_record(spec.run_dir)
         if record is None:
             raise MachineError(
@@ -258,7 +292,7 @@ class QemuDriver:
             devices = self._devices() if accelerator == "kvm" else ()
             walls = jail_for(spec, binary=self._binary, devices=devices)
             note = self._recorder(spec, accelerator)
-            inherited = (*fds.all, *(nic.fd for nic in spec.nics if isinstance(nic, TapNic)))
+            inherited = (*fds.all, *_given(spec))
             return await launch.start(walls, command, pass_fds=inherited, group=group, note=note)
         except OSError as error:
             raise MachineError(f"machine {spec.name} did not start: {error}") from error
@@ -278,6 +312,8 @@ class QemuDriver:
                 run_dir=str(spec.run_dir),
                 spawned_ns=spawned_ns,
                 vcpus=spec.vcpus,
+                slots=tuple(slot.name for slot in spec.empty_slots),
+                uid=spec.uid,
             )
             save_record(record)
             if spec.limits.cpu_set:
@@ -329,6 +365,20 @@ class QemuDriver:
         group = self._groups.find(record.name)
         parts = Parts(held, None, group, monitor, connect_console(run_dir), share.find(run_dir))
         return QemuMachine(record, parts)
+
+
+def _digest(text: str) -> str:
+    """A few letters for a file's name that no other text has."""
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _given(spec: MachineSpec) -> list[int]:
+    """The descriptors that came with ``spec``."""
+    given = [nic.fd for nic in spec.nics if isinstance(nic, TapNic)]
+    if spec.memory is not None:
+        given += [spec.memory.fd]
+        given += [] if spec.memory.state_fd is None else [spec.memory.state_fd]
+    return given
 
 
 async def _main_loop_runs(

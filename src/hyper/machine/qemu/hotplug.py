@@ -1,12 +1,17 @@
-"""Disks that come to a running machine and leave it: SCSI disks of the one controller that every machine has.
+"""Disks that come to a running machine and leave it.
 
-Nothing is remembered here: what a machine has is asked of QEMU, which outlives the daemon. Source: QEMU 7.2,
-docs/interop/qemu-qmp-ref (add-fd, blockdev-add, device_add), hw/scsi/virtio-scsi.c.
+One whose name an empty slot has goes there: the filter under the slot's disk reads from it instead of from nothing,
+which takes QEMU a millisecond and the guest does not notice. Any other is a SCSI disk of the one controller that every
+machine has. Nothing is remembered here: what a machine has is asked of QEMU, which outlives the daemon.
+
+Source: QEMU 7.2, docs/interop/qemu-qmp-ref (add-fd, blockdev-add, blockdev-reopen, device_add),
+hw/scsi/virtio-scsi.c.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import Any, Final
 
 from hyper.errors import Conflict, MachineError
@@ -17,16 +22,52 @@ from hyper.machine.spec import Disk
 
 #: Enough for a score of containers. A guest of 64 MiB does not survive 200.
 MAX_DISKS: Final = 64
-_PREFIX: Final = "added-"
+_PREFIX: Final = argv.ADDED
+_FILLED: Final = "filled-"
 
 
-async def add(monitor: Monitor, disk: Disk) -> None:
-    """The guest finds ``disk`` when it looks for it.
+async def add(monitor: Monitor, disk: Disk, slots: Collection[str]) -> None:
+    """The guest finds ``disk`` when it looks for it. ``slots``: names of those the machine was made with.
 
     Raises:
         Conflict: there is one of this name already, or there are too many.
         MachineError: it cannot be opened, or QEMU refuses it.
     """
+    if disk.name in slots:
+        await _fill(monitor, disk)
+    else:
+        await _plug(monitor, disk)
+
+
+async def _fill(monitor: Monitor, disk: Disk) -> None:
+    node = _FILLED + argv.plain(disk.name)
+    fdset = await _pass(monitor, disk, node)
+    try:
+        await monitor.execute("blockdev-add", _node(disk, node, fdset))
+        await monitor.execute("blockdev-reopen", _filter(disk.name, node, disk.read_only))
+    except MachineError as error:
+        await monitor.execute("remove-fd", {"fdset-id": fdset})
+        if "Duplicate nodes" in error.message:
+            raise Conflict(f"the machine has a disk {disk.name} already") from error
+        raise
+
+
+def _filter(slot: str, node: str, read_only: bool) -> dict[str, Any]:
+    """The filter under the disk of ``slot`` with ``node`` for its file; its other options as argv gave them."""
+    return {
+        "options": [
+            {
+                "driver": "throttle",
+                "node-name": argv.slot_node(slot),
+                "throttle-group": argv.NO_LIMITS,
+                "file": node,
+                "read-only": read_only,
+            }
+        ]
+    }
+
+
+async def _plug(monitor: Monitor, disk: Disk) -> None:
     device, there = _PREFIX + argv.plain(disk.name), await _devices(monitor)
     if device in there:
         raise Conflict(f"the machine has a disk {disk.name} already")
@@ -45,20 +86,26 @@ async def add(monitor: Monitor, disk: Disk) -> None:
         raise
 
 
-async def remove(monitor: Monitor, name: str) -> None:
+async def remove(monitor: Monitor, name: str, slots: Collection[str]) -> None:
     """The machine has no added disk ``name`` any more, whatever the guest thinks of that; its file is closed.
 
     Raises:
         MachineError: QEMU refuses.
     """
-    device = _PREFIX + argv.plain(name)
-    if device in await _devices(monitor):
-        await monitor.execute("device_del", {"id": device}, deleted=device)
+    node = (_FILLED if name in slots else _PREFIX) + argv.plain(name)
     nodes = await monitor.execute("query-named-block-nodes", {"flat": True})
-    if any(node["node-name"] == device for node in nodes):
-        await monitor.execute("blockdev-del", {"node-name": device})
+    found = next((item for item in nodes if item["node-name"] == node), None)
+    if name in slots:
+        if found is not None:
+            blank = argv.blank_node(name)
+            await monitor.execute("blockdev-reopen", _filter(name, blank, found["ro"]))
+    elif node in await _devices(monitor):
+        gone = ("DEVICE_DELETED", lambda data: data.get("device") == node)
+        await monitor.execute("device_del", {"id": node}, until=gone)
+    if found is not None:
+        await monitor.execute("blockdev-del", {"node-name": node})
     for fdset in await monitor.execute("query-fdsets"):
-        if any(fd.get("opaque") == device for fd in fdset["fds"]):
+        if any(fd.get("opaque") == node for fd in fdset["fds"]):
             await monitor.execute("remove-fd", {"fdset-id": fdset["fdset-id"]})
 
 

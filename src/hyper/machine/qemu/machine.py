@@ -7,12 +7,12 @@ import contextlib
 import json
 import signal
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from hyper.errors import MachineError
 from hyper.machine.driver import MachineExit, MachineRecord, MachineStats
-from hyper.machine.qemu import hotplug, share
+from hyper.machine.qemu import hotplug, saving, share
 from hyper.machine.qemu.console import Console
 from hyper.machine.qemu.qmp import Monitor
 from hyper.machine.qemu.share import ShareServer
@@ -137,7 +137,7 @@ class QemuMachine:
             Conflict: it has one of that name, or too many.
             MachineError: it has ended, or refuses.
         """
-        await hotplug.add(self._parts.monitor, disk)
+        await hotplug.add(self._parts.monitor, disk, self._record.slots)
 
     async def remove_disk(self, name: str) -> None:
         """It has no such disk any more.
@@ -145,7 +145,23 @@ class QemuMachine:
         Raises:
             MachineError: it has ended, or refuses.
         """
-        await hotplug.remove(self._parts.monitor, name)
+        await hotplug.remove(self._parts.monitor, name, self._record.slots)
+
+    async def save(self, state_fd: int) -> None:
+        """Its device state is in ``state_fd``; it stands still for good.
+
+        Raises:
+            MachineError: it has ended, or refuses.
+        """
+        await saving.save(self._parts.monitor, state_fd)
+
+    def move(self, run_dir: Path) -> None:
+        """Its folder is ``run_dir``. Raises: OSError."""
+        self._run_dir.rename(run_dir)
+        self._run_dir = run_dir
+        self._record = replace(self._record, run_dir=str(run_dir))
+        self._parts.monitor.move(run_dir / MONITOR_SOCKET)
+        save_record(self._record)
 
     async def stats(self) -> MachineStats:
         """What it costs now.
@@ -227,7 +243,8 @@ def save_record(record: MachineRecord) -> None:
 def load_record(run_dir: Path) -> MachineRecord | None:
     """What ``save_record`` kept in ``run_dir``; None if there is nothing."""
     try:
-        return MachineRecord(**json.loads((run_dir / RECORD_FILE).read_bytes()))
+        kept = json.loads((run_dir / RECORD_FILE).read_bytes())
+        return MachineRecord(**(kept | {"slots": tuple(kept.get("slots", ()))}))
     except (OSError, ValueError, TypeError):
         return None
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from hyper.errors import MachineError
 from hyper.system import socket as sockets
 
 COMMAND_TIMEOUT_S = 10.0
+
+#: The name of an event and which of that name, told by its data.
+Awaited = tuple[str, Callable[[dict[str, Any]], bool]]
 
 
 #: The library logs as errors what it also raises, a machine's ordinary end among them: once is enough.
@@ -44,9 +48,9 @@ class Monitor:
         arguments: dict[str, Any] | None = None,
         *,
         fd: int | None = None,
-        deleted: str | None = None,
+        until: Awaited | None = None,
     ) -> Any:
-        """What the command returns. ``fd`` goes with it; ``deleted``: a device that is gone then.
+        """What the command returns. ``fd`` goes with it; ``until``: an event that has come then.
 
         Raises:
             MachineError: the machine is gone, does not answer within 10 s, or refuses.
@@ -56,13 +60,14 @@ class Monitor:
                 client = self._client or await self._connect()
                 if fd is not None:
                     client.send_fd_scm(fd)
-                if deleted is None:
+                if until is None:
                     return await client.execute(command, arguments)
-                with client.listener("DEVICE_DELETED") as events:
+                name, is_it = until
+                with client.listener(name) as events:
                     answer = await client.execute(command, arguments)
                     async for event in events:
                         data: Any = event["data"]
-                        if data.get("device") == deleted:
+                        if is_it(data):
                             break
                     return answer
         except ExecuteError as error:
@@ -72,6 +77,10 @@ class Monitor:
         except (QMPError, OSError) as error:
             await self.close()
             raise MachineError(f"QEMU's monitor is gone: {error}") from error
+
+    def move(self, path: Path) -> None:
+        """The socket is called ``path`` now; a connection that stands is the same."""
+        self._path = path
 
     async def connect(self) -> None:
         """Return when QEMU's main loop answers; no deadline of its own.

@@ -44,6 +44,8 @@ def jail_for(spec: MachineSpec, *, binary: Path, devices: tuple[View, ...] = ())
         # The server of shared paths is given one end of a pair, to ask for things by itself.
         allowed=frozenset({"socketpair"} if spec.shared else ()),
         low_ports=any(forward.host_port < 1024 for forward in spec.forwards),
+        # Its memory is a file, which it opens by its descriptor's name there.
+        proc=spec.memory is not None,
     )
 
 

@@ -1,0 +1,268 @@
+"""Templates on disk: the memory and the device state of a machine that had booted and stood still.
+
+A folder each, named by the key of all that matters for machines made from it. In use both are in memory, in files that
+nobody can change any more, so that what happens to the folder meanwhile is no machine's concern. What is on disk is
+checked against the sums kept with it before it is used; what fails is removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from hyper.machine.spec import Memory
+from hyper.system import files, memfd
+from hyper.units import MIB
+
+logger = logging.getLogger(__name__)
+
+_VERSION: Final = 1
+_ABOUT: Final = "template.json"
+_PARTS: Final = ("memory", "state")
+_CHUNK: Final = MIB
+_PAGE: Final = 4096
+_ZERO: Final = bytes(_PAGE)
+#: A device state takes some 50 KiB; a file that claims more than this is none.
+_MAX_STATE: Final = 16 * MIB
+#: How many are kept; the least recently used ones go.
+MAX_TEMPLATES: Final = 8
+
+
+class Card(StrEnum):
+    """How a machine is connected."""
+
+    NONE = "none"
+    TAP = "tap"
+    USER = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What of a machine cannot be changed once it exists: those of one shape can be made from one template."""
+
+    vcpus: int
+    memory_mib: int
+    card: Card
+
+    def __str__(self) -> str:
+        return f"{self.vcpus} CPU, {self.memory_mib} MiB, card: {self.card}"
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is known of a template on disk. Times in ns since the epoch; ``sums`` are SHA-256 of memory and state."""
+
+    key: str
+    shape: Shape
+    created_ns: int
+    used_ns: int
+    disk_bytes: int
+
+
+class Template:
+    """One that is in memory. Close it; machines made from it do not mind."""
+
+    def __init__(self, key: str, shape: Shape, memory_fd: int, state_fd: int) -> None:
+        """Takes both descriptors over, whose files nobody writes to any more.
+
+        Raises:
+            OSError: somebody may.
+        """
+        memfd.seal(memory_fd)
+        memfd.seal(state_fd)
+        self.key = key
+        self.shape = shape
+        self._memory_fd, self._state_fd = memory_fd, state_fd
+
+    @contextlib.contextmanager
+    def memory(self) -> Iterator[Memory]:
+        """What one machine is launched with. Raises: OSError (no descriptors left)."""
+        state_fd = memfd.reopen(self._state_fd)
+        try:
+            yield Memory(self._memory_fd, state_fd)
+        finally:
+            os.close(state_fd)
+
+    def close(self) -> None:
+        """Its descriptors are closed."""
+        os.close(self._memory_fd)
+        os.close(self._state_fd)
+
+    def _sources(self) -> tuple[int, int]:
+        return self._memory_fd, self._state_fd
+
+
+class TemplateStore:
+    """All templates under ``folder``, made when the first is kept. Its methods do file I/O: call them in threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def all(self) -> list[About]:
+        """What is kept, the most recently used first; nothing about what is not readable."""
+        found = [self._about(folder) for folder in self._folders()]
+        return sorted((item for item in found if item), key=lambda item: -item.used_ns)
+
+    def keep(self, template: Template) -> None:
+        """It is on disk, whole; the least recently used ones beyond MAX_TEMPLATES are not any more.
+
+        Raises:
+            OSError: no room, or none for us. Nothing is left of it.
+        """
+        files.make_private_dir(self._folder)
+        draft = self._folder / f".{template.key}.{os.getpid()}"
+        shutil.rmtree(draft, ignore_errors=True)
+        try:
+            draft.mkdir(mode=0o700)
+            sums = [
+                _copy_out(source, draft / name)
+                for source, name in zip(template._sources(), _PARTS, strict=True)
+            ]
+            self._describe(draft, template, sums)
+            self.remove(template.key)
+            draft.rename(self._folder / template.key)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        for item in self.all()[MAX_TEMPLATES:]:
+            self.remove(item.key)
+
+    def _describe(self, folder: Path, template: Template, sums: list[str]) -> None:
+        about = {
+            "version": _VERSION,
+            "key": template.key,
+            "shape": asdict(template.shape),
+            "created_ns": time.time_ns(),
+            "sums": sums,
+        }
+        files.write_atomically(folder / _ABOUT, json.dumps(about, indent=1).encode())
+
+    def load(self, key: str) -> Template | None:
+        """The template ``key``, in memory; None if there is none, or if it was damaged: then it is removed."""
+        folder = self._folder / key
+        fds: list[int] = []
+        try:
+            about = json.loads((folder / _ABOUT).read_bytes())
+            if about["version"] != _VERSION or about["key"] != key:
+                raise ValueError("of another version")
+            shape = _shape(about["shape"])
+            sizes = (shape.memory_mib * MIB, _MAX_STATE)
+            for name, size, wanted in zip(_PARTS, sizes, about["sums"], strict=True):
+                fds.append(_copy_in(folder / name, size, wanted))
+            os.utime(folder / _ABOUT)
+            return Template(key, shape, *fds)
+        except FileNotFoundError:
+            found = folder.exists()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("template %s is damaged and is removed: %s", key, error)
+            found = True
+        for fd in fds:
+            os.close(fd)
+        if found:
+            self.remove(key)
+        return None
+
+    def remove(self, key: str) -> bool:
+        """There is no template ``key``; whether there was."""
+        folder = self._folder / key
+        if not folder.is_dir():
+            return False
+        # By another name first: nobody loads what is half gone.
+        grave = self._folder / f".{key}.gone"
+        shutil.rmtree(grave, ignore_errors=True)
+        folder.rename(grave)
+        shutil.rmtree(grave, ignore_errors=True)
+        return True
+
+    def sweep(self, current: str) -> None:
+        """What a killed daemon left half done is gone, and every template that is not made for ``current``.
+
+        ``current``: what the keys of all templates of use begin with.
+        """
+        if not self._folder.is_dir():
+            return
+        for entry in self._folder.iterdir():
+            if not entry.name.startswith(current):
+                logger.info("template %s is of no use any more", entry.name)
+                shutil.rmtree(entry, ignore_errors=True)
+
+    def _folders(self) -> Iterator[Path]:
+        if self._folder.is_dir():
+            yield from (path for path in self._folder.iterdir() if path.name[0] != ".")
+
+    def _about(self, folder: Path) -> About | None:
+        try:
+            about = json.loads((folder / _ABOUT).read_bytes())
+            return About(
+                key=folder.name,
+                shape=_shape(about["shape"]),
+                created_ns=int(about["created_ns"]),
+                used_ns=(folder / _ABOUT).stat().st_mtime_ns,
+                disk_bytes=sum(files.allocated_bytes(folder / name) for name in _PARTS),
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def _shape(kept: dict[str, object]) -> Shape:
+    return Shape(int(str(kept["vcpus"])), int(str(kept["memory_mib"])), Card(str(kept["card"])))
+
+
+def _extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
+    """(start, length) of the pieces of at most a chunk that hold data, in order."""
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(fd, end, os.SEEK_DATA)
+        except OSError:  # only a hole is left
+            return
+        end = min(os.lseek(fd, start, os.SEEK_HOLE), start + _CHUNK, size)
+        yield start, end - start
+
+
+def _copy_out(source: int, target: Path) -> str:
+    """``target`` is a copy of ``source``; the sum of its pages that are not zero."""
+    size = os.fstat(source).st_size
+    with target.open("xb") as file:
+        file.truncate(size)
+        return _copy(source, file.fileno(), size)
+
+
+def _copy_in(source: Path, max_size: int, wanted: str) -> int:
+    """A descriptor of a copy of ``source`` in memory. Raises: ValueError: its sum is not ``wanted``. OSError."""
+    with source.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > max_size:
+            raise ValueError(f"{source.name} has {size} bytes")
+        fd = memfd.create(source.name, size)
+        try:
+            if _copy(file.fileno(), fd, size) != wanted:
+                raise ValueError(f"{source.name} has another checksum")
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+
+def _copy(reader: int, writer: int, size: int) -> str:
+    """What is not zero was copied, page by page; its sum. Holes may lie differently afterwards, the sum is the same."""
+    digest = hashlib.sha256(str(size).encode())
+    for start, length in _extents(reader, size):
+        data = os.pread(reader, length, start)
+        for offset in range(0, len(data), _PAGE):
+            page = data[offset : offset + _PAGE]
+            if page != _ZERO[: len(page)]:
+                digest.update((start + offset).to_bytes(8, "little"))
+                digest.update(page)
+                os.pwrite(writer, page, start + offset)
+    return digest.hexdigest()

@@ -1,0 +1,37 @@
+"""Files that are nothing but memory, and can be made unchangeable for everybody who has them, ourselves included.
+
+Source: memfd_create(2), fcntl(2) "File Sealing".
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import Final
+
+_ALL_SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+
+
+def create(name: str, size: int = 0) -> int:
+    """A descriptor of a new file of ``size`` zeros, which take no memory yet. The caller closes it. Raises: OSError."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(fd, size)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def seal(fd: int) -> None:
+    """Its content and size are what they are for good; whoever maps it can only do so privately.
+
+    Raises:
+        OSError: EBUSY, somebody can still write to it by a shared mapping.
+    """
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _ALL_SEALS)
+
+
+def reopen(fd: int) -> int:
+    """A descriptor to read the same file from its beginning, with a position of its own. The caller closes it."""
+    return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
