@@ -77,6 +77,7 @@ build_guest() {
     mkdir -p $assets
     make -s -C guest/hyperstart O="$root/build/hyperstart"
     install_if_changed build/hyperstart/hyperstart.cpio $assets/initrd
+    install_if_changed build/hyperstart/exercise.squashfs $assets/exercise.squashfs
     /usr/bin/python3 guest/hyperkernel/build.py --out build/hyperkernel
     for name in vmlinux kernel.json; do install_if_changed build/hyperkernel/$name $assets/$name; done
 }

@@ -17,6 +17,8 @@ from hyper.errors import InvalidRequest
 #: What a container gets when nobody says otherwise.
 DEFAULT_MEMORY_MIB = 128
 DEFAULT_VCPUS = 1
+#: Five machines.
+DEFAULT_POOL_MEMORY_MIB = 256
 #: Of /dev/shm, in bytes, as Docker's.
 DEFAULT_SHM_SIZE = 64 * 1024 * 1024
 #: Below this the kernel does not boot with the images we know (docs/decisions/0004-hyperkernel.md).
@@ -43,6 +45,10 @@ class Config:
     default_memory_mib: int = DEFAULT_MEMORY_MIB
     #: How long a machine may take from its start to its program's.
     boot_timeout_s: int = 60
+    #: Machines are copies of one that has booted, where that can be; else each boots.
+    templates: bool = True
+    #: Of the host's memory, for machines that wait for a container; 0: none does.
+    pool_memory_mib: int = DEFAULT_POOL_MEMORY_MIB
     labels: tuple[str, ...] = field(default=())
     #: Whether TCP addresses speak TLS; None: only if ``tlsverify``. False said aloud allows any address without.
     tls: bool | None = None

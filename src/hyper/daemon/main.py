@@ -19,11 +19,12 @@ from hyper.api.server import build_app
 from hyper.config import Config
 from hyper.daemon import options
 from hyper.daemon.listen import listen
-from hyper.engine import defaults
+from hyper.engine import defaults, fast
 from hyper.engine.attachment import Attachments
 from hyper.engine.engine import Engine
 from hyper.engine.events import EventBus
-from hyper.engine.host import Host, machine_uids
+from hyper.engine.host import Host, early_uids, machine_uids
+from hyper.engine.identities import Identities
 from hyper.engine.networks import Networks
 from hyper.engine.store import Store
 from hyper.engine.tasks import Tasks
@@ -124,15 +125,17 @@ def _host(config: Config, images: Images) -> Host:
     if obstacle is not None and os.geteuid() == 0:
         logger.warning("networks are limited to user networking: %s", obstacle)
     fabric = Fabric(store.daemon_id) if obstacle is None else None
+    driver = QemuDriver(
+        assets=config.assets,
+        state_dir=config.data_root / "machine",
+        accelerator=config.accelerator,
+    )
+    identities = Identities(early_uids(store.daemon_id) if os.geteuid() == 0 else None)
     return Host(
         config=config,
         store=store,
         images=images,
-        driver=QemuDriver(
-            assets=config.assets,
-            state_dir=config.data_root / "machine",
-            accelerator=config.accelerator,
-        ),
+        driver=driver,
         scratch=scratch,
         volumes=volumes,
         attachments=Attachments(volumes, scratch),
@@ -140,6 +143,8 @@ def _host(config: Config, images: Images) -> Host:
         tasks=tasks,
         privileged=os.geteuid() == 0,
         wires=Wires(Networks(config, store, events, fabric, obstacle or ""), tasks),
+        identities=identities,
+        starter=fast.starter(config, driver, scratch, identities, fabric),
     )
 
 

@@ -31,6 +31,7 @@ _KEYS: Final = {
     "registry-mirrors": "registry_mirrors",
     "default-memory": "default_memory_mib",
     "boot-timeout": "boot_timeout_s",
+    "pool-memory": "pool_memory_mib",
 }
 _LISTS: Final = frozenset(
     {"hosts", "insecure_registries", "registry_mirrors", "labels", "default_address_pools"}
@@ -39,8 +40,10 @@ _LISTS: Final = frozenset(
 _PATHS: Final = frozenset(
     {"data_root", "exec_root", "assets", "tlscacert", "tlscert", "tlskey", "pidfile"}
 )
-_FLAGS: Final = frozenset({"tls", "tlsverify", "discard_blobs", "init", "no_new_privileges"})
-_NUMBERS: Final = frozenset({"default_memory_mib", "boot_timeout_s"})
+_FLAGS: Final = frozenset(
+    {"tls", "tlsverify", "discard_blobs", "init", "no_new_privileges", "templates"}
+)
+_NUMBERS: Final = frozenset({"default_memory_mib", "boot_timeout_s", "pool_memory_mib"})
 _CHOICES: Final = {"log_level": tuple(LEVELS), "accelerator": ("auto", "kvm", "tcg")}
 
 
@@ -107,6 +110,18 @@ def parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="how long a machine may take to start (default: 60)",
     )
+    add(
+        "--templates",
+        **FLAG,
+        help="start machines as copies of one that has booted (default: true)",
+    )
+    add(
+        "--pool-memory",
+        type=int,
+        dest="pool_memory_mib",
+        metavar="MIB",
+        help="memory for machines that wait for a container; 0: none waits (default: 256)",
+    )
     add("--assets", type=Path, metavar="DIR", help="folder with the guest's vmlinux and initrd")
     add("--label", action="append", dest="labels", metavar="KEY=VALUE", help="label in info")
     add(
@@ -164,6 +179,8 @@ def _check_numbers(config: Config) -> None:
         )
     if config.boot_timeout_s < 1:
         raise InvalidRequest("the boot timeout must be at least one second")
+    if config.pool_memory_mib < 0:
+        raise InvalidRequest("the pool's memory cannot be less than nothing")
 
 
 def from_file(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from hyper.engine.attachment import Attachment
 from hyper.engine.exits import Exits
 from hyper.engine.host import Host
 from hyper.engine.log_file import LogFile
-from hyper.engine.machine_plan import machine_plan
+from hyper.engine.machine_plan import machine_plan, shape
 from hyper.engine.output import OutputHub
 from hyper.engine.program_error import program_error
 from hyper.engine.record import ContainerRecord, Seat
@@ -27,7 +27,9 @@ from hyper.errors import Conflict, GuestError, HyperError, MachineError
 from hyper.guest.process import GuestProcess
 from hyper.machine.driver import MachineRecord
 from hyper.proto.message import ProcessExit, ProcessResize, ProcessSignal, ReplyCode
+from hyper.sandbox.pool import Warm
 from hyper.sandbox.sandbox import Plan, Sandbox
+from hyper.sandbox.timeline import Timeline
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +72,8 @@ class Container:
         self._machine_gone.set()
         self._backoff = restart.Backoff()
         self._restart: asyncio.Task[None] | None = None
+        #: Of the last start.
+        self.timeline = Timeline()
         self.visits = Visits(self, Home(self._plan_visit, self._made, self._unmade, self.settled))
 
     @property
@@ -158,22 +162,32 @@ class Container:
         run_dir = self.host.run_dir(self.record.id)
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         disks = self.host.attachments.attach(self.record, max_disks=self.host.driver.max_disks)
-        async with disks as attached, self.host.wires.taken(self.record) as wiring:
-            await self._launch_with(attached, wiring)
+        timeline = self.timeline = Timeline()
+        timeline.mark("start asked for")
+        async with disks as attached:
+            timeline.mark("volumes attached")
+            warm = self.host.starter.warm(shape(self.record, self.host, attached), timeline)
+            try:
+                async with self.host.wires.taken(self.record, warm) as wiring:
+                    timeline.mark("network joined")
+                    await self._launch_with(attached, wiring, warm)
+            except BaseException:
+                if warm is not None:
+                    await warm.discard()
+                raise
 
-    async def _launch_with(self, attached: Attachment, wiring: Wiring) -> None:
+    async def _launch_with(self, attached: Attachment, wiring: Wiring, warm: Warm | None) -> None:
+        timeline = self.timeline
         todo = await machine_plan(self.record, self.host, attached, wiring)
+        timeline.mark("machine planned")
         self.hub.begin_run()
         try:
-            sandbox, main, pid = await Sandbox.launch(
-                self.host.driver,
-                todo,
-                made=self._made,
-                boot_timeout_s=self.host.config.boot_timeout_s,
+            sandbox, main, pid = await self.host.starter.launch(
+                todo, made=self._made, timeline=timeline, warm=warm
             )
         except GuestError as error:
             raise program_error(error, self.record.command[0]) from error
-        self.record.boot_ms = sandbox.boot_ms
+        self.record.boot_ms = timeline.ready_ms
         self._running(sandbox, main, pid)
 
     async def _join(self) -> None:

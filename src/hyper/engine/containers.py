@@ -26,7 +26,7 @@ from hyper.engine import (
     sharing,
 )
 from hyper.engine.container import Container
-from hyper.engine.host import Host, machine_uids
+from hyper.engine.host import Host, container_uids
 from hyper.engine.record import ContainerRecord
 from hyper.engine.state import Event, Status
 from hyper.errors import Conflict, HyperError, InvalidRequest, NotFound
@@ -53,12 +53,18 @@ class Containers:
         #: Names of containers that are kept and not in the table yet.
         self._making: set[str] = set()
         host.wires.find = self._record_of
+        host.identities.used = self._machine_uids
 
     def _record_of(self, name: str) -> ContainerRecord | None:
         try:
             return self.get(name).record
         except HyperError:
             return None
+
+    def _machine_uids(self) -> set[int]:
+        """The identities of all machines that containers are in."""
+        machines = (item.record.machine for item in self._by_id.values())
+        return {machine.uid for machine in machines if machine and machine.uid is not None}
 
     # Finding
 
@@ -214,7 +220,7 @@ class Containers:
         """On disk first, then in the table; undone whole when any step fails."""
         store, images = self._host.store, self._host.images
         if self._host.privileged:
-            record.uid = store.free_uid(machine_uids(store.daemon_id))
+            record.uid = store.free_uid(container_uids(store.daemon_id))
         store.add_container(record)
         self._making.add(record.name)
         folder = self._host.container_dir(record.id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import os
+from pathlib import Path
 from typing import Any
 
 from hyper.config import DEFAULT_SHM_SIZE, MINIMUM_MEMORY_MIB
@@ -146,6 +147,14 @@ def memory_mib(host: HostConfig, default: int, *, available_mib: float = math.in
 def host_memory_mib() -> float:
     """What this host has."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / MIB
+
+
+def available_memory_mib() -> int:
+    """What programs of this host may still take without others losing theirs. Source: proc(5), MemAvailable."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) // 1024
+    return int(host_memory_mib())
 
 
 def cpus(host: HostConfig) -> float | None:

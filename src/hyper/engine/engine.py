@@ -26,6 +26,7 @@ class Engine:
         await self.host.driver.recover()
         await self.host.volumes.open()
         await self.containers.recover()
+        await self.host.starter.open()
         self.execs.recover()
         self._health.open()
         self.containers.start_pending()
@@ -33,6 +34,7 @@ class Engine:
     async def close(self) -> None:
         """Nothing of this process works on containers any more; their machines go on."""
         await self.host.tasks.close()
+        await self.host.starter.close()
         await self.containers.close()
         await self.host.wires.close()
         self.host.store.close()

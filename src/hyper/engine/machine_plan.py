@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
-from hyper.engine import plan, resources
+from hyper.engine import endpoints, plan, ports, resources
 from hyper.engine.attachment import Attachment
 from hyper.engine.host import Host
 from hyper.engine.record import ContainerRecord
 from hyper.engine.wires import Wiring
 from hyper.machine.spec import Disk, MachineSpec
+from hyper.machine.template import Card, Shape
 from hyper.sandbox.sandbox import Plan
 from hyper.system import affinity
+
+
+def fit(record: ContainerRecord) -> None:
+    """``record`` says how large its next machine is."""
+    resources.resize(record, available=affinity.available())
+
+
+def shape(record: ContainerRecord, host: Host, attached: Attachment) -> Shape | None:
+    """Which waiting machine would do for ``record``; None: none."""
+    fit(record)
+    if attached.shared:
+        return None
+    if not endpoints.has_network(record.host_config):
+        return Shape(record.vcpus, record.memory_mib, Card.NONE)
+    if host.wires.bridged:
+        return Shape(record.vcpus, record.memory_mib, Card.TAP)
+    # Host ports are bound when the machine is made.
+    if ports.wanted(record.config, record.host_config):
+        return None
+    return Shape(record.vcpus, record.memory_mib, Card.USER)
 
 
 async def machine_plan(
@@ -20,14 +41,13 @@ async def machine_plan(
     Raises:
         HyperError: an image's layer is missing, or they are more than the machine takes.
     """
+    fit(record)
     layers = await host.images.disks(
         record.image_id, max_disks=host.driver.max_disks - 1 - attached.slots
     )
     network = wiring.attachment
     scratch = host.container_dir(record.id) / "scratch.ext4"
     disks = [Disk(plan.layer_name(record, n), path, True) for n, path in enumerate(layers)]
-    available = affinity.available()
-    resources.resize(record, available=available)
     spec = MachineSpec(
         name=record.id[:16],
         vcpus=record.vcpus,
@@ -39,7 +59,7 @@ async def machine_plan(
         nics=wiring.nics,
         run_dir=host.run_dir(record.id),
         uid=record.uid,
-        limits=resources.machine_limits(record.host_config, available=available),
+        limits=resources.machine_limits(record.host_config, available=affinity.available()),
     )
     return Plan(
         spec=spec,

@@ -30,6 +30,7 @@ from hyper.proto.message import (
     SandboxSetup,
     encode_request,
 )
+from hyper.sandbox.shape import SCRATCH_DISK, layer_disk
 from hyper.system.resolv_conf import NO_LOOKUP
 from hyper.types.container import ContainerConfig, HostConfig, Ulimit
 from hyper.units import parse_size
@@ -146,12 +147,12 @@ def sandbox_setup(record: ContainerRecord, network: Attachment | None) -> Sandbo
 
 def layer_name(record: ContainerRecord, index: int) -> str:
     """What the guest looks for to find layer ``index`` (0 is the lowest)."""
-    return disk_name(record, f"layer{index}")
+    return disk_name(record, layer_disk(index))
 
 
 def scratch_name(record: ContainerRecord) -> str:
     """What the guest looks for to find the writable layer."""
-    return disk_name(record, "scratch")
+    return disk_name(record, SCRATCH_DISK)
 
 
 def disk_name(record: ContainerRecord, name: str) -> str:

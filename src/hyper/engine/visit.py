@@ -23,6 +23,7 @@ from hyper.machine.driver import MachineRecord
 from hyper.proto.message import ProcessFlag, ProcessSignal, ProcessStart, ReplyCode
 from hyper.proto.record import END_RECORD, Record, RecordDecoder
 from hyper.sandbox.sandbox import Plan, Sandbox
+from hyper.sandbox.timeline import Timeline
 
 if TYPE_CHECKING:
     from hyper.engine.container import Container
@@ -220,11 +221,8 @@ class Visits:
         self._mounted = not builtin.outside
         try:
             async with self._home.plan(mounted=self._mounted) as plan:
-                self._sandbox, process, _ = await Sandbox.launch(
-                    container.host.driver,
-                    replace(plan, program=start),
-                    made=self._home.made,
-                    boot_timeout_s=container.host.config.boot_timeout_s,
+                self._sandbox, process, _ = await container.host.starter.launch(
+                    replace(plan, program=start), made=self._home.made, timeline=Timeline()
                 )
         except BaseException:
             self._home.unmade()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Interface
 from typing import Any, Final
@@ -25,6 +25,7 @@ from hyper.network.dns import Address, NameServer, Relay, View
 from hyper.network.fabric import Fabric, Place
 from hyper.network.rules import Port, Publication, Segment
 from hyper.proto.message import Interface
+from hyper.sandbox.pool import Warm
 from hyper.system import nft, resolv_conf
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,11 @@ class Wires:
         self.warnings: dict[str, str] = {}
         #: Finds a container of this daemon by name or id.
         self.find: Callable[[str], ContainerRecord | None] = lambda _: None
+
+    @property
+    def bridged(self) -> bool:
+        """Whether machines are on bridges, by TAPs; else each is on a network of the hypervisor's own."""
+        return self._fabric is not None
 
     @property
     def _fabric(self) -> Fabric | None:
@@ -153,8 +159,12 @@ class Wires:
     # Start and end of a container
 
     @contextlib.asynccontextmanager
-    async def taken(self, record: ContainerRecord) -> AsyncIterator[Wiring]:
+    async def taken(
+        self, record: ContainerRecord, warm: Warm | None = None
+    ) -> AsyncIterator[Wiring]:
         """``record``'s endpoints and ports are its own; given up again when the block fails.
+
+        ``warm``: a machine that exists already, whose card is to be used.
 
         Raises:
             NotFound: a network is gone.
@@ -178,7 +188,7 @@ class Wires:
             record.link_variables = self._link_variables(record)
             binding = self._binding(record)
             record.ports, self._reserved[record.id] = ports.hold(wishes, default=binding)
-            with fabric.tap(tap) as fd:
+            with self._tap(fabric, tap, warm) as fd:
                 await fabric.settle(self._place(record))
                 mac = record.endpoints[0].mac if record.endpoints else user.mac_address(record.id)
                 yield Wiring((TapNic(mac, fd),), self.attachment(record))
@@ -187,6 +197,18 @@ class Wires:
             raise
         for endpoint in record.endpoints:
             self._tell("connect", record, endpoint)
+
+    @contextlib.contextmanager
+    def _tap(self, fabric: Fabric, name: str, warm: Warm | None) -> Iterator[int]:
+        """A new TAP, or the one that the waiting machine has."""
+        if warm is None:
+            with fabric.tap(name) as fd:
+                yield fd
+            return
+        (nic,) = warm.nics
+        assert isinstance(nic, TapNic)
+        fabric.adopt(name, warm.card)
+        yield nic.fd
 
     def _user(self, record: ContainerRecord) -> Wiring:
         forwards = tuple(

@@ -207,6 +207,14 @@ class Fabric:
         finally:
             os.close(fd)
 
+    def adopt(self, name: str, id: str) -> None:
+        """The TAP that was made under ``id`` is called ``name``: it has got its machine. It must be down.
+
+        Raises:
+            HyperError: there is none, or it cannot be renamed.
+        """
+        link.rename(self.name("ht", id), name)
+
     async def settle(self, place: Place) -> None:
         """The machine of ``place.tap``, which is open, has all of ``place`` and nothing else.
 

@@ -22,6 +22,21 @@ class ErrorBody(Wire, rename=None):
     message: str
 
 
+class MarkView(Wire):
+    """A step of a start and when it was done, in CLOCK_MONOTONIC ns of the host."""
+
+    what: str
+    at_ns: int = field(name="AtNs")
+
+
+class StartView(Wire):
+    """How a start went: by ``pool``, ``template`` or ``boot``; ``notes``: why a faster way was not taken."""
+
+    way: str
+    marks: list[MarkView]
+    notes: list[str]
+
+
 class VmView(Wire):
     """The machine behind a container. ``boot_ms``: hypervisor spawned to agent's hello."""
 
@@ -32,6 +47,7 @@ class VmView(Wire):
     boot_ms: float | None = None
     pid: int = 0
     sandbox: str = ""
+    start: StartView | None = None
 
 
 class ProbeView(Wire):

@@ -1,0 +1,252 @@
+"""Machines that wait for a container: made from a template, greeted and exercised once.
+
+How many follows demand: one is made as soon as somebody has started a machine of a shape that has a template, more
+while starts come fast, none after a quiet while. Together they never take more than their share of memory, and none is
+made while the host is short of it. A start takes a waiting machine or does without: it never waits for one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from hyper.errors import HyperError, MachineError
+from hyper.guest.session import Session
+from hyper.ids import new_id
+from hyper.machine.driver import Driver, Machine
+from hyper.machine.spec import Nic
+from hyper.machine.template import Shape, Template
+from hyper.proto.message import GuestHello
+from hyper.sandbox.exercise import Exercise
+from hyper.sandbox.templates import Place, Templates
+
+logger = logging.getLogger(__name__)
+
+#: What a waiting machine is reckoned with, in MiB: about what one takes that nobody has used.
+MACHINE_MIB: Final = 48
+#: Starts of the last seconds that count as demand, and how many of them one waiting machine serves.
+_WINDOW_S: Final = 10.0
+_STARTS_PER_MACHINE: Final = 4
+#: After so long without a start of its shape no machine waits any more.
+IDLE_S: Final = 300.0
+#: Of the host's memory, in MiB: with less available none is made.
+_RESERVE_MIB: Final = 1024
+
+
+@dataclass(eq=False, slots=True)
+class Warm:
+    """One waiting machine. Whoever takes it owns all of it, and closes ``holds`` when the container has its own."""
+
+    machine: Machine
+    session: Session
+    hello: GuestHello
+    shape: Shape
+    nics: tuple[Nic, ...]
+    #: The name its card was made under.
+    card: str
+    #: Its identity and card, kept from others.
+    holds: contextlib.ExitStack
+    since: float
+
+    async def discard(self) -> None:
+        """It is gone."""
+        self.session.abort(MachineError("the waiting machine was ended"))
+        await self.machine.kill()
+        await self.machine.close()
+        self.holds.close()
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """The machines of one shape, and when some were wanted."""
+
+    waiting: deque[Warm] = field(default_factory=deque)
+    starts: deque[float] = field(default_factory=deque)
+    last: float = 0.0
+
+    def wanted(self, now: float) -> int:
+        """How many machines should wait."""
+        while self.starts and now - self.starts[0] > _WINDOW_S:
+            self.starts.popleft()
+        if now - self.last > IDLE_S:
+            return 0
+        return 1 + len(self.starts) // _STARTS_PER_MACHINE
+
+
+@dataclass(frozen=True, slots=True)
+class ShelfState:
+    """What waits of one shape now, and how many should."""
+
+    shape: Shape
+    waiting: int
+    wanted: int
+
+
+class Pool:
+    """All waiting machines. ``limit_mib`` 0: none ever waits. ``open`` before use, ``close`` ends them."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        templates: Templates,
+        place: Place,
+        exercise: Exercise,
+        *,
+        limit_mib: int,
+        available_mib: Callable[[], int],
+    ) -> None:
+        self.limit_mib = limit_mib
+        self._driver = driver
+        self._templates = templates
+        self._place = place
+        self._exercise = exercise
+        self._available_mib = available_mib
+        self._shelves: dict[Shape, _Shelf] = {}
+        #: Have died by themselves; what is left of them has not been cleared away.
+        self._dead: list[Warm] = []
+        self._changed = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+        self.taken = 0
+        self.missed = 0
+
+    async def open(self) -> None:
+        """Machines that an earlier daemon had waiting are gone; from now on they are kept as demand says."""
+        root = self._place.run_root
+        for folder in list(root.iterdir()) if root.is_dir() else []:
+            await self._driver.clear(folder)
+            shutil.rmtree(folder)
+        if self.limit_mib >= MACHINE_MIB:
+            self._keeper = asyncio.get_running_loop().create_task(self._keep(), name="pool")
+
+    async def close(self) -> None:
+        """No machine waits."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        left = [*self._dead, *(warm for shelf in self._shelves.values() for warm in shelf.waiting)]
+        self._dead.clear()
+        self._shelves.clear()
+        for warm in left:
+            await warm.discard()
+
+    def take(self, shape: Shape) -> Warm | None:
+        """A waiting machine, the caller's from now on; None if there is none. Either way demand was noted."""
+        if self._keeper is None:
+            return None
+        now = time.monotonic()
+        shelf = self._shelves.setdefault(shape, _Shelf())
+        shelf.starts.append(now)
+        shelf.last = now
+        self._changed.set()
+        while shelf.waiting:
+            warm = shelf.waiting.popleft()
+            if not warm.session.closed.done():
+                self.taken += 1
+                return warm
+            self._dead.append(warm)
+        self.missed += 1
+        return None
+
+    def state(self) -> list[ShelfState]:
+        """What waits, the shape in demand last first."""
+        now = time.monotonic()
+        shelves = sorted(self._shelves.items(), key=lambda item: -item[1].last)
+        return [
+            ShelfState(shape, len(shelf.waiting), self._room_for(shape, now))
+            for shape, shelf in shelves
+        ]
+
+    # Keeping
+
+    def _total(self) -> int:
+        return sum(len(shelf.waiting) for shelf in self._shelves.values())
+
+    def _room_for(self, shape: Shape, now: float) -> int:
+        """How many of ``shape`` may wait: what is wanted, as far as the limit goes."""
+        shelf = self._shelves[shape]
+        others = self._total() - len(shelf.waiting)
+        return min(shelf.wanted(now), max(0, self.limit_mib // MACHINE_MIB - others))
+
+    async def _keep(self) -> None:
+        """For ever: as many machines wait as should. One is made at a time: starts have the first claim to the CPUs."""
+        while True:
+            self._changed.clear()
+            shape = await self._adjust()
+            if shape is None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_WINDOW_S):
+                        await self._changed.wait()
+                continue
+            template = await self._template(shape)
+            if template is None:
+                await self._changed.wait()
+                continue
+            try:
+                warm = await self._make(shape, template)
+            except (HyperError, OSError) as error:
+                self._templates.drop(template, str(error))
+                continue
+            self._shelves[shape].waiting.append(warm)
+            self._watch(warm)
+
+    async def _adjust(self) -> Shape | None:
+        """Nothing waits that should not; a shape of which a machine lacks."""
+        while self._dead:
+            await self._dead.pop().discard()
+        now = time.monotonic()
+        lacking = None
+        for shape in sorted(self._shelves, key=lambda shape: -self._shelves[shape].last):
+            shelf, room = self._shelves[shape], self._room_for(shape, now)
+            while len(shelf.waiting) > room:
+                await shelf.waiting.popleft().discard()
+            if len(shelf.waiting) < room and lacking is None:
+                lacking = shape
+        short = self._available_mib() < _RESERVE_MIB + MACHINE_MIB
+        return None if short else lacking
+
+    async def _template(self, shape: Shape) -> Template | None:
+        found = await self._templates.find(shape)
+        if found is None:
+            await self._templates.want(shape)
+            found = await self._templates.find(shape)
+        return found
+
+    async def _make(self, shape: Shape, template: Template) -> Warm:
+        id = new_id()[:11]
+        with contextlib.ExitStack() as holds:
+            uid = holds.enter_context(self._place.identity())
+            nics = holds.enter_context(self._place.card(shape.card, id))
+            with template.memory() as memory:
+                spec = self._place.spec(shape, f"pool-{id}", uid=uid, nics=nics, memory=memory)
+                holds.callback(shutil.rmtree, spec.run_dir, ignore_errors=True)
+                machine = await self._driver.launch(spec)
+            try:
+                session = await Session.open(machine.agent_socket(), resync=False)
+                hello = await session.meet(timeout_s=self._place.boot_timeout_s)
+                await self._exercise.run(machine, session, spec.run_dir)
+            except BaseException:
+                await machine.kill()
+                await machine.close()
+                raise
+            return Warm(machine, session, hello, shape, nics, id, holds.pop_all(), time.monotonic())
+
+    def _watch(self, warm: Warm) -> None:
+        warm.session.closed.add_done_callback(lambda _: self._ended(warm))
+
+    def _ended(self, warm: Warm) -> None:
+        """A waiting machine has died by itself, if it still was one."""
+        if warm.shape not in self._shelves:
+            return
+        shelf = self._shelves[warm.shape]
+        if warm in shelf.waiting:
+            shelf.waiting.remove(warm)
+            self._dead.append(warm)
+            logger.warning("the waiting machine %s has ended", warm.machine.record.name)
+            self._changed.set()

@@ -1,0 +1,222 @@
+"""Starting a sandbox the fastest way there is: in a machine that waits, from a template, by a boot.
+
+A start never fails because a faster way did: it falls back to the next one and says so in its timeline. What a program
+may have begun to do is not begun again: that is asked for last, and after it there is no other way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from hyper.errors import HyperError, MachineError
+from hyper.guest.process import GuestProcess
+from hyper.guest.session import Session, checked
+from hyper.machine.driver import Driver, Machine, MachineRecord
+from hyper.machine.spec import Capability, MachineSpec
+from hyper.machine.template import Shape, Template
+from hyper.proto.message import ContainerUpdate, GuestHello, Reply
+from hyper.sandbox.pool import Pool, Warm
+from hyper.sandbox.sandbox import Plan, Sandbox
+from hyper.sandbox.shape import EMPTY_SLOTS, shape_of
+from hyper.sandbox.templates import Templates
+from hyper.sandbox.timeline import HELLO, SPAWNED, TAKEN, Timeline, Way
+
+logger = logging.getLogger(__name__)
+
+Made = Callable[[MachineRecord], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FastStart:
+    """What makes starts fast: ``templates``, and of their machines a ``pool``."""
+
+    templates: Templates
+    pool: Pool
+
+
+class Starter:
+    """Starts sandboxes. ``fast`` None: every machine boots."""
+
+    def __init__(self, driver: Driver, fast: FastStart | None, *, boot_timeout_s: float) -> None:
+        self._driver = driver
+        self.fast = fast if Capability.TEMPLATE in driver.capabilities else None
+        self._boot_timeout_s = boot_timeout_s
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """What an earlier daemon left is cleared away; machines begin to wait."""
+        if self.fast is not None:
+            await self.fast.templates.open()
+            await self.fast.pool.open()
+
+    def warm(self, shape: Shape | None, timeline: Timeline) -> Warm | None:
+        """A waiting machine of ``shape``, the caller's from now on: given to ``launch``, or discarded."""
+        if self.fast is None or shape is None or not self.fast.pool.limit_mib:
+            return None
+        warm = self.fast.pool.take(shape)
+        if warm is None:
+            timeline.note("no machine was waiting")
+        return warm
+
+    async def launch(
+        self, plan: Plan, *, made: Made, timeline: Timeline, warm: Warm | None = None
+    ) -> tuple[Sandbox, GuestProcess, int]:
+        """The sandbox, its program's handle and pid. ``made`` is called as soon as a machine exists.
+
+        ``warm``: a waiting machine, with whose card ``plan`` was made; it is used or ended.
+
+        Raises:
+            MachineError, GuestError: as Sandbox.launch. Nothing is left running.
+        """
+        if warm is None:
+            return await self._launch(plan, made, timeline)
+        with warm.holds:  # its card may be needed on another way, too
+            try:
+                return await self._from_pool(plan, warm, made, timeline)
+            except _NotThisWay as failure:
+                timeline.note(f"the waiting machine failed: {failure}")
+            return await self._launch(plan, made, timeline)
+
+    async def _launch(
+        self, plan: Plan, made: Made, timeline: Timeline
+    ) -> tuple[Sandbox, GuestProcess, int]:
+        """Without a waiting machine."""
+        template = await self._template(plan.spec, timeline)
+        if template is not None:
+            try:
+                return await self._from_template(plan, template, made, timeline)
+            except _NotThisWay as failure:
+                timeline.note(f"the template failed: {failure}")
+                assert self.fast is not None
+                self.fast.templates.drop(template, str(failure))
+        timeline.way = Way.BOOT
+        started = await Sandbox.launch(
+            self._driver, plan, made=made, boot_timeout_s=self._boot_timeout_s
+        )
+        timeline.mark(SPAWNED, started[0].machine.record.spawned_ns)
+        timeline.mark(HELLO, started[0].session.hello_ns)
+        timeline.mark("program started")
+        return started
+
+    async def _template(self, spec: MachineSpec, timeline: Timeline) -> Template | None:
+        if self.fast is None:
+            return None
+        shape = shape_of(spec)
+        if shape is None:
+            timeline.note("machines that share files with the host are not made from templates")
+            return None
+        template = await self.fast.templates.find(shape)
+        if template is None:
+            timeline.note("there is no template of this shape yet")
+            self._later(shape)
+        return template
+
+    def _later(self, shape: Shape) -> None:
+        """Once this start is over, the next one has a template."""
+        assert self.fast is not None
+        task = asyncio.get_running_loop().create_task(self.fast.templates.want(shape))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Nothing is built any more, no machine waits."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.fast is not None:
+            await self.fast.pool.close()
+            self.fast.templates.close()
+
+    async def _from_pool(
+        self, plan: Plan, warm: Warm, made: Made, timeline: Timeline
+    ) -> tuple[Sandbox, GuestProcess, int]:
+        machine = warm.machine
+        try:
+            with _other_way_on(HyperError, OSError):
+                machine.move(plan.spec.run_dir)
+                made(machine.record)
+                await machine.limit(plan.spec.limits)
+            sandbox = Sandbox(machine, warm.session, warm.hello)
+            timeline.way = Way.POOL
+            timeline.mark(TAKEN)
+            started = await self._fill(sandbox, plan, timeline)
+        except BaseException:
+            await _end(machine, warm.session)
+            raise
+        return started
+
+    async def _from_template(
+        self, plan: Plan, template: Template, made: Made, timeline: Timeline
+    ) -> tuple[Sandbox, GuestProcess, int]:
+        with _other_way_on(OSError, MachineError), template.memory() as memory:
+            spec = replace(plan.spec, disks=(), empty_slots=EMPTY_SLOTS, memory=memory)
+            machine = await self._driver.launch(spec)
+        session = None
+        try:
+            made(machine.record)
+            timeline.mark(SPAWNED, machine.record.spawned_ns)
+            with _other_way_on(HyperError):
+                session, hello = await self._greet(machine)
+            timeline.way = Way.TEMPLATE
+            timeline.mark(HELLO, session.hello_ns)
+            return await self._fill(Sandbox(machine, session, hello), plan, timeline)
+        except BaseException:
+            await _end(machine, session)
+            raise
+
+    async def _greet(self, machine: Machine) -> tuple[Session, GuestHello]:
+        session = await Session.open(machine.agent_socket(), resync=False)
+        return session, await session.meet(timeout_s=self._boot_timeout_s)
+
+    async def _fill(
+        self, sandbox: Sandbox, plan: Plan, timeline: Timeline
+    ) -> tuple[Sandbox, GuestProcess, int]:
+        """The container of ``plan`` runs in a machine that has nothing yet."""
+        session, machine = sandbox.session, sandbox.machine
+        container = plan.container.container
+        with _other_way_on(MachineError):
+            setup = session.post(plan.setup)
+            for disk in plan.spec.disks:
+                await machine.add_disk(disk)
+            timeline.mark("disks in place")
+            # It may have waited while the host slept.
+            clock = ContainerUpdate(container, realtime_ns=time.time_ns())
+            asked = [session.post(request) for request in (plan.container, clock, *plan.limits)]
+            for answer in (setup, *asked):
+                await self._answered(answer)
+            timeline.mark("container made")
+        program = session.process(plan.program.process, tty=bool(plan.program.flags & 1))
+        reply = await session.call(plan.program, timeout_s=self._boot_timeout_s)
+        timeline.mark("program started")
+        sandbox.power.enter(container)
+        return sandbox, program, reply.pid()
+
+    async def _answered(self, answer: asyncio.Future[Reply]) -> None:
+        async with asyncio.timeout(self._boot_timeout_s):
+            checked(await answer)
+
+
+class _NotThisWay(Exception):
+    """A faster way failed where a slower one may not."""
+
+
+@contextlib.contextmanager
+def _other_way_on(*errors: type[Exception]) -> Iterator[None]:
+    """In the body nothing has been begun that another way could not do."""
+    try:
+        yield
+    except errors as error:
+        logger.warning("a fast start failed: %s", error)
+        raise _NotThisWay(str(error)) from error
+
+
+async def _end(machine: Machine, session: Session | None) -> None:
+    if session is not None:
+        session.abort(MachineError("the machine was ended"))
+    await machine.kill()
+    await machine.close()

@@ -1,0 +1,255 @@
+"""Templates in use: built in the background when a shape is first asked for, kept on disk, in memory while needed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from hyper.errors import HyperError, MachineError
+from hyper.guest.session import Session
+from hyper.ids import new_id
+from hyper.machine.driver import Driver, Machine
+from hyper.machine.spec import Limits, MachineSpec, Memory, Nic
+from hyper.machine.template import About, Card, Shape, Template, TemplateStore
+from hyper.sandbox.exercise import Exercise
+from hyper.sandbox.shape import EMPTY_SLOTS
+from hyper.system import memfd
+from hyper.units import MIB
+
+logger = logging.getLogger(__name__)
+
+#: How often a machine is exercised before it is saved: the second time shows what only the first one makes.
+_EXERCISES: Final = 2
+#: After a failed build a shape is left alone for this long.
+_RETRY_S: Final = 300.0
+#: Work ahead yields to that which somebody waits for (1024 is everybody's share).
+BACKGROUND: Final = Limits(cpu_shares=128)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What machines are made with that are nobody's yet.
+
+    ``run_root``: a folder for theirs, which need short names. ``identity``: an unprivileged identity of its own for the
+    machine while the body runs; None without root. ``card``: a card of the kind, under a name made from an id.
+    """
+
+    kernel: Path
+    initrd: Path
+    run_root: Path
+    identity: Callable[[], AbstractContextManager[int | None]]
+    card: Callable[[Card, str], AbstractContextManager[tuple[Nic, ...]]]
+    boot_timeout_s: float
+
+    def spec(
+        self,
+        shape: Shape,
+        name: str,
+        *,
+        uid: int | None,
+        nics: tuple[Nic, ...],
+        memory: Memory | None,
+    ) -> MachineSpec:
+        """A machine of this shape with nothing in it, its run folder made."""
+        run_dir = self.run_root / name
+        run_dir.mkdir(mode=0o700, parents=True)
+        return MachineSpec(
+            name=name,
+            vcpus=shape.vcpus,
+            memory_mib=shape.memory_mib,
+            kernel=self.kernel,
+            initrd=self.initrd,
+            disks=(),
+            nics=nics,
+            run_dir=run_dir,
+            uid=uid,
+            limits=BACKGROUND,
+            empty_slots=EMPTY_SLOTS,
+            memory=memory,
+        )
+
+
+class Templates:
+    """Every template of this daemon. ``open`` before use, ``close`` at the end."""
+
+    def __init__(
+        self, driver: Driver, store: TemplateStore, place: Place, exercise: Exercise
+    ) -> None:
+        self._driver = driver
+        self._store = store
+        self._place = place
+        self._exercise = exercise
+        self._ready: dict[str, Template] = {}
+        self._building: dict[str, asyncio.Task[Template]] = {}
+        self._failed: dict[str, tuple[float, str]] = {}
+        self._dropped: dict[str, float] = {}
+        self._building_now = asyncio.Lock()
+
+    async def open(self) -> None:
+        """What cannot be used any more is gone from the disk."""
+        prefix = await self._driver.template_prefix()
+        await asyncio.to_thread(self._store.sweep, prefix)
+
+    def close(self) -> None:
+        """None is in memory, none is being built."""
+        for task in self._building.values():
+            task.cancel()
+        for template in self._ready.values():
+            template.close()
+        self._ready.clear()
+
+    async def find(self, shape: Shape) -> Template | None:
+        """The template of ``shape`` if it can be had without a boot."""
+        key = await self._key(shape)
+        found = self._ready.get(key)
+        if found is None:
+            found = await asyncio.to_thread(self._store.load, key)
+            if found is not None:
+                other = self._ready.setdefault(key, found)
+                if other is not found:  # somebody else has loaded it meanwhile
+                    found.close()
+                    found = other
+        return found
+
+    def drop(self, template: Template, why: str) -> None:
+        """It does not work: it is gone, and the next who wants one of its shape has it built anew."""
+        if self._ready.pop(template.key, None) is None:
+            return
+        logger.warning("template %s is thrown away: %s", template.key, why)
+        now = time.monotonic()
+        if (
+            now - self._dropped.get(template.key, -_RETRY_S) < _RETRY_S
+        ):  # the next one would not be better
+            self._failed[template.key] = (now, why)
+        self._dropped[template.key] = now
+        template.close()
+        self._store.remove(template.key)
+
+    def refusal(self, key: str) -> str | None:
+        """Why no template with this key is being built for a while; None: nothing is against it."""
+        at, why = self._failed.get(key, (0.0, ""))
+        return why if why and time.monotonic() - at < _RETRY_S else None
+
+    async def build(self, shape: Shape) -> Template:
+        """A template of ``shape``, built if there is none. One at a time; who asks twice waits for the same.
+
+        Raises:
+            HyperError: it cannot be built.
+        """
+        key = await self._key(shape)
+        running = self._building.get(key)
+        if running is None:
+            running = asyncio.get_running_loop().create_task(self._build(key, shape))
+            self._building[key] = running
+            running.add_done_callback(lambda _: self._building.pop(key, None))
+        return await asyncio.shield(running)
+
+    async def want(self, shape: Shape) -> None:
+        """A template of ``shape`` will be there, unless it lately could not be built."""
+        if self.refusal(await self._key(shape)) is None:
+            with contextlib.suppress(HyperError, OSError):  # logged and remembered
+                await self.build(shape)
+
+    async def all(self) -> list[About]:
+        """What is on disk, the most recently used first."""
+        return await asyncio.to_thread(self._store.all)
+
+    async def remove(self, key: str) -> bool:
+        """There is no template ``key``; whether there was."""
+        loaded = self._ready.pop(key, None)
+        if loaded is not None:
+            loaded.close()
+        return await asyncio.to_thread(self._store.remove, key) or loaded is not None
+
+    def is_loaded(self, key: str) -> bool:
+        """Whether it is in memory."""
+        return key in self._ready
+
+    async def _key(self, shape: Shape) -> str:
+        spec = MachineSpec(
+            name="template",
+            vcpus=shape.vcpus,
+            memory_mib=shape.memory_mib,
+            kernel=self._place.kernel,
+            initrd=self._place.initrd,
+            disks=(),
+            nics=(),
+            run_dir=Path("/"),
+            empty_slots=EMPTY_SLOTS,
+        )
+        return await self._driver.template_key(spec, shape.card)
+
+    async def _build(self, key: str, shape: Shape) -> Template:
+        async with self._building_now:
+            found = await self.find(shape)
+            if found is not None:
+                return found
+            try:
+                template = await self._boot_and_save(key, shape)
+            except (HyperError, OSError) as error:
+                self._failed[key] = (time.monotonic(), str(error))
+                logger.warning("no template for %s: %s", shape, error)
+                raise
+            self._failed.pop(key, None)
+            self._ready[key] = template
+            try:
+                await asyncio.to_thread(self._store.keep, template)
+            except (HyperError, OSError) as error:
+                logger.warning("template %s is not kept on disk: %s", key, error)
+            return template
+
+    async def _boot_and_save(self, key: str, shape: Shape) -> Template:
+        began = time.monotonic()
+        with contextlib.ExitStack() as undo:
+            memory_fd = memfd.create("memory", shape.memory_mib * MIB)
+            undo.callback(os.close, memory_fd)
+            state_fd = memfd.create("state")
+            undo.callback(os.close, state_fd)
+            await self._save(shape, memory_fd, state_fd)
+            template = Template(key, shape, memory_fd, state_fd)
+            undo.pop_all()
+        took_ms = (time.monotonic() - began) * 1000
+        logger.info("template %s for %s was built in %.0f ms", key, shape, took_ms)
+        return template
+
+    async def _save(self, shape: Shape, memory_fd: int, state_fd: int) -> None:
+        name = f"tmpl-{new_id()[:11]}"
+        with self._made(shape, name, memory_fd) as spec:
+            machine = await self._driver.launch(spec)
+            try:
+                await self._prepare(machine, spec.run_dir)
+                await machine.save(state_fd)
+            finally:
+                await machine.kill()
+                await machine.close()
+
+    @contextlib.contextmanager
+    def _made(self, shape: Shape, name: str, memory_fd: int) -> Iterator[MachineSpec]:
+        """What the machine to be saved is made with, which is given back."""
+        place = self._place
+        with place.identity() as uid, place.card(shape.card, name.partition("-")[2]) as nics:
+            spec = place.spec(shape, name, uid=uid, nics=nics, memory=Memory(memory_fd))
+            try:
+                # Somebody may soon wait for it.
+                yield replace(spec, limits=Limits())
+            finally:
+                shutil.rmtree(spec.run_dir, ignore_errors=True)
+
+    async def _prepare(self, machine: Machine, folder: Path) -> None:
+        """It has booted and done everything once; nobody talks to it any more."""
+        session = await Session.open(machine.agent_socket(), resync=False)
+        try:
+            await session.meet(timeout_s=self._place.boot_timeout_s)
+            for _ in range(_EXERCISES):
+                await self._exercise.run(machine, session, folder)
+        finally:
+            session.abort(MachineError("the template is being saved"))
