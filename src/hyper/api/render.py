@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from hyper.api.fast import start_view
 from hyper.engine import endpoints, links
 from hyper.engine.container import Container
 from hyper.engine.execs import Exec
@@ -18,7 +19,6 @@ from hyper.engine.plan import hostname
 from hyper.engine.record import ContainerRecord, Health
 from hyper.engine.state import Status
 from hyper.engine.volumes import Volumes
-from hyper.sandbox.timeline import Timeline
 from hyper.types import response as wire
 from hyper.types.container import ContainerConfig, HostConfig, PortBinding
 from hyper.units import rfc3339
@@ -37,16 +37,8 @@ def vm_view(container: Container) -> wire.VmView | None:
         boot_ms=round(record.boot_ms, 1) if record.boot_ms else None,
         pid=machine.pid if machine else 0,
         sandbox=machine.name if machine else "",
-        start=_start_view(container.timeline),
+        start=start_view(container.timeline),
     )
-
-
-def _start_view(timeline: Timeline) -> wire.StartView | None:
-    """How its last start by this daemon went."""
-    if timeline.way is None:
-        return None
-    marks = [wire.MarkView(what, at_ns) for what, at_ns in timeline.marks]
-    return wire.StartView(str(timeline.way), marks, timeline.notes)
 
 
 def inspect(container: Container) -> wire.ContainerInspect:

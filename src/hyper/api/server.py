@@ -10,6 +10,7 @@ from hyper.api import API_VERSION
 from hyper.api.archive import ArchiveRoutes
 from hyper.api.containers import ContainerRoutes
 from hyper.api.execs import ExecRoutes
+from hyper.api.fast import FastRoutes
 from hyper.api.http import MAX_BODY, VERSION, errors, not_in_a_swarm, not_yet, note_answer
 from hyper.api.images import ImageRoutes
 from hyper.api.lifecycle import LifecycleRoutes
@@ -51,6 +52,7 @@ def build_app(engine: Engine) -> web.Application:
         *VolumeRoutes(engine).routes(),
         *NetworkRoutes(engine).routes(),
         *ArchiveRoutes(engine).routes(),
+        *FastRoutes(engine).routes(),
     ]
     for prefix in ("", f"/v{{version:{VERSION}}}"):
         for method, path, handler in routes:

@@ -62,6 +62,7 @@ class Pump:
         self._output_ended = False
         self._detached = False
         self._half_close = False
+        self.first_output_ns = 0
         self._timer: Timer | None = None
         self._poll = select.poll()
         self._watched: dict[int, int] = {}
@@ -159,6 +160,7 @@ class Pump:
             self._end_input()
 
     def _deliver(self, data: bytes) -> None:
+        self.first_output_ns = self.first_output_ns or time.monotonic_ns()
         if self._decoder is None:
             self._outputs[0].pending += data
             return

@@ -63,6 +63,8 @@ class Session:
         self._proxy = proxy
         self._held: list[int] | None = []
         self._insisted = 0
+        #: When the first output came, CLOCK_MONOTONIC; 0: none has.
+        self.first_output_ns = 0
 
     @contextmanager
     def terminal(self) -> Iterator[None]:
@@ -108,6 +110,7 @@ class Session:
             elif redraw:
                 self._resize()
             has_ended = pump.run()
+            self.first_output_ns = pump.first_output_ns
         if not has_ended:
             # The terminal is still raw: a line of its own needs the carriage return, too.
             say("\r\nhyper: detached; it goes on running\r")

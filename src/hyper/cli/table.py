@@ -57,6 +57,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "logout": ("login", "Forget the credentials for a registry"),
     },
     "System": {
+        "pool": ("template", "Show the machines that wait for a container"),
         "info": ("info", "Show the daemon, its hypervisors and why each is usable or not"),
         "version": ("version", "Show the versions of hyper and its daemon"),
         "completion": ("completion", "Print what makes a shell complete hyper's words"),
@@ -78,6 +79,12 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
     "system": {
         "df": ("df", "Show what images, containers and volumes take on the disk"),
         "prune": ("prune", "Remove everything unused"),
+    },
+    "template": {
+        "ls": ("template", "List the templates that machines are copies of"),
+        "build": ("template", "Make a template before it is needed"),
+        "inspect": ("template", "Show all that is known of templates, as JSON"),
+        "rm": ("template", "Remove templates"),
     },
     "volume": {
         "create": ("volume", "Create a volume"),

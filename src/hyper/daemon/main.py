@@ -26,6 +26,7 @@ from hyper.engine.events import EventBus
 from hyper.engine.host import Host, early_uids, machine_uids
 from hyper.engine.identities import Identities
 from hyper.engine.networks import Networks
+from hyper.engine.starts import Starts
 from hyper.engine.store import Store
 from hyper.engine.tasks import Tasks
 from hyper.engine.volumes import Volumes
@@ -145,6 +146,7 @@ def _host(config: Config, images: Images) -> Host:
         wires=Wires(Networks(config, store, events, fabric, obstacle or ""), tasks),
         identities=identities,
         starter=fast.starter(config, driver, scratch, identities, fabric),
+        starts=Starts(),
     )
 
 

@@ -162,7 +162,7 @@ class Container:
         run_dir = self.host.run_dir(self.record.id)
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         disks = self.host.attachments.attach(self.record, max_disks=self.host.driver.max_disks)
-        timeline = self.timeline = Timeline()
+        timeline = self.timeline = self.host.starts.begin(self.record.id)
         timeline.mark("start asked for")
         async with disks as attached:
             timeline.mark("volumes attached")
@@ -302,6 +302,7 @@ class Container:
             self.publish("oom")
         ran_s = (record.finished_ns - record.started_ns) // 10**9
         self.publish("die", exitCode=str(code), execDuration=str(ran_s))
+        self.timeline.mark("program ended")
         self.exits.resolve(code)  # also of a run that is followed by another, as dockerd does
 
     def _restart_later(self) -> None:
@@ -381,6 +382,7 @@ class Container:
         self._try_save()
         self._forget_run_dir()
         self.host.attachments.detach(self.record)
+        self.timeline.mark("machine gone")
         self._machine_gone.set()
 
     def _forget_run_dir(self) -> None:

@@ -10,6 +10,7 @@ from hyper.config import Config
 from hyper.engine.attachment import Attachments
 from hyper.engine.events import EventBus
 from hyper.engine.identities import Identities
+from hyper.engine.starts import Starts
 from hyper.engine.store import Store
 from hyper.engine.tasks import Tasks
 from hyper.engine.volumes import Volumes
@@ -61,6 +62,7 @@ class Host:
     wires: Wires
     identities: Identities
     starter: Starter
+    starts: Starts
 
     def container_dir(self, container_id: str) -> Path:
         """Where a container's scratch disk and log are kept."""

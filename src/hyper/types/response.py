@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import UNSET, UnsetType, field
 
 from hyper.types.container import ContainerConfig, Healthcheck, HostConfig, PortBinding
+from hyper.types.fast import StartView
 from hyper.types.mount import VolumeView
 from hyper.types.wire import Wire
 
@@ -20,21 +21,6 @@ ZERO_TIME = "0001-01-01T00:00:00Z"
 
 class ErrorBody(Wire, rename=None):
     message: str
-
-
-class MarkView(Wire):
-    """A step of a start and when it was done, in CLOCK_MONOTONIC ns of the host."""
-
-    what: str
-    at_ns: int = field(name="AtNs")
-
-
-class StartView(Wire):
-    """How a start went: by ``pool``, ``template`` or ``boot``; ``notes``: why a faster way was not taken."""
-
-    way: str
-    marks: list[MarkView]
-    notes: list[str]
 
 
 class VmView(Wire):

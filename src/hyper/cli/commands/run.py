@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from hyper.cli.context import Context
     from hyper.cli.flags import Arguments
+    from hyper.cli.timing import Timing
 
 DAEMON_FAILED, CANNOT_INVOKE, NOT_FOUND = 125, 126, 127
 _NOT_FOUND_TEXTS = ("executable file not found", "no such file or directory")
@@ -90,8 +91,9 @@ def _run(context: Context, arguments: Arguments) -> int:
     streams = attached_streams(arguments, detach=detach)
     body = request_body(arguments, streams)
     _add_console_size(body)
+    timing = _timing() if arguments.on("--timing") else None
     if detach:
-        return _run_detached(context, create(context, arguments, body))
+        return _run_detached(context, create(context, arguments, body), timing)
     require_terminal(tty=arguments.on("--tty"), interactive=streams[0])
     session = Session(
         context.engine,
@@ -101,9 +103,22 @@ def _run(context: Context, arguments: Arguments) -> int:
         proxy=arguments.on("--sig-proxy"),
         keys=arguments.text("--detach-keys"),
     )
-    session.resource = container_path(create(context, arguments, body))
-    removed = arguments.on("--rm")
-    return _run_attached(context, session, streams, until="removed" if removed else "next-exit")
+    identifier = create(context, arguments, body)
+    if timing:
+        timing.mark("container created")
+    session.resource = container_path(identifier)
+    until = "removed" if arguments.on("--rm") else "next-exit"
+    status = _run_attached(context, session, streams, until=until, timing=timing)
+    if timing:
+        timing.mark("exit code known")
+        timing.show(context.engine, identifier)
+    return status
+
+
+def _timing() -> Timing:
+    from hyper.cli.timing import Timing  # who does not ask does not pay
+
+    return Timing()
 
 
 def _add_console_size(body: dict[str, Any]) -> None:
@@ -112,17 +127,27 @@ def _add_console_size(body: dict[str, Any]) -> None:
         body["HostConfig"]["ConsoleSize"] = list(size)
 
 
-def _run_detached(context: Context, identifier: str) -> int:
+def _run_detached(context: Context, identifier: str, timing: Timing | None) -> int:
+    if timing:
+        timing.mark("container created")
     try:
         context.engine.post(container_path(identifier, "/start"))
     except ApiError as error:
         return _did_not_start(error)
     tell(identifier)
+    if timing:
+        timing.mark("container started")
+        timing.show(context.engine, identifier)
     return 0
 
 
 def _run_attached(
-    context: Context, session: Session, streams: tuple[bool, bool, bool], *, until: str
+    context: Context,
+    session: Session,
+    streams: tuple[bool, bool, bool],
+    *,
+    until: str,
+    timing: Timing | None,
 ) -> int:
     engine, path = context.engine, session.resource
     with session.terminal():
@@ -137,8 +162,13 @@ def _run_attached(
             except ApiError as error:
                 waiting.close()
                 return _did_not_start(error)
+            if timing:
+                timing.mark("container started")
             session.release()
-            if not session.converse(wire, early):
+            stayed = session.converse(wire, early)
+            if timing and session.first_output_ns:
+                timing.mark("first byte of output", session.first_output_ns)
+            if not stayed:
                 waiting.close()
                 return 0
             return session.exit_code(waiting)
@@ -150,19 +180,21 @@ def _did_not_start(error: ApiError) -> int:
 
 
 _DETACH = Flag("-d", "--detach", help="Leave it running in the background and print its id")
+_TIMING = Flag("--timing", help="Show where the time of its start went, when it has ended")
 
 RUN = Command(
     _run,
     words="IMAGE [COMMAND] [ARG...]",
     least=1,
     passes_on=True,
-    flags=(*CREATION, _DETACH, DETACH_KEYS, SIG_PROXY),
+    flags=(*CREATION, _DETACH, DETACH_KEYS, SIG_PROXY, _TIMING),
     failure=DAEMON_FAILED,
     examples=(
         "hyper run --rm -it busybox sh",
         "hyper run -d --name web -p 8080:80 nginx",
         "hyper run --rm -m 256m --cpus 2 -v $PWD:/src -w /src gcc make",
         "tar c . | hyper run --rm -i busybox tar t",
+        "hyper run --rm --timing busybox true",
     ),
 )
 CREATE = Command(

@@ -1,0 +1,37 @@
+"""How the last starts went: kept a while longer than their containers, for who asks when they are gone."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from hyper.errors import NotFound
+from hyper.sandbox.timeline import Timeline
+
+_MOST: Final = 200
+
+
+class Starts:
+    """The timelines of the newest starts by their containers' ids."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, Timeline] = OrderedDict()
+
+    def begin(self, container_id: str) -> Timeline:
+        """A timeline for a start that begins now."""
+        self._kept.pop(container_id, None)
+        timeline = self._kept[container_id] = Timeline()
+        while len(self._kept) > _MOST:
+            self._kept.popitem(last=False)
+        return timeline
+
+    def get(self, container_id: str) -> Timeline:
+        """That of the last start of a container, also of one that was removed. Its full id is asked for.
+
+        Raises:
+            NotFound: this daemon has not started it, or many others since.
+        """
+        try:
+            return self._kept[container_id]
+        except KeyError:
+            raise NotFound(f"nothing is known of a start of container {container_id}") from None
