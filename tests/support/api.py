@@ -68,7 +68,10 @@ class Api:
         status, content = self.raw(method, path, data)
         if status >= 400:
             raise ApiError(status, json.loads(content)["message"])
-        check(method, path, status, content)
+        if not path.startswith(
+            "/hyper/"
+        ):  # of what Docker has no word for its contract says nothing
+            check(method, path, status, content)
         return json.loads(content) if content[:1] in (b"{", b"[") else content or None
 
     def raw(

@@ -109,6 +109,17 @@ class Hyperd:
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout
 
+    def lines(self, pattern: str) -> Iterator[str]:
+        """Lines of its log that have ``pattern``, those of the past first, each as soon as it is written."""
+        with subprocess.Popen(
+            ["tail", "-n", "+1", "-F", str(self.log)], stdout=subprocess.PIPE, text=True
+        ) as tail:
+            assert tail.stdout is not None
+            try:
+                yield from (line for line in tail.stdout if re.search(pattern, line))
+            finally:
+                tail.kill()
+
     def clear(self) -> None:
         """No container and no volume is left."""
         for item in self.api.get("/containers/json?all=1"):

@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from hyper.api.http import Routes, body_of, json_response
+from hyper.api.http import Routes, body_of, flag, json_response
 from hyper.config import MINIMUM_MEMORY_MIB
 from hyper.engine import create
 from hyper.engine.engine import Engine
@@ -113,8 +113,10 @@ class FastRoutes:
         return web.Response(status=204)
 
     async def pool(self, request: web.Request) -> web.StreamResponse:
-        """What waits, and what should."""
+        """What waits, and what should. With ``wait``: once what should does."""
         pool = self._fast.pool
+        if flag(request, "wait"):
+            await pool.settled()
         shelves = [
             wire.ShelfView(
                 item.shape.vcpus, item.shape.memory_mib, item.shape.card, item.waiting, item.wanted

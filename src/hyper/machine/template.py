@@ -36,6 +36,9 @@ _ZERO: Final = bytes(_PAGE)
 _MAX_STATE: Final = 16 * MIB
 #: How many are kept; the least recently used ones go.
 MAX_TEMPLATES: Final = 8
+#: Larger machines are not made from templates. A page that a copy touches first where the template has none is there
+#: twice, once for all copies to come, and what a copy frees does not go back to the host: small machines are worth it.
+MAX_MEMORY_MIB: Final = 256
 
 
 class Card(StrEnum):
@@ -53,6 +56,11 @@ class Shape:
     vcpus: int
     memory_mib: int
     card: Card
+
+    @property
+    def copied(self) -> bool:
+        """Whether machines of this shape are made from a template."""
+        return self.memory_mib <= MAX_MEMORY_MIB
 
     def __str__(self) -> str:
         return f"{self.vcpus} CPU, {self.memory_mib} MiB, card: {self.card}"

@@ -1,4 +1,4 @@
-"""Machines that wait for a container: made from a template, greeted and exercised once.
+"""Machines that wait for a container: made from a template (large ones boot), greeted and exercised once.
 
 How many follows demand: one is made as soon as somebody has started a machine of a shape that has a template, more
 while starts come fast, none after a quiet while. Together they never take more than their share of memory, and none is
@@ -29,8 +29,9 @@ from hyper.sandbox.templates import Place, Templates
 
 logger = logging.getLogger(__name__)
 
-#: What a waiting machine is reckoned with, in MiB: about what one takes that nobody has used.
+#: What a waiting machine is reckoned with, in MiB: about what one takes that nobody has used. A copy, one that booted.
 MACHINE_MIB: Final = 48
+BOOTED_MACHINE_MIB: Final = 160
 #: Starts of the last seconds that count as demand, and how many of them one waiting machine serves.
 _WINDOW_S: Final = 10.0
 _STARTS_PER_MACHINE: Final = 4
@@ -80,6 +81,10 @@ class _Shelf:
         return 1 + len(self.starts) // _STARTS_PER_MACHINE
 
 
+def _cost_mib(shape: Shape) -> int:
+    return MACHINE_MIB if shape.copied else BOOTED_MACHINE_MIB
+
+
 @dataclass(frozen=True, slots=True)
 class ShelfState:
     """What waits of one shape now, and how many should."""
@@ -112,6 +117,7 @@ class Pool:
         #: Have died by themselves; what is left of them has not been cleared away.
         self._dead: list[Warm] = []
         self._changed = asyncio.Event()
+        self._settled = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self.taken = 0
         self.missed = 0
@@ -144,7 +150,7 @@ class Pool:
         shelf = self._shelves.setdefault(shape, _Shelf())
         shelf.starts.append(now)
         shelf.last = now
-        self._changed.set()
+        self._change()
         while shelf.waiting:
             warm = shelf.waiting.popleft()
             if not warm.session.closed.done():
@@ -163,16 +169,30 @@ class Pool:
             for shape, shelf in shelves
         ]
 
+    async def settled(self) -> None:
+        """As many machines wait as should, or no more can be made for now."""
+        if self._keeper is not None:
+            await self._settled.wait()
+
     # Keeping
 
-    def _total(self) -> int:
-        return sum(len(shelf.waiting) for shelf in self._shelves.values())
+    def _change(self) -> None:
+        self._settled.clear()
+        self._changed.set()
+
+    async def _until_changed(self) -> None:
+        self._settled.set()
+        await self._changed.wait()
 
     def _room_for(self, shape: Shape, now: float) -> int:
         """How many of ``shape`` may wait: what is wanted, as far as the limit goes."""
-        shelf = self._shelves[shape]
-        others = self._total() - len(shelf.waiting)
-        return min(shelf.wanted(now), max(0, self.limit_mib // MACHINE_MIB - others))
+        others = sum(
+            len(shelf.waiting) * _cost_mib(other)
+            for other, shelf in self._shelves.items()
+            if other != shape
+        )
+        room = max(0, self.limit_mib - others) // _cost_mib(shape)
+        return min(self._shelves[shape].wanted(now), room)
 
     async def _keep(self) -> None:
         """For ever: as many machines wait as should. One is made at a time: starts have the first claim to the CPUs."""
@@ -182,16 +202,19 @@ class Pool:
             if shape is None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_WINDOW_S):
-                        await self._changed.wait()
+                        await self._until_changed()
                 continue
-            template = await self._template(shape)
-            if template is None:
-                await self._changed.wait()
+            template = await self._template(shape) if shape.copied else None
+            if template is None and shape.copied:
+                await self._until_changed()
                 continue
             try:
                 warm = await self._make(shape, template)
             except (HyperError, OSError) as error:
-                self._templates.drop(template, str(error))
+                logger.warning("no machine waits of %s: %s", shape, error)
+                if template is not None:
+                    self._templates.drop(template, str(error))
+                await self._until_changed()
                 continue
             self._shelves[shape].waiting.append(warm)
             self._watch(warm)
@@ -218,12 +241,13 @@ class Pool:
             found = await self._templates.find(shape)
         return found
 
-    async def _make(self, shape: Shape, template: Template) -> Warm:
+    async def _make(self, shape: Shape, template: Template | None) -> Warm:
+        """A machine that waits, a copy of ``template``; None: it boots."""
         id = new_id()[:11]
         with contextlib.ExitStack() as holds:
             uid = holds.enter_context(self._place.identity())
             nics = holds.enter_context(self._place.card(shape.card, id))
-            with template.memory() as memory:
+            with template.memory() if template else contextlib.nullcontext() as memory:
                 spec = self._place.spec(shape, f"pool-{id}", uid=uid, nics=nics, memory=memory)
                 holds.callback(shutil.rmtree, spec.run_dir, ignore_errors=True)
                 machine = await self._driver.launch(spec)
@@ -249,4 +273,4 @@ class Pool:
             shelf.waiting.remove(warm)
             self._dead.append(warm)
             logger.warning("the waiting machine %s has ended", warm.machine.record.name)
-            self._changed.set()
+            self._change()

@@ -18,7 +18,7 @@ from hyper.guest.process import GuestProcess
 from hyper.guest.session import Session, checked
 from hyper.machine.driver import Driver, Machine, MachineRecord
 from hyper.machine.spec import Capability, MachineSpec
-from hyper.machine.template import Shape, Template
+from hyper.machine.template import MAX_MEMORY_MIB, Shape, Template
 from hyper.proto.message import ContainerUpdate, GuestHello, Reply
 from hyper.sandbox.pool import Pool, Warm
 from hyper.sandbox.sandbox import Plan, Sandbox
@@ -110,6 +110,9 @@ class Starter:
         if shape is None:
             timeline.note("machines that share files with the host are not made from templates")
             return None
+        if not shape.copied:
+            timeline.note(f"machines of more than {MAX_MEMORY_MIB} MiB are not made from templates")
+            return None
         template = await self.fast.templates.find(shape)
         if template is None:
             timeline.note("there is no template of this shape yet")
@@ -140,6 +143,7 @@ class Starter:
             with _other_way_on(HyperError, OSError):
                 machine.move(plan.spec.run_dir)
                 made(machine.record)
+                logger.debug("machine %s is handed out", machine.record.name)
                 await machine.limit(plan.spec.limits)
             sandbox = Sandbox(machine, warm.session, warm.hello)
             timeline.way = Way.POOL

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from hyper.errors import HyperError, MachineError
+from hyper.errors import HyperError, InvalidRequest, MachineError
 from hyper.guest.session import Session
 from hyper.ids import new_id
 from hyper.machine.driver import Driver, Machine
 from hyper.machine.spec import Limits, MachineSpec, Memory, Nic
-from hyper.machine.template import About, Card, Shape, Template, TemplateStore
+from hyper.machine.template import MAX_MEMORY_MIB, About, Card, Shape, Template, TemplateStore
 from hyper.sandbox.exercise import Exercise
 from hyper.sandbox.shape import EMPTY_SLOTS
 from hyper.system import memfd
@@ -145,6 +145,11 @@ class Templates:
         Raises:
             HyperError: it cannot be built.
         """
+        if not shape.copied:
+            raise InvalidRequest(
+                f"machines of {shape.memory_mib} MiB are not made from templates: "
+                f"{MAX_MEMORY_MIB} MiB is the most"
+            )
         key = await self._key(shape)
         running = self._building.get(key)
         if running is None:

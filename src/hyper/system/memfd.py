@@ -9,7 +9,7 @@ import fcntl
 import os
 from typing import Final
 
-_ALL_SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+ALL_SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
 
 def create(name: str, size: int = 0) -> int:
@@ -29,7 +29,7 @@ def seal(fd: int) -> None:
     Raises:
         OSError: EBUSY, somebody can still write to it by a shared mapping.
     """
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _ALL_SEALS)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, ALL_SEALS)
 
 
 def reopen(fd: int) -> int:

@@ -83,7 +83,7 @@ def _rm(context: Context, arguments: Arguments) -> int:
 
 
 def _pool(context: Context, arguments: Arguments) -> int:
-    found = context.engine.get("/hyper/v1/pool")
+    found = context.engine.get("/hyper/v1/pool", wait=arguments.on("--wait"))
     rows = [
         {
             "VCPUs": shelf["VCPUs"],
@@ -136,4 +136,9 @@ TEMPLATE_RM = Command(
     least=1,
     examples=("hyper template rm 3f2a", "hyper template rm $(hyper template ls -q)"),
 )
-POOL = Command(_pool, most=0, flags=(FORMAT,), examples=("hyper pool",))
+POOL = Command(
+    _pool,
+    most=0,
+    flags=(FORMAT, Flag("--wait", help="Answer once as many wait as should")),
+    examples=("hyper pool", "hyper pool --wait"),
+)

@@ -117,8 +117,7 @@ def arguments(
         *_machine(spec, accelerator),
         *_kernel(spec, accelerator, tsc_khz),
         *_channels(fds),
-        # What the guest frees goes back to the host by itself; nobody ever takes memory away from it.
-        *("-device", "virtio-balloon-device,free-page-reporting=on,deflate-on-oom=on"),
+        *_balloon(spec),
         # One queue, and without events: the guest looks for a disk when the agent is told to (hotplug.py).
         *("-device", f"virtio-scsi-device,id={SCSI},num_queues=1,virtqueue_size=32,hotplug=off"),
         *_disks(spec, fds.disks),
@@ -278,6 +277,13 @@ def _share(spec: MachineSpec, fd: int | None) -> list[str]:
         *("-chardev", f"socket,id=share,fd={fd}"),
         *("-device", f"vhost-user-fs-device,chardev=share,tag={SHARE_TAG}"),
     ]
+
+
+def _balloon(spec: MachineSpec) -> list[str]:
+    """What the guest frees goes back to the host by itself; nobody ever takes memory away from it."""
+    # Not where memory is a file: QEMU would punch the hole in the file that all copies have in common (7.2: and fail).
+    reporting = "on" if spec.memory is None else "off"
+    return ["-device", f"virtio-balloon-device,free-page-reporting={reporting},deflate-on-oom=on"]
 
 
 def _memory(spec: MachineSpec) -> list[str]:
