@@ -19,6 +19,9 @@ def main() -> None:
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, kind, mode, data in (
             ("etc", tarfile.DIRTYPE, 0o755, b""),
+            ("etc/passwd", tarfile.REGTYPE, 0o644, b"root:x:0:0:root:/root:/bin/sh\n"),
+            ("etc/group", tarfile.REGTYPE, 0o644, b"root:x:0:\n"),
+            ("root", tarfile.DIRTYPE, 0o700, b""),
             ("exercise", tarfile.REGTYPE, 0o755, program.read_bytes()),
         ):
             member = tarfile.TarInfo(name)

@@ -23,8 +23,18 @@ import pytest
 from hyper.errors import Conflict, MachineError
 from hyper.machine.driver import Driver, Machine
 from hyper.machine.probe import meet
-from hyper.machine.spec import Capability, Disk, Forward, Limits, MachineSpec, UserNic
-from hyper.system import jail, pidfd
+from hyper.machine.spec import (
+    Capability,
+    Disk,
+    Forward,
+    Limits,
+    MachineSpec,
+    Memory,
+    Slot,
+    UserNic,
+)
+from hyper.machine.template import Card, Shape, Template
+from hyper.system import jail, memfd, pidfd
 from tests.support.hygiene import Snapshot, snapshot
 
 GUEST_SOURCE = Path(__file__).with_name("guest.c")
@@ -81,6 +91,15 @@ def make_spec(folder: Path, *, kernel: Path, initrd: Path) -> MachineSpec:
         run_dir=run_dir,
         uid=uid,
     )
+
+
+SLOTS = (Slot("layer", read_only=True), Slot("own", read_only=False))
+SHAPE = Shape(vcpus=1, memory_mib=64, card=Card.NONE)
+
+
+def saved_files(spec: MachineSpec) -> tuple[int, int]:
+    """Descriptors of new files for the memory and the state of ``spec``."""
+    return memfd.create("memory", spec.memory_mib << 20), memfd.create("state")
 
 
 class Guest:
@@ -337,10 +356,10 @@ class DriverContract:
         machine = await launch(spec)
         async with talk(machine) as guest:
             assert await guest.ask("read own") == "?"
-            await machine.add_disk(Disk("own", own, read_only=False))
-            await machine.add_disk(Disk("shared", shared, read_only=True))
+            await machine.add_disks(Disk("own", own, read_only=False))
+            await machine.add_disks(Disk("shared", shared, read_only=True))
             with pytest.raises(Conflict, match="own"):
-                await machine.add_disk(Disk("own", shared, read_only=True))
+                await machine.add_disks(Disk("own", shared, read_only=True))
             assert await guest.ask("read own") == "content"
             assert await guest.ask("read shared") == "content"
             assert await guest.ask("write shared") != "0"
@@ -349,7 +368,7 @@ class DriverContract:
             for name in ("own", "own", "shared", "never"):
                 await machine.remove_disk(name)
             assert await guest.ask("read own") == "?"
-            await machine.add_disk(Disk("own", shared, read_only=True))
+            await machine.add_disks(Disk("own", shared, read_only=True))
             assert await guest.ask("write own") != "0"
         assert shared.read_bytes() == content
         assert own.read_bytes()[:4096] == b"X" * 4096
@@ -364,7 +383,7 @@ class DriverContract:
         machine = await launch(spec)
         async with talk(machine) as guest:
             for paused in (False, True):
-                await machine.add_disk(Disk("own", image, read_only=False))
+                await machine.add_disks(Disk("own", image, read_only=False))
                 assert await guest.ask("write own") == "0"
                 if paused:
                     await machine.pause()
@@ -385,19 +404,19 @@ class DriverContract:
         image.write_bytes(b"content\n".ljust(4096, b"\0"))
         lost = await launch(spec)
         async with talk(lost):
-            await lost.add_disk(Disk("first", image, read_only=True))
+            await lost.add_disks(Disk("first", image, read_only=True))
         await lost.close()
         machine = await driver.attach(lost.record)
         assert machine is not None
         try:
             async with talk(machine) as guest:
                 with pytest.raises(Conflict, match="first"):
-                    await machine.add_disk(Disk("first", image, read_only=True))
+                    await machine.add_disks(Disk("first", image, read_only=True))
                 await machine.remove_disk("first")
                 numbers = itertools.count()
                 with pytest.raises(Conflict, match="already"):
                     while (number := next(numbers)) < 1000:
-                        await machine.add_disk(Disk(f"disk{number}", image, read_only=True))
+                        await machine.add_disks(Disk(f"disk{number}", image, read_only=True))
                 assert await guest.ask("read disk0") == "content"
                 assert await guest.ask(f"read disk{number - 1}") == "content"
         finally:
@@ -410,13 +429,127 @@ class DriverContract:
         require(driver, Capability.ADD_DISK)
         machine = await driver.launch(spec)
         with pytest.raises(MachineError, match="cannot open disk"):
-            await machine.add_disk(Disk("none", tmp_path / "none", read_only=True))
+            await machine.add_disks(Disk("none", tmp_path / "none", read_only=True))
         await machine.kill()
         (tmp_path / "image").write_bytes(bytes(4096))
         with pytest.raises(MachineError):
-            await machine.add_disk(Disk("late", tmp_path / "image", read_only=True))
+            await machine.add_disks(Disk("late", tmp_path / "image", read_only=True))
         with pytest.raises(MachineError):
             await machine.remove_disk("late")
+
+    async def test_slots_are_filled_and_emptied(
+        self, driver: Driver, launch: Launcher, spec: MachineSpec, tmp_path: Path
+    ) -> None:
+        """A disk of a slot's name is there, held to the slot's access; a name without a slot is another disk."""
+        require(driver, Capability.TEMPLATE)
+        content = b"content\n" + bytes(65536 - 8)
+        for name in ("layer", "own", "extra"):
+            (tmp_path / name).write_bytes(content)
+        machine = await launch(replace(spec, empty_slots=SLOTS))
+        disks = [Disk(name, tmp_path / name, name == "layer") for name in ("layer", "own", "extra")]
+        async with talk(machine) as guest:
+            await machine.add_disks(*disks)
+            with pytest.raises(Conflict, match="own"):
+                await machine.add_disks(disks[1])
+            for disk in disks:
+                assert await guest.ask(f"read {disk.name}") == "content"
+                assert (await guest.ask(f"write {disk.name}") == "0") != disk.read_only
+            assert (tmp_path / "layer").read_bytes() == content
+            for name in ("layer", "own", "extra", "own"):
+                await machine.remove_disk(name)
+            (tmp_path / "own").write_bytes(content)
+            assert await guest.ask("write own") == "0"  # to nowhere
+            assert (tmp_path / "own").read_bytes() == content
+            await machine.add_disks(disks[1])
+            assert await guest.ask("write own") == "0"
+            assert (tmp_path / "own").read_bytes()[:4096] == b"X" * 4096
+
+    async def test_copies_go_on_from_what_was_saved(
+        self,
+        driver: Driver,
+        launch: Launcher,
+        spec: MachineSpec,
+        short_dir: Path,
+        tmp_path: Path,
+    ) -> None:
+        """Each on its own, with its own disks; what they began with does not change, and nobody can change it."""
+        require(driver, Capability.TEMPLATE)
+        memory, state = saved_files(spec)
+        template = await launch(replace(spec, empty_slots=SLOTS, memory=Memory(memory)))
+        async with talk(template) as guest:
+            assert [await guest.ask("count") for _ in range(3)] == ["1", "2", "3"]
+        await template.save(state)
+        await template.kill()
+        with Template("key", SHAPE, memory, state) as saved:
+            before = os.pread(memory, spec.memory_mib << 20, 0)
+            for number in (1, 2):
+                (tmp_path / f"{number}").write_bytes(f"disk {number}\n".encode().ljust(4096, b"\0"))
+                with saved.memory() as given:
+                    copy = make_spec(short_dir, kernel=spec.kernel, initrd=spec.initrd)
+                    machine = await launch(replace(copy, empty_slots=SLOTS, memory=given))
+                await machine.add_disks(Disk("layer", tmp_path / f"{number}", read_only=True))
+                async with talk(machine) as guest:
+                    assert await guest.ask("read layer") == f"disk {number}"
+                    assert await guest.ask("count") == "4"
+                await machine.kill()
+            assert os.pread(memory, spec.memory_mib << 20, 0) == before
+            for fd in (memory, state):
+                with pytest.raises(PermissionError):
+                    os.pwrite(fd, b"x", 0)
+
+    async def test_keys_of_templates(self, driver: Driver, spec: MachineSpec) -> None:
+        """What a machine is made of makes another key; whose it is does not."""
+        require(driver, Capability.TEMPLATE)
+        key = await driver.template_key(spec, Card.NONE)
+        same = replace(spec, name="other", run_dir=Path("/elsewhere"), uid=1, limits=Limits(cpus=1))
+        assert await driver.template_key(same, Card.NONE) == key
+        assert key.startswith(await driver.template_prefix())
+        others = [
+            await driver.template_key(spec, Card.USER),
+            *[
+                await driver.template_key(other, Card.NONE)
+                for other in (
+                    replace(spec, vcpus=2),
+                    replace(spec, memory_mib=65),
+                    replace(spec, empty_slots=SLOTS),
+                    replace(spec, command_line=("quiet",)),
+                )
+            ],
+        ]
+        assert len({key, *others}) == len(others) + 1
+
+    async def test_a_machine_moves_house(
+        self, driver: Driver, launch: Launcher, spec: MachineSpec, short_dir: Path
+    ) -> None:
+        """Its folder has another name: it is talked to, found again and ended there."""
+        machine = await launch(spec)
+        moved = short_dir / "moved"
+        machine.move(moved)
+        assert not spec.run_dir.exists()
+        async with talk(machine) as guest:
+            assert await guest.ask("echo here") == "here"
+        await machine.close()
+        again = await driver.attach(machine.record)
+        assert again is not None
+        async with talk(again) as guest:
+            assert await guest.ask("echo still") == "still"
+        await again.kill()
+        assert list(moved.iterdir()) == []
+        spec.run_dir.mkdir()  # where the fixture looks for it
+
+    async def test_freed_memory_comes_back(
+        self, driver: Driver, launch: Launcher, spec: MachineSpec
+    ) -> None:
+        """What the guest took and gave up is the host's again, without anybody asking."""
+        require(driver, Capability.MEMORY_RETURN)
+        machine = await launch(replace(spec, memory_mib=512))
+        async with talk(machine) as guest:
+            assert await guest.ask("take 300") == "300"
+            full = (await machine.stats()).resident_bytes
+            assert await guest.ask("give") == "given"
+            async with asyncio.timeout(ANSWER_S):
+                while (await machine.stats()).resident_bytes > full - (250 << 20):
+                    await guest.ask("echo on")
 
     async def test_pause_stops_the_guest(self, launch: Launcher, spec: MachineSpec) -> None:
         machine = await launch(spec)

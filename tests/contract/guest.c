@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <unistd.h>
@@ -19,6 +20,8 @@
 enum { HEADER = 12, MAX_LINE = 4096, SECTOR = 4096 };
 
 static int port;
+static char *taken;
+static size_t taken_size;
 
 static void put(const void *data, size_t size)
 {
@@ -208,6 +211,19 @@ static void obey(const char *word, const char *rest)
         flood(strtoul(rest, NULL, 10));
     } else if (strcmp(word, "cpus") == 0) {
         snprintf(text, sizeof text, "%ld\n", sysconf(_SC_NPROCESSORS_ONLN));
+        put(text, strlen(text));
+    } else if (strcmp(word, "take") == 0) {
+        taken_size = strtoul(rest, NULL, 10) << 20;
+        taken = mmap(NULL, taken_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        memset(taken, 1, taken_size);
+        snprintf(text, sizeof text, "%lu\n", taken_size >> 20);
+        put(text, strlen(text));
+    } else if (strcmp(word, "give") == 0) {
+        munmap(taken, taken_size);
+        put("given\n", 6);
+    } else if (strcmp(word, "count") == 0) {
+        static int count; /* of this machine's memory */
+        snprintf(text, sizeof text, "%d\n", ++count);
         put(text, strlen(text));
     } else if (strcmp(word, "off") == 0) {
         reboot(RB_AUTOBOOT);

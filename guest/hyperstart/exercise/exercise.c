@@ -46,6 +46,9 @@ static void use_files(void)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "wait") == 0)
+        for (;;)
+            pause();
     if (argc > 1) /* the child, executed anew */
         return 0;
     touch_memory();

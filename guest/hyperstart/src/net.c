@@ -16,6 +16,7 @@ struct link {
     uint8_t mac[MAC_SIZE];
     bool hardware; /* a card; what has a kind is software: macvlan (ours), dummy (not ours) */
     bool taken;
+    bool up;
 };
 
 struct links {
@@ -82,7 +83,7 @@ static void note_link(struct links *links, const struct nlmsghdr *h)
     size_t left = h->nlmsg_len - NLMSG_LENGTH(sizeof *info);
     if (info->ifi_type != ARPHRD_ETHER || links->count == MAX_ETHERNETS)
         return;
-    struct link link = {.index = info->ifi_index, .hardware = true};
+    struct link link = {.index = info->ifi_index, .hardware = true, .up = info->ifi_flags & IFF_UP};
     bool found = false;
     for (const struct rtattr *a = IFLA_RTA(info); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
         link.hardware &= a->rta_type != IFLA_LINKINFO;
@@ -119,6 +120,15 @@ static bool list_links(int fd, struct links *links)
                 note_link(links, h);
         }
     }
+}
+
+static int link_down(int fd, int index)
+{
+    struct message m;
+    struct ifinfomsg *info = message_begin(&m, RTM_NEWLINK, 0, sizeof *info);
+    info->ifi_index = index;
+    info->ifi_change = IFF_UP;
+    return message_send(fd, &m);
 }
 
 static int link_up(int fd, int index, uint32_t mtu, const uint8_t *mac)
@@ -278,7 +288,10 @@ static bool interface_setup(int fd, struct links *links, struct link *l, const s
         return false;
     l->taken = true;
     bool same = memcmp(l->mac, i->mac, MAC_SIZE) == 0;
-    int err = link_up(fd, l->index, i->mtu, same ? NULL : i->mac);
+    /* With the old MAC goes the IPv6 address that was made of it. */
+    int err = same || !l->up ? 0 : link_down(fd, l->index);
+    if (!err)
+        err = link_up(fd, l->index, i->mtu, same ? NULL : i->mac);
     if (err)
         return fail(e, NETWORK, err, "bring up interface ", name, NULL);
     for (uint32_t n = 0; n < i->address_count; n++)

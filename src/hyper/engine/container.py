@@ -169,7 +169,7 @@ class Container:
             warm = self.host.starter.warm(shape(self.record, self.host, attached), timeline)
             try:
                 async with self.host.wires.taken(self.record, warm) as wiring:
-                    timeline.mark("network joined")
+                    timeline.mark("addresses chosen")
                     await self._launch_with(attached, wiring, warm)
             except BaseException:
                 if warm is not None:

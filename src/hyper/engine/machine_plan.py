@@ -69,4 +69,5 @@ async def machine_plan(
         ),
         program=plan.main_program(record),
         limits=resources.guest_limits(record.seat, record.host_config),
+        connected=wiring.connected,
     )

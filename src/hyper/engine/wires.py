@@ -39,6 +39,8 @@ class Wiring:
 
     nics: tuple[Nic, ...]
     attachment: Attachment | None
+    #: Done when the host's side is: before that nothing is to be run that counts on its network.
+    connected: asyncio.Future[None] | None = None
 
 
 class Wires:
@@ -189,9 +191,9 @@ class Wires:
             binding = self._binding(record)
             record.ports, self._reserved[record.id] = ports.hold(wishes, default=binding)
             with self._tap(fabric, tap, warm) as fd:
-                await fabric.settle(self._place(record))
                 mac = record.endpoints[0].mac if record.endpoints else user.mac_address(record.id)
-                yield Wiring((TapNic(mac, fd),), self.attachment(record))
+                async with _begun(fabric.settle(self._place(record))) as connected:
+                    yield Wiring((TapNic(mac, fd),), self.attachment(record), connected)
         except BaseException:
             self.give_up(record)
             raise
@@ -487,6 +489,19 @@ def _user_attachment(record: ContainerRecord) -> Attachment:
     if record.host_config.dns:
         made = replace(made, nameservers=tuple(record.host_config.dns))
     return made
+
+
+@contextlib.asynccontextmanager
+async def _begun(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Future[None]]:
+    """``work`` goes on while the body runs, and is done after it, whatever became of that. Raises what it raised."""
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        yield task
+    finally:
+        await asyncio.wait([task])
+        failure = task.exception()
+    if failure is not None:
+        raise failure
 
 
 def endpoint_on(record: ContainerRecord, network_id: str) -> EndpointRecord | None:

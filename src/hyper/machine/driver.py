@@ -105,15 +105,15 @@ class Machine(Protocol):
     async def paused(self) -> bool:
         """Whether its vCPUs are stopped: asked of the machine, whoever stopped them."""
 
-    async def add_disk(self, disk: Disk) -> None:
-        """The guest finds ``disk`` by its name when it looks for it, after what the machine was made with.
+    async def add_disks(self, *disks: Disk) -> None:
+        """The guest finds ``disks`` by their names when it looks for them, after what the machine was made with.
 
         One that has the name of an empty slot is there, and must be read-only if the slot is. Also of a machine that
         was found again, and of one that is paused. Needs Capability.ADD_DISK.
 
         Raises:
-            Conflict: it has an added disk of that name, or too many.
-            MachineError: its file cannot be opened; the machine has ended, or refuses.
+            Conflict: it has an added disk of such a name, or too many.
+            MachineError: a file cannot be opened; the machine has ended, or refuses. Those before it were added.
         """
 
     async def remove_disk(self, name: str) -> None:

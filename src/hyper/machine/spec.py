@@ -114,7 +114,7 @@ class MachineSpec:
     command_line: tuple[str, ...] = ()
     #: One file system under SHARE_TAG; its root has the first of these as ``0``, the next as ``1``…
     shared: tuple[SharedPath, ...] = ()
-    #: Instead of disks: places for them, filled by Machine.add_disk. Not together with ``disks`` or ``shared``.
+    #: Instead of disks: places for them, filled by Machine.add_disks. Not together with ``disks`` or ``shared``.
     empty_slots: tuple[Slot, ...] = ()
     #: None: memory of the machine's own.
     memory: Memory | None = None

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from hyper.machine.spec import Memory
 from hyper.system import files, memfd
@@ -100,6 +100,12 @@ class Template:
             yield Memory(self._memory_fd, state_fd)
         finally:
             os.close(state_fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Its descriptors are closed."""

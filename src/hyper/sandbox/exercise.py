@@ -13,46 +13,61 @@ from pathlib import Path
 from typing import Final
 
 from hyper.errors import MachineError
+from hyper.guest.process import GuestProcess
 from hyper.guest.session import Session
 from hyper.machine.driver import Machine
 from hyper.machine.spec import Disk
 from hyper.proto.message import (
     ContainerCreate,
     ContainerRemove,
-    File,
-    ProcessFlag,
+    Interface,
+    InterfaceRemove,
+    ProcessSignal,
     ProcessStart,
+    SandboxSetup,
 )
 from hyper.sandbox.scratch import ScratchDisks
 from hyper.sandbox.shape import SCRATCH_DISK, layer_disk
 
 #: Numbers that no container or process of a user gets: theirs count from one.
-_CONTAINER: Final = 2**31 - 1
-_PROCESS: Final = 2**30 - 1
-_TIMEOUT_S: Final = 30.0
-_PROGRAM: Final = "/exercise"
+CONTAINER: Final = 2**31 - 1
+MAIN, OTHER = 2**30 - 1, 2**30 - 2
+#: Its program, which waits for a signal when it is told to "wait".
+PROGRAM: Final = "/exercise"
+_KILL: Final = 9
+_TIMEOUT_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """``layer``: a squashfs with the program /exercise (guest/hyperstart/exercise)."""
+    """A network with ``interfaces`` is set up, ``container`` is made, ``main`` runs in it and ``other`` beside it.
+
+    ``layer``: a squashfs with the program (guest/hyperstart/exercise). ``main`` waits until it is killed.
+    """
 
     layer: Path
     scratch: ScratchDisks
+    interfaces: tuple[Interface, ...]
+    container: ContainerCreate
+    main: ProcessStart
+    other: ProcessStart
 
-    async def run(self, machine: Machine, session: Session, folder: Path) -> None:
-        """The container was run in ``machine``; ``folder`` is where its disk is meanwhile.
+    async def run(self, machine: Machine, session: Session, folder: Path, *, card: bool) -> None:
+        """All of it was done in ``machine`` (``card``: which has one); ``folder`` has its disk meanwhile.
 
         Raises:
             HyperError: something of it failed: the machine is not to be used.
         """
         scratch = folder / "exercise.ext4"
+        interfaces = self.interfaces if card else ()
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 await self.scratch.create(scratch)
-                await machine.add_disk(Disk(layer_disk(0), self.layer, read_only=True))
-                await machine.add_disk(Disk(SCRATCH_DISK, scratch, read_only=False))
-                await _run(session)
+                await machine.add_disks(
+                    Disk(layer_disk(0), self.layer, read_only=True),
+                    Disk(SCRATCH_DISK, scratch, read_only=False),
+                )
+                await self._run(session, interfaces)
                 for name in (layer_disk(0), SCRATCH_DISK):
                     await machine.remove_disk(name)
         except TimeoutError:
@@ -61,28 +76,33 @@ class Exercise:
             with contextlib.suppress(OSError):
                 scratch.unlink(missing_ok=True)
 
+    async def _run(self, session: Session, interfaces: tuple[Interface, ...]) -> None:
+        setup = SandboxSetup(self.container.hostname, interfaces)
+        await session.call(setup, timeout_s=_TIMEOUT_S)
+        await session.call(self.container, timeout_s=_TIMEOUT_S)
+        main = await _start(session, self.main)
+        other = await _start(session, self.other)
+        status = await _end(session, other)
+        if status != 0:
+            raise MachineError(f"the exercise ended with {status}")
+        await session.call(ProcessSignal(MAIN, _KILL), timeout_s=_TIMEOUT_S)
+        await _end(session, main)
+        await session.call(ContainerRemove(CONTAINER), timeout_s=_TIMEOUT_S)
+        for item in interfaces:
+            remove = InterfaceRemove(item.mac, item.addresses)
+            await session.call(remove, timeout_s=_TIMEOUT_S)
 
-async def _run(session: Session) -> None:
-    create = ContainerCreate(
-        container=_CONTAINER,
-        layers=(layer_disk(0),),
-        scratch=SCRATCH_DISK,
-        files=tuple(File(path, b"\n") for path in ("/etc/hosts", "/etc/resolv.conf")),
-    )
-    await session.call(create, timeout_s=_TIMEOUT_S)
-    await _program(session, ProcessFlag.INIT)
-    await session.call(ContainerRemove(_CONTAINER), timeout_s=_TIMEOUT_S)
 
-
-async def _program(session: Session, flags: ProcessFlag) -> None:
-    process = session.process(_PROCESS, tty=False)
-    start = ProcessStart(
-        process=_PROCESS, container=_CONTAINER, args=(_PROGRAM,), env=("PATH=/",), flags=flags
-    )
+async def _start(session: Session, start: ProcessStart) -> GuestProcess:
+    process = session.process(start.process, tty=False)
     await session.call(start, timeout_s=_TIMEOUT_S)
+    return process
+
+
+async def _end(session: Session, process: GuestProcess) -> int:
+    """The status of a process that ends, once it is forgotten."""
     async for piece in process.outputs():
         process.taken(piece.fd, len(piece.data))
     exit = await process.exited
-    session.forget(_PROCESS)
-    if exit.status != 0:
-        raise MachineError(f"the exercise ended with {exit.status}")
+    session.forget(process.number)
+    return exit.status

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,6 +51,8 @@ class Plan:
     container: ContainerCreate
     program: ProcessStart
     limits: tuple[ContainerUpdate, ...] = ()
+    #: Awaited before the program is asked for: the host's side of the network; raises if there is none to be had.
+    connected: Awaitable[None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ class Sandbox:
         machine = await driver.launch(plan.spec)
         try:
             made(machine.record)
+            if plan.connected is not None:
+                await plan.connected
             session = await Session.open(machine.agent_socket(), resync=False)
             program = session.process(plan.program.process, tty=bool(plan.program.flags & 1))
             requests = (plan.setup, plan.container, *plan.limits, plan.program)
@@ -170,8 +174,7 @@ class Sandbox:
         number = todo.container.container
         program = self.session.process(todo.program.process, tty=bool(todo.program.flags & 1))
         try:
-            for disk in todo.disks:
-                await self.machine.add_disk(disk)
+            await self.machine.add_disks(*todo.disks)
             for request in (todo.container, *todo.limits):
                 await self.session.call(request, timeout_s=timeout_s)
             reply = await self.session.call(todo.program, timeout_s=timeout_s)

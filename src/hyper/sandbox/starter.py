@@ -185,8 +185,7 @@ class Starter:
         container = plan.container.container
         with _other_way_on(MachineError):
             setup = session.post(plan.setup)
-            for disk in plan.spec.disks:
-                await machine.add_disk(disk)
+            await machine.add_disks(*plan.spec.disks)
             timeline.mark("disks in place")
             # It may have waited while the host slept.
             clock = ContainerUpdate(container, realtime_ns=time.time_ns())
@@ -194,6 +193,9 @@ class Starter:
             for answer in (setup, *asked):
                 await self._answered(answer)
             timeline.mark("container made")
+        if plan.connected is not None:
+            await plan.connected
+            timeline.mark("network joined")
         program = session.process(plan.program.process, tty=bool(plan.program.flags & 1))
         reply = await session.call(plan.program, timeout_s=self._boot_timeout_s)
         timeline.mark("program started")

@@ -231,7 +231,7 @@ class Templates:
         with self._made(shape, name, memory_fd) as spec:
             machine = await self._driver.launch(spec)
             try:
-                await self._prepare(machine, spec.run_dir)
+                await self._prepare(machine, spec.run_dir, card=shape.card is not Card.NONE)
                 await machine.save(state_fd)
             finally:
                 await machine.kill()
@@ -249,12 +249,12 @@ class Templates:
             finally:
                 shutil.rmtree(spec.run_dir, ignore_errors=True)
 
-    async def _prepare(self, machine: Machine, folder: Path) -> None:
+    async def _prepare(self, machine: Machine, folder: Path, *, card: bool) -> None:
         """It has booted and done everything once; nobody talks to it any more."""
         session = await Session.open(machine.agent_socket(), resync=False)
         try:
             await session.meet(timeout_s=self._place.boot_timeout_s)
             for _ in range(_EXERCISES):
-                await self._exercise.run(machine, session, folder)
+                await self._exercise.run(machine, session, folder, card=card)
         finally:
             session.abort(MachineError("the template is being saved"))

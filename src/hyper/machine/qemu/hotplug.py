@@ -11,7 +11,7 @@ hw/scsi/virtio-scsi.c.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from hyper.errors import Conflict, MachineError
@@ -26,44 +26,44 @@ _PREFIX: Final = argv.ADDED
 _FILLED: Final = "filled-"
 
 
-async def add(monitor: Monitor, disk: Disk, slots: Collection[str]) -> None:
-    """The guest finds ``disk`` when it looks for it. ``slots``: names of those the machine was made with.
+async def add(monitor: Monitor, disks: Sequence[Disk], slots: Collection[str]) -> None:
+    """The guest finds ``disks`` when it looks for them. ``slots``: names of those the machine was made with.
 
     Raises:
-        Conflict: there is one of this name already, or there are too many.
-        MachineError: it cannot be opened, or QEMU refuses it.
+        Conflict: there is one of such a name already, or there are too many.
+        MachineError: one cannot be opened, or QEMU refuses it.
     """
-    if disk.name in slots:
-        await _fill(monitor, disk)
-    else:
-        await _plug(monitor, disk)
+    await _fill(monitor, [disk for disk in disks if disk.name in slots])
+    for disk in disks:
+        if disk.name not in slots:
+            await _plug(monitor, disk)
 
 
-async def _fill(monitor: Monitor, disk: Disk) -> None:
-    node = _FILLED + argv.plain(disk.name)
-    fdset = await _pass(monitor, disk, node)
-    try:
-        await monitor.execute("blockdev-add", _node(disk, node, fdset))
-        await monitor.execute("blockdev-reopen", _filter(disk.name, node, disk.read_only))
-    except MachineError as error:
-        await monitor.execute("remove-fd", {"fdset-id": fdset})
-        if "Duplicate nodes" in error.message:
-            raise Conflict(f"the machine has a disk {disk.name} already") from error
-        raise
+async def _fill(monitor: Monitor, disks: Sequence[Disk]) -> None:
+    filters = []
+    for disk in disks:
+        node = _FILLED + argv.plain(disk.name)
+        fdset = await _pass(monitor, disk, node)
+        try:
+            await monitor.execute("blockdev-add", _node(disk, node, fdset))
+        except MachineError as error:
+            await monitor.execute("remove-fd", {"fdset-id": fdset})
+            if "Duplicate nodes" in error.message:
+                raise Conflict(f"the machine has a disk {disk.name} already") from error
+            raise
+        filters.append(_filter(disk.name, node, disk.read_only))
+    if filters:
+        await monitor.execute("blockdev-reopen", {"options": filters})
 
 
 def _filter(slot: str, node: str, read_only: bool) -> dict[str, Any]:
     """The filter under the disk of ``slot`` with ``node`` for its file; its other options as argv gave them."""
     return {
-        "options": [
-            {
-                "driver": "throttle",
-                "node-name": argv.slot_node(slot),
-                "throttle-group": argv.NO_LIMITS,
-                "file": node,
-                "read-only": read_only,
-            }
-        ]
+        "driver": "throttle",
+        "node-name": argv.slot_node(slot),
+        "throttle-group": argv.NO_LIMITS,
+        "file": node,
+        "read-only": read_only,
     }
 
 
@@ -98,7 +98,8 @@ async def remove(monitor: Monitor, name: str, slots: Collection[str]) -> None:
     if name in slots:
         if found is not None:
             blank = argv.blank_node(name)
-            await monitor.execute("blockdev-reopen", _filter(name, blank, found["ro"]))
+            options = [_filter(name, blank, found["ro"])]
+            await monitor.execute("blockdev-reopen", {"options": options})
     elif node in await _devices(monitor):
         gone = ("DEVICE_DELETED", lambda data: data.get("device") == node)
         await monitor.execute("device_del", {"id": node}, until=gone)

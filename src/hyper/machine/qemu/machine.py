@@ -130,14 +130,14 @@ class QemuMachine:
         answer = await self._parts.monitor.execute("query-status")
         return isinstance(answer, dict) and answer.get("status") == "paused"
 
-    async def add_disk(self, disk: Disk) -> None:
-        """The guest finds ``disk`` when it looks for it.
+    async def add_disks(self, *disks: Disk) -> None:
+        """The guest finds ``disks`` when it looks for them.
 
         Raises:
-            Conflict: it has one of that name, or too many.
+            Conflict: it has one of such a name, or too many.
             MachineError: it has ended, or refuses.
         """
-        await hotplug.add(self._parts.monitor, disk, self._record.slots)
+        await hotplug.add(self._parts.monitor, disks, self._record.slots)
 
     async def remove_disk(self, name: str) -> None:
         """It has no such disk any more.

@@ -95,10 +95,14 @@ class Monitor:
             raise MachineError(f"QEMU's monitor is gone: {error}") from error
 
     async def _connect(self) -> QMPClient:
-        stream, self._stream = self._stream, None
+        stream, self._stream = self._stream or sockets.connect(self._path), None
         client = QMPClient()
         client.logger = _library_log
-        await client.connect(stream or sockets.connect(self._path))
+        try:
+            await client.connect(stream)
+        except BaseException:
+            stream.close()  # cancelled early, the library has not taken it over
+            raise
         self._client = client
         return client
 

@@ -1,0 +1,102 @@
+"""The parts of fast starts that need no machine: how many wait, whose identity, what a timeline tells."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hyper.engine.identities import Identities
+from hyper.engine.starts import Starts
+from hyper.errors import HyperError, NotFound
+from hyper.machine.spec import MachineSpec, SharedPath, TapNic, UserNic
+from hyper.machine.template import MAX_MEMORY_MIB, Card, Shape
+from hyper.sandbox.pool import IDLE_S, _Shelf
+from hyper.sandbox.shape import shape_of
+from hyper.sandbox.timeline import HELLO, SPAWNED, TAKEN, Timeline
+from tests.unit.test_machine_qemu_argv import PLAIN
+
+
+@pytest.mark.parametrize(
+    ("starts", "now", "wanted"),
+    [
+        ([], 0.0, 1),
+        ([0.0], 0.5, 1),
+        ([0.0, 0.1, 0.2, 0.3], 0.5, 2),
+        ([0.1 * number for number in range(20)], 2.0, 6),
+        ([0.1 * number for number in range(20)], 13.0, 1),
+        ([0.0], IDLE_S + 1, 0),
+    ],
+)
+def test_how_many_should_wait(starts: list[float], now: float, wanted: int) -> None:
+    """One after any start, more while they come fast, none after a quiet while."""
+    shelf = _Shelf()
+    shelf.starts.extend(starts)
+    shelf.last = starts[-1] if starts else 0.0
+    assert shelf.wanted(now) == wanted
+
+
+def test_identities_are_nobody_elses() -> None:
+    """Neither leased twice nor one that a container's machine has; given back they are free."""
+    identities = Identities(range(100, 103))
+    identities.used = lambda: {101}
+    with identities.lease() as one, identities.lease() as two:
+        assert (one, two) == (100, 102)
+        with (
+            pytest.raises(HyperError, match="all 3 machine identities are in use"),
+            identities.lease(),
+        ):
+            pass
+    with identities.lease() as again:
+        assert again == 100
+
+
+def test_without_root_there_are_none() -> None:
+    """Machines run as ourselves then."""
+    with Identities(None).lease() as uid:
+        assert uid is None
+
+
+def test_timelines_outlive_their_containers_for_a_while() -> None:
+    """The last one of each container; the oldest go first."""
+    starts = Starts()
+    first = starts.begin("a")
+    second = starts.begin("a")
+    assert starts.get("a") is second is not first
+    for number in range(200):
+        starts.begin(str(number))
+    with pytest.raises(NotFound):
+        starts.get("a")
+    assert starts.get("0") is not None
+
+
+def test_how_long_a_machine_took() -> None:
+    """From its spawn to its hello, or from when it was taken off the shelf; nothing where it never came."""
+    timeline = Timeline()
+    assert timeline.ready_ms is None
+    timeline.mark("machine planned", 1_000_000)
+    assert timeline.ready_ms is None
+    timeline.mark(TAKEN, 3_500_000)
+    assert timeline.ready_ms == 2.5
+    booted = Timeline()
+    booted.mark("machine planned", 0)
+    booted.mark(SPAWNED, 1_000_000)
+    booted.mark(HELLO, 342_000_000)
+    assert booted.ready_ms == 341
+
+
+def _with(**more: object) -> MachineSpec:
+    return replace(PLAIN, **more)  # type: ignore[arg-type]
+
+
+def test_shapes() -> None:
+    """Cards make a difference, what the host shares makes it none of any template, and so does size."""
+    assert shape_of(PLAIN) == Shape(1, 128, Card.NONE)
+    assert shape_of(_with(nics=(TapNic("02:00:00:00:00:01", 3),))) == Shape(1, 128, Card.TAP)
+    nic = UserNic("02:00:00:00:00:01", "10.0.2.0/24")
+    assert shape_of(_with(nics=(nic,), vcpus=2)) == Shape(2, 128, Card.USER)
+    assert shape_of(_with(shared=(SharedPath(Path("/x"), True),))) is None
+    assert shape_of(_with(command_line=("x",))) is None
+    assert Shape(1, MAX_MEMORY_MIB, Card.TAP).copied
+    assert not Shape(1, MAX_MEMORY_MIB + 1, Card.TAP).copied
