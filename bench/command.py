@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
-from bench.measure import Missing, by_turns
+from bench.measure import REST_S, Missing, by_turns
 from bench.row import Goal, Row
-from bench.stage import NO_POOL, NO_TEMPLATES, Client, Stage
+from bench.stage import NO_POOL, NO_TEMPLATES, Client, Stage, waiting
 
 _RUN = "`hyper run --rm busybox true`"
 _NETWORK = "Docker: bridge network, overlay2, runc"
@@ -15,7 +16,13 @@ _NETWORK = "Docker: bridge network, overlay2, runc"
 
 def run(stage: Stage, runs: int) -> Iterator[Row]:
     """`run --rm busybox true`, whole process, with templates and machines that wait (hyperd without options)."""
-    yield _run_row(stage, stage.hyper, runs, "warm", Goal(0.40, ratio=True))
+    before = waiting(stage.hyperd)
+    row = _run_row(stage, stage.hyper, runs, "warm", Goal(0.40, ratio=True))
+    found = waiting(stage.hyperd)
+    if before and found:
+        taken, missed = found.taken - before.taken, found.missed - before.missed
+        row = replace(row, note=f"{taken} of {taken + missed} starts found a machine; {row.note}")
+    yield row
 
 
 def run_template(stage: Stage, runs: int) -> Iterator[Row]:
@@ -51,6 +58,7 @@ def _run_row(
         runs,
         lambda: hyper.time_ms("run", "--rm", hyper.image, "true"),
         lambda: stage.docker.time_ms("run", "--rm", stage.docker.image, "true"),
+        rest_s=REST_S,
     )
     note = "; ".join(filter(None, [options, _NETWORK]))
     command = f"{_RUN}, `docker run --rm busybox true`"

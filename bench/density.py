@@ -108,7 +108,7 @@ def rows(stage: Stage, runs: int) -> Iterator[Row]:
         [ours.used_each_mib],
         peer=[theirs.used_each_mib] if theirs else [],
         accelerator=on,
-        note="MemAvailable before the first less after the last, a share each; in all "
+        note="MemAvailable before the first less after the last, a share each (templates were there before); in all "
         f"{ours.used_mib:.0f} MiB" + (f", docker's {theirs.used_mib:.0f} MiB" if theirs else ""),
     )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.support.dockerd import BUSYBOX
 
-from bench.measure import Failed, Missing, by_turns, wall_ms
+from bench.measure import REST_S, Failed, Missing, by_turns, wall_ms
 from bench.row import Goal, Row
 from bench.stage import Client, Stage
 
@@ -48,6 +48,7 @@ def rows(stage: Stage, runs: int) -> Iterator[Row]:
             lambda: hyper.time_ms("run", "--rm", hyper.image, "true"),
             docker,
             lambda: _alone_ms(runsc, folder),
+            rest_s=REST_S,
         )
     command = "`docker run --rm --runtime runsc busybox true`"
     yield _row(stage, "docker with runsc", ours, under, command, _PLATFORM)

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 TIMEOUT_S = 120.0
+#: What a start leaves to be done (a machine to wait in place of the one used, say) is done by then.
+REST_S = 0.5
 
 
 class Failed(Exception):
@@ -39,15 +41,19 @@ def wall_ms(argv: Sequence[str], environ: Mapping[str, str]) -> float:
     return (ended - began) / 1e6
 
 
-def by_turns(runs: int, *sides: Callable[[], float], warm_up: bool = True) -> list[list[float]]:
+def by_turns(
+    runs: int, *sides: Callable[[], float], warm_up: bool = True, rest_s: float = 0
+) -> list[list[float]]:
     """``runs`` values of each side, taken A B A B; with ``warm_up`` after one of each that does not count.
 
-    A side but the first may be missing: it has no values.
+    A side but the first may be missing: it has no values. ``rest_s``: before each, so that what one side leaves to be
+    done is not in the other's time.
     """
     values: list[list[float]] = [[] for _ in sides]
     present = dict(enumerate(sides))
     for number in range(-warm_up, runs):
         for index, side in list(present.items()):
+            time.sleep(rest_s)
             try:
                 value = side()
             except Missing as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tools import demo_image
 
-from bench.measure import TIMEOUT_S, Failed, by_turns
+from bench.measure import REST_S, TIMEOUT_S, Failed, by_turns
 from bench.row import Goal, Row
 from bench.stage import Client, Stage
 
@@ -35,7 +35,9 @@ def rows(stage: Stage, runs: int) -> Iterator[Row]:
         return _first_page_ms(stage.docker, _REPOSITORY, ("nsenter", f"--net=/proc/{pid}/ns/net"))
 
     try:
-        ours, theirs = by_turns(runs, lambda: _first_page_ms(stage.hyper, image), docker)
+        ours, theirs = by_turns(
+            runs, lambda: _first_page_ms(stage.hyper, image), docker, rest_s=REST_S
+        )
     finally:
         stage.hyper.run("rmi", image)
         for client in loaded:

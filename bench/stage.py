@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ NO_TEMPLATES = ("--templates=false",)
 _PREPARE = ("template", "build")
 #: Starts that do not count, before a daemon counts as warm.
 _WARM_STARTS = 3
+_WAITING_TIMEOUT_S = 20.0
 #: What argparse says of an option it does not have.
 _REFUSED = "unrecognized arguments"
 
@@ -134,6 +137,7 @@ class Stage(AbstractContextManager["Stage"]):
             client.attempt(*_PREPARE)
             for _ in range(_WARM_STARTS):
                 client.run("run", "--rm", self.busybox, "true")
+            _await_machine(daemon)
             yield daemon, client
 
     @cached_property
@@ -179,6 +183,35 @@ class Stage(AbstractContextManager["Stage"]):
     def used_accelerator(self, container: str) -> str:
         """What runs the machine of a running container."""
         return str(self.hyperd.api.get(f"/containers/{container}/json")["Hyper"]["Accelerator"])
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Machines of a daemon that wait for containers; starts that took one, and that found none."""
+
+    machines: int
+    taken: int
+    missed: int
+    limit_mib: int
+
+
+def waiting(daemon: Hyperd) -> Waiting | None:
+    """Those of now; None where hyperd does not say."""
+    status, answer = daemon.api.raw("GET", "/hyper/v1/pool")
+    if status != 200:
+        return None
+    pool = json.loads(answer)
+    machines = sum(shelf["Waiting"] for shelf in pool["Shelves"])
+    return Waiting(machines, pool["Taken"], pool["Missed"], pool["LimitMiB"])
+
+
+def _await_machine(daemon: Hyperd) -> None:
+    """A machine waits, if any ever will."""
+    deadline = time.monotonic() + _WAITING_TIMEOUT_S
+    while (now := waiting(daemon)) and now.limit_mib and not now.machines:
+        if time.monotonic() > deadline:
+            raise Failed("hyperd has no machine waiting")
+        time.sleep(0.05)
 
 
 def unpacked_programs_too() -> None:
