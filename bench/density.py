@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from bench.measure import Missing
-from bench.processes import available_mib, family, rollup_mib
+from bench.measure import REST_S, Missing
+from bench.processes import available_mib, family, name_of, rollup_mib
 from bench.row import Goal, Row
 from bench.stage import Client, Stage
 
@@ -26,9 +27,9 @@ class _Crowd:
     """What was seen of containers that were started one after the other and live at once."""
 
     latencies_ms: list[float] = field(default_factory=list)
-    #: Of each container, all of its processes together.
+    #: Of each container, all of its processes together; and of all processes of a name.
     pss_mib: list[float] = field(default_factory=list)
-    processes: int = 0
+    by_name_mib: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     used_mib: float = 0.0
 
     @property
@@ -49,11 +50,8 @@ class _Crowd:
     @property
     def said(self) -> str:
         """More about the PSS."""
-        least, most = min(self.pss_mib), max(self.pss_mib)
-        return (
-            f"{self.count} of {self.processes / self.count:.3g} processes each, "
-            f"{least:.1f} to {most:.1f} MiB"
-        )
+        parts = [f"{name} {mib / self.count:.1f}" for name, mib in self.by_name_mib.items()]
+        return f"{', '.join(parts)}; from {min(self.pss_mib):.1f} to {max(self.pss_mib):.1f} MiB"
 
     @property
     def ends(self) -> tuple[list[float], list[float]]:
@@ -90,7 +88,7 @@ def rows(stage: Stage, runs: int) -> Iterator[Row]:
         accelerator=on,
         peer_name=f"the first {len(first)}",
         command=command,
-        note="one after the other, whole process of the client",
+        note=f"one after the other, whole process of the client; {REST_S:g} s before each of these",
     )
     yield Row(
         f"PSS of an idle sandbox, {ours.count} alive",
@@ -99,8 +97,8 @@ def rows(stage: Stage, runs: int) -> Iterator[Row]:
         Goal(25),
         [theirs.pss_each_mib] if theirs else [],
         accelerator=on,
-        note=f"smaps_rollup of all its processes (QEMU, bubblewrap…), sum by number of sandboxes; {ours.said}"
-        + (f"; docker (containerd-shim and the program): {theirs.said}" if theirs else ""),
+        note=f"smaps_rollup of all its processes together, shared pages by share; for each of {ours.count}: {ours.said}"
+        + (f". Docker, for each of {theirs.count}: {theirs.said}" if theirs else ""),
     )
     yield Row(
         f"The host's memory for an idle sandbox, {ours.count} alive",
@@ -133,14 +131,17 @@ def _crowd(client: Client, count: int, pid_of: str) -> _Crowd:
             if available_mib() < _SPARE_MIB:
                 break
             names.append(f"{_NAME}{number}")
+            if not _ENDS <= number < count - _ENDS:
+                time.sleep(REST_S)
             words = ("--name", names[-1], client.image, "sleep", "86400")
             crowd.latencies_ms.append(client.time_ms("run", "-d", *words))
         time.sleep(_SETTLE_S)
         crowd.used_mib = before - available_mib()
         for pid in client.run("inspect", "-f", pid_of, *names).split():
-            processes = family(int(pid))
-            crowd.processes += len(processes)
-            crowd.pss_mib.append(sum(rollup_mib(one, "Pss") for one in processes))
+            parts = [(name_of(one), rollup_mib(one, "Pss")) for one in family(int(pid))]
+            crowd.pss_mib.append(sum(mib for _, mib in parts))
+            for name, mib in parts:
+                crowd.by_name_mib[name] += mib
     finally:
         client.attempt("rm", "-f", *names)
     return crowd

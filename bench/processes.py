@@ -40,6 +40,11 @@ def _table() -> tuple[dict[int, int], dict[int, str]]:
     return parents, names
 
 
+def name_of(pid: int) -> str:
+    """The name of a process. Source: proc(5), comm."""
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
 def rollup_mib(pid: int, key: str) -> float:
     """A value of smaps_rollup: "Pss", "Rss"… Raises: Failed."""
     try:
