@@ -45,7 +45,7 @@ format: ## format Python and C
 fuzz: setup-test ## fuzz the agent's decoders for FUZZ_SECONDS (default 20)
 	$(MAKE) -C guest/hyperstart fuzz O=$(O)/hyperstart FUZZ_SECONDS=$(or $(FUZZ_SECONDS),20)
 
-bench: setup-test ## measure; writes bench/RESULTS.md
+bench: setup-test ## measure beside Docker and gVisor; writes bench/RESULTS.md and its plot
 	@$(PY) -m bench $(ARGS)
 
 man: setup ## write a man page for each command to build/man (man -l build/man/hyper-run.1)

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import FrameType
 
@@ -17,10 +17,17 @@ from tests.support.hygiene import snapshot
 from bench import (
     attach,
     boot,
+    burst,
+    chart,
     command,
     copy,
+    creations,
+    density,
+    freed,
+    gvisor,
     many,
     names,
+    nginx,
     published,
     pull,
     report,
@@ -31,22 +38,31 @@ from bench import (
 )
 from bench.facts import facts
 from bench.row import Row
-from bench.stage import Stage, unpacked_programs_too
+from bench.stage import Sizes, Stage, unpacked_programs_too
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 #: Fewer do not make a median that may be published.
 ENOUGH = 10
 
+#: What there are promises about comes first.
 THEMES: dict[str, Callable[[Stage, int], Iterator[Row]]] = {
-    "boot": boot.rows,
     "run": command.run,
-    "version": command.version,
+    "run-template": command.run_template,
+    "run-cold": command.run_cold,
+    "gvisor": gvisor.rows,
+    "boot": boot.rows,
     "exec": command.exec_,
+    "density": density.rows,
+    "creations": creations.rows,
+    "burst": burst.rows,
+    "nginx": nginx.rows,
+    "pull": pull.rows,
+    "freed": freed.rows,
+    "version": command.version,
     "files": size.files,
     "memory": size.memory,
     "smallest": size.smallest,
     "attach": attach.rows,
-    "pull": pull.rows,
     "stats": stats.rows,
     "storage": storage.rows,
     "copy": copy.rows,
@@ -65,26 +81,56 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"there is no {unknown[0]}; there are {', '.join(THEMES)}")
     unpacked_programs_too()
     before = snapshot()
-    with Stage(options.accelerator) as stage:
+    sizes = Sizes(options.sandboxes, options.creations, options.at_once)
+    with Stage(options.accelerator, sizes) as stage:
         found = facts(options.accelerator)
         rows, failures = _measure(stage, options.names or list(THEMES), options.runs)
     for line in before.differences(snapshot()):
         # On a machine that others use too it may be theirs.
         print(f"bench: is here and was not before: {line[:120]}", file=sys.stderr)
     print(report.table(rows))
-    if not options.names and options.runs >= ENOUGH:
-        options.output.write_text(report.document(found, rows, failures))
-        print(f"bench: written to {options.output}", file=sys.stderr)
+    whole = not options.names and options.runs >= ENOUGH and sizes == Sizes()
+    if output := options.output or (RESULTS if whole else None):
+        plot = output.with_name("results.svg")
+        plot.write_text(chart.chart(rows, f"{found['Date']}, {found['CPU']}, {found['QEMU']}"))
+        output.write_text(report.document(found, rows, failures, plot.name))
+        print(f"bench: written to {output} and {plot}", file=sys.stderr)
     return 1 if failures else 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(THEMES))
-    parser.add_argument("-n", dest="runs", type=int, default=11, help="runs of each (default 11)")
-    parser.add_argument("--accelerator", choices=["tcg", "kvm"], default="tcg")
-    parser.add_argument("-o", dest="output", type=Path, default=RESULTS, help=argparse.SUPPRESS)
+    told = "\n".join(f"  {name:14}{_first_line(theme)}" for name, theme in THEMES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        epilog=f"names:\n{told}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help="what to measure, see below")
+    add("-n", dest="runs", type=int, default=11, help="runs of each (default 11)")
+    add("--accelerator", choices=["tcg", "kvm"], default="tcg")
+    for field in fields(Sizes):
+        add(
+            f"--{field.name.replace('_', '-')}",
+            type=int,
+            default=field.default,
+            help=_HELP[field.name],
+        )
+    add("-o", dest="output", type=Path, help="write the document there, whatever was measured")
     return parser
+
+
+#: Of sizes.
+_HELP = {
+    "sandboxes": "that `density` keeps alive at once (default 200)",
+    "creations": "of a run of `creations` (default 100)",
+    "at_once": "starts of a run of `burst` (default 50)",
+}
+
+
+def _first_line(theme: Callable[[Stage, int], Iterator[Row]]) -> str:
+    return (theme.__doc__ or "").partition("\n")[0]
 
 
 def _measure(stage: Stage, names: Sequence[str], runs: int) -> tuple[list[Row], dict[str, str]]:

@@ -22,7 +22,7 @@ _CHUNK = bytes(1 << 20)
 
 
 def rows(stage: Stage, runs: int) -> Iterator[Row]:
-    """Both ways, beside docker's."""
+    """MB/s through an attached `run`, in each direction, beside docker's."""
     how = "`run -i … 'echo; cat >/dev/null; echo'`, between the two lines"
     yield _row("host → guest", stage, runs, _into, how)
     how = "`run … cat` of text in the guest's memory, first byte to last (both keep it as log)"
@@ -30,8 +30,7 @@ def rows(stage: Stage, runs: int) -> Iterator[Row]:
 
 
 def _row(name: str, stage: Stage, runs: int, stream: Callable[[Client], float], how: str) -> Row:
-    hyper, docker = stage.hyper, stage.docker
-    ours, theirs = by_turns(runs, lambda: stream(hyper), lambda: stream(docker))
+    ours, theirs = by_turns(runs, lambda: stream(stage.hyper), lambda: stream(stage.docker))
     name = f"Attach, {name}, {_MEGABYTES} MB"
     return Row(name, "MB/s", ours, peer=theirs, accelerator=stage.accelerator, note=how)
 

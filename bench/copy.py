@@ -18,7 +18,7 @@ _BOX = "bench-copy"
 
 
 def rows(stage: Stage, runs: int) -> Iterator[Row]:
-    """Both ways, beside docker's."""
+    """MB/s of `cp` of a large file, into a container and out of it, beside docker's."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         file = folder / "big"

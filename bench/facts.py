@@ -26,6 +26,7 @@ def facts(accelerator: str) -> dict[str, str]:
         "Accelerator": accelerator,
         "QEMU": _first_line("qemu-system-x86_64", "--version"),
         "Docker": _docker(),
+        "gVisor": _first_line("runsc", "--version"),
         "Hyper": _commit(),
         "Guest": ", ".join(
             f"{name} {(defaults().assets / name).stat().st_size} bytes"

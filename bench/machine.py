@@ -111,7 +111,7 @@ class Workshop:
                 await machine.kill()
 
     def _spec(self, run_dir: Path, scratch: Path, memory_mib: int = 128) -> MachineSpec:
-        assets, card = defaults().assets, user.attach("bench")
+        assets = defaults().assets
         return MachineSpec(
             name=f"bench-{run_dir.name}",
             vcpus=1,
@@ -119,7 +119,7 @@ class Workshop:
             kernel=assets / "vmlinux",
             initrd=assets / "initrd",
             disks=(Disk("layer0", self.layer, True), Disk("scratch", scratch, False)),
-            nics=(UserNic(card.mac, card.network),),
+            nics=(UserNic(user.mac_address("bench"), str(user.NETWORK)),),
             run_dir=run_dir,
             uid=_UID if os.geteuid() == 0 else None,
         )
@@ -165,7 +165,7 @@ async def _first_words(machine: QemuMachine) -> int:
 def _requests(args: tuple[str, ...]) -> tuple[Request, ...]:
     flags = ProcessFlag.INIT | ProcessFlag.STDIN
     return (
-        SandboxSetup("bench", (user.attach("bench").interface,)),
+        SandboxSetup("bench", user.attach("bench").interfaces),
         ContainerCreate(1, ("layer0",), hostname="bench", scratch="scratch"),
         ProcessStart(MAIN_PROCESS, 1, args, flags, env=("PATH=/bin",)),
     )

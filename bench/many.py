@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from bench.measure import by_turns
+from bench.processes import resident_mib
 from bench.row import Row
-from bench.size import resident_mib
 from bench.stage import Client, Stage
 
 #: A hundred machines would keep an emulating host at booting for a minute: the rest are created, never started.
@@ -16,7 +15,7 @@ RUNNING, ALL = 20, 100
 
 
 def rows(stage: Stage, runs: int) -> Iterator[Row]:
-    """Both engines begin with nothing."""
+    """RSS of the daemons with 0, 20 and 100 containers, and how long a list of them takes."""
     with ExitStack() as stack:
         engines = [stack.enter_context(_hyper(stage)), stack.enter_context(_docker(stage))]
         for count in (0, RUNNING, ALL):
@@ -62,7 +61,6 @@ def _hyper(stage: Stage) -> Iterator[tuple[Client, list[int]]]:
 
 @contextmanager
 def _docker(stage: Stage) -> Iterator[tuple[Client, list[int]]]:
-    with stage.fresh_docker(bridge=True) as client:
-        folder = Path(client.host.removeprefix("unix://")).parent
-        files = (folder / "pid", folder / "exec/containerd/containerd.pid")
+    with stage.fresh_docker() as client:
+        files = (client.folder / "pid", client.folder / "exec/containerd/containerd.pid")
         yield client, [int(file.read_text()) for file in files]

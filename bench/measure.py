@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 TIMEOUT_S = 120.0
+#: What a start leaves to be done (a machine to wait in place of the one used, say) is done by then.
+REST_S = 0.5
 
 
 class Failed(Exception):
     """What was to be measured did not work; the text says what and why."""
+
+
+class Missing(Failed):
+    """What was to be measured is not there: a peer on this machine, or an option of ours not built yet."""
 
 
 def wall_ms(argv: Sequence[str], environ: Mapping[str, str]) -> float:
@@ -34,12 +41,27 @@ def wall_ms(argv: Sequence[str], environ: Mapping[str, str]) -> float:
     return (ended - began) / 1e6
 
 
-def by_turns(runs: int, *sides: Callable[[], float]) -> list[list[float]]:
-    """``runs`` values of each side, taken A B A B, after one of each that does not count."""
-    for side in sides:
-        side()
+def by_turns(
+    runs: int, *sides: Callable[[], float], warm_up: bool = True, rest_s: float = 0
+) -> list[list[float]]:
+    """``runs`` values of each side, taken A B A B; with ``warm_up`` after one of each that does not count.
+
+    A side but the first may be missing: it has no values. ``rest_s``: before each, so that what one side leaves to be
+    done is not in the other's time.
+    """
     values: list[list[float]] = [[] for _ in sides]
-    for _ in range(runs):
-        for side, taken in zip(sides, values, strict=True):
-            taken.append(side())
+    present = dict(enumerate(sides))
+    for number in range(-warm_up, runs):
+        for index, side in list(present.items()):
+            time.sleep(rest_s)
+            try:
+                value = side()
+            except Missing as error:
+                if index == 0:
+                    raise
+                print(f"bench: no peer: {error}", file=sys.stderr)
+                del present[index]
+                continue
+            if number >= 0:
+                values[index].append(value)
     return values

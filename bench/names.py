@@ -21,7 +21,7 @@ _NETWORK, _ASKING, _ASKED = "bench-names", "bench-asking", "bench-asked"
 
 
 def rows(stage: Stage, runs: int) -> Iterator[Row]:
-    """One question at a time to the network's own name server."""
+    """A container's name → its address: one question at a time to the network's own name server."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         program = folder / "ask"

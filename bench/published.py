@@ -36,6 +36,7 @@ def rows(stage: Stage, runs: int) -> Iterator[Row]:
         "1/s",
         values,
         peer=peer,
+        peer_name="directly",
         accelerator=stage.accelerator,
         note=f"{_REQUESTS} in a row to `httpd` in the guest, each a connection of its own, to a port of the host's "
         "loopback; the peer is the same machine by its own address, not Docker",

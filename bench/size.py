@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from bench.machine import BOOT_TIMEOUT_S, Workshop, workshop
 from bench.measure import Failed
+from bench.processes import kib, resident_mib, rollup_mib
 from bench.row import Goal, Row
 from bench.stage import BUILD, Stage
 from hyper.errors import HyperError
@@ -23,7 +23,7 @@ _SMALLEST_MIB, _LARGEST_MIB, _STEP_MIB = 16, 96, 2
 
 
 def files(stage: Stage, runs: int) -> Iterator[Row]:
-    """The two files that are the guest."""
+    """Sizes of the two files that are the guest."""
     done = subprocess.run(
         [sys.executable, ROOT / "guest/hyperkernel/build.py"], capture_output=True, text=True
     )
@@ -43,13 +43,12 @@ def memory(stage: Stage, runs: int) -> Iterator[Row]:
         # Late work of a fresh guest is done by then, the daemon's too.
         time.sleep(_SETTLE_S)
         view = stage.hyperd.api.get(f"/containers/{container}/json")["Hyper"]
-        rollup = Path(f"/proc/{view['Pid']}/smaps_rollup").read_text()
-        resident.append(_mib(rollup, "Rss"))
-        proportional.append(_mib(rollup, "Pss"))
-        huge.append(_mib(rollup, "AnonHugePages"))
+        resident.append(rollup_mib(view["Pid"], "Rss"))
+        proportional.append(rollup_mib(view["Pid"], "Pss"))
+        huge.append(rollup_mib(view["Pid"], "AnonHugePages"))
         daemon.append(resident_mib(stage.hyperd.pid))
         inside = stage.hyper.run("exec", container, "cat", "/proc/meminfo")
-        used.append(_mib(inside, "MemTotal") - _mib(inside, "MemAvailable"))
+        used.append((kib(inside, "MemTotal") - kib(inside, "MemAvailable")) / 1024)
         stage.hyper.run("rm", "-f", container)
     on = stage.accelerator
     yield Row(
@@ -75,19 +74,6 @@ def memory(stage: Stage, runs: int) -> Iterator[Row]:
 def _fresh_daemon(stage: Stage) -> float:
     with stage.fresh_hyperd() as daemon:
         return resident_mib(daemon.pid)
-
-
-def resident_mib(pid: int) -> float:
-    """What a process has in memory."""
-    return _mib(Path(f"/proc/{pid}/status").read_text(), "VmRSS")
-
-
-def _mib(text: str, key: str) -> float:
-    """A value of a file in /proc that has ``key: n kB``."""
-    found = re.search(rf"^{key}:\s+(\d+) kB$", text, re.MULTILINE)
-    if found is None:
-        raise Failed(f"no {key} in {text[:100]!r}")
-    return int(found[1]) / 1024
 
 
 def smallest(stage: Stage, runs: int) -> Iterator[Row]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,10 +20,29 @@ from tests.support.hyperd import Hyperd, hyperd
 from tests.support.registry import RealRegistry, registry
 from tools import imagebuilder
 
-from bench.measure import Failed, wall_ms
+from bench.measure import Failed, Missing, wall_ms
 
 HYPER = Path(sys.prefix) / "bin/hyper"
 BUILD = Path(__file__).parents[1] / "build"
+#: hyperd without machines that wait, and without templates: the next slower ways to start.
+NO_POOL = ("--pool-memory", "0")
+NO_TEMPLATES = ("--templates=false",)
+#: Makes what fast starts need at once instead of in the background. A hyper that does not know it is left as it is.
+_PREPARE = ("template", "build")
+#: Starts that do not count, before a daemon counts as warm.
+_WARM_STARTS = 3
+_WAITING_TIMEOUT_S = 20.0
+#: What argparse says of an option it does not have.
+_REFUSED = "unrecognized arguments"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything. Fewer are for trying things out."""
+
+    sandboxes: int = 200
+    creations: int = 100
+    at_once: int = 50
 
 
 @dataclass(frozen=True)
@@ -52,12 +73,23 @@ class Client:
             raise Failed(f"{self.program} {words[0]}: {done.stderr[-500:]}")
         return done.stdout
 
+    def attempt(self, *words: str) -> bool:
+        """Whether the command worked."""
+        argv = self.argv(*words)
+        return subprocess.run(argv, capture_output=True, env=self.environ).returncode == 0
+
+    @property
+    def folder(self) -> Path:
+        """Of its engine's socket and files."""
+        return Path(self.host.removeprefix("unix://")).parent
+
 
 class Stage(AbstractContextManager["Stage"]):
     """The engines. ``accelerator``: what hyperd is told to run machines on."""
 
-    def __init__(self, accelerator: str) -> None:
+    def __init__(self, accelerator: str, sizes: Sizes) -> None:
         self.accelerator = accelerator
+        self.sizes = sizes
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -78,45 +110,108 @@ class Stage(AbstractContextManager["Stage"]):
         """The reference of a busybox image in the registry."""
         return self.registry.push(imagebuilder.busybox(), "busybox:latest")
 
-    def fresh_hyperd(self) -> AbstractContextManager[Hyperd]:
-        """Another hyperd with empty roots; the caller ends it."""
-        return hyperd("--accelerator", self.accelerator)
+    @contextmanager
+    def fresh_hyperd(self, *options: str) -> Iterator[Hyperd]:
+        """Another hyperd with empty roots, while the block lasts.
+
+        Raises:
+            Missing: this hyperd does not have one of ``options``.
+        """
+        with ExitStack() as stack:
+            try:
+                daemon = hyperd("--accelerator", self.accelerator, *options)
+                started = stack.enter_context(daemon)
+            except AssertionError as error:
+                if options and _REFUSED in str(error):
+                    raise Missing(f"not built yet: hyperd has no `{' '.join(options)}`") from None
+                raise
+            yield started
+
+    @contextmanager
+    def warm_hyperd(self, *options: str) -> Iterator[tuple[Hyperd, Client]]:
+        """The same with the busybox image, and as fast as it gets. Raises: Missing, Failed."""
+        with self.fresh_hyperd(*options) as daemon:
+            client = Client(str(HYPER), daemon.host, self.busybox)
+            client.run("pull", "-q", self.busybox)
+            client.run("run", "--rm", self.busybox, "true")
+            client.attempt(*_PREPARE)
+            for _ in range(_WARM_STARTS):
+                client.run("run", "--rm", self.busybox, "true")
+            _await_machine(daemon)
+            yield daemon, client
 
     @cached_property
+    def _warm(self) -> tuple[Hyperd, Client]:
+        return self._stack.enter_context(self.warm_hyperd())
+
+    @property
     def hyperd(self) -> Hyperd:
-        """A hyperd that has the busybox image and has run it once."""
-        daemon = self._stack.enter_context(self.fresh_hyperd())
-        client = Client(str(HYPER), daemon.host, self.busybox)
-        client.run("pull", "-q", self.busybox)
-        client.run("run", "--rm", self.busybox, "true")
-        return daemon
+        """A hyperd that has the busybox image and has run it."""
+        return self._warm[0]
 
     @cached_property
+    def cold(self) -> tuple[Hyperd, Client]:
+        """One that boots every machine."""
+        try:
+            return self._stack.enter_context(self.warm_hyperd(*NO_TEMPLATES))
+        except Missing:
+            return self._warm
+
+    @property
     def hyper(self) -> Client:
         """hyper, speaking to ``hyperd``."""
-        return Client(str(HYPER), self.hyperd.host, self.busybox)
+        return self._warm[1]
 
     @cached_property
     def docker(self) -> Client:
-        """docker with its default network and storage; it cannot reach our registry. Raises: Failed."""
-        return self._stack.enter_context(self.fresh_docker(bridge=True))
+        """docker with its default network and storage; it cannot reach our registry. Raises: Missing."""
+        return self._stack.enter_context(self.fresh_docker())
 
     @cached_property
     def docker_puller(self) -> Client:
-        """docker that reaches our registry, its containers without a network. Raises: Failed."""
+        """docker that reaches our registry, its containers without a network. Raises: Missing."""
         return self._stack.enter_context(self.fresh_docker(bridge=False))
 
     @contextmanager
-    def fresh_docker(self, *, bridge: bool) -> Iterator[Client]:
-        """Another dockerd with empty roots, while the block lasts. Raises: Failed."""
+    def fresh_docker(self, *options: str, bridge: bool = True) -> Iterator[Client]:
+        """Another dockerd with empty roots, while the block lasts. Raises: Missing."""
         if (reason := why_not()) is not None:
-            raise Failed(reason)
-        with dockerd(bridge=bridge, storage="overlay2") as engine:
+            raise Missing(reason)
+        with dockerd(*options, bridge=bridge, storage="overlay2") as engine:
             yield Client("docker", engine.host, engine.image)
 
     def used_accelerator(self, container: str) -> str:
         """What runs the machine of a running container."""
         return str(self.hyperd.api.get(f"/containers/{container}/json")["Hyper"]["Accelerator"])
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Machines of a daemon that wait for containers; starts that took one, and that found none."""
+
+    machines: int
+    taken: int
+    missed: int
+    limit_mib: int
+
+
+def waiting(daemon: Hyperd) -> Waiting | None:
+    """Those of now; None where hyperd does not say."""
+    status, answer = daemon.api.raw("GET", "/hyper/v1/pool")
+    if status != 200:
+        return None
+    pool = json.loads(answer)
+    machines = sum(shelf["Waiting"] for shelf in pool["Shelves"])
+    return Waiting(machines, pool["Taken"], pool["Missed"], pool["LimitMiB"])
+
+
+def _await_machine(daemon: Hyperd) -> None:
+    """A machine waits, if any ever will."""
+    deadline = time.monotonic() + _WAITING_TIMEOUT_S
+    while (now := waiting(daemon)) and now.limit_mib and not now.machines:
+        if time.monotonic() > deadline:
+            raise Failed("hyperd has no machine waiting")
+        time.sleep(0.05)
 
 
 def unpacked_programs_too() -> None:

@@ -20,7 +20,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def rows(stage: Stage, runs: int) -> Iterator[Row]:
-    """Percent of one core; each run is ten seconds."""
+    """Percent of a core for streaming the stats of twenty containers; each run is ten seconds."""
     client = stage.hyper
     names = [f"stats{number}" for number in range(CONTAINERS)]
     try:

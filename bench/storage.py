@@ -41,7 +41,7 @@ _NOTES = (
 
 
 def rows(stage: Stage, runs: int) -> Iterator[Row]:
-    """Each deed in each place."""
+    """Writes, unpacking and reading: on the container's layer, both kinds of volume, a bind mount."""
     hyper = stage.hyper
     hyper.run("volume", "create", "-o", "type=directory", "bench-dir")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:

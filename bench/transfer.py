@@ -18,7 +18,7 @@ _MEGABYTES = 300
 
 
 def rows(stage: Stage, runs: int) -> Iterator[Row]:
-    """Each beside docker's, of the same image."""
+    """`push`, `save` and `load` of a 300 MB image, each beside docker's."""
     image = stage.registry.push(images.big(_MEGABYTES), "big:latest")
     clients = (stage.hyper, stage.docker_puller)
     for client in clients:

@@ -14,7 +14,7 @@ run_packages="python3 python3-venv qemu-system-x86 linux-source gcc libc6-dev ma
 test_packages="apache2-utils clang libclang-rt-dev llvm clang-format busybox-static squashfs-tools openssl tmux attr
     iptables procps"
 # Unpacked under build/debs, never installed: they bring services that would be started.
-unpacked_packages="docker-registry docker.io containerd runc tini nginx nginx-common
+unpacked_packages="docker-registry docker.io containerd runc runsc tini nginx nginx-common
     redis-server redis-tools libjemalloc2 liblzf1
     docker-compose python3-docker python3-dockerpty python3-docopt python3-dotenv python3-jsonschema python3-requests
     python3-texttable python3-websocket python3-cached-property python3-urllib3 python3-pyrsistent python3-attr

@@ -1,0 +1,147 @@
+"""Many idle sandboxes at once: how fast the next one starts, and what each costs the host's memory."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from bench.measure import REST_S, Missing
+from bench.processes import available_mib, family, name_of, rollup_mib
+from bench.row import Goal, Row
+from bench.stage import Client, Stage
+
+#: Of Docker's containers: it is known how they grow.
+_DOCKER_MOST = 50
+#: A host with less than this left gets no more of them.
+_SPARE_MIB = 2048
+#: How long all are left alone before memory is read.
+_SETTLE_S = 5.0
+_ENDS = 10
+_NAME = "bench-density"
+
+
+@dataclass
+class _Crowd:
+    """What was seen of containers that were started one after the other and live at once."""
+
+    latencies_ms: list[float] = field(default_factory=list)
+    #: Of each container, all of its processes together; and of all processes of a name.
+    pss_mib: list[float] = field(default_factory=list)
+    by_name_mib: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    used_mib: float = 0.0
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return len(self.latencies_ms)
+
+    @property
+    def pss_each_mib(self) -> float:
+        """The sum by their number."""
+        return sum(self.pss_mib) / self.count
+
+    @property
+    def used_each_mib(self) -> float:
+        """A share of what the host gave."""
+        return self.used_mib / self.count
+
+    @property
+    def said(self) -> str:
+        """More about the PSS."""
+        parts = [f"{name} {mib / self.count:.1f}" for name, mib in self.by_name_mib.items()]
+        return f"{', '.join(parts)}; from {min(self.pss_mib):.1f} to {max(self.pss_mib):.1f} MiB"
+
+    @property
+    def ends(self) -> tuple[list[float], list[float]]:
+        """Latencies of the first ones and the last ones."""
+        size = min(_ENDS, self.count // 2) or 1
+        return self.latencies_ms[:size], self.latencies_ms[-size:]
+
+
+def rows(stage: Stage, runs: int) -> Iterator[Row]:
+    """Once, whatever ``runs``: each figure is of as many sandboxes as `--sandboxes` says."""
+    wanted, on = stage.sizes.sandboxes, stage.accelerator
+    with stage.warm_hyperd() as (_, client):
+        ours = _crowd(client, wanted, "{{.Hyper.Pid}}")
+    theirs = _docker(stage, min(wanted, _DOCKER_MOST))
+    command = f"{ours.count} times `hyper run -d busybox sleep 86400`"
+    if theirs:
+        command += f", {theirs.count} times the same with docker"
+    yield Row(
+        "Idle busybox sandboxes alive at once",
+        "sandboxes",
+        [ours.count],
+        Goal(wanted, least=True),
+        accelerator=on,
+        command=command,
+        note=f"no more are started when the host has less than {_SPARE_MIB} MiB left",
+    )
+    first, last = ours.ends
+    yield Row(
+        f"`run -d`, the last {len(last)} of {ours.count} beside the first {len(first)}",
+        "ms",
+        last,
+        Goal(1.3, ratio=True),
+        first,
+        accelerator=on,
+        peer_name=f"the first {len(first)}",
+        command=command,
+        note=f"one after the other, whole process of the client; {REST_S:g} s before each of these",
+    )
+    yield Row(
+        f"PSS of an idle sandbox, {ours.count} alive",
+        "MiB",
+        [ours.pss_each_mib],
+        Goal(25),
+        [theirs.pss_each_mib] if theirs else [],
+        accelerator=on,
+        note=f"smaps_rollup of all its processes together, shared pages by share; for each of {ours.count}: {ours.said}"
+        + (f". Docker, for each of {theirs.count}: {theirs.said}" if theirs else ""),
+    )
+    yield Row(
+        f"The host's memory for an idle sandbox, {ours.count} alive",
+        "MiB",
+        [ours.used_each_mib],
+        peer=[theirs.used_each_mib] if theirs else [],
+        accelerator=on,
+        note="MemAvailable before the first less after the last, a share each (templates were there before); in all "
+        f"{ours.used_mib:.0f} MiB" + (f", docker's {theirs.used_mib:.0f} MiB" if theirs else ""),
+    )
+
+
+def _docker(stage: Stage, count: int) -> _Crowd | None:
+    try:
+        with stage.fresh_docker() as client:
+            client.run("run", "--rm", client.image, "true")
+            return _crowd(client, count, "{{.State.Pid}}")
+    except Missing:
+        return None
+
+
+def _crowd(client: Client, count: int, pid_of: str) -> _Crowd:
+    """``count`` idle containers, measured and gone. ``pid_of``: a template for `inspect` that says a process."""
+    crowd = _Crowd()
+    names: list[str] = []
+    time.sleep(_SETTLE_S)
+    before = available_mib()
+    try:
+        for number in range(count):
+            if available_mib() < _SPARE_MIB:
+                break
+            names.append(f"{_NAME}{number}")
+            if not _ENDS <= number < count - _ENDS:
+                time.sleep(REST_S)
+            words = ("--name", names[-1], client.image, "sleep", "86400")
+            crowd.latencies_ms.append(client.time_ms("run", "-d", *words))
+        time.sleep(_SETTLE_S)
+        crowd.used_mib = before - available_mib()
+        for pid in client.run("inspect", "-f", pid_of, *names).split():
+            parts = [(name_of(one), rollup_mib(one, "Pss")) for one in family(int(pid))]
+            crowd.pss_mib.append(sum(mib for _, mib in parts))
+            for name, mib in parts:
+                crowd.by_name_mib[name] += mib
+    finally:
+        client.attempt("rm", "-f", *names)
+    return crowd
