@@ -222,7 +222,10 @@ class Visits:
         try:
             async with self._home.plan(mounted=self._mounted) as plan:
                 self._sandbox, process, _ = await container.host.starter.launch(
-                    replace(plan, program=start), made=self._home.made, timeline=Timeline()
+                    replace(plan, program=start),
+                    made=self._home.made,
+                    timeline=Timeline(),
+                    again=False,
                 )
         except BaseException:
             self._home.unmade()

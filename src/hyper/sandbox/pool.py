@@ -84,6 +84,12 @@ class _Shelf:
         return 1 + len(self.starts) // _STARTS_PER_MACHINE
 
 
+def _report(keeper: asyncio.Task[None]) -> None:
+    """It ends when it is told to; anything else is a mistake of ours, after which starts go without."""
+    if not keeper.cancelled() and (error := keeper.exception()) is not None:
+        logger.error("no machines wait any more", exc_info=error)
+
+
 def _cost_mib(shape: Shape) -> int:
     return MACHINE_MIB if shape.copied else BOOTED_MACHINE_MIB
 
@@ -133,6 +139,7 @@ class Pool:
             shutil.rmtree(folder)
         if self.limit_mib >= MACHINE_MIB:
             self._keeper = asyncio.get_running_loop().create_task(self._keep(), name="pool")
+            self._keeper.add_done_callback(_report)
 
     async def close(self) -> None:
         """No machine waits."""

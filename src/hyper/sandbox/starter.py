@@ -64,29 +64,36 @@ class Starter:
         return warm
 
     async def launch(
-        self, plan: Plan, *, made: Made, timeline: Timeline, warm: Warm | None = None
+        self,
+        plan: Plan,
+        *,
+        made: Made,
+        timeline: Timeline,
+        warm: Warm | None = None,
+        again: bool = True,
     ) -> tuple[Sandbox, GuestProcess, int]:
         """The sandbox, its program's handle and pid. ``made`` is called as soon as a machine exists.
 
-        ``warm``: a waiting machine, with whose card ``plan`` was made; it is used or ended.
+        ``warm``: a waiting machine, with whose card ``plan`` was made; it is used or ended. ``again``: others like it
+        will be started, so a template that is missing is built.
 
         Raises:
             MachineError, GuestError: as Sandbox.launch. Nothing is left running.
         """
         if warm is None:
-            return await self._launch(plan, made, timeline)
+            return await self._launch(plan, made, timeline, again=again)
         with warm.holds:  # its card may be needed on another way, too
             try:
                 return await self._from_pool(plan, warm, made, timeline)
             except _NotThisWay as failure:
                 timeline.note(f"the waiting machine failed: {failure}")
-            return await self._launch(plan, made, timeline)
+            return await self._launch(plan, made, timeline, again=again)
 
     async def _launch(
-        self, plan: Plan, made: Made, timeline: Timeline
+        self, plan: Plan, made: Made, timeline: Timeline, *, again: bool
     ) -> tuple[Sandbox, GuestProcess, int]:
         """Without a waiting machine."""
-        template = await self._template(plan.spec, timeline)
+        template = await self._template(plan.spec, timeline, again=again)
         if template is not None:
             try:
                 return await self._from_template(plan, template, made, timeline)
@@ -103,7 +110,9 @@ class Starter:
         timeline.mark("program started")
         return started
 
-    async def _template(self, spec: MachineSpec, timeline: Timeline) -> Template | None:
+    async def _template(
+        self, spec: MachineSpec, timeline: Timeline, *, again: bool
+    ) -> Template | None:
         if self.fast is None:
             return None
         shape = shape_of(spec)
@@ -116,7 +125,8 @@ class Starter:
         template = await self.fast.templates.find(shape)
         if template is None:
             timeline.note("there is no template of this shape yet")
-            self._later(shape)
+            if again:
+                self._later(shape)
         return template
 
     def _later(self, shape: Shape) -> None:

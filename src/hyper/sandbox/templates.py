@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 #: How often a machine is exercised before it is saved: the second time shows what only the first one makes.
 _EXERCISES: Final = 2
+#: A template that nobody has wanted for so long is not kept in memory.
+_IDLE_S: Final = 600.0
 #: After a failed build a shape is left alone for this long.
 _RETRY_S: Final = 300.0
 #: Work ahead yields to that which somebody waits for (1024 is everybody's share).
@@ -92,6 +94,7 @@ class Templates:
         self._building: dict[str, asyncio.Task[Template]] = {}
         self._failed: dict[str, tuple[float, str]] = {}
         self._dropped: dict[str, float] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
         self._building_now = asyncio.Lock()
 
     async def open(self) -> None:
@@ -103,13 +106,15 @@ class Templates:
         """None is in memory, none is being built."""
         for task in self._building.values():
             task.cancel()
-        for template in self._ready.values():
-            template.close()
-        self._ready.clear()
+        for timer in self._timers.values():
+            timer.cancel()
+        for key in list(self._ready):
+            self._put_away(key)
 
     async def find(self, shape: Shape) -> Template | None:
         """The template of ``shape`` if it can be had without a boot."""
         key = await self._key(shape)
+        self._used(key)
         found = self._ready.get(key)
         if found is None:
             found = await asyncio.to_thread(self._store.load, key)
@@ -119,6 +124,21 @@ class Templates:
                     found.close()
                     found = other
         return found
+
+    def _used(self, key: str) -> None:
+        """It stays in memory for a while from now on."""
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timers[key] = loop.call_later(_IDLE_S, self._put_away, key)
+
+    def _put_away(self, key: str) -> None:
+        """Nobody has wanted it for a while: on disk it takes no memory, and is back in a moment."""
+        self._timers.pop(key, None)
+        template = self._ready.pop(key, None)
+        if template is not None:
+            template.close()
 
     def drop(self, template: Template, why: str) -> None:
         """It does not work: it is gone, and the next who wants one of its shape has it built anew."""

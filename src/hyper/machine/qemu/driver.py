@@ -327,6 +327,7 @@ class QemuDriver:
         if record is None:
             await share.end(run_dir)
             return
+        record = replace(record, run_dir=str(run_dir))  # it may have moved a moment ago
         held = Pidfd.open_same(record.pid, record.start_ticks)
         if held is not None:
             log.warning("ending machine %s, which nobody knows any more", record.name)
