@@ -170,6 +170,10 @@ class Container:
             try:
                 async with self.host.wires.taken(self.record, warm) as wiring:
                     timeline.mark("addresses chosen")
+                    if wiring.connected is not None:
+                        wiring.connected.add_done_callback(
+                            lambda _: timeline.mark("network joined")
+                        )
                     await self._launch_with(attached, wiring, warm)
             except BaseException:
                 if warm is not None:

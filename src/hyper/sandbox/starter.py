@@ -205,7 +205,6 @@ class Starter:
             timeline.mark("container made")
         if plan.connected is not None:
             await plan.connected
-            timeline.mark("network joined")
         program = session.process(plan.program.process, tty=bool(plan.program.flags & 1))
         reply = await session.call(plan.program, timeout_s=self._boot_timeout_s)
         timeline.mark("program started")
