@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -41,8 +41,8 @@ class MachineRecord:
     #: CLOCK_MONOTONIC nanoseconds when the hypervisor was spawned; 0 when unknown.
     spawned_ns: int = 0
     vcpus: int = 1
-    #: Names of the empty slots it was made with.
-    slots: tuple[str, ...] = ()
+    #: The empty slots it was made with, and whether each is read-only.
+    slots: dict[str, bool] = field(default_factory=dict)
     #: The identity it runs as; None: the daemon's own.
     uid: int | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -122,7 +123,8 @@ async def _admit(
         inner = Pidfd.open(pid)
         undo.callback(inner.close)
         jailed = Jailed(outer=outer, inner=inner, start_ticks=start_ticks(pid))
-        _restrict(pid, group)
+        # Moving a process waits for all CPUs, which others need not: 10 ms.
+        await asyncio.to_thread(_restrict, pid, group)
         if note is not None:
             note(pid, jailed.start_ticks)
         # Last: from here on it may end at any moment.

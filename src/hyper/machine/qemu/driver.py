@@ -312,7 +312,7 @@ class QemuDriver:
                 run_dir=str(spec.run_dir),
                 spawned_ns=spawned_ns,
                 vcpus=spec.vcpus,
-                slots=tuple(slot.name for slot in spec.empty_slots),
+                slots={slot.name: slot.read_only for slot in spec.empty_slots},
                 uid=spec.uid,
             )
             save_record(record)

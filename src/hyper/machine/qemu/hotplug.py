@@ -11,7 +11,7 @@ hw/scsi/virtio-scsi.c.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from hyper.errors import Conflict, MachineError
@@ -24,36 +24,57 @@ from hyper.machine.spec import Disk
 MAX_DISKS: Final = 64
 _PREFIX: Final = argv.ADDED
 _FILLED: Final = "filled-"
+_FIRST_FDSET: Final = 1000
+#: Names of a machine's slots in their order, and whether each is read-only.
+Slots = Mapping[str, bool]
 
 
-async def add(monitor: Monitor, disks: Sequence[Disk], slots: Collection[str]) -> None:
-    """The guest finds ``disks`` when it looks for them. ``slots``: names of those the machine was made with.
+async def add(monitor: Monitor, disks: Sequence[Disk], slots: Slots) -> None:
+    """The guest finds ``disks`` when it looks for them. ``slots``: those the machine was made with.
 
     Raises:
         Conflict: there is one of such a name already, or there are too many.
         MachineError: one cannot be opened, or QEMU refuses it.
     """
-    await _fill(monitor, [disk for disk in disks if disk.name in slots])
+    await _fill(monitor, [disk for disk in disks if disk.name in slots], slots)
     for disk in disks:
         if disk.name not in slots:
             await _plug(monitor, disk)
 
 
-async def _fill(monitor: Monitor, disks: Sequence[Disk]) -> None:
+async def _fill(monitor: Monitor, disks: Sequence[Disk], slots: Slots) -> None:
     filters = []
     for disk in disks:
         node = _FILLED + argv.plain(disk.name)
-        fdset = await _pass(monitor, disk, node)
+        fdset = _fdset(disk.name, slots)
+        fd = (await _pass(monitor, disk, node, fdset))["fd"]
         try:
             await monitor.execute("blockdev-add", _node(disk, node, fdset))
         except MachineError as error:
-            await monitor.execute("remove-fd", {"fdset-id": fdset})
+            await monitor.execute("remove-fd", {"fdset-id": fdset, "fd": fd})
             if "Duplicate nodes" in error.message:
                 raise Conflict(f"the machine has a disk {disk.name} already") from error
             raise
         filters.append(_filter(disk.name, node, disk.read_only))
     if filters:
         await monitor.execute("blockdev-reopen", {"options": filters})
+
+
+async def _empty(monitor: Monitor, name: str, slots: Slots) -> None:
+    filter_ = _filter(name, argv.blank_node(name), slots[name])
+    await monitor.execute("blockdev-reopen", {"options": [filter_]})
+    try:
+        await monitor.execute("blockdev-del", {"node-name": _FILLED + name})
+    except MachineError as error:
+        if "Failed to find node" in error.message:  # it was empty
+            return
+        raise
+    await monitor.execute("remove-fd", {"fdset-id": _fdset(name, slots)})
+
+
+def _fdset(name: str, slots: Slots) -> int:
+    """The number of the set of descriptors of a slot: its own, above those QEMU gives to others."""
+    return _FIRST_FDSET + list(slots).index(name)
 
 
 def _filter(slot: str, node: str, read_only: bool) -> dict[str, Any]:
@@ -73,7 +94,7 @@ async def _plug(monitor: Monitor, disk: Disk) -> None:
         raise Conflict(f"the machine has a disk {disk.name} already")
     if len(there) >= MAX_DISKS:
         raise Conflict(f"the machine has {MAX_DISKS} added disks already")
-    fdset = await _pass(monitor, disk, device)
+    fdset = (await _pass(monitor, disk, device))["fdset-id"]
     try:
         await monitor.execute("blockdev-add", _node(disk, device, fdset))
         try:
@@ -86,24 +107,21 @@ async def _plug(monitor: Monitor, disk: Disk) -> None:
         raise
 
 
-async def remove(monitor: Monitor, name: str, slots: Collection[str]) -> None:
+async def remove(monitor: Monitor, name: str, slots: Slots) -> None:
     """The machine has no added disk ``name`` any more, whatever the guest thinks of that; its file is closed.
 
     Raises:
         MachineError: QEMU refuses.
     """
-    node = (_FILLED if name in slots else _PREFIX) + argv.plain(name)
-    nodes = await monitor.execute("query-named-block-nodes", {"flat": True})
-    found = next((item for item in nodes if item["node-name"] == node), None)
     if name in slots:
-        if found is not None:
-            blank = argv.blank_node(name)
-            options = [_filter(name, blank, found["ro"])]
-            await monitor.execute("blockdev-reopen", {"options": options})
-    elif node in await _devices(monitor):
+        await _empty(monitor, name, slots)
+        return
+    node = _PREFIX + argv.plain(name)
+    if node in await _devices(monitor):
         gone = ("DEVICE_DELETED", lambda data: data.get("device") == node)
         await monitor.execute("device_del", {"id": node}, until=gone)
-    if found is not None:
+    nodes = await monitor.execute("query-named-block-nodes", {"flat": True})
+    if any(item["node-name"] == node for item in nodes):
         await monitor.execute("blockdev-del", {"node-name": node})
     for fdset in await monitor.execute("query-fdsets"):
         if any(fd.get("opaque") == node for fd in fdset["fds"]):
@@ -116,15 +134,19 @@ async def _devices(monitor: Monitor) -> set[str]:
     return {item["name"] for item in found if item["name"].startswith(_PREFIX)}
 
 
-async def _pass(monitor: Monitor, disk: Disk, device: str) -> int:
-    """The file of ``disk`` is open in QEMU, which sees no path of the host; the number of its set of descriptors."""
+async def _pass(
+    monitor: Monitor, disk: Disk, device: str, fdset: int | None = None
+) -> dict[str, int]:
+    """The file of ``disk`` is open in QEMU, which sees no path of the host; its numbers ``fdset-id`` and ``fd``."""
     fd = open_disk(disk)
+    where = {} if fdset is None else {"fdset-id": fdset}
     try:
-        answer = await monitor.execute("add-fd", {"opaque": device}, fd=fd)
+        numbers: dict[str, int] = await monitor.execute(
+            "add-fd", {"opaque": device, **where}, fd=fd
+        )
     finally:
         os.close(fd)
-    number: int = answer["fdset-id"]
-    return number
+    return numbers
 
 
 def _node(disk: Disk, device: str, fdset: int) -> dict[str, Any]:

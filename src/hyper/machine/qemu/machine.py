@@ -243,8 +243,7 @@ def save_record(record: MachineRecord) -> None:
 def load_record(run_dir: Path) -> MachineRecord | None:
     """What ``save_record`` kept in ``run_dir``; None if there is nothing."""
     try:
-        kept = json.loads((run_dir / RECORD_FILE).read_bytes())
-        return MachineRecord(**(kept | {"slots": tuple(kept.get("slots", ()))}))
+        return MachineRecord(**json.loads((run_dir / RECORD_FILE).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qemu.qmp import ExecuteError, QMPClient, QMPError
+from qemu.qmp import ExecuteError, Message, QMPClient, QMPError
 
 from hyper.errors import MachineError
 from hyper.system import socket as sockets
@@ -28,6 +28,16 @@ Awaited = tuple[str, Callable[[dict[str, Any]], bool]]
 #: The library logs as errors what it also raises, a machine's ordinary end among them: once is enough.
 _library_log = logging.getLogger(f"{__name__}.library")
 _library_log.setLevel(logging.CRITICAL)
+
+
+class _Client(QMPClient):
+    """Writes nothing down: the library makes a pretty text of each message first, whether it is logged or not."""
+
+    def _cb_outbound(self, msg: Message) -> Message:
+        return msg
+
+    def _cb_inbound(self, msg: Message) -> Message:
+        return msg
 
 
 class Monitor:
@@ -96,7 +106,7 @@ class Monitor:
 
     async def _connect(self) -> QMPClient:
         stream, self._stream = self._stream or sockets.connect(self._path), None
-        client = QMPClient()
+        client = _Client()
         client.logger = _library_log
         try:
             await client.connect(stream)
