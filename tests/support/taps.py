@@ -155,7 +155,7 @@ async def main() -> None:
     ]
     fabric = Fabric("feedfeedfeedfeed")
     await fabric.open(segments, [])
-    with ExitStack() as stack:
+    try:
         taps = {}
         for address, segment, address6 in (
             (BAD, segments[0], BAD6),
@@ -165,7 +165,7 @@ async def main() -> None:
             (INNER, segments[2], None),
         ):
             name = fabric.name("ht", f"{int(address) & 0xFFFFFF:07x}")
-            taps[address] = stack.enter_context(fabric.tap(name))
+            taps[address] = fabric.tap(name)
             port = Port(segment, ipam.mac_of(address), address, address6=address6)
             await fabric.settle(Place(name, (port,)))
         result = {
@@ -173,6 +173,8 @@ async def main() -> None:
             "across": across(taps[BAD], taps[PEER], taps[FAR], segments[0].gateway),
             "host": at_the_host(taps[INNER], segments[2].gateway),
         }
+    finally:
+        await fabric.close()
     print(json.dumps(result))
 
 

@@ -549,7 +549,6 @@ class Container:
         if self.removed.done():
             return
         await self.visits.leave()
-        await self.host.wires.cleared(record.id)
         record.status = next_status(record.status, Event.REMOVE)
         record.remove_volumes = volumes
         self._try_save()

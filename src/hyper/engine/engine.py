@@ -33,6 +33,7 @@ class Engine:
 
     async def close(self) -> None:
         """Nothing of this process works on containers any more; their machines go on."""
+        await self.host.wires.cleared()
         await self.host.tasks.close()
         await self.host.starter.close()
         await self.containers.close()

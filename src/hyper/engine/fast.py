@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Final
@@ -87,16 +87,19 @@ def _fast(
     identities: Identities,
     fabric: Fabric | None,
 ) -> FastStart:
-    @contextmanager
-    def card(kind: Card, id: str) -> Iterator[tuple[Nic, ...]]:
+    @asynccontextmanager
+    async def card(kind: Card, id: str) -> AsyncIterator[tuple[Nic, ...]]:
         mac = user.mac_address(id)  # replaced by the container's own
         if kind is Card.NONE:
             yield ()
         elif fabric is None:
             yield (UserNic(mac, str(user.NETWORK)),)
         else:
-            with fabric.tap(fabric.name("ht", id)) as fd:
-                yield (TapNic(mac, fd),)
+            name = fabric.name("ht", id)
+            try:
+                yield (TapNic(mac, fabric.tap(name)),)
+            finally:  # if it has not become a container's
+                await fabric.let_go(name)
 
     place = Place(
         kernel=config.assets / "vmlinux",

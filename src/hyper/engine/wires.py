@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Interface
 from typing import Any, Final
@@ -183,6 +183,7 @@ class Wires:
             yield self._user(record)
             return
         tap = fabric.name("ht", record.id)
+        await self._cleared_of(record.id)
         try:
             for index, endpoint in enumerate(record.endpoints):
                 await self._take(record, endpoint, direct=index == 0)
@@ -190,27 +191,15 @@ class Wires:
             record.link_variables = self._link_variables(record)
             binding = self._binding(record)
             record.ports, self._reserved[record.id] = ports.hold(wishes, default=binding)
-            with self._tap(fabric, tap, warm) as fd:
-                mac = record.endpoints[0].mac if record.endpoints else user.mac_address(record.id)
-                async with _begun(fabric.settle(self._place(record))) as connected:
-                    yield Wiring((TapNic(mac, fd),), self.attachment(record), connected)
+            fd = _tap(fabric, tap, warm)
+            mac = record.endpoints[0].mac if record.endpoints else user.mac_address(record.id)
+            async with _begun(fabric.settle(self._place(record))) as connected:
+                yield Wiring((TapNic(mac, fd),), self.attachment(record), connected)
         except BaseException:
             self.give_up(record)
             raise
         for endpoint in record.endpoints:
             self._tell("connect", record, endpoint)
-
-    @contextlib.contextmanager
-    def _tap(self, fabric: Fabric, name: str, warm: Warm | None) -> Iterator[int]:
-        """A new TAP, or the one that the waiting machine has."""
-        if warm is None:
-            with fabric.tap(name) as fd:
-                yield fd
-            return
-        (nic,) = warm.nics
-        assert isinstance(nic, TapNic)
-        fabric.adopt(name, warm.card)
-        yield nic.fd
 
     def _user(self, record: ContainerRecord) -> Wiring:
         forwards = tuple(
@@ -288,11 +277,16 @@ class Wires:
         if self._clearing.get(container_id) is task:
             del self._clearing[container_id]
 
-    async def cleared(self, container_id: str) -> None:
+    async def _cleared_of(self, container_id: str) -> None:
         """What a container gave up is gone from the host, too."""
         task = self._clearing.get(container_id)
         if task is not None:
             await asyncio.wait([task])
+
+    async def cleared(self) -> None:
+        """Nothing that a container gave up is on the host any more."""
+        if self._clearing:
+            await asyncio.wait(list(self._clearing.values()))
 
     def _unreserve(self, container_id: str) -> None:
         for held in self._reserved.pop(container_id, []):
@@ -489,6 +483,16 @@ def _user_attachment(record: ContainerRecord) -> Attachment:
     if record.host_config.dns:
         made = replace(made, nameservers=tuple(record.host_config.dns))
     return made
+
+
+def _tap(fabric: Fabric, name: str, warm: Warm | None) -> int:
+    """A new TAP, or the one that the waiting machine has."""
+    if warm is None:
+        return fabric.tap(name)
+    (nic,) = warm.nics
+    assert isinstance(nic, TapNic)
+    fabric.adopt(name, warm.card)
+    return nic.fd
 
 
 @contextlib.asynccontextmanager

@@ -64,6 +64,8 @@ class Fabric:
         self._table = f"hyper_{daemon_id[:12]}"
         self._segments: dict[str, Segment] = {}
         self._places: dict[str, Place] = {}
+        #: Our descriptors of machines' TAPs.
+        self._held: dict[str, int] = {}
         # First come, first served: what is taken away is gone before its successor comes.
         self._turn = asyncio.Lock()
         self._has_rules = False
@@ -112,6 +114,8 @@ class Fabric:
     async def close(self) -> None:
         """Nothing is left; for when no machine runs."""
         async with self._turn:
+            for name in list(self._held):
+                await self.let_go(name)
             for bridge in list(self._segments):
                 await self._end(bridge)
             self._segments.clear()
@@ -194,18 +198,23 @@ class Fabric:
 
     # Machines
 
-    @contextlib.contextmanager
-    def tap(self, name: str) -> Iterator[int]:
-        """A machine's TAP while it is being launched: the machine keeps it by its own descriptor.
+    def tap(self, name: str) -> int:
+        """A new TAP: a descriptor for the machine, ours until ``let_go`` or ``leave``.
+
+        Ours stays open while the machine runs: to close the last one takes the kernel 15 ms, which would be part of
+        every machine's end.
 
         Raises:
             HyperError: it cannot be made.
         """
-        fd = tun.open_tap(name)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
+        fd = self._held[name] = tun.open_tap(name)
+        return fd
+
+    async def let_go(self, name: str) -> None:
+        """We do not hold the TAP ``name`` any more, if we did: without a machine it is gone."""
+        fd = self._held.pop(name, None)
+        if fd is not None:
+            await asyncio.to_thread(os.close, fd)
 
     def adopt(self, name: str, id: str) -> None:
         """The TAP that was made under ``id`` is called ``name``: it has got its machine. It must be down.
@@ -213,7 +222,9 @@ class Fabric:
         Raises:
             HyperError: there is none, or it cannot be renamed.
         """
-        link.rename(self.name("ht", id), name)
+        old = self.name("ht", id)
+        link.rename(old, name)
+        self._held[name] = self._held.pop(old)
 
     async def settle(self, place: Place) -> None:
         """The machine of ``place.tap``, which is open, has all of ``place`` and nothing else.
@@ -279,6 +290,7 @@ class Fabric:
     async def leave(self, tap: str) -> None:
         """Nothing is left of a machine that has ended. Repeatable."""
         await self.unpublish(tap)
+        await self.let_go(tap)
         async with self._turn:
             place = self._places.pop(tap, None)
             if link.exists(tap):

@@ -56,7 +56,7 @@ class Warm:
     #: The name its card was made under.
     card: str
     #: Its identity and card, kept from others.
-    holds: contextlib.ExitStack
+    holds: contextlib.AsyncExitStack
     since: float
 
     async def discard(self) -> None:
@@ -64,7 +64,7 @@ class Warm:
         self.session.abort(MachineError("the waiting machine was ended"))
         await self.machine.kill()
         await self.machine.close()
-        self.holds.close()
+        await self.holds.aclose()
 
 
 @dataclass(slots=True)
@@ -254,9 +254,9 @@ class Pool:
     async def _make(self, shape: Shape, template: Template | None) -> Warm:
         """A machine that waits, a copy of ``template``; None: it boots."""
         id = new_id()[:11]
-        with contextlib.ExitStack() as holds:
+        async with contextlib.AsyncExitStack() as holds:
             uid = holds.enter_context(self._place.identity())
-            nics = holds.enter_context(self._place.card(shape.card, id))
+            nics = await holds.enter_async_context(self._place.card(shape.card, id))
             with template.memory() if template else contextlib.nullcontext() as memory:
                 spec = self._place.spec(shape, f"pool-{id}", uid=uid, nics=nics, memory=memory)
                 holds.callback(shutil.rmtree, spec.run_dir, ignore_errors=True)

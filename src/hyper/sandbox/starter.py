@@ -82,7 +82,7 @@ class Starter:
         """
         if warm is None:
             return await self._launch(plan, made, timeline, again=again)
-        with warm.holds:  # its card may be needed on another way, too
+        async with warm.holds:  # its card may be needed on another way, too
             try:
                 return await self._from_pool(plan, warm, made, timeline)
             except _NotThisWay as failure:

@@ -8,8 +8,8 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -49,7 +49,7 @@ class Place:
     initrd: Path
     run_root: Path
     identity: Callable[[], AbstractContextManager[int | None]]
-    card: Callable[[Card, str], AbstractContextManager[tuple[Nic, ...]]]
+    card: Callable[[Card, str], AbstractAsyncContextManager[tuple[Nic, ...]]]
     boot_timeout_s: float
 
     def spec(
@@ -248,7 +248,7 @@ class Templates:
 
     async def _save(self, shape: Shape, memory_fd: int, state_fd: int) -> None:
         name = f"tmpl-{new_id()[:11]}"
-        with self._made(shape, name, memory_fd) as spec:
+        async with self._made(shape, name, memory_fd) as spec:
             machine = await self._driver.launch(spec)
             try:
                 await self._prepare(machine, spec.run_dir, card=shape.card is not Card.NONE)
@@ -257,17 +257,19 @@ class Templates:
                 await machine.kill()
                 await machine.close()
 
-    @contextlib.contextmanager
-    def _made(self, shape: Shape, name: str, memory_fd: int) -> Iterator[MachineSpec]:
+    @contextlib.asynccontextmanager
+    async def _made(self, shape: Shape, name: str, memory_fd: int) -> AsyncIterator[MachineSpec]:
         """What the machine to be saved is made with, which is given back."""
         place = self._place
-        with place.identity() as uid, place.card(shape.card, name.partition("-")[2]) as nics:
-            spec = place.spec(shape, name, uid=uid, nics=nics, memory=Memory(memory_fd))
-            try:
-                # Somebody may soon wait for it.
-                yield replace(spec, limits=Limits())
-            finally:
-                shutil.rmtree(spec.run_dir, ignore_errors=True)
+        card = place.card(shape.card, name.partition("-")[2])
+        with place.identity() as uid:
+            async with card as nics:
+                spec = place.spec(shape, name, uid=uid, nics=nics, memory=Memory(memory_fd))
+                try:
+                    # Somebody may soon wait for it.
+                    yield replace(spec, limits=Limits())
+                finally:
+                    shutil.rmtree(spec.run_dir, ignore_errors=True)
 
     async def _prepare(self, machine: Machine, folder: Path, *, card: bool) -> None:
         """It has booted and done everything once; nobody talks to it any more."""
