@@ -32,6 +32,14 @@ def join(
     daemon.run("run", "-d", "--name", name, *network, *flags, busybox, *words)
 
 
+def at_usr1(deed: str) -> str:
+    """A script that says "up", then does ``deed`` when it is told to.
+
+    By a signal: an exec that makes the program of its container end is killed with it, sooner or later.
+    """
+    return f"trap '{deed}' USR1; echo up; while :; do sleep 0.1; done"
+
+
 def machine(daemon: Hyperd, name: str) -> Any:
     """The process of the machine a container is in."""
     return inspect(daemon, name)["Hyper"]["Pid"]
@@ -128,13 +136,16 @@ def test_a_machine_that_is_killed_ends_both(daemon: Hyperd, busybox: str) -> Non
 
 def test_both_come_back_by_their_policies(daemon: Hyperd, busybox: str) -> None:
     """Who shares waits for a machine that is about to be started again."""
-    script = "rm -f /go; until [ -e /go ]; do sleep 0.1; done; exit 3"
-    daemon.run("run", "-d", "--name", "web", "--restart", "always", busybox, "sh", "-c", script)
+    # With a stop signal of its own: else any signal would be taken for the wish that it stays down.
+    policy = ("--restart", "always", "--stop-signal", "TERM")
+    daemon.run("run", "-d", "--name", "web", *policy, busybox, "sh", "-c", at_usr1("exit 3"))
+    follow(daemon, "web", "up")
     policy = ("--restart", "unless-stopped", "--network", "container:web")
     daemon.run("run", "-d", "--name", "side", *policy, busybox, "sleep", "6000")
     first = machine(daemon, "web")
     events = daemon.api.lines("/events")
-    daemon.run("exec", "web", "touch", "/go")
+    daemon.run("kill", "-s", "USR1", "web")
+    assert until(events, "die", "web")["Actor"]["Attributes"]["exitCode"] == "3"
     until(events, "start", "web")
     until(events, "start", "side")
     events.close()
@@ -185,15 +196,17 @@ def test_both_survive_the_daemon(own_daemon: Hyperd, busybox: str) -> None:
     """Killed and back: programs, output and exit codes go on, a paused one stays paused, ends are seen."""
     daemon = own_daemon
     start_owner(daemon, busybox)
-    join(daemon, busybox, "sh", "-c", "while [ ! -e /go ]; do sleep 0.1; done; echo went; exit 9")
+    join(daemon, busybox, "sh", "-c", at_usr1("echo went; exit 9"))
+    follow(daemon, "side", "up")
     join(daemon, busybox, "sleep", "6000", name="still")
     daemon.run("pause", "still")
     daemon.kill()
     daemon.start()
     assert machine(daemon, "side") == machine(daemon, "web")
-    daemon.run("exec", "side", "touch", "/go")
+    assert daemon.run("exec", "side", "echo", "on") == b"on\n"
+    daemon.run("kill", "-s", "USR1", "side")
     assert daemon.run("wait", "side") == b"9\n"
-    assert daemon.run("logs", "side") == b"went\n"
+    assert daemon.run("logs", "side") == b"up\nwent\n"
     assert inspect(daemon, "still")["State"]["Paused"]
     daemon.run("unpause", "still")
     join(daemon, busybox, "echo", "more", name="third")
