@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -115,6 +116,30 @@ def test_it_ends_with_the_machine(daemon: Hyperd, busybox: str) -> None:
     daemon.run("rm", "-f", "web")
     assert not inspect(daemon, "side")["State"]["Running"]
     assert f"No such container: {owner}" in daemon.docker("start", "side").stderr.decode()
+
+
+def test_those_who_do_not_listen_are_made_to_end(daemon: Hyperd, busybox: str) -> None:
+    """Owner and guests alike: asked first, SIGKILL after their time-outs (10 s by default), and told so."""
+    deaf = ("sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.1; done")
+    daemon.run("run", "-d", "--name", "web", busybox, *deaf)
+    waits_s = {"quick": "1", "default": None, "unlimited": "-1"}
+    for name, wait_s in waits_s.items():
+        flags = () if wait_s is None else ("--stop-timeout", wait_s)
+        join(daemon, busybox, *deaf, flags=flags, name=name)
+    for name in ("web", *waits_s):
+        follow(daemon, name, "up")
+    events = daemon.api.lines("/events")
+    daemon.run("stop", "web")
+    told = list(itertools.takewhile(lambda item: item["Action"] != "stop", events))
+    events.close()
+    for name, least_s in {"web": 10, "quick": 1, "default": 10, "unlimited": 10}.items():
+        mine = [item for item in told if item["Actor"]["Attributes"]["name"] == name]
+        kills = [item for item in mine if item["Action"] == "kill"]
+        assert [item["Actor"]["Attributes"]["signal"] for item in kills] == ["15", "9"]
+        waited_s = (kills[1]["timeNano"] - kills[0]["timeNano"]) / 1e9
+        assert least_s <= waited_s < least_s + 9
+        assert mine[-1]["Action"] == "die"
+        assert inspect(daemon, name)["State"]["ExitCode"] == 137
 
 
 def test_a_machine_that_is_killed_ends_both(daemon: Hyperd, busybox: str) -> None:
