@@ -6,13 +6,14 @@ import itertools
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.support.hyperd import Hyperd
 from tests.vm.test_restart import inspect, until
-from tests.vm.test_run import follow
+from tests.vm.test_run import create, follow
 
 pytestmark = pytest.mark.vm
 
@@ -242,3 +243,31 @@ def test_both_survive_the_daemon(own_daemon: Hyperd, busybox: str) -> None:
     daemon.run("stop", "-t", "0", "web")
     states = json.loads(daemon.run("inspect", "still", "third", "side", "web"))
     assert [item["State"]["Running"] for item in states] == [False] * 4
+
+
+def test_fifty_join_at_once(daemon: Hyperd, busybox: str) -> None:
+    """All in one machine, each with files, output and exit code of its own; with the owner they all end."""
+    daemon.run("run", "-d", "--name", "web", "-m", "512m", busybox, "sh", "-c", SERVER)
+    follow(daemon, "web", "up")
+    mode = {"NetworkMode": "container:web"}
+    script = (
+        "trap 'exit 7' TERM; echo $0 >/mine; cat /mine; wget -qO- http://127.0.0.1/ || exit 1; "
+        "sleep 6000 & wait"
+    )
+
+    def one(number: int) -> str:
+        made = create(daemon, busybox, "sh", "-c", script, str(number), HostConfig=mode)
+        daemon.api.post(f"/containers/{made}/start")
+        follow(daemon, made, "page")
+        return made
+
+    with ThreadPoolExecutor(50) as pool:
+        joined = list(pool.map(one, range(50)))
+    assert {machine(daemon, item) for item in joined} == {machine(daemon, "web")}
+    for number, item in enumerate(joined):
+        assert daemon.run("logs", item) == f"{number}\npage\n".encode()
+    daemon.run("rm", "-f", *joined[:25])
+    assert daemon.run("exec", joined[25], "cat", "/mine") == b"25\n"
+    daemon.run("stop", "-t", "0", "web")
+    states = [inspect(daemon, item)["State"] for item in joined[25:]]
+    assert {(state["Running"], state["ExitCode"]) for state in states} == {(False, 7)}
