@@ -91,3 +91,15 @@ def test_what_is_not_there_yet_says_so(client: docker.DockerClient) -> None:
     with pytest.raises(APIError, match="not implemented by Hyper yet") as refused:
         client.plugins.list()
     assert refused.value.status_code == 501
+
+
+def test_a_runtime_is_read_where_docker_py_says_it(
+    client: docker.DockerClient, busybox: str
+) -> None:
+    """Beside HostConfig: kept and warned about like there, and one that there is not is refused."""
+    made = client.api.create_container(busybox, ["true"], runtime="runc")
+    assert made["Warnings"] == ["HostConfig.Runtime runc has no effect: hyper runs it."]
+    assert client.api.inspect_container(made["Id"])["HostConfig"]["Runtime"] == "runc"
+    client.api.remove_container(made["Id"])
+    with pytest.raises(APIError, match="unknown or invalid runtime name: nosuch"):
+        client.api.create_container(busybox, ["true"], runtime="nosuch")

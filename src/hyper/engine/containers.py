@@ -115,6 +115,7 @@ class Containers:
         if len(self._by_id) >= MAX_CONTAINERS:
             raise Conflict(f"there are {MAX_CONTAINERS} containers already")
         warnings = sharing.check(config, host)
+        host.runtime = host.runtime or config.runtime
         defaults.fill_in(host, raw, self._host.config)
         warnings += create.check(host, raw)
         warnings += resources.check(host, available=affinity.available())

@@ -174,6 +174,8 @@ class CreateBody(ContainerConfig):
     networking_config: NetworkingConfig | None = None
     #: Of its first endpoint; newer clients ask for it there.
     mac_address: str = ""
+    #: Where docker-py's create_container says it (dockerd does not look there).
+    runtime: str = ""
 
 
 class ExecBody(Wire):
