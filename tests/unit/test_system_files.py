@@ -23,6 +23,19 @@ def test_atomic_write(tmp_path: Path) -> None:
     assert [item.name for item in tmp_path.iterdir()] == ["f"]
 
 
+def test_unix_sockets_are_told(tmp_path: Path) -> None:
+    """Through links too; a file, nothing, and what is no path are none."""
+    place = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(place))
+    (tmp_path / "link").symlink_to("s")
+    (tmp_path / "file").touch()
+    assert files.is_socket(str(place))
+    assert files.is_socket(str(tmp_path / "link"))
+    for path in (tmp_path / "file", tmp_path / "none", tmp_path / "file/below", "a\0b"):
+        assert not files.is_socket(str(path))
+
+
 def test_atomic_write_fails_whole(tmp_path: Path) -> None:
     (tmp_path / "f").mkdir()
     with pytest.raises(OSError, match="directory"):

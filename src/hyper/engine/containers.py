@@ -34,7 +34,7 @@ from hyper.ids import NAME_PATTERN, is_valid_name, new_id, random_name
 from hyper.machine.driver import MachineRecord
 from hyper.proto.message import ProcessInfo
 from hyper.sandbox.sandbox import Sandbox
-from hyper.system import affinity
+from hyper.system import affinity, files
 from hyper.types.container import ContainerConfig, CreateBody, HostConfig
 
 logger = logging.getLogger(__name__)
@@ -134,7 +134,8 @@ class Containers:
             host, config.networking_config, config.mac_address, self._host.wires.networks.get
         )
         _dry_run(record)
-        return await self._keep(record), warnings + mounts.warnings(record.mounts)
+        warnings += mounts.warnings(record.mounts, is_socket=files.is_socket)
+        return await self._keep(record), warnings
 
     def _settle_mode(self, host: HostConfig) -> None:
         """A container that is to be joined and is here is known by its id from now on: it may be renamed."""
