@@ -93,6 +93,15 @@ def test_what_is_not_there_yet_says_so(client: docker.DockerClient) -> None:
     assert refused.value.status_code == 501
 
 
+def test_nothing_of_an_attach_is_lost(client: docker.DockerClient, busybox: str) -> None:
+    """What was written before comes right after the head of the answer, and docker-py would lose it with that."""
+    box = client.containers.run(busybox, ["sh", "-c", "echo a; echo b >&2; echo c"], detach=True)
+    assert box.wait()["StatusCode"] == 0
+    for _ in range(30):
+        assert sorted(box.attach(logs=True, stream=False).split()) == [b"a", b"b", b"c"]
+    box.remove()
+
+
 def test_a_runtime_is_read_where_docker_py_says_it(
     client: docker.DockerClient, busybox: str
 ) -> None:

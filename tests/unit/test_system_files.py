@@ -177,3 +177,18 @@ def test_ports(protocol: str, kind: socket.SocketKind) -> None:
         assert sockets.is_in_use(raised.value)
     sockets.check_port_is_free(protocol, "127.0.0.1", port)
     sockets.check_port_is_free(protocol, "127.0.0.1", 0)
+
+
+def test_what_the_peer_has_not_read_is_told() -> None:
+    """Of a unix socket, until the last byte of it; of others nothing is."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert not sockets.unread(ours)
+        ours.sendall(b"head")
+        assert sockets.unread(ours)
+        theirs.recv(2)
+        assert sockets.unread(ours)
+        theirs.recv(2)
+        assert not sockets.unread(ours)
+    with socket.socket(socket.AF_INET) as other:
+        assert not sockets.unread(other)
