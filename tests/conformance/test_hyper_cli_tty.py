@@ -249,6 +249,46 @@ def test_ctrl_c_ends_what_goes_on_for_ever(engine: Engine, terminals: list[Termi
         assert terminal.end() == 130
 
 
+def test_dockers_own_client_in_a_terminal(engine: Engine, terminals: list[Terminal]) -> None:
+    """A whole session of the stock client: size and its change, keys, detaching, exec, a second attach, exit codes."""
+
+    def docker(*words: str) -> Terminal:
+        made = Terminal(engine, list(words), rows=33, columns=101, program=["docker"])
+        terminals.append(made)
+        return made
+
+    shell = docker("run", "--rm", "-it", "--name", "box", engine.image, *SHELL)
+    shell.until(PROMPT)
+    assert shell.is_raw()
+    # docker sends the first size when the container runs; until then it is none.
+    shell.type(b"until [ \"$(stty size)\" = '33 101' ]; do :; done; echo 'it ''came'\r")
+    shell.until(rb"it came")
+    shell.resize(44, 122)
+    shell.type(b"until [ \"$(stty size)\" = '44 122' ]; do :; done; echo 'it ''went'\r")
+    shell.until(rb"it went")
+    _sleep_in(shell)
+    shell.type(b"\x03")
+    shell.until(PROMPT)
+    shell.type(b"echo $?; X=kept\r")
+    shell.until(rb"130\r\n")
+    inner = docker("exec", "-it", "-e", "PS1=ready> ", "box", "sh")
+    inner.until(PROMPT)
+    inner.type(b"tty; exit 5\r")
+    inner.until(rb"/dev/pts/1\r\n")
+    assert inner.end() == 5
+    shell.type(b"\x10\x11")
+    assert shell.end() == 0
+    again = docker("attach", "--detach-keys", "ctrl-a,d", "box")
+    again.type(b"echo $X\r")
+    again.until(rb"kept\r\n")
+    again.type(b"\x01d")
+    assert again.end() == 1  # docker says "read escape sequence" and ends so
+    last = docker("attach", "box")
+    last.type(b"exit 9\r")
+    assert last.end() == 9
+    assert _docker(engine, "ps", "-aq") == ""
+
+
 @pytest.fixture(scope="module")
 def private() -> Iterator[RealRegistry]:
     """A registry that wants a password."""
