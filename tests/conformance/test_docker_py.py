@@ -102,6 +102,17 @@ def test_nothing_of_an_attach_is_lost(client: docker.DockerClient, busybox: str)
     box.remove()
 
 
+def test_a_disabled_network_is_none(client: docker.DockerClient, busybox: str) -> None:
+    """``NetworkDisabled``, which older clients say instead of a mode: there is the loopback and nothing else."""
+    words = ["ls", "/sys/class/net"]
+    made = client.api.create_container(busybox, words, network_disabled=True)
+    client.api.start(made)
+    assert client.api.wait(made)["StatusCode"] == 0
+    assert client.api.logs(made) == b"lo\n"
+    assert client.api.inspect_container(made)["HostConfig"]["NetworkMode"] == "none"
+    client.api.remove_container(made)
+
+
 def test_a_runtime_is_read_where_docker_py_says_it(
     client: docker.DockerClient, busybox: str
 ) -> None:

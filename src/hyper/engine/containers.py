@@ -116,6 +116,8 @@ class Containers:
             raise Conflict(f"there are {MAX_CONTAINERS} containers already")
         warnings = sharing.check(config, host)
         host.runtime = host.runtime or config.runtime
+        if config.network_disabled and not sharing.owner_named(host):
+            host.network_mode = "none"
         defaults.fill_in(host, raw, self._host.config)
         warnings += create.check(host, raw)
         warnings += resources.check(host, available=affinity.available())

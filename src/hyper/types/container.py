@@ -176,6 +176,8 @@ class CreateBody(ContainerConfig):
     mac_address: str = ""
     #: Where docker-py's create_container says it (dockerd does not look there).
     runtime: str = ""
+    #: Older clients' word for the network mode "none".
+    network_disabled: bool = False
 
 
 class ExecBody(Wire):
