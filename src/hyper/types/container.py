@@ -141,6 +141,7 @@ class HostConfig(Wire):
     storage_opt: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     device_cgroup_rules: list[str] | None = None
+    container_id_file: str = field(default="", name="ContainerIDFile")
 
 
 class EndpointIpamConfig(Wire):
