@@ -276,17 +276,22 @@ def test_dockers_own_client_in_a_terminal(engine: Engine, terminals: list[Termin
     inner.type(b"tty; exit 5\r")
     inner.until(rb"/dev/pts/1\r\n")
     assert inner.end() == 5
+    keys = ("--detach-keys", "ctrl-a,d")
+    left = docker("exec", "-it", *keys, "box", "sh", "-c", "echo u''p; exec sleep 601")
+    left.until(rb"up\r\n")
+    left.type(b"\x01d")
+    assert left.end() == 1  # docker says "read escape sequence" and ends so
+    assert "sleep 601" in _docker(engine, "top", "box", "-o", "pid,args")
     shell.type(b"\x10\x11")
     assert shell.end() == 0
-    again = docker("attach", "--detach-keys", "ctrl-a,d", "box")
+    again = docker("attach", *keys, "box")
     again.type(b"echo $X\r")
     again.until(rb"kept\r\n")
     again.type(b"\x01d")
-    assert again.end() == 1  # docker says "read escape sequence" and ends so
+    assert again.end() == 1
     last = docker("attach", "box")
     last.type(b"exit 9\r")
     assert last.end() == 9
-    assert _docker(engine, "ps", "-aq") == ""
 
 
 @pytest.fixture(scope="module")
