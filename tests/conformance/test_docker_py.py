@@ -91,3 +91,35 @@ def test_what_is_not_there_yet_says_so(client: docker.DockerClient) -> None:
     with pytest.raises(APIError, match="not implemented by Hyper yet") as refused:
         client.plugins.list()
     assert refused.value.status_code == 501
+
+
+def test_nothing_of_an_attach_is_lost(client: docker.DockerClient, busybox: str) -> None:
+    """What was written before comes right after the head of the answer, and docker-py would lose it with that."""
+    box = client.containers.run(busybox, ["sh", "-c", "echo a; echo b >&2; echo c"], detach=True)
+    assert box.wait()["StatusCode"] == 0
+    for _ in range(30):
+        assert sorted(box.attach(logs=True, stream=False).split()) == [b"a", b"b", b"c"]
+    box.remove()
+
+
+def test_a_disabled_network_is_none(client: docker.DockerClient, busybox: str) -> None:
+    """``NetworkDisabled``, which older clients say instead of a mode: there is the loopback and nothing else."""
+    words = ["ls", "/sys/class/net"]
+    made = client.api.create_container(busybox, words, network_disabled=True)
+    client.api.start(made)
+    assert client.api.wait(made)["StatusCode"] == 0
+    assert client.api.logs(made) == b"lo\n"
+    assert client.api.inspect_container(made)["HostConfig"]["NetworkMode"] == "none"
+    client.api.remove_container(made)
+
+
+def test_a_runtime_is_read_where_docker_py_says_it(
+    client: docker.DockerClient, busybox: str
+) -> None:
+    """Beside HostConfig: kept and warned about like there, and one that there is not is refused."""
+    made = client.api.create_container(busybox, ["true"], runtime="runc")
+    assert made["Warnings"] == ["HostConfig.Runtime runc has no effect: hyper runs it."]
+    assert client.api.inspect_container(made["Id"])["HostConfig"]["Runtime"] == "runc"
+    client.api.remove_container(made["Id"])
+    with pytest.raises(APIError, match="unknown or invalid runtime name: nosuch"):
+        client.api.create_container(busybox, ["true"], runtime="nosuch")

@@ -316,6 +316,19 @@ def test_create_start_wait_logs_remove(
     assert hyper("rm", "job").stdout == b"job\n"
 
 
+def test_details_of_logs(hyper: Run, docker: Run, engine: Engine, clean: None) -> None:
+    """Labels and variables that the container's log options name, before each line and after its time."""
+    options = ["--log-opt", "labels=a,nosuch", "--log-opt", "env=E,NOSUCH"]
+    words = ["-l", "a=x y", "-l", "b=z", "-e", "E=1&2", engine.image, "printf", "one\\ntwo\\n"]
+    assert docker("run", "--name", "told", *options, *words).stdout == b"one\ntwo\n"
+    docker("run", "--name", "plain", engine.image, "echo", "out")
+    for run in (docker, hyper):
+        assert run("logs", "--details", "told").stdout == b"E=1%262,a=x+y one\nE=1%262,a=x+y two\n"
+        stamped = run("logs", "--details", "-t", "-n", "1", "told").stdout
+        assert re.fullmatch(rb"[-:.T0-9]+Z E=1%262,a=x\+y two\n", stamped), stamped
+        assert run("logs", "--details", "plain").stdout == b" out\n"
+
+
 def test_follow_ends_with_the_container(hyper: Run, engine: Engine, clean: None) -> None:
     script = "echo a; sleep 1; echo b"
     hyper("run", "-d", "--name", "talk", engine.image, "sh", "-c", script)

@@ -13,10 +13,12 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.dockerd import Engine
+from tests.support.registry import PASSWORD, USER, RealRegistry, registry
 
 pytestmark = pytest.mark.root
 
@@ -245,3 +247,91 @@ def test_ctrl_c_ends_what_goes_on_for_ever(engine: Engine, terminals: list[Termi
         terminal.until(sign)
         terminal.type(b"\x03")
         assert terminal.end() == 130
+
+
+def test_dockers_own_client_in_a_terminal(engine: Engine, terminals: list[Terminal]) -> None:
+    """A whole session of the stock client: size and its change, keys, detaching, exec, a second attach, exit codes."""
+
+    def docker(*words: str) -> Terminal:
+        made = Terminal(engine, list(words), rows=33, columns=101, program=["docker"])
+        terminals.append(made)
+        return made
+
+    shell = docker("run", "--rm", "-it", "--name", "box", engine.image, *SHELL)
+    shell.until(PROMPT)
+    assert shell.is_raw()
+    # docker sends the first size when the container runs; until then it is none.
+    shell.type(b"until [ \"$(stty size)\" = '33 101' ]; do :; done; echo 'it ''came'\r")
+    shell.until(rb"it came")
+    shell.resize(44, 122)
+    shell.type(b"until [ \"$(stty size)\" = '44 122' ]; do :; done; echo 'it ''went'\r")
+    shell.until(rb"it went")
+    _sleep_in(shell)
+    shell.type(b"\x03")
+    shell.until(PROMPT)
+    shell.type(b"echo $?; X=kept\r")
+    shell.until(rb"130\r\n")
+    inner = docker("exec", "-it", "-e", "PS1=ready> ", "box", "sh")
+    inner.until(PROMPT)
+    inner.type(b"tty; exit 5\r")
+    inner.until(rb"/dev/pts/1\r\n")
+    assert inner.end() == 5
+    keys = ("--detach-keys", "ctrl-a,d")
+    left = docker("exec", "-it", *keys, "box", "sh", "-c", "echo u''p; exec sleep 601")
+    left.until(rb"up\r\n")
+    left.type(b"\x01d")
+    assert left.end() == 1  # docker says "read escape sequence" and ends so
+    assert "sleep 601" in _docker(engine, "top", "box", "-o", "pid,args")
+    shell.type(b"\x10\x11")
+    assert shell.end() == 0
+    again = docker("attach", *keys, "box")
+    again.type(b"echo $X\r")
+    again.until(rb"kept\r\n")
+    again.type(b"\x01d")
+    assert again.end() == 1
+    last = docker("attach", "box")
+    last.type(b"exit 9\r")
+    assert last.end() == 9
+
+
+@pytest.fixture(scope="module")
+def private() -> Iterator[RealRegistry]:
+    """A registry that wants a password."""
+    with registry(auth=True) as running:
+        yield running
+
+
+def test_login_and_push(
+    engine: Engine, terminals: list[Terminal], private: RealRegistry, tmp_path: Path
+) -> None:
+    """Asked for name and password, which is not shown; a push paints a line a layer."""
+    environ = engine.environ() | {"DOCKER_CONFIG": str(tmp_path)}
+    target = f"{private.host}/terminal:{'hyper' if engine.is_hyper else 'docker'}"
+    _docker(engine, "tag", engine.image, target)
+    try:
+        refused = Terminal(engine, ["push", target], environ=environ)
+        terminals.append(refused)
+        refused.until(rb"authentication required|no basic auth credentials")
+        assert refused.end() == 1
+        for password, sign, code in (
+            (b"wrong", rb"(?i)unauthorized", 1),
+            (PASSWORD.encode(), rb"Login Succeeded\r\n", 0),
+        ):
+            terminal = Terminal(engine, ["login", private.host], environ=environ)
+            terminals.append(terminal)
+            terminal.until(f"Username for {private.host}: ".encode())
+            terminal.type(USER.encode() + b"\r")
+            terminal.until(rb"Password: ")
+            terminal.type(password + b"\r")
+            assert password not in terminal.until(sign)
+            assert terminal.end() == code
+        terminal = Terminal(engine, ["push", target], environ=environ, rows=10, columns=40)
+        terminals.append(terminal)
+        said = terminal.until(rb"digest: sha256:[0-9a-f]{64} size: \d+\r\n")
+        assert terminal.end() == 0
+        assert f"The push refers to repository [{private.host}/terminal]".encode() in said
+        painted = re.findall(rb"\x1b\[\d+A\r\x1b\[2K([^\x1b]*)", said)
+        assert painted[-1].endswith(b": Pushed")
+        assert max(len(line.decode()) for line in painted) < 40
+    finally:
+        _docker(engine, "rmi", target)

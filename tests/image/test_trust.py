@@ -49,6 +49,35 @@ async def test_own_certificate_authority(tmp_path: Path) -> None:
             await images.close()
 
 
+async def test_a_push_by_an_own_certificate_authority(tmp_path: Path) -> None:
+    """Sent and there by the authority in certs.d; without it nothing is sent, and the error says why."""
+    with registry(tls=True) as secure:
+        secure.push(busybox(), "x:1")
+        host = secure.host.replace("localhost", "127.0.0.1")
+        for trusted in (False, True):
+            certs = tmp_path / str(trusted)
+            if trusted:
+                shutil.copytree(secure.certs_dir / secure.host, certs / host)
+            images = Images(tmp_path / "i", certs_dir=certs, patience=SHORT)
+            images._endpoints._networks = []  # loopback is trusted otherwise
+            await images.open()
+            record = await images.pull(f"{secure.host}/x:1")
+            repository = f"{host}/copies/{'yes' if trusted else 'no'}"
+            await images.tag(record.id, repository, "1")
+            name = f"{repository}:1"
+            if trusted:
+                await images.push(name)
+                await images.remove(record.id, force=True)
+                assert (await images.pull(name)).id == busybox().id
+            else:
+                with pytest.raises(Unavailable, match="certificate"):
+                    await images.push(name)
+                elsewhere = name.replace(host, secure.host)
+                with pytest.raises(NotFound):
+                    await images.pull(elsewhere)
+            await images.close()
+
+
 async def test_insecure_registry_with_a_strange_certificate(images: Images) -> None:
     with registry(tls=True) as secure:
         name = secure.push(busybox(), "x:1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,6 +134,21 @@ def test_options_refused(name: str, value: str, words: str) -> None:
     """In dockerd's words where it has some."""
     with pytest.raises(InvalidRequest, match=words):
         log_options.check(LogConfig("json-file", {"max-size": "1k", name: value}))
+
+
+def test_details_are_what_is_named_and_there() -> None:
+    """Of json-file, sorted; the others keep none, and are warned about it."""
+    options = {"labels": "b,none,a", "env": "E,EMPTY,NONE"}
+    has: dict[str, Any] = {"labels": {"a": "1", "b": "2"}, "env": ["E=x=y", "EMPTY=", "NONE"]}
+    found = log_options.details(LogConfig("json-file", options), **has)
+    assert found == [("E", "x=y"), ("EMPTY", ""), ("a", "1"), ("b", "2")]
+    assert log_options.check(LogConfig("json-file", options)) == []
+    for driver in ("local", "none"):
+        assert log_options.details(LogConfig(driver, options), **has) == []
+    assert log_options.check(LogConfig("local", options)) == [
+        "HostConfig.LogConfig option env has no effect.",
+        "HostConfig.LogConfig option labels has no effect.",
+    ]
 
 
 def test_options_without_effect_are_said_to_have_none() -> None:

@@ -23,6 +23,19 @@ def test_atomic_write(tmp_path: Path) -> None:
     assert [item.name for item in tmp_path.iterdir()] == ["f"]
 
 
+def test_unix_sockets_are_told(tmp_path: Path) -> None:
+    """Through links too; a file, nothing, and what is no path are none."""
+    place = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(place))
+    (tmp_path / "link").symlink_to("s")
+    (tmp_path / "file").touch()
+    assert files.is_socket(str(place))
+    assert files.is_socket(str(tmp_path / "link"))
+    for path in (tmp_path / "file", tmp_path / "none", tmp_path / "file/below", "a\0b"):
+        assert not files.is_socket(str(path))
+
+
 def test_atomic_write_fails_whole(tmp_path: Path) -> None:
     (tmp_path / "f").mkdir()
     with pytest.raises(OSError, match="directory"):
@@ -164,3 +177,18 @@ def test_ports(protocol: str, kind: socket.SocketKind) -> None:
         assert sockets.is_in_use(raised.value)
     sockets.check_port_is_free(protocol, "127.0.0.1", port)
     sockets.check_port_is_free(protocol, "127.0.0.1", 0)
+
+
+def test_what_the_peer_has_not_read_is_told() -> None:
+    """Of a unix socket, until the last byte of it; of others nothing is."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert not sockets.unread(ours)
+        ours.sendall(b"head")
+        assert sockets.unread(ours)
+        theirs.recv(2)
+        assert sockets.unread(ours)
+        theirs.recv(2)
+        assert not sockets.unread(ours)
+    with socket.socket(socket.AF_INET) as other:
+        assert not sockets.unread(other)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,6 +103,29 @@ def test_both_ways_while_it_runs(daemon: Hyperd, busybox: str, folder: Path) -> 
         "RW": False,
         "Propagation": "rprivate",
     }
+
+
+def test_a_socket_of_the_host_is_warned_about(daemon: Hyperd, busybox: str, folder: Path) -> None:
+    """By either flag, for it cannot work: it is seen, and refuses from within a machine who is let in on the host."""
+    place, knock = folder / "engine.sock", folder / "knock"
+    source = Path(__file__).parents[1] / "support/knock.c"
+    subprocess.run(["musl-gcc", "-static", "-Os", "-o", knock, source], check=True)
+    shared = ("-v", f"{knock}:/knock")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(place))
+        sock.listen()
+        assert subprocess.run([knock, place]).returncode == 0
+        for flags in (
+            ("-v", f"{place}:/s"),
+            ("--mount", f"type=bind,source={place},target=/s"),
+        ):
+            words = ("run", "--rm", *shared, *flags, busybox, "sh", "-c", "test -S /s && /knock /s")
+            done = daemon.docker(*words)
+            told = f"WARNING: Bind mount {place} is a unix socket of the host"
+            assert told in done.stderr.decode()
+            assert done.returncode == errno.ECONNREFUSED
+    quiet = daemon.docker("create", *shared, "-v", f"{folder}:/d", busybox, "true")
+    assert (quiet.returncode, quiet.stderr) == (0, b"")
 
 
 def test_thirty_binds_take_one_device(daemon: Hyperd, busybox: str, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sqlite3
 import stat
@@ -234,6 +235,16 @@ def test_killed_in_the_middle_of_creations(own_daemon: Hyperd, busybox: str) -> 
         assert set(told) <= known
         daemon.clear()
     assert list((daemon.data_root / "containers").iterdir()) == []
+
+
+def test_a_hang_up_ends_nothing(own_daemon: Hyperd) -> None:
+    """SIGHUP is dockerd's word for "read your configuration again": nobody does, and the daemon serves on."""
+    events = own_daemon.api.lines("/events")
+    os.kill(own_daemon.pid, signal.SIGHUP)
+    own_daemon.run("volume", "create", "after")
+    assert next(events)["Actor"]["ID"] == "after"
+    events.close()
+    assert "SIGHUP changes nothing" in own_daemon.log.read_text()
 
 
 def test_a_daemon_with_open_streams_ends_when_told_to(own_daemon: Hyperd, busybox: str) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import http.server
 import io
 import json
 import subprocess
 import tarfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from tools import imagebuilder
@@ -15,6 +19,7 @@ from tests.support import images
 from tests.support.dockerd import Engine, busybox_rootfs
 from tests.support.hyperd import Hyperd
 from tests.support.registry import RealRegistry
+from tests.vm.test_bad_input import bugs
 
 
 def _docker(engine: Engine, *words: str, stdin: bytes = b"") -> bytes:
@@ -94,6 +99,56 @@ def test_an_import_runs(daemon: Hyperd) -> None:
     assert (step["Comment"], step["Id"], step["Tags"]) == ("why", shown["Id"], ["imported:1"])
     with tarfile.open(fileobj=io.BytesIO(daemon.run("save", "imported:1"))) as archive:
         assert "oci-layout" in archive.getnames()
+
+
+@contextmanager
+def served(files: dict[str, bytes]) -> Iterator[str]:
+    """An HTTP server with ``files``; its address. What is called ``cut`` breaks off half way."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            data = files.get(self.path.removeprefix("/"))
+            self.send_response(404 if data is None else 200)
+            self.send_header("Content-Length", str(len(data or b"")))
+            self.end_headers()
+            self.wfile.write((data or b"")[: len(data or b"") // (2 if "cut" in self.path else 1)])
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nobody reads it."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_an_import_from_elsewhere(daemon: Hyperd) -> None:
+    """By a URL: the same layer as from the client; what does not come whole is an error, and nothing of it stays."""
+    rootfs = busybox_rootfs()
+    daemon.run("import", "-", "local:1", stdin=rootfs)
+    with served({"rootfs.tar": rootfs, "cut.tar": rootfs}) as address:
+        said = daemon.run("import", "-m", "why", f"{address}/rootfs.tar", "remote:1").decode()
+        one, two = (daemon.api.get(f"/images/{name}:1/json") for name in ("local", "remote"))
+        assert said.splitlines()[-1] == two["Id"]
+        assert one["RootFS"] == two["RootFS"]
+        before = sorted((daemon.data_root / "image").rglob("*"))
+        for source, words in (
+            (f"{address}/nosuch", b"answered HTTP 404"),
+            (f"{address}/cut.tar", b"cannot get"),
+        ):
+            refused = daemon.docker("import", source, "remote:2")
+            assert (refused.returncode, words in refused.stderr) == (1, True), refused.stderr
+    status, answer = daemon.api.raw("POST", "/images/create?fromSrc=ftp://127.0.0.1/x&repo=x", b"")
+    assert (status, b"is no http or https URL" in answer) == (400, True), answer
+    refused = daemon.docker("import", f"{address}/rootfs.tar", "remote:2")
+    assert (refused.returncode, b"cannot get" in refused.stderr) == (1, True), refused.stderr
+    assert sorted((daemon.data_root / "image").rglob("*")) == before
+    assert bugs(daemon) == []
+    daemon.run("rmi", "local:1", "remote:1")
 
 
 def test_hostile_archives(daemon: Hyperd) -> None:

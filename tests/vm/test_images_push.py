@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sqlite3
+import tarfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from tools import imagebuilder
 from tests.support import images
 from tests.support.api import ApiError
 from tests.support.dockerd import busybox_rootfs
-from tests.support.hyperd import Hyperd
+from tests.support.hyperd import Hyperd, hyperd
 from tests.support.registry import PASSWORD, USER, RealRegistry, registry
 
 
@@ -110,6 +113,52 @@ def test_blobs_that_are_not_kept_are_fetched_again(
     _lose_blobs(own_daemon)
     done = own_daemon.docker("save", gone)
     assert (done.returncode, b"is not kept here" in done.stderr) == (1, True), done.stderr
+
+
+def test_blobs_that_are_discarded_are_fetched_again(
+    real_registry: RealRegistry, other_registry: RealRegistry
+) -> None:
+    """``--discard-blobs``: a pull keeps none; save and push have them again meanwhile, or say why not.
+
+    What no registry has (an import) is kept all the same.
+    """
+    image = images.deep(3)
+    with hyperd("--discard-blobs") as daemon:
+        kept = daemon.data_root / "image/blobs"
+        name = real_registry.push(image, "discarded:latest")
+        daemon.run("pull", "-q", name)
+        assert list(kept.iterdir()) == []
+        with tarfile.open(fileobj=io.BytesIO(daemon.run("save", name))) as archive:
+            index = json.load(archive.extractfile("index.json") or io.BytesIO())
+        assert {entry["digest"] for entry in index["manifests"]} == {image.digest}
+        assert list(kept.iterdir()) == []
+        target = f"{other_registry.host}/discarded:1"
+        daemon.run("tag", name, target)
+        assert f"1: digest: {image.digest}" in daemon.run("push", target).decode()
+        with ThreadPoolExecutor(4) as pool:
+            copies = set(pool.map(lambda _: daemon.run("save", name), range(8)))
+        assert len(copies) == 1
+        assert list(kept.iterdir()) == []
+        daemon.run("rmi", "-f", image.id)
+        assert f"Digest: {image.digest}" in daemon.run("pull", target).decode()
+        assert list(kept.iterdir()) == []
+
+        made = daemon.run("import", "-", "made:1", stdin=busybox_rootfs()).decode().strip()
+        assert len(list(kept.iterdir())) == 1
+        saved = daemon.run("save", "made:1")
+        daemon.run("rmi", "-f", made)
+        daemon.run("load", stdin=saved)
+        assert daemon.run("save", "made:1") == saved
+        daemon.run("rmi", "-f", made)
+
+        with registry() as short_lived:
+            gone = short_lived.push(imagebuilder.image([[imagebuilder.file("g", "x")]]), "gone:1")
+            daemon.run("pull", "-q", gone)
+        daemon.run("tag", gone, f"{other_registry.host}/gone:1")
+        for words in (("save", gone), ("push", f"{other_registry.host}/gone:1")):
+            done = daemon.docker(*words)
+            assert (done.returncode, b"is not kept here" in done.stderr) == (1, True), done.stderr
+        assert list(kept.iterdir()) == []
 
 
 def _lose_blobs(daemon: Hyperd) -> None:

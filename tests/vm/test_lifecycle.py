@@ -14,7 +14,7 @@ import docker
 import pytest
 from docker.errors import APIError
 
-from tests.support.api import ApiError
+from tests.support.api import ApiError, contract
 from tests.support.hyperd import Hyperd
 from tests.vm.test_restart import inspect, until
 from tests.vm.test_run import create
@@ -52,6 +52,24 @@ def test_rename(daemon: Hyperd, busybox: str) -> None:
             daemon.api.post(f"/containers/three/rename?name={name}")
         assert refused.value.status == status
     events.close()
+
+
+def test_inspect_shows_what_nobody_asked_for(daemon: Hyperd, busybox: str, tmp_path: Path) -> None:
+    """Every member of HostConfig but those that dockerd leaves out, too: tools look at them without asking first."""
+    file = tmp_path / "id"
+    daemon.run("create", "--name", "plain", "--cidfile", str(file), busybox, "true")
+    shown = inspect(daemon, "plain")["HostConfig"]
+    members = set(definition("HostConfig")) | set(definition("Resources"))
+    assert members - set(shown) == {"KernelMemoryTCP", "MemorySwappiness"}
+    assert shown["ContainerIDFile"] == str(file)
+    assert not any(shown[name] for name in ("Devices", "BlkioWeight", "CgroupParent", "CpuCount"))
+
+
+def definition(name: str) -> dict[str, Any]:
+    """The members of one of the contract's definitions that are its own."""
+    found = contract()["definitions"][name]
+    own: dict[str, Any] = found.get("properties") or found["allOf"][1]["properties"]
+    return own
 
 
 def test_lists(daemon: Hyperd, busybox: str) -> None:

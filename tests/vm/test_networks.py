@@ -308,6 +308,11 @@ def test_what_the_api_refuses(daemon: Hyperd, busybox: str) -> None:
     assert create(Name="x", Driver="overlay") == (404, 'plugin "overlay" not found')
     assert create(Name="x", Driver="host")[0] == 403
     assert create(Name="x", EnableIPv6=True)[0] == 400
+    assert create(Name="x", EnableIPv4=False)[0] == 400
+    assert [api.get(f"/networks/{one}")["EnableIPv4"] for one in ("bridge", "none")] == [
+        True,
+        False,
+    ]
     assert create(Name="x", Scope="swarm")[0] == 400
     for bad in ({"Subnet": "1.2.3"}, {"Gateway": "10.1.1.1"}, {"Subnet": "10.203.0.0/99"}):
         assert create(Name="x", IPAM={"Config": [bad]})[0] == 400

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.support.hyperd import Hyperd
 from tests.vm.test_restart import inspect, until
-from tests.vm.test_run import follow
+from tests.vm.test_run import create, follow
 
 pytestmark = pytest.mark.vm
 
@@ -30,6 +32,14 @@ def join(
     """A container that shares the machine of ``web`` runs."""
     network = ("--network", "container:web")
     daemon.run("run", "-d", "--name", name, *network, *flags, busybox, *words)
+
+
+def at_usr1(deed: str) -> str:
+    """A script that says "up", then does ``deed`` when it is told to.
+
+    By a signal: an exec that makes the program of its container end is killed with it, sooner or later.
+    """
+    return f"trap '{deed}' USR1; echo up; while :; do sleep 0.1; done"
 
 
 def machine(daemon: Hyperd, name: str) -> Any:
@@ -109,6 +119,30 @@ def test_it_ends_with_the_machine(daemon: Hyperd, busybox: str) -> None:
     assert f"No such container: {owner}" in daemon.docker("start", "side").stderr.decode()
 
 
+def test_those_who_do_not_listen_are_made_to_end(daemon: Hyperd, busybox: str) -> None:
+    """Owner and guests alike: asked first, SIGKILL after their time-outs (10 s by default), and told so."""
+    deaf = ("sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.1; done")
+    daemon.run("run", "-d", "--name", "web", busybox, *deaf)
+    waits_s = {"quick": "1", "default": None, "unlimited": "-1"}
+    for name, wait_s in waits_s.items():
+        flags = () if wait_s is None else ("--stop-timeout", wait_s)
+        join(daemon, busybox, *deaf, flags=flags, name=name)
+    for name in ("web", *waits_s):
+        follow(daemon, name, "up")
+    events = daemon.api.lines("/events")
+    daemon.run("stop", "web")
+    told = list(itertools.takewhile(lambda item: item["Action"] != "stop", events))
+    events.close()
+    for name, least_s in {"web": 10, "quick": 1, "default": 10, "unlimited": 10}.items():
+        mine = [item for item in told if item["Actor"]["Attributes"]["name"] == name]
+        kills = [item for item in mine if item["Action"] == "kill"]
+        assert [item["Actor"]["Attributes"]["signal"] for item in kills] == ["15", "9"]
+        waited_s = (kills[1]["timeNano"] - kills[0]["timeNano"]) / 1e9
+        assert least_s <= waited_s < least_s + 9
+        assert mine[-1]["Action"] == "die"
+        assert inspect(daemon, name)["State"]["ExitCode"] == 137
+
+
 def test_a_machine_that_is_killed_ends_both(daemon: Hyperd, busybox: str) -> None:
     """Each says so; each can be started again."""
     start_owner(daemon, busybox)
@@ -128,13 +162,16 @@ def test_a_machine_that_is_killed_ends_both(daemon: Hyperd, busybox: str) -> Non
 
 def test_both_come_back_by_their_policies(daemon: Hyperd, busybox: str) -> None:
     """Who shares waits for a machine that is about to be started again."""
-    script = "rm -f /go; until [ -e /go ]; do sleep 0.1; done; exit 3"
-    daemon.run("run", "-d", "--name", "web", "--restart", "always", busybox, "sh", "-c", script)
+    # With a stop signal of its own: else any signal would be taken for the wish that it stays down.
+    policy = ("--restart", "always", "--stop-signal", "TERM")
+    daemon.run("run", "-d", "--name", "web", *policy, busybox, "sh", "-c", at_usr1("exit 3"))
+    follow(daemon, "web", "up")
     policy = ("--restart", "unless-stopped", "--network", "container:web")
     daemon.run("run", "-d", "--name", "side", *policy, busybox, "sleep", "6000")
     first = machine(daemon, "web")
     events = daemon.api.lines("/events")
-    daemon.run("exec", "web", "touch", "/go")
+    daemon.run("kill", "-s", "USR1", "web")
+    assert until(events, "die", "web")["Actor"]["Attributes"]["exitCode"] == "3"
     until(events, "start", "web")
     until(events, "start", "side")
     events.close()
@@ -185,15 +222,17 @@ def test_both_survive_the_daemon(own_daemon: Hyperd, busybox: str) -> None:
     """Killed and back: programs, output and exit codes go on, a paused one stays paused, ends are seen."""
     daemon = own_daemon
     start_owner(daemon, busybox)
-    join(daemon, busybox, "sh", "-c", "while [ ! -e /go ]; do sleep 0.1; done; echo went; exit 9")
+    join(daemon, busybox, "sh", "-c", at_usr1("echo went; exit 9"))
+    follow(daemon, "side", "up")
     join(daemon, busybox, "sleep", "6000", name="still")
     daemon.run("pause", "still")
     daemon.kill()
     daemon.start()
     assert machine(daemon, "side") == machine(daemon, "web")
-    daemon.run("exec", "side", "touch", "/go")
+    assert daemon.run("exec", "side", "echo", "on") == b"on\n"
+    daemon.run("kill", "-s", "USR1", "side")
     assert daemon.run("wait", "side") == b"9\n"
-    assert daemon.run("logs", "side") == b"went\n"
+    assert daemon.run("logs", "side") == b"up\nwent\n"
     assert inspect(daemon, "still")["State"]["Paused"]
     daemon.run("unpause", "still")
     join(daemon, busybox, "echo", "more", name="third")
@@ -204,3 +243,31 @@ def test_both_survive_the_daemon(own_daemon: Hyperd, busybox: str) -> None:
     daemon.run("stop", "-t", "0", "web")
     states = json.loads(daemon.run("inspect", "still", "third", "side", "web"))
     assert [item["State"]["Running"] for item in states] == [False] * 4
+
+
+def test_fifty_join_at_once(daemon: Hyperd, busybox: str) -> None:
+    """All in one machine, each with files, output and exit code of its own; with the owner they all end."""
+    daemon.run("run", "-d", "--name", "web", "-m", "512m", busybox, "sh", "-c", SERVER)
+    follow(daemon, "web", "up")
+    mode = {"NetworkMode": "container:web"}
+    script = (
+        "trap 'exit 7' TERM; echo $0 >/mine; cat /mine; wget -qO- http://127.0.0.1/ || exit 1; "
+        "sleep 6000 & wait"
+    )
+
+    def one(number: int) -> str:
+        made = create(daemon, busybox, "sh", "-c", script, str(number), HostConfig=mode)
+        daemon.api.post(f"/containers/{made}/start")
+        follow(daemon, made, "page")
+        return made
+
+    with ThreadPoolExecutor(50) as pool:
+        joined = list(pool.map(one, range(50)))
+    assert {machine(daemon, item) for item in joined} == {machine(daemon, "web")}
+    for number, item in enumerate(joined):
+        assert daemon.run("logs", item) == f"{number}\npage\n".encode()
+    daemon.run("rm", "-f", *joined[:25])
+    assert daemon.run("exec", joined[25], "cat", "/mine") == b"25\n"
+    daemon.run("stop", "-t", "0", "web")
+    states = [inspect(daemon, item)["State"] for item in joined[25:]]
+    assert {(state["Running"], state["ExitCode"]) for state in states} == {(False, 7)}

@@ -18,12 +18,16 @@ from aiohttp.abc import AbstractStreamWriter
 
 from hyper.api.http import asked_version
 from hyper.proto.docker_stream import DockerStream, encode_piece
+from hyper.system import socket as sockets
 
 _RAW: Final = "application/vnd.docker.raw-stream"
 _MULTIPLEXED: Final = "application/vnd.docker.multiplexed-stream"
 #: Before, clients had to know it from the container.
 _TOLD_SINCE: Final = (1, 42)
 _READ_SIZE: Final = 64 * 1024
+#: How long what follows the head waits for the client to have read that, and how often it looks.
+_HEAD_TIMEOUT_S: Final = 0.1
+_HEAD_POLL_S: Final = 0.0005
 
 
 class _Tail:
@@ -76,6 +80,7 @@ class Connection:
         self.multiplexed = False
         #: Set once ``read`` has found the end.
         self.read_all = asyncio.Event()
+        self._head_is_read = False
 
     async def read(self) -> bytes:
         """The next bytes from the client; empty once it has closed its half (or all)."""
@@ -93,8 +98,26 @@ class Connection:
         Raises:
             ConnectionError: the client is gone.
         """
+        if not self._head_is_read:
+            await self._let_head_be_read()
         self._writer.write(encode_piece(DockerStream(fd), data) if self.multiplexed else data)
         await self._writer.drain()
+
+    async def _let_head_be_read(self) -> None:
+        """Before anything follows, the head was read where that can be seen (unix sockets), or enough time has passed.
+
+        docker-py reads the head through a buffer, which it throws away with whatever came along.
+        """
+        self._head_is_read = True
+        plain = self._writer.get_extra_info("socket")
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _HEAD_TIMEOUT_S
+
+        def has_to_wait() -> bool:
+            return not self.lost.is_set() and sockets.unread(plain) and loop.time() < until
+
+        while has_to_wait():  # noqa: ASYNC110 (nothing tells)
+            await asyncio.sleep(_HEAD_POLL_S)
 
 
 @asynccontextmanager

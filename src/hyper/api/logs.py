@@ -7,11 +7,13 @@ import io
 import time
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import quote_plus
 
 from aiohttp import web
 
 from hyper.api.hijack import media_type
 from hyper.api.http import flag, moment_of
+from hyper.engine import log_options
 from hyper.engine.container import Container
 from hyper.engine.log_file import LogFile, LogQuery
 from hyper.errors import InvalidRequest, NotImplementedYet
@@ -24,11 +26,12 @@ _BATCH: Final = 64 * 1024
 
 
 class Formatter:
-    """Records to bytes: headers when multiplexed, a time before each line when asked for."""
+    """Records to bytes: headers when multiplexed; before each line a time and ``details``, if asked for (not None)."""
 
-    def __init__(self, *, multiplexed: bool, timestamps: bool) -> None:
+    def __init__(self, *, multiplexed: bool, timestamps: bool, details: str | None = None) -> None:
         self._multiplexed = multiplexed
         self._timestamps = timestamps
+        self._details = details
         self._inside_line: dict[int, bool] = {1: False, 2: False}
 
     def format(self, record: LogRecord, *, skip_lines: int = 0) -> bytes:
@@ -36,14 +39,16 @@ class Formatter:
         payload = record.payload
         for _ in range(skip_lines):
             payload = payload[payload.find(b"\n") + 1 :]
-        if self._timestamps:
+        if self._timestamps or self._details is not None:
             # A carriage return ends no line: programs draw progress bars with it.
             return b"".join(self._line(record, line) for line in io.BytesIO(payload))
         return self._framed(record, payload) if payload else b""
 
     def _line(self, record: LogRecord, line: bytes) -> bytes:
         if not self._inside_line[record.stream]:
-            line = rfc3339(record.time_ns).encode() + b" " + line
+            time_ = rfc3339(record.time_ns) + " " if self._timestamps else ""
+            details = "" if self._details is None else self._details + " "
+            line = (time_ + details).encode() + line
         self._inside_line[record.stream] = bool(record.flags & LogFlag.PARTIAL)
         return self._framed(record, line)
 
@@ -55,7 +60,11 @@ async def serve(request: web.Request, container: Container) -> web.StreamRespons
     """Past lines, then (``follow``) new ones until the program ends or the client goes."""
     query = _query(request)
     tty = container.record.config.tty
-    formatter = Formatter(multiplexed=not tty, timestamps=flag(request, "timestamps"))
+    formatter = Formatter(
+        multiplexed=not tty,
+        timestamps=flag(request, "timestamps"),
+        details=_details(container) if flag(request, "details") else None,
+    )
     log = container.hub.log
     assert log is not None
     if not log.limits.content:
@@ -69,6 +78,14 @@ async def serve(request: web.Request, container: Container) -> web.StreamRespons
         await _follow(response, container, query, formatter, end)
     await response.write_eof()
     return response
+
+
+def _details(container: Container) -> str:
+    config, record = container.record.config, container.record
+    found = log_options.details(
+        record.host_config.log_config, labels=config.labels or {}, env=config.env or []
+    )
+    return ",".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in found)
 
 
 async def _follow(

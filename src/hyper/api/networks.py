@@ -117,6 +117,7 @@ class NetworkRoutes:
             containers=self._containers(record) if users else {},
             options=record.options,
             labels=record.labels,
+            enable_ipv4=record.driver == "bridge",
             enable_ipv6=bool(record.subnet6),
         )
 

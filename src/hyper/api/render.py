@@ -20,7 +20,7 @@ from hyper.engine.record import ContainerRecord, Health
 from hyper.engine.state import Status
 from hyper.engine.volumes import Volumes
 from hyper.types import response as wire
-from hyper.types.container import ContainerConfig, HostConfig, PortBinding
+from hyper.types.container import ContainerConfig, PortBinding
 from hyper.units import rfc3339
 
 _LONG: Final = ((48, 1, "hours"), (336, 24, "days"), (1440, 168, "weeks"), (17520, 720, "months"))
@@ -74,13 +74,13 @@ def inspect(container: Container) -> wire.ContainerInspect:
     )
 
 
-def _host_config(container: Container) -> HostConfig:
+def _host_config(container: Container) -> wire.HostConfigView:
     """What was asked; links of the default network as they are now."""
     record = container.record
-    if not record.links:
-        return record.host_config
-    shown = links.shown(record, container.host.wires.find)
-    return msgspec.structs.replace(record.host_config, links=shown)
+    view = wire.HostConfigView(**msgspec.structs.asdict(record.host_config))
+    if record.links:
+        view.links = links.shown(record, container.host.wires.find)
+    return view
 
 
 def _state(container: Container) -> wire.ContainerState:

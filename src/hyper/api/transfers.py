@@ -150,7 +150,7 @@ class TransferRoutes:
             await response.prepare(request)
             async for piece in pieces:
                 await response.write(piece)
-            await response.write_eof()
+        await response.write_eof()  # who sees the end finds nothing that was there for it alone
         for record in records:
             image_events.by_id(self._host, "save", record.id)
         return response

@@ -162,8 +162,10 @@ def _auth(user: str, secret: str, registry: str) -> dict[str, str]:
 
 def _helper(config: dict[str, Any], registry: str) -> str | None:
     helpers = config.get("credHelpers")
-    own = helpers.get(registry) if isinstance(helpers, dict) else None
-    name = own or config.get("credsStore")
+    named = helpers if isinstance(helpers, dict) else {}
+    name = named.get(
+        registry, config.get("credsStore")
+    )  # "" is the file, whatever keeps the others
     return name if isinstance(name, str) and name else None
 
 

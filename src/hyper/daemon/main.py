@@ -67,6 +67,7 @@ async def serve(config: Config, ready_fd: int | None) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    loop.add_signal_handler(signal.SIGHUP, _stay)
     async with AsyncExitStack() as stack:
         if config.pidfile is not None:
             stack.enter_context(pidfile.written(config.pidfile))
@@ -75,6 +76,11 @@ async def serve(config: Config, ready_fd: int | None) -> None:
         _say_ready(ready_fd)
         await stopped.wait()
         logger.info("stopping; machines go on")
+
+
+def _stay() -> None:
+    """dockerd reads its configuration again when told so: service managers and habits say it to us, too."""
+    logger.warning("SIGHUP changes nothing: the configuration is read when the daemon starts")
 
 
 @asynccontextmanager

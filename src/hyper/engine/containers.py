@@ -34,7 +34,7 @@ from hyper.ids import NAME_PATTERN, is_valid_name, new_id, random_name
 from hyper.machine.driver import MachineRecord
 from hyper.proto.message import ProcessInfo
 from hyper.sandbox.sandbox import Sandbox
-from hyper.system import affinity
+from hyper.system import affinity, files
 from hyper.types.container import ContainerConfig, CreateBody, HostConfig
 
 logger = logging.getLogger(__name__)
@@ -121,6 +121,9 @@ class Containers:
         if len(self._by_id) >= MAX_CONTAINERS:
             raise Conflict(f"there are {MAX_CONTAINERS} containers already")
         warnings = sharing.check(config, host)
+        host.runtime = host.runtime or config.runtime
+        if config.network_disabled and not sharing.owner_named(host):
+            host.network_mode = "none"
         defaults.fill_in(host, raw, self._host.config)
         warnings += create.check(host, raw)
         warnings += resources.check(host, available=affinity.available())
@@ -139,7 +142,8 @@ class Containers:
             host, config.networking_config, config.mac_address, self._host.wires.networks.get
         )
         _dry_run(record)
-        return await self._keep(record), warnings + mounts.warnings(record.mounts)
+        warnings += mounts.warnings(record.mounts, is_socket=files.is_socket)
+        return await self._keep(record), warnings
 
     def _settle_mode(self, host: HostConfig) -> None:
         """A container that is to be joined and is here is known by its id from now on: it may be renamed."""

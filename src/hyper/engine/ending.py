@@ -13,7 +13,6 @@ from hyper.engine.state import Status
 from hyper.errors import Conflict, HyperError
 from hyper.proto.message import ProcessSignal
 from hyper.sandbox.sandbox import Sandbox
-from hyper.types.container import ContainerConfig
 
 if TYPE_CHECKING:
     from hyper.engine.container import Container
@@ -35,17 +34,9 @@ async def kill(container: Container, number: int) -> None:
             await container.end_restarting()
         if not container.live:
             return
-    sandbox, _ = container.running()
+    container.running()
     container.note_stop(number)
-    if number != signal.SIGKILL:
-        await _signal(container, number)
-        container.publish("kill", signal=str(number))
-        return
-    ended = container.exits.next()
-    with contextlib.suppress(HyperError):  # whatever the agent says: it will end
-        await _signal(container, number)
-    container.publish("kill", signal=str(number))
-    await _enforce(sandbox, ended)
+    await _send(container, number)
 
 
 async def stop(container: Container, *, timeout_s: int | None, number: int | None) -> bool:
@@ -60,23 +51,7 @@ async def stop(container: Container, *, timeout_s: int | None, number: int | Non
     if not container.live:
         return False
     container.note_stop(signal.SIGKILL)
-    config = container.record.config
-    if timeout_s is None:
-        timeout_s = _stop_timeout_s(config)
-    ended = container.exits.next()
-    try:
-        await kill(container, number or plan.stop_signal(config))
-    except Conflict:
-        pass  # it ended by itself meanwhile
-    except HyperError:
-        timeout_s = 0  # it cannot be asked
-    try:
-        async with asyncio.timeout(timeout_s if timeout_s >= 0 else None):
-            await asyncio.shield(ended)
-    except TimeoutError:
-        with contextlib.suppress(Conflict):
-            await kill(container, signal.SIGKILL)
-    await container.settled()
+    await _end(container, number, _stop_timeout_s(container) if timeout_s is None else timeout_s)
     container.publish("stop")
     return True
 
@@ -86,24 +61,51 @@ async def end_with_machine(guest: Container) -> None:
 
     Nobody wanted it to stay down: its policy may start it again. "No limit" is the default one here.
     """
-    sandbox = guest.sandbox
-    if guest.live and sandbox is not None:
-        ended = guest.exits.next()
-        config = guest.record.config
-        timeout_s = _stop_timeout_s(config)
-        try:
-            await _signal(guest, plan.stop_signal(config))
-            async with asyncio.timeout(timeout_s if timeout_s >= 0 else DEFAULT_STOP_TIMEOUT_S):
-                await asyncio.shield(ended)
-        except (HyperError, TimeoutError):  # it cannot be asked, or does not listen
-            with contextlib.suppress(HyperError):
-                await _signal(guest, signal.SIGKILL)
-            await _enforce(sandbox, ended)
+    if guest.live and guest.sandbox is not None:
+        timeout_s = _stop_timeout_s(guest)
+        await _end(guest, None, timeout_s if timeout_s >= 0 else DEFAULT_STOP_TIMEOUT_S)
     await guest.settled()
 
 
-def _stop_timeout_s(config: ContainerConfig) -> int:
-    return DEFAULT_STOP_TIMEOUT_S if config.stop_timeout is None else config.stop_timeout
+async def _end(container: Container, number: int | None, timeout_s: int) -> None:
+    """Its program was sent ``number`` (or its stop signal), after ``timeout_s`` SIGKILL; nothing of the run is left."""
+    ended = container.exits.next()
+    try:
+        await _send(container, number or plan.stop_signal(container.record.config))
+    except Conflict:
+        pass  # it ended by itself meanwhile
+    except HyperError:
+        timeout_s = 0  # it cannot be asked
+    try:
+        async with asyncio.timeout(timeout_s if timeout_s >= 0 else None):
+            await asyncio.shield(ended)
+    except TimeoutError:
+        with contextlib.suppress(Conflict):
+            await _send(container, signal.SIGKILL)
+    await container.settled()
+
+
+async def _send(container: Container, number: int) -> None:
+    """Signal ``number`` was sent to its program, and that was told; after SIGKILL it has ended.
+
+    Raises:
+        Conflict: it does not run.
+    """
+    sandbox, _ = container.running()
+    if number != signal.SIGKILL:
+        await _signal(container, number)
+        container.publish("kill", signal=str(number))
+        return
+    ended = container.exits.next()
+    with contextlib.suppress(HyperError):  # whatever the agent says: it will end
+        await _signal(container, number)
+    container.publish("kill", signal=str(number))
+    await _enforce(sandbox, ended)
+
+
+def _stop_timeout_s(container: Container) -> int:
+    asked = container.record.config.stop_timeout
+    return DEFAULT_STOP_TIMEOUT_S if asked is None else asked
 
 
 async def restart(container: Container, *, timeout_s: int | None, number: int | None) -> None:

@@ -5,7 +5,7 @@ Source: moby, daemon/logger/jsonfilelog, local, and loggerutils.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,8 +23,10 @@ _OFFSETS_BYTES: Final = 64 * 1024
 _MAX_FILES: Final = 1000
 #: Options of dockerd's that are taken and change nothing: output always waits for the disk, and is kept as it came.
 _WITHOUT_EFFECT: Final = frozenset(
-    "compress labels labels-regex env env-regex tag mode max-buffer-size".split()
+    "compress labels-regex env-regex tag mode max-buffer-size".split()
 )
+#: Options of json-file's that say what ``logs --details`` shows.
+_DETAILS: Final = frozenset({"labels", "env"})
 _MODES: Final = ("", "blocking", "non-blocking")
 
 
@@ -67,7 +69,7 @@ def check(config: LogConfig) -> list[str]:
         raise InvalidRequest(f"logger: no log driver named '{driver[:100]}' is registered")
     if driver == "none":
         return []
-    known = _WITHOUT_EFFECT | {"max-size", "max-file"}
+    known = _WITHOUT_EFFECT | _DETAILS | {"max-size", "max-file"}
     for name in said:
         if name not in known:
             raise InvalidRequest(f"unknown log opt '{name[:100]}' for {driver} log driver")
@@ -75,11 +77,25 @@ def check(config: LogConfig) -> list[str]:
         raise InvalidRequest(f"logger: logging mode not supported: {said['mode'][:100]}")
     limits(config)
     _count(said.get("max-file", "1"))
-    return _warnings(said)
+    return _warnings(said, _WITHOUT_EFFECT if driver == "json-file" else _WITHOUT_EFFECT | _DETAILS)
 
 
-def _warnings(said: Mapping[str, str]) -> list[str]:
-    asked = sorted(name for name in said if name in _WITHOUT_EFFECT)
+def details(
+    config: LogConfig, *, labels: Mapping[str, str], env: Iterable[str]
+) -> list[tuple[str, str]]:
+    """What ``config`` wants told of each line of a container with these: those that it has, sorted by name."""
+    said = (config.config or {}) if config.type == "json-file" else {}
+    variables = dict(one.split("=", 1) for one in env if "=" in one)
+    found = {}
+    for option, there in (("labels", labels), ("env", variables)):
+        for name in said.get(option, "").split(","):
+            if name in there:
+                found[name] = there[name]
+    return sorted(found.items())
+
+
+def _warnings(said: Mapping[str, str], ineffective: frozenset[str]) -> list[str]:
+    asked = sorted(name for name in said if name in ineffective)
     return [f"HostConfig.LogConfig option {name} has no effect." for name in asked]
 
 

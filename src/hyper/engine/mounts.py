@@ -92,13 +92,21 @@ def mount_points(
     return list(found.values())
 
 
-def warnings(points: Iterable[MountPoint]) -> list[str]:
-    """What of ``points`` has no effect in a virtual machine."""
-    return [
-        f"Mount propagation {point.propagation} of {point.target} has no effect: a virtual machine has its own mounts."
-        for point in points
-        if point.propagation not in _KEPT_APART
-    ]
+def warnings(points: Iterable[MountPoint], *, is_socket: Callable[[str], bool]) -> list[str]:
+    """What of ``points`` has no effect in a virtual machine. ``is_socket``: whether a host path is a unix socket."""
+    found = []
+    for point in points:
+        if point.propagation not in _KEPT_APART:
+            found.append(
+                f"Mount propagation {point.propagation} of {point.target} has no effect: "
+                "a virtual machine has its own mounts."
+            )
+        if point.kind == BIND and is_socket(point.source):
+            found.append(
+                f"Bind mount {point.source} is a unix socket of the host, which nothing in a virtual machine can "
+                "connect to: use TCP instead."
+            )
+    return found
 
 
 def _add(asked: dict[str, MountPoint], tmpfs: set[str], point: MountPoint) -> None:

@@ -137,6 +137,8 @@ class Networks:
             raise Forbidden(f'only one instance of "{body.driver}" network is allowed')
         if body.driver not in ("", "bridge", "default"):
             raise NotFound(f'plugin "{body.driver[:100]}" not found')
+        if not body.enable_ipv4:
+            raise InvalidRequest("IPv4 can only be disabled if experimental features are enabled")
         if body.scope not in ("", "local") or body.ingress:
             raise InvalidRequest("networks of a swarm are not supported: scope must be local")
         if body.config_only or (body.config_from or {}).get("Network"):

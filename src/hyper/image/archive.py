@@ -12,7 +12,7 @@ import os
 import posixpath
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -103,9 +103,21 @@ async def _unpack(stem: Path, pieces: AsyncIterable[bytes], max_bytes: int) -> A
                 break
     finally:
         os.close(write_end)
-        with suppress(InvalidRequest, OSError):  # raised below, if nothing else was
-            await asyncio.shield(work)
+        await _ended(work)
     return await work
+
+
+async def _ended(work: asyncio.Future[Archive]) -> None:
+    """The thread writes no more, however often we are cancelled meanwhile; its failure is for who asks for it."""
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    work.exception()
+    if cancelled is not None:
+        raise cancelled
 
 
 def _extract(fd: int, stem: Path, max_bytes: int) -> Archive:

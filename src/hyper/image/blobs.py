@@ -39,6 +39,13 @@ def add(store: Store, blob: Blob, finished: Path) -> None:
         db.execute("INSERT OR REPLACE INTO blobs VALUES (?, ?, ?, ?)", values)
 
 
+def drop(store: Store, digest: str) -> None:
+    """The store has the blob no more; its layer stays."""
+    with store.change() as db:
+        db.execute("DELETE FROM blobs WHERE digest = ?", (digest,))
+    path(store, digest).unlink(missing_ok=True)
+
+
 def get(store: Store, digest: str) -> Blob | None:
     """The blob with this digest, None if the store has it not."""
     found = store.rows(f"{_SELECT} WHERE digest = ?", digest)

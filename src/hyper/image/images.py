@@ -37,7 +37,7 @@ from hyper.image.reference import DEFAULT_DOMAIN, Reference, named, parse, parse
 from hyper.image.registry import Patience, Registry
 from hyper.image.squash import Bounds
 from hyper.image.store import Store
-from hyper.types.oci import Descriptor, Platform
+from hyper.types.oci import Descriptor, Platform, decode_manifest
 
 Progress = Callable[[PullEvent], None]
 # Spelled out here because a method is called "list", as Docker's verb.
@@ -82,6 +82,8 @@ class Images:
         self._patience = patience or Patience()
         self._bounds = bounds or Bounds()
         self._keep_blobs = keep_blobs
+        #: Blobs that were fetched again, to go when nobody uses their layers any more: {digest: diff id}.
+        self._borrowed: dict[str, str] = {}
         self._jobs: Jobs = Jobs()
         self._opened: Store | None = None
         self._merger: Merger | None = None
@@ -255,6 +257,7 @@ class Images:
         chosen = query.to_save(self._store, names)
         records = [query.record(self._store, image_id) for image_id in chosen]
         with ExitStack() as pins:
+            pins.callback(self._give_back)
             for record in records:
                 pins.enter_context(self._store.pinned(record.layers))
             saved = [
@@ -285,7 +288,9 @@ class Images:
         progress(PullEvent("", f"The push refers to repository [{wanted.name}]"))
         for reference, image_id in query.to_push(self._store, wanted):
             record = query.record(self._store, image_id)
-            with self._store.pinned(record.layers):
+            with ExitStack() as pins:
+                pins.callback(self._give_back)
+                pins.enter_context(self._store.pinned(record.layers))
                 mine = None if auth is None else (reference.domain, auth)
                 found = await self._original(record, mine, compressed=True)
                 await self._push(reference, found, auth, progress)
@@ -359,6 +364,8 @@ class Images:
     ) -> Original:
         """What others need of an image. ``auth``: credentials, and the domain they are for."""
         manifest = query.manifest(self._store, record.id)
+        promised = decode_manifest(manifest).layers or () if manifest else ()
+        diff_ids = dict(zip((layer.digest for layer in promised), record.layers, strict=False))
 
         async def fetch(blob: Descriptor, target: Path) -> Received:
             names = blobs.sources(self._store, blob.digest)
@@ -374,6 +381,8 @@ class Images:
                     log.warning("layer %s: %s has it no more: %s", blob.digest, name, error)
                     target.unlink(missing_ok=True)
                 else:
+                    if not self._keep_blobs:
+                        self._borrowed[blob.digest] = diff_ids[blob.digest]
                     return Received(target, blob.digest, blob.size)
             raise NotFound(
                 f"layer {blob.digest} of {record.id} is not kept here and cannot be had again",
@@ -381,6 +390,13 @@ class Images:
             )
 
         return await original(self._store, record, manifest, fetch, compressed=compressed)
+
+    def _give_back(self) -> None:
+        """What was fetched again is not kept either, without ``keep_blobs``: the last who uses it lets it go."""
+        for digest, diff_id in list(self._borrowed.items()):
+            if not self._store.is_pinned(diff_id):
+                del self._borrowed[digest]
+                blobs.drop(self._store, digest)
 
     async def tag(self, source: str, repository: str, tag: str = "") -> ImageRecord:
         """Give an image one more name (taken from another image, if that had it).

@@ -146,6 +146,11 @@ class Store:
                     if not self._pins[diff_id]:
                         del self._pins[diff_id]
 
+    def is_pinned(self, diff_id: str) -> bool:
+        """Whether somebody keeps a layer from being collected."""
+        with self._mutex:
+            return diff_id in self._pins
+
     # Images
 
     def add_image(

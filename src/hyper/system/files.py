@@ -55,6 +55,14 @@ def sync_dir(path: Path) -> None:
         os.close(fd)
 
 
+def is_socket(path: str) -> bool:
+    """Whether a unix socket is at ``path``, links followed; False for what cannot be looked at."""
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)  # noqa: PTH116 (no path of ours: it may hold anything)
+    except (OSError, ValueError):
+        return False
+
+
 def make_private_dir(path: Path, *, mode: int = 0o700) -> None:
     """``path`` is a folder of ours that only we (``mode``) can enter; parents are made (0755).
 

@@ -1,15 +1,18 @@
 """Sockets made by us: listening unix sockets with the right owner, and whether a port is free.
 
-Source: unix(7), ip(7).
+Source: unix(7) (SIOCOUTQ, which is TIOCOUTQ), ip(7).
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import socket
 import stat
+import struct
+import termios
 from pathlib import Path
 
 from hyper.errors import Conflict, InvalidRequest
@@ -18,6 +21,14 @@ from hyper.errors import Conflict, InvalidRequest
 UNIX_PATH_MAX = 107
 #: Connections that wait to be taken; more are refused by the kernel at once.
 _BACKLOG = 1024
+
+
+def unread(sock: socket.socket) -> bool:
+    """Whether the peer of a unix socket has not read all yet that was written to it; False for other sockets."""
+    if sock.family != socket.AF_UNIX:
+        return False
+    (memory,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))
+    return bool(memory)
 
 
 def check_path(path: Path) -> None:

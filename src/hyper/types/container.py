@@ -141,6 +141,7 @@ class HostConfig(Wire):
     storage_opt: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     device_cgroup_rules: list[str] | None = None
+    container_id_file: str = field(default="", name="ContainerIDFile")
 
 
 class EndpointIpamConfig(Wire):
@@ -174,6 +175,10 @@ class CreateBody(ContainerConfig):
     networking_config: NetworkingConfig | None = None
     #: Of its first endpoint; newer clients ask for it there.
     mac_address: str = ""
+    #: Where docker-py's create_container says it (dockerd does not look there).
+    runtime: str = ""
+    #: Older clients' word for the network mode "none".
+    network_disabled: bool = False
 
 
 class ExecBody(Wire):

@@ -43,6 +43,7 @@ class NetworkCreateBody(Wire):
     config_only: bool = False
     config_from: dict[str, Any] | None = None
     ipam: Ipam | None = field(name="IPAM", default=None)
+    enable_ipv4: bool = field(name="EnableIPv4", default=True)
     enable_ipv6: bool = field(name="EnableIPv6", default=False)
     options: dict[str, str] | None = None
     labels: dict[str, str] | None = None
@@ -93,6 +94,7 @@ class NetworkView(Wire):
     containers: dict[str, NetworkContainer]
     options: dict[str, str]
     labels: dict[str, str]
+    enable_ipv4: bool = field(name="EnableIPv4", default=True)
     enable_ipv6: bool = field(name="EnableIPv6", default=False)
     ingress: bool = False
     config_from: ConfigReference = field(default_factory=ConfigReference)

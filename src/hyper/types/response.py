@@ -136,6 +136,28 @@ class DriverData(Wire):
     data: dict[str, str]
 
 
+class HostConfigView(HostConfig):
+    """As it is kept, and the members that have no effect or cannot be, empty: clients look at them without asking."""
+
+    cgroup_parent: str = ""
+    cgroup: str = ""
+    blkio_weight: int = 0
+    blkio_weight_device: list[Any] | None = None
+    blkio_device_read_bps: list[Any] | None = None
+    blkio_device_write_bps: list[Any] | None = None
+    blkio_device_read_iops: list[Any] | None = field(name="BlkioDeviceReadIOps", default=None)
+    blkio_device_write_iops: list[Any] | None = field(name="BlkioDeviceWriteIOps", default=None)
+    cpu_realtime_period: int = 0
+    cpu_realtime_runtime: int = 0
+    cpuset_mems: str = ""
+    cpu_count: int = 0
+    cpu_percent: int = 0
+    io_maximum_iops: int = field(name="IOMaximumIOps", default=0)
+    io_maximum_bandwidth: int = field(name="IOMaximumBandwidth", default=0)
+    devices: list[Any] | None = None
+    device_requests: list[Any] | None = None
+
+
 class ContainerInspect(Wire):
     id: str
     created: str
@@ -155,7 +177,7 @@ class ContainerInspect(Wire):
     process_label: str
     app_armor_profile: str
     exec_ids: list[str] | None = field(name="ExecIDs")
-    host_config: HostConfig
+    host_config: HostConfigView
     graph_driver: DriverData
     mounts: list[Mount]
     config: ContainerConfig

@@ -31,6 +31,7 @@ def _run(context: Context, arguments: Arguments) -> int:
         "stderr": True,
         "follow": arguments.on("--follow"),
         "timestamps": arguments.on("--timestamps"),
+        "details": arguments.on("--details"),
         "since": arguments.text("--since"),
         "until": arguments.text("--until"),
         "tail": arguments.text("--tail") or "all",
@@ -63,6 +64,7 @@ LOGS = Command(
     least=1,
     most=1,
     flags=(
+        Flag("--details", help="Before each line what --log-opt labels and env name"),
         Flag("-f", "--follow", help="Go on as it writes"),
         Flag(
             "--since",
