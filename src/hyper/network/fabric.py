@@ -23,7 +23,8 @@ from hyper.errors import Conflict, HyperError
 from hyper.network import ipam, rules
 from hyper.network.ipam import Pool
 from hyper.network.rules import Port, Publication, Segment
-from hyper.system import link, process, tun
+from hyper.system import link, nftables, process, tun
+from hyper.system.nftables import NftFailed
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ class Fabric:
         """What machines that run need is there, and of what an earlier daemon left nothing else.
 
         Raises:
-            ProcessFailed: nft refused.
+            NftFailed: the kernel refused.
         """
         async with self._turn:
             self._segments = {segment.bridge: segment for segment in segments}
@@ -303,7 +304,8 @@ class Fabric:
     async def _forget(self, device: str) -> None:
         if device.startswith("hv"):
             await link.end_pair(device)
-        await self._apply(rules.unguard(self._table, device), ok=(0, 1))
+        with contextlib.suppress(NftFailed):  # it had none, or they went with it
+            await self._apply(rules.unguard(self._table, device))
 
     def _everything(self) -> list[str]:
         present = set(link.names())
@@ -317,9 +319,8 @@ class Fabric:
     def _nothing(self) -> list[str]:
         return rules.nothing(self._table).splitlines()
 
-    async def _apply(self, lines: Sequence[str], *, ok: Sequence[int] = (0,)) -> None:
-        text = "\n".join(lines) + "\n"
-        await process.run(["nft", "-f", "-"], input=text.encode(), timeout_s=_TIMEOUT_S, ok=ok)
+    async def _apply(self, lines: Sequence[str]) -> None:
+        await nftables.apply("\n".join(lines) + "\n")
 
 
 @contextlib.contextmanager
@@ -357,15 +358,9 @@ def _main_routes() -> Iterator[IPv4Network]:
 async def foreign_obstacle() -> bool:
     """Whether a dockerd on this host drops what it did not forward itself: an accept of ours cannot help it."""
     try:
-        listing = await process.run(
-            ["nft", "-j", "list", "chain", "ip", "filter", "FORWARD"],
-            timeout_s=_TIMEOUT_S,
-            ok=(0, 1),
-        )
-        if listing.status != 0:
-            return False
-        items = json.loads(listing.stdout)["nftables"]
+        listing = await nftables.listing("list chain ip filter FORWARD")
+        items = json.loads(listing)["nftables"]
     except (HyperError, ValueError, KeyError):
         return False
     policies = [item["chain"].get("policy") for item in items if "chain" in item]
-    return "drop" in policies and "DOCKER-USER" in listing.stdout.decode(errors="replace")
+    return "drop" in policies and "DOCKER-USER" in listing

@@ -14,10 +14,9 @@ import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
 
-from hyper.system import process
+from hyper.system import nftables
 
 TABLE = "hyper_wall"
-_TIMEOUT_S = 20.0
 _LOCAL_4 = "127.0.0.0/8, 169.254.0.0/16, 0.0.0.0/8"
 _LOCAL_6 = "::1, fe80::/10"
 
@@ -80,17 +79,17 @@ async def ensure_loopback_wall(*, first_uid: int, count: int, table: str = TABLE
     """Processes of those user ids cannot open a connection to the host's loopback, but to its resolver. Repeatable.
 
     Raises:
-        ProcessFailed: nft is missing, or refused (no right, no kernel support).
+        NftFailed: the library is missing, or the kernel refused (no right, no support).
     """
     text = ruleset(first_uid=first_uid, count=count, resolvers=resolvers(), table=table)
-    await process.run(["nft", "-f", "-"], input=text.encode(), timeout_s=_TIMEOUT_S)
+    await nftables.apply(text)
 
 
 async def remove_loopback_wall(*, table: str = TABLE) -> None:
     """The wall is gone. Repeatable.
 
     Raises:
-        ProcessFailed: nft is missing or refused.
+        NftFailed: the library is missing, or the kernel refused.
     """
     text = f"table inet {table}\ndelete table inet {table}\n"
-    await process.run(["nft", "-f", "-"], input=text.encode(), timeout_s=_TIMEOUT_S)
+    await nftables.apply(text)
