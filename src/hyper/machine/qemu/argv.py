@@ -36,6 +36,8 @@ KERNEL, INITRD = Path("/boot/vmlinux"), Path("/boot/initrd")
 
 #: The throttle group of empty slots.
 NO_LIMITS = "free"
+#: What Linux reads around a page of a program that is not there: twice what a disk calls its best size.
+_READ_AHEAD = 2 * 1024 * 1024
 #: Larger than any disk that will come: one tebibyte.
 _BLANK_SIZE = 1 << 40
 
@@ -198,8 +200,14 @@ def _disks(spec: MachineSpec, fds: Sequence[int]) -> list[str]:
 def _disk(disk: Disk, index: int) -> list[str]:
     return [
         *_node(disk, f"disk{index}", index),
-        *("-device", f"virtio-blk-device,drive=disk{index},serial={plain(disk.name)}"),
+        *("-device", _block_device(f"disk{index}", plain(disk.name), read_only=disk.read_only)),
     ]
+
+
+def _block_device(drive: str, serial: str, *, read_only: bool) -> str:
+    """Layers are read ahead in large pieces: under emulation each request costs a millisecond."""
+    ahead = f",opt_io_size={_READ_AHEAD // 2}" if read_only else ""
+    return f"virtio-blk-device,drive={drive},serial={serial}{ahead}"
 
 
 def _scsi_disk(disk: Disk, index: int, *, unit: int) -> list[str]:
@@ -251,7 +259,7 @@ def _empty_slots(slots: Sequence[Slot]) -> list[str]:
             "-blockdev",
             f"throttle,node-name={filter_},throttle-group={NO_LIMITS},file={blank},read-only={access}",
             "-device",
-            f"virtio-blk-device,drive={filter_},serial={name}",
+            _block_device(filter_, name, read_only=slot.read_only),
         ]
     return arguments
 
