@@ -40,6 +40,9 @@ IDLE_S: Final = 300.0
 #: How often each is exercised. Under emulation the first time translates; the second takes what then still changes: a
 #: start in a machine that was exercised twice takes two thirds of one after once, and a third time gives nothing.
 _EXERCISES: Final = 2
+#: None is made while starts are under way, which take this long, unless they come without a pause.
+_QUIET_S: Final = 0.25
+_PATIENCE_S: Final = 1.0
 #: Of the host's memory, in MiB: with less available none is made.
 _RESERVE_MIB: Final = 1024
 
@@ -128,6 +131,9 @@ class Pool:
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        #: When the first of the starts since the last machine was made began (0: none has), and when the last did.
+        self._busy_since = 0.0
+        self._last_start = 0.0
         self.taken = 0
         self.missed = 0
 
@@ -158,11 +164,15 @@ class Pool:
             return None
         now = time.monotonic()
         shelf = self._shelves.setdefault(shape, _Shelf())
+        self._busy_since = self._busy_since or now
+        self._last_start = now
         shelf.starts.append(now)
         shelf.last = now
         self._change()
         while shelf.waiting:
-            warm = shelf.waiting.popleft()
+            warm = (
+                shelf.waiting.pop()
+            )  # the one made last: what it uses is still in the CPUs' caches
             if not warm.session.closed.done():
                 self.taken += 1
                 return warm
@@ -214,6 +224,7 @@ class Pool:
                     async with asyncio.timeout(_WINDOW_S):
                         await self._until_changed()
                 continue
+            await self._until_quiet()
             template = await self._template(shape) if shape.copied else None
             if template is None and shape.copied:
                 await self._until_changed()
@@ -228,6 +239,16 @@ class Pool:
                 continue
             self._shelves[shape].waiting.append(warm)
             self._watch(warm)
+
+    async def _until_quiet(self) -> None:
+        """The starts that took the last machines have the CPUs for themselves, but not for ever."""
+        while self._busy_since:
+            ready = min(self._last_start + _QUIET_S, self._busy_since + _PATIENCE_S)
+            left = ready - time.monotonic()
+            if left <= 0:
+                self._busy_since = 0.0
+                return
+            await asyncio.sleep(left)
 
     async def _adjust(self) -> Shape | None:
         """Nothing waits that should not; a shape of which a machine lacks."""

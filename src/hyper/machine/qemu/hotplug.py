@@ -150,21 +150,16 @@ async def _pass(
 
 
 def _node(disk: Disk, device: str, fdset: int) -> dict[str, Any]:
-    """As argv gives the disks of the start; the reasons are there."""
+    """As argv gives the disks of the start; the reasons are there. Without its format layer, which would do nothing."""
     return {
-        "driver": "raw",
+        "driver": "file",
         "node-name": device,
+        "filename": f"/dev/fdset/{fdset}",
+        "locking": "off",
         "read-only": disk.read_only,
         "discard": "ignore" if disk.read_only else "unmap",
         "auto-read-only": False,
-        "file": {
-            "driver": "file",
-            "filename": f"/dev/fdset/{fdset}",
-            "locking": "off",
-            "read-only": disk.read_only,
-            "auto-read-only": False,
-            "aio": "threads",
-        },
+        "aio": "threads",
     }
 
 
