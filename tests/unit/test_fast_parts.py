@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +12,12 @@ import pytest
 from hyper.engine.identities import Identities
 from hyper.engine.starts import Starts
 from hyper.errors import HyperError, NotFound
-from hyper.machine.spec import MachineSpec, SharedPath, TapNic, UserNic
-from hyper.machine.template import MAX_MEMORY_MIB, Card, Shape
-from hyper.sandbox.pool import IDLE_S, _Shelf
+from hyper.machine.spec import MachineSpec, Nic, SharedPath, TapNic, UserNic
+from hyper.machine.template import MAX_MEMORY_MIB, Card, Shape, TemplateStore
+from hyper.sandbox.exercise import Exercise
+from hyper.sandbox.pool import IDLE_S, Pool, _Shelf
 from hyper.sandbox.shape import shape_of
+from hyper.sandbox.templates import Place, Templates
 from hyper.sandbox.timeline import HELLO, SPAWNED, TAKEN, Timeline
 from tests.unit.test_machine_qemu_argv import PLAIN
 
@@ -100,3 +104,32 @@ def test_shapes() -> None:
     assert shape_of(_with(command_line=("x",))) is None
     assert Shape(1, MAX_MEMORY_MIB, Card.TAP).copied
     assert not Shape(1, MAX_MEMORY_MIB + 1, Card.TAP).copied
+
+
+async def test_a_host_that_is_short_of_memory_has_no_waiting_machines(tmp_path: Path) -> None:
+    """Demand alone makes none: nothing of the driver is even asked for but what it is."""
+    driver = _Nothing()
+    place = Place(tmp_path, tmp_path, tmp_path / "pool", nullcontext, _no_card, 1.0)
+    exercise = Exercise.__new__(Exercise)
+    templates = Templates(driver, TemplateStore(tmp_path / "t"), place, exercise)
+    pool = Pool(
+        driver, templates, place, exercise, limit_mib=1000, available_mib=lambda: 100
+    )  # fmt: skip
+    await pool.open()
+    assert pool.take(Shape(1, 128, Card.NONE)) is None
+    await pool.settled()
+    [state] = pool.state()
+    assert (state.waiting, state.wanted, pool.missed) == (0, 1, 1)
+    await pool.close()
+
+
+class _Nothing:
+    """A driver of which nothing may be wanted."""
+
+    async def template_prefix(self) -> str:
+        return "x"
+
+
+@asynccontextmanager
+async def _no_card(_: Card, __: str) -> AsyncIterator[tuple[Nic, ...]]:
+    yield ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hyper.engine.clocks import GuestClocks
 from hyper.engine.containers import Containers
 from hyper.engine.execs import Execs
 from hyper.engine.host import Host
@@ -20,6 +21,7 @@ class Engine:
         self.stats = Feeds(host)
         self.hypervisors = Hypervisors(host.driver, host.tasks)
         self._health = HealthChecks(host, self.containers, self.execs)
+        self._clocks = GuestClocks(self.containers)
 
     async def open(self) -> None:
         """What an earlier daemon left is known and watched over again."""
@@ -29,10 +31,12 @@ class Engine:
         await self.host.starter.open()
         self.execs.recover()
         self._health.open()
+        self._clocks.open()
         self.containers.start_pending()
 
     async def close(self) -> None:
         """Nothing of this process works on containers any more; their machines go on."""
+        self._clocks.close()
         await self.host.wires.cleared()
         await self.host.tasks.close()
         await self.host.starter.close()

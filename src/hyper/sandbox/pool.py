@@ -134,6 +134,8 @@ class Pool:
         #: When the first of the starts since the last machine was made began (0: none has), and when the last did.
         self._busy_since = 0.0
         self._last_start = 0.0
+        #: Of the keys of templates that could be used when it was last looked.
+        self._prefix = ""
         self.taken = 0
         self.missed = 0
 
@@ -218,6 +220,7 @@ class Pool:
         """For ever: as many machines wait as should. One is made at a time: starts have the first claim to the CPUs."""
         while True:
             self._changed.clear()
+            await self._forget_stale()
             shape = await self._adjust()
             if shape is None:
                 with contextlib.suppress(TimeoutError):
@@ -249,6 +252,20 @@ class Pool:
                 self._busy_since = 0.0
                 return
             await asyncio.sleep(left)
+
+    async def _forget_stale(self) -> None:
+        """Kernel, guest or hypervisor were replaced: what was made of the old ones is not handed out."""
+        try:
+            prefix = await self._driver.template_prefix()
+        except HyperError as error:  # they are just being replaced
+            logger.warning("no machines are made ahead: %s", error)
+            return
+        if prefix != self._prefix and self._prefix:
+            logger.info("the guest's files were replaced: machines that waited are ended")
+            for shelf in self._shelves.values():
+                while shelf.waiting:
+                    await shelf.waiting.popleft().discard()
+        self._prefix = prefix
 
     async def _adjust(self) -> Shape | None:
         """Nothing waits that should not; a shape of which a machine lacks."""
