@@ -326,6 +326,17 @@ def test_a_state_of_another_machine_is_survived(no_pool: Hyperd, busybox: str) -
     assert run(no_pool, busybox, "again") == "template"
 
 
+def test_a_users_mistake_is_not_the_templates(no_pool: Hyperd, busybox: str) -> None:
+    """What no machine can do fails on every way, in the same words; the template stays in use."""
+    refused = no_pool.docker("run", "--rm", "--sysctl", "net.nosuch=1", busybox, "true")
+    assert (refused.returncode, b"sysctl net.nosuch" in refused.stderr) == (125, True), (
+        refused.stderr
+    )
+    missing = no_pool.docker("run", "--rm", busybox, "nosuch")
+    assert missing.returncode == 127
+    assert run(no_pool, busybox, "box") == "template"
+
+
 @pytest.mark.root
 def test_a_full_disk_keeps_no_half_template(busybox: str) -> None:
     """It is used from memory all the same; nothing of it is on the disk, and no start fails."""

@@ -99,8 +99,9 @@ class Starter:
                 return await self._from_template(plan, template, made, timeline)
             except _NotThisWay as failure:
                 timeline.note(f"the template failed: {failure}")
-                assert self.fast is not None
-                self.fast.templates.drop(template, str(failure))
+                # Once it has said hello, what failed is not the template's.
+                if self.fast is not None and timeline.way is not Way.TEMPLATE:
+                    self.fast.templates.drop(template, str(failure))
         timeline.way = Way.BOOT
         started = await Sandbox.launch(
             self._driver, plan, made=made, boot_timeout_s=self._boot_timeout_s
@@ -193,7 +194,7 @@ class Starter:
         """The container of ``plan`` runs in a machine that has nothing yet."""
         session, machine = sandbox.session, sandbox.machine
         container = plan.container.container
-        with _other_way_on(MachineError):
+        with _other_way_on(HyperError):
             setup = session.post(plan.setup)
             await machine.add_disks(*plan.spec.disks)
             timeline.mark("disks in place")
@@ -212,8 +213,11 @@ class Starter:
         return sandbox, program, reply.pid()
 
     async def _answered(self, answer: asyncio.Future[Reply]) -> None:
-        async with asyncio.timeout(self._boot_timeout_s):
-            checked(await answer)
+        try:
+            async with asyncio.timeout(self._boot_timeout_s):
+                checked(await answer)
+        except TimeoutError:
+            raise MachineError("the machine's agent does not answer") from None
 
 
 class _NotThisWay(Exception):
