@@ -42,6 +42,15 @@ def refused(daemon: Hyperd, *options: str, words: str) -> None:
     assert not daemon.socket.exists()
 
 
+def test_it_takes_all_descriptors_it_may(idle: Hyperd) -> None:
+    """A shell's low limit is not the daemon's: hundreds of machines need thousands of descriptors."""
+    words = idle.argv()
+    idle.argv = lambda: ["prlimit", "--nofile=100:5000", *words]  # type: ignore[method-assign]
+    idle.start()
+    limits = Path(f"/proc/{idle.pid}/limits").read_text()
+    assert "Max open files            5000                 5000" in limits
+
+
 CONFIGURATIONS = {
     "not JSON": (b"{", "is no JSON object"),
     "a list": (b"[]", "is no JSON object"),

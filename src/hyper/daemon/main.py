@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -63,6 +64,7 @@ async def serve(config: Config, ready_fd: int | None) -> None:
     Raises:
         HyperError: it cannot be started (another daemon uses the roots, a socket is in use…).
     """
+    _take_all_descriptors()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -177,6 +179,12 @@ async def _http(config: Config, engine: Engine) -> AsyncIterator[None]:
             served = await stack.enter_async_context(listen(runner, host, config, gone))
             logger.info("serving on %s", served)
         yield
+
+
+def _take_all_descriptors() -> None:
+    """A machine takes some eight of ours: with the 1024 that most shells give, a hundred would be all."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _say_ready(fd: int | None) -> None:
