@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -128,9 +129,15 @@ class Hyperd:
             self.api.delete(f"/volumes/{item['Name']}")
 
     def machines(self) -> list[int]:
-        """Pids of everything that runs under this daemon's machine identities (as root)."""
+        """Pids of all that runs under this daemon's machine identities (as root), but for what waits for a start."""
         uids = self._machine_uids()
-        return [pid for pid, uid in _owners() if uid in uids]
+        # Once as many wait as should: one that is being made is not told from others.
+        self.api.raw("GET", "/hyper/v1/pool?wait=1")
+        waiting = {
+            json.loads(path.read_bytes())["pid"]
+            for path in (self.exec_root / "pool").glob("*/machine.json")
+        }
+        return [pid for pid, uid in _owners() if uid in uids and pid not in waiting]
 
     def _machine_uids(self) -> range:
         return machine_uids(self.api.get("/info")["ID"])

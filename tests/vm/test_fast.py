@@ -415,9 +415,7 @@ def test_a_daemon_that_dies_while_it_hands_one_out(own_daemon: Hyperd, busybox: 
     own_daemon.run("start", "box")
     assert own_daemon.run("exec", "box", "echo", "well") == b"well\n"
     own_daemon.run("rm", "-f", "first", "box")
-    settled(own_daemon)
-    names = {path.name for path in (own_daemon.exec_root / "pool").iterdir()}
-    assert len(own_daemon.machines()) == len(names)
+    assert own_daemon.machines() == []
 
 
 def test_a_killed_daemon_leaves_no_waiting_machine(own_daemon: Hyperd, busybox: str) -> None:
@@ -431,6 +429,22 @@ def test_a_killed_daemon_leaves_no_waiting_machine(own_daemon: Hyperd, busybox: 
     assert not Path(f"/proc/{pid}").exists()
     assert own_daemon.run("exec", "second", "echo", "here") == b"here\n"
     assert own_daemon.run("stop", "-t", "0", "second") == b"second\n"
+
+
+def test_a_daemon_that_stops_while_a_template_is_made(own_daemon: Hyperd, busybox: str) -> None:
+    """Nothing of it is left: no machine, no control group, no half of it on disk."""
+    run(own_daemon, busybox, "first")
+    next(own_daemon.lines("qemu-system-x86_64 -name tmpl-"))
+    assert own_daemon.stop() == 0
+    groups = [folder for folder, _, _ in os.walk("/sys/fs/cgroup") if "/tmpl-" in folder]
+    assert groups == []
+    assert list((own_daemon.exec_root / "pool").iterdir()) == []
+    kept = own_daemon.data_root / "template"
+    assert (
+        not kept.exists() or [entry.name for entry in kept.iterdir() if entry.name[0] == "."] == []
+    )
+    own_daemon.start()
+    assert own_daemon.run("exec", "first", "echo", "on") == b"on\n"
 
 
 # What users see

@@ -83,8 +83,18 @@ def test_a_killed_hypervisor_leaves_nothing_before_it_is_removed(
     assert list((daemon.exec_root / "vm").iterdir()) == []
 
 
-def test_a_hypervisor_killed_during_the_start(daemon: Hyperd, busybox: str) -> None:
+@pytest.fixture
+def booting(busybox: str) -> Iterator[Hyperd]:
+    """A daemon whose machines all boot: there is no other way to fall back to."""
+    with hyperd("--templates=false") as daemon:
+        daemon.run("pull", "-q", busybox)
+        daemon.run("run", "--rm", busybox, "true")  # the hypervisors have been tried
+        yield daemon
+
+
+def test_a_hypervisor_killed_during_the_start(booting: Hyperd, busybox: str) -> None:
     """The start fails with a reason; the container is whole, and starts the next time."""
+    daemon = booting
     box = create(daemon, busybox, "sleep", "3600")
     with ThreadPoolExecutor(1) as pool:
         starting = pool.submit(daemon.api.raw, "POST", f"/containers/{box}/start")
@@ -197,7 +207,10 @@ def small_disk(size: str) -> Iterator[Path]:
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
 def test_a_full_disk_on_the_host(busybox: str) -> None:
     """Log lines are lost and said to be; the program goes on, its code is told; with room all is well again."""
-    with small_disk("64m") as folder, hyperd("--data-root", str(folder)) as daemon:
+    with (
+        small_disk("64m") as folder,
+        hyperd("--data-root", str(folder), "--templates=false") as daemon,
+    ):  # one that is being written would give room back
         daemon.run("pull", "-q", busybox)
         script = (
             "echo up; read x; i=0; while [ $i -lt 2000 ]; do echo line$i; i=$((i+1)); done; exit 9"

@@ -144,7 +144,7 @@ class Starter:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.fast is not None:
             await self.fast.pool.close()
-            self.fast.templates.close()
+            await self.fast.templates.close()
 
     async def _from_pool(
         self, plan: Plan, warm: Warm, made: Made, timeline: Timeline

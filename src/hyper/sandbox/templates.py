@@ -102,10 +102,12 @@ class Templates:
         prefix = await self._driver.template_prefix()
         await asyncio.to_thread(self._store.sweep, prefix)
 
-    def close(self) -> None:
-        """None is in memory, none is being built."""
-        for task in self._building.values():
+    async def close(self) -> None:
+        """None is in memory, none is being built, and nothing is left of one that was."""
+        building = list(self._building.values())
+        for task in building:
             task.cancel()
+        await asyncio.gather(*building, return_exceptions=True)
         for timer in self._timers.values():
             timer.cancel()
         for key in list(self._ready):
