@@ -21,6 +21,7 @@ import pytest
 
 from hyper.system import memfd
 from tests.support.dockerd import Engine
+from tests.support.hygiene import snapshot
 from tests.support.hyperd import Hyperd, hyperd
 from tests.vm.test_restart import inspect
 
@@ -433,11 +434,11 @@ def test_a_killed_daemon_leaves_no_waiting_machine(own_daemon: Hyperd, busybox: 
 
 def test_a_daemon_that_stops_while_a_template_is_made(own_daemon: Hyperd, busybox: str) -> None:
     """Nothing of it is left: no machine, no control group, no half of it on disk."""
+    before = snapshot()
     run(own_daemon, busybox, "first")
     next(own_daemon.lines("qemu-system-x86_64 -name tmpl-"))
     assert own_daemon.stop() == 0
-    groups = [folder for folder, _, _ in os.walk("/sys/fs/cgroup") if "/tmpl-" in folder]
-    assert groups == []
+    assert [line for line in before.differences(snapshot()) if "tmpl-" in line] == []
     assert list((own_daemon.exec_root / "pool").iterdir()) == []
     kept = own_daemon.data_root / "template"
     assert (
