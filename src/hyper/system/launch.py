@@ -123,8 +123,13 @@ async def _admit(
         inner = Pidfd.open(pid)
         undo.callback(inner.close)
         jailed = Jailed(outer=outer, inner=inner, start_ticks=start_ticks(pid))
-        # Moving a process waits for all CPUs, which others need not: 10 ms.
-        await asyncio.to_thread(_restrict, pid, group)
+        # Moving a process waits for all CPUs, which others need not: 10 ms. It is not left half-way.
+        moving = asyncio.ensure_future(asyncio.to_thread(_restrict, pid, group))
+        try:
+            await asyncio.shield(moving)
+        except asyncio.CancelledError:
+            await asyncio.wait([moving])
+            raise
         if note is not None:
             note(pid, jailed.start_ticks)
         # Last: from here on it may end at any moment.
