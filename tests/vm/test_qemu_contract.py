@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from hyper.machine.driver import Driver
 from hyper.machine.qemu.driver import QemuDriver
+from hyper.system import cgroup
+from hyper.system.cgroup import GroupLimits
 from tests.contract.driver import DriverContract
 from tests.support.assets import find_asset
 
@@ -17,6 +20,20 @@ pytestmark = pytest.mark.vm
 @pytest.fixture(scope="module")
 def kernel() -> Path:
     return find_asset("vmlinux")
+
+
+@pytest.mark.root
+async def test_a_group_without_a_machine_is_cleared_away(tmp_path: Path, kernel: Path) -> None:
+    """A daemon that died between making a machine's control group and its record: the folder's name is enough."""
+    driver = QemuDriver(assets=kernel.parent, state_dir=tmp_path / "s", accelerator="tcg")
+    folder = tmp_path / f"early-{os.getpid()}"
+    folder.mkdir()
+    group = cgroup.discover().create(folder.name, GroupLimits(pids=10))
+    assert group.places
+    assert all(place.exists() for _, place in group.places)
+    await driver.clear(folder)
+    assert not any(place.exists() for _, place in group.places)
+    await driver.clear(folder)
 
 
 class TestTcg(DriverContract):

@@ -316,6 +316,7 @@ class Containers:
         logger.warning("container %s is not whole: it is removed", record.id[:12])
         if record.machine is not None:
             await self._end_deaf_machine(record.machine)
+        await self._host.driver.clear(self._host.run_dir(record.id))
         self._host.wires.give_up(record)
         shutil.rmtree(self._host.run_dir(record.id), ignore_errors=True)
         folder = self._host.container_dir(record.id)

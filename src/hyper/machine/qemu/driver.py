@@ -323,9 +323,12 @@ class QemuDriver:
 
     async def clear(self, run_dir: Path) -> None:
         """No machine launched with ``run_dir`` runs any more; its leavings are gone."""
+        # A folder is called as its machine was at first: what a daemon that was killed early has left is found by that.
+        first = self._groups.find(run_dir.name)
         record = load_record(run_dir)
         if record is None:
             await share.end(run_dir)
+            first.remove()
             return
         record = replace(record, run_dir=str(run_dir))  # it may have moved a moment ago
         held = Pidfd.open_same(record.pid, record.start_ticks)
@@ -335,6 +338,7 @@ class QemuDriver:
             await held.wait()
             held.close()
         await self._tidy(record)
+        first.remove()
 
     async def _tidy(self, record: MachineRecord) -> None:
         """Remove what the dead machine of ``record`` left."""
