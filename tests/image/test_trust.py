@@ -29,18 +29,24 @@ async def test_basic_auth(images: Images) -> None:
         assert record.id == busybox().id
 
 
+async def _opened(tmp_path: Path, secure: RealRegistry, host: str, *, trusted: bool) -> Images:
+    """A store that has the registry's authority for ``host`` in its certs.d, or does not. The caller closes it."""
+    certs = tmp_path / str(trusted)
+    if trusted:
+        shutil.copytree(secure.certs_dir / secure.host, certs / host)
+    images = Images(tmp_path / "i", certs_dir=certs, patience=SHORT)
+    images._endpoints._networks = []  # loopback is trusted otherwise
+    await images.open()
+    return images
+
+
 async def test_own_certificate_authority(tmp_path: Path) -> None:
     """localhost is always insecure; the name that is not shows that certs.d is used."""
     with registry(tls=True) as secure:
         secure.push(busybox(), "x:1")
         host = secure.host.replace("localhost", "127.0.0.1")
         for trusted in (False, True):
-            certs = tmp_path / str(trusted)
-            if trusted:
-                shutil.copytree(secure.certs_dir / secure.host, certs / host)
-            images = Images(tmp_path / "i", certs_dir=certs, patience=SHORT)
-            images._endpoints._networks = []  # loopback is trusted otherwise
-            await images.open()
+            images = await _opened(tmp_path, secure, host, trusted=trusted)
             if trusted:
                 assert (await images.pull(f"{host}/x:1")).id == busybox().id
             else:
@@ -55,12 +61,7 @@ async def test_a_push_by_an_own_certificate_authority(tmp_path: Path) -> None:
         secure.push(busybox(), "x:1")
         host = secure.host.replace("localhost", "127.0.0.1")
         for trusted in (False, True):
-            certs = tmp_path / str(trusted)
-            if trusted:
-                shutil.copytree(secure.certs_dir / secure.host, certs / host)
-            images = Images(tmp_path / "i", certs_dir=certs, patience=SHORT)
-            images._endpoints._networks = []  # loopback is trusted otherwise
-            await images.open()
+            images = await _opened(tmp_path, secure, host, trusted=trusted)
             record = await images.pull(f"{secure.host}/x:1")
             repository = f"{host}/copies/{'yes' if trusted else 'no'}"
             await images.tag(record.id, repository, "1")

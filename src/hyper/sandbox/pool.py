@@ -60,7 +60,6 @@ class Warm:
     card: str
     #: Its identity and card, kept from others.
     holds: contextlib.AsyncExitStack
-    since: float
 
     async def discard(self) -> None:
         """It is gone."""
@@ -309,7 +308,7 @@ class Pool:
                 await machine.kill()
                 await machine.close()
                 raise
-            return Warm(machine, session, hello, shape, nics, id, holds.pop_all(), time.monotonic())
+            return Warm(machine, session, hello, shape, nics, id, holds.pop_all())
 
     def _watch(self, warm: Warm) -> None:
         warm.session.closed.add_done_callback(lambda _: self._ended(warm))

@@ -209,12 +209,6 @@ class Sandbox:
     def _name(self) -> str:
         return self.machine.record.name
 
-    @property
-    def boot_ms(self) -> float | None:
-        """Milliseconds from the hypervisor's spawn to the agent's hello; None after a reattach."""
-        spawned = self.machine.record.spawned_ns
-        return (self.session.hello_ns - spawned) / 1e6 if spawned else None
-
     async def shut_down(self) -> None:
         """Every program was ended, file systems are unmounted, the machine is gone."""
         # A guest that cannot end cleanly is ended.
