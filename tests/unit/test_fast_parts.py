@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from hyper.engine.starts import Starts
 from hyper.errors import HyperError, NotFound
 from hyper.machine.spec import MachineSpec, Nic, SharedPath, TapNic, UserNic
 from hyper.machine.template import MAX_MEMORY_MIB, Card, Shape, TemplateStore
+from hyper.proto.message import GuestHello
 from hyper.sandbox.exercise import Exercise
-from hyper.sandbox.pool import IDLE_S, Pool, _Shelf
+from hyper.sandbox.pool import IDLE_S, Pool, Warm, _Shelf
 from hyper.sandbox.shape import shape_of
 from hyper.sandbox.templates import Place, Templates
 from hyper.sandbox.timeline import HELLO, SPAWNED, TAKEN, Timeline
@@ -106,21 +108,58 @@ def test_shapes() -> None:
     assert not Shape(1, MAX_MEMORY_MIB + 1, Card.TAP).copied
 
 
-async def test_a_host_that_is_short_of_memory_has_no_waiting_machines(tmp_path: Path) -> None:
-    """Demand alone makes none: nothing of the driver is even asked for but what it is."""
+def _pool(tmp_path: Path, *, available_mib: int) -> Pool:
+    """One whose driver makes nothing."""
     driver = _Nothing()
     place = Place(tmp_path, tmp_path, tmp_path / "pool", nullcontext, _no_card, 1.0)
     exercise = Exercise.__new__(Exercise)
     templates = Templates(driver, TemplateStore(tmp_path / "t"), place, exercise)
-    pool = Pool(
-        driver, templates, place, exercise, limit_mib=1000, available_mib=lambda: 100
+    return Pool(
+        driver, templates, place, exercise, limit_mib=1000, available_mib=lambda: available_mib
     )  # fmt: skip
+
+
+async def test_a_host_that_is_short_of_memory_has_no_waiting_machines(tmp_path: Path) -> None:
+    """Demand alone makes none: nothing of the driver is even asked for but what it is."""
+    pool = _pool(tmp_path, available_mib=100)
     await pool.open()
     assert pool.take(Shape(1, 128, Card.NONE)) is None
     await pool.settled()
     [state] = pool.state()
     assert (state.waiting, state.wanted, pool.missed) == (0, 1, 1)
     await pool.close()
+
+
+async def test_closed_while_a_machine_is_being_ended(tmp_path: Path) -> None:
+    """What the keeper was told to stop in the middle of is done again, to its end: nothing of the machine is left."""
+    pool = _pool(tmp_path, available_mib=100)
+    await pool.open()
+    begun, ended, released = asyncio.Event(), [], AsyncExitStack()
+    released.callback(ended.append, "holds")
+
+    class Ending:
+        """The first time it takes for ever."""
+
+        async def kill(self) -> None:
+            if not begun.is_set():
+                begun.set()
+                await asyncio.Event().wait()
+            ended.append("kill")
+
+        async def close(self) -> None:
+            ended.append("close")
+
+    class Silent:
+        def abort(self, _: object) -> None:
+            pass
+
+    shape = Shape(1, 128, Card.NONE)
+    hello = GuestHello.__new__(GuestHello)
+    pool._leaving.append(Warm(Ending(), Silent(), hello, shape, (), "x", released))  # type: ignore[arg-type]
+    pool.take(shape)
+    await begun.wait()
+    await pool.close()
+    assert ended == ["kill", "close", "holds"]
 
 
 class _Nothing:

@@ -62,7 +62,7 @@ class Warm:
     holds: contextlib.AsyncExitStack
 
     async def discard(self) -> None:
-        """It is gone."""
+        """It is gone. To be called again if it was cancelled."""
         self.session.abort(MachineError("the waiting machine was ended"))
         await self.machine.kill()
         await self.machine.close()
@@ -125,8 +125,8 @@ class Pool:
         self._exercise = exercise
         self._available_mib = available_mib
         self._shelves: dict[Shape, _Shelf] = {}
-        #: Have died by themselves; what is left of them has not been cleared away.
-        self._dead: list[Warm] = []
+        #: Are not handed out any more, some have died by themselves; not all of them has been cleared away.
+        self._leaving: list[Warm] = []
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -153,11 +153,10 @@ class Pool:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-        left = [*self._dead, *(warm for shelf in self._shelves.values() for warm in shelf.waiting)]
-        self._dead.clear()
+        for shelf in self._shelves.values():
+            self._leaving.extend(shelf.waiting)
         self._shelves.clear()
-        for warm in left:
-            await warm.discard()
+        await self._clear_away()
 
     def take(self, shape: Shape) -> Warm | None:
         """A waiting machine, the caller's from now on; None if there is none. Either way demand was noted."""
@@ -177,7 +176,7 @@ class Pool:
             if not warm.session.closed.done():
                 self.taken += 1
                 return warm
-            self._dead.append(warm)
+            self._leaving.append(warm)
         self.missed += 1
         return None
 
@@ -262,24 +261,31 @@ class Pool:
         if prefix != self._prefix and self._prefix:
             logger.info("the guest's files were replaced: machines that waited are ended")
             for shelf in self._shelves.values():
-                while shelf.waiting:
-                    await shelf.waiting.popleft().discard()
+                self._leaving.extend(shelf.waiting)
+                shelf.waiting.clear()
+            await self._clear_away()
         self._prefix = prefix
 
     async def _adjust(self) -> Shape | None:
         """Nothing waits that should not; a shape of which a machine lacks."""
-        while self._dead:
-            await self._dead.pop().discard()
         now = time.monotonic()
         lacking = None
         for shape in sorted(self._shelves, key=lambda shape: -self._shelves[shape].last):
             shelf, room = self._shelves[shape], self._room_for(shape, now)
             while len(shelf.waiting) > room:
-                await shelf.waiting.popleft().discard()
+                self._leaving.append(shelf.waiting.popleft())
             if len(shelf.waiting) < room and lacking is None:
                 lacking = shape
+        await self._clear_away()
         short = self._available_mib() < _RESERVE_MIB + MACHINE_MIB
         return None if short else lacking
+
+    async def _clear_away(self) -> None:
+        """Nothing is left of the machines that leave. If this is cancelled half-way, ``close`` does the rest."""
+        while self._leaving:
+            warm = self._leaving[0]
+            await warm.discard()
+            self._leaving.remove(warm)
 
     async def _template(self, shape: Shape) -> Template | None:
         found = await self._templates.find(shape)
@@ -320,6 +326,6 @@ class Pool:
         shelf = self._shelves[warm.shape]
         if warm in shelf.waiting:
             shelf.waiting.remove(warm)
-            self._dead.append(warm)
+            self._leaving.append(warm)
             logger.warning("the waiting machine %s has ended", warm.machine.record.name)
             self._change()

@@ -343,9 +343,9 @@ class QemuDriver:
     async def _tidy(self, record: MachineRecord) -> None:
         """Remove what the dead machine of ``record`` left."""
         await share.end(Path(record.run_dir))
-        for name in (*SOCKETS, RECORD_FILE):
-            (Path(record.run_dir) / name).unlink(missing_ok=True)
         self._groups.find(record.name).remove()
+        for name in (*SOCKETS, RECORD_FILE):  # the record last: by it the rest is found
+            (Path(record.run_dir) / name).unlink(missing_ok=True)
 
     def _devices(self) -> tuple[View, ...]:
         """Where /dev/kvm is for machines. Ordinary users have the host's own or nothing."""

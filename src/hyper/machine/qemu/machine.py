@@ -97,9 +97,9 @@ class QemuMachine:
         if self._parts.share is not None and self._parts.share.outer is not None:
             await self._parts.share.outer.wait()
         await self.close()
-        for name in (*SOCKETS, RECORD_FILE):
-            (self._run_dir / name).unlink(missing_ok=True)
         self._parts.group.remove()
+        for name in (*SOCKETS, RECORD_FILE):  # the record last: by it the rest is found
+            (self._run_dir / name).unlink(missing_ok=True)
 
     async def pause(self) -> None:
         """Stop its vCPUs."""
