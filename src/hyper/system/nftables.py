@@ -1,18 +1,19 @@
 """nftables through its own library, in this process: a change takes a millisecond, and nft(8) as a process twenty.
 
-(That process waits, as it ends, for the kernel to have let go of everything it touched.) Each call has a context of its
-own: nothing is shared, so any thread may call.
+(That process waits, as it ends, for the kernel to have let go of everything it touched.) One context serves the whole
+process, one call at a time: the library waits for its socket with select(2), which ends a process whose descriptor has
+a number of FD_SETSIZE or more, and a daemon of many machines has nothing but such numbers to give.
 
-Source: libnftables(3).
+Source: libnftables(3), select(2).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ctypes
 import functools
-from collections.abc import Iterator
+import os
+import threading
 from typing import Any, Final
 
 from hyper.errors import HyperError
@@ -21,6 +22,7 @@ _LIBRARY: Final = "libnftables.so.1"
 #: nftables/libnftables.h.
 _DEFAULT: Final = 0
 _OUTPUT_JSON: Final = 1 << 4
+_FD_SETSIZE: Final = 1024
 
 
 class NftFailed(HyperError):
@@ -51,29 +53,49 @@ def _library() -> Any:
     return library
 
 
-@contextlib.contextmanager
-def _context(library: Any) -> Iterator[Any]:
-    made = library.nft_ctx_new(_DEFAULT)
-    if not made:
-        raise NftFailed("cannot use nftables: out of memory")
-    try:
-        if library.nft_ctx_buffer_output(made) or library.nft_ctx_buffer_error(made):
+class _Context:
+    """What commands are run with. Any thread may; one at a time does."""
+
+    def __init__(self) -> None:
+        self._library = _library()
+        self._lock = threading.Lock()
+        _check_descriptors()
+        self._context = self._library.nft_ctx_new(_DEFAULT)
+        if (
+            not self._context
+            or self._library.nft_ctx_buffer_output(self._context)
+            or self._library.nft_ctx_buffer_error(self._context)
+        ):
             raise NftFailed("cannot use nftables: out of memory")
-        yield made
-    finally:
-        library.nft_ctx_free(made)
+
+    def run(self, commands: str, *, json: bool) -> str:
+        """What ``commands`` answer. Raises: NftFailed."""
+        library, context = self._library, self._context
+        with self._lock:
+            library.nft_ctx_output_set_flags(context, _OUTPUT_JSON if json else 0)
+            failed = library.nft_run_cmd_from_buffer(context, commands.encode())
+            said = library.nft_ctx_get_error_buffer(context).decode(errors="replace").strip()
+            answer = str(library.nft_ctx_get_output_buffer(context).decode(errors="replace"))
+        if failed:
+            raise NftFailed(f"nftables refused: {said.partition(chr(10))[0] or 'no reason given'}")
+        return answer
+
+
+def _check_descriptors() -> None:
+    """The next descriptor is one that select(2) can wait for. Raises: NftFailed."""
+    probe = os.open("/dev/null", os.O_RDONLY)
+    os.close(probe)
+    if probe >= _FD_SETSIZE:
+        raise NftFailed("cannot use nftables: too many files were open before it was first used")
+
+
+@functools.cache
+def _shared() -> _Context:
+    return _Context()
 
 
 def _run(commands: str, *, json: bool) -> str:
-    library = _library()
-    with _context(library) as context:
-        if json:
-            library.nft_ctx_output_set_flags(context, _OUTPUT_JSON)
-        failed = library.nft_run_cmd_from_buffer(context, commands.encode())
-        if failed:
-            said = library.nft_ctx_get_error_buffer(context).decode(errors="replace").strip()
-            raise NftFailed(f"nftables refused: {said.partition(chr(10))[0] or 'no reason given'}")
-        return str(library.nft_ctx_get_output_buffer(context).decode(errors="replace"))
+    return _shared().run(commands, json=json)
 
 
 async def apply(commands: str) -> None:
