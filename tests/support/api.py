@@ -95,6 +95,12 @@ class Api:
         connection.request("GET", path, headers={"Connection": "close"})
         return connection.getresponse()
 
+    def begin(self, method: str, path: str) -> Connection:
+        """A request whose answer nobody has waited for; the caller closes it."""
+        connection = Connection(self._path)
+        connection.request(method, path)
+        return connection
+
     def lines(self, path: str) -> Generator[Any, None, None]:
         """The objects of a streamed answer as they come; the stream is open on return. Closing ends it."""
         return self._lines(self.open(path))

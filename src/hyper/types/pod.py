@@ -13,8 +13,9 @@ from msgspec import field
 from hyper.types.container import CreateBody, Healthcheck, PortBinding
 from hyper.types.wire import Wire
 
-#: Labels of a pod's containers: the pod's name, and the container's name in it.
+#: Labels of a pod's containers: the pod's name, its id, and the container's name in it.
 POD_LABEL: Final = "hyper.pod"
+POD_ID_LABEL: Final = "hyper.pod.id"
 CONTAINER_LABEL: Final = "hyper.pod.container"
 
 #: Kinds of a pod's volumes. EMPTY: made with the pod and removed with it, on disk; MEMORY: the same in memory, gone
@@ -108,6 +109,13 @@ class PodMade(Wire):
 
     id: str
     name: str
+    warnings: list[str]
+
+
+class PodContainerMade(Wire):
+    """The answer to POST /hyper/v1/pods/{id}/containers."""
+
+    id: str
     warnings: list[str]
 
 
