@@ -122,7 +122,9 @@ class Hyperd:
                 tail.kill()
 
     def clear(self) -> None:
-        """No container and no volume is left."""
+        """No pod, no container and no volume is left."""
+        for item in self.api.get("/hyper/v1/pods"):
+            self.api.delete(f"/hyper/v1/pods/{item['Id']}?force=1&v=1")
         for item in self.api.get("/containers/json?all=1"):
             self.api.delete(f"/containers/{item['Id']}?force=1&v=1")
         for item in self.api.get("/volumes")["Volumes"]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hyper.engine import health
-from hyper.engine.health import Question
 from hyper.engine.create import image_defaults, merge
+from hyper.engine.health import Question
 from hyper.engine.record import ContainerRecord, Health, ProbeResult
 from hyper.errors import InvalidRequest
 from hyper.types import oci

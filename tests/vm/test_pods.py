@@ -96,7 +96,8 @@ def test_processes_are_shared_if_asked(daemon: Hyperd, busybox: str) -> None:
     seen = daemon.run("exec", "web-two", "ps")
     assert all(f"sleep 600{number}".encode() in seen for number in (1, 2, 3))
     events = daemon.api.lines("/events")
-    daemon.run("exec", "web-two", "pkill", "-KILL", "-f", "sleep 6002")
+    [pid] = [line.split()[0] for line in seen.splitlines() if b"sleep 6002" in line]
+    daemon.run("exec", "web-two", "kill", "-KILL", pid.decode())
     until(events, "die", "web-one")
     events.close()
     assert b"sleep 6001" not in daemon.run("exec", "web-two", "ps")

@@ -1,4 +1,4 @@
-"""A pod of real programs: nginx, an application in Python and Redis in one machine, which share 127.0.0.1 and a volume."""
+"""A pod of real programs, nginx, an application in Python and Redis: they share 127.0.0.1 and a volume."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def container(name: str, image: str, **body: Any) -> dict[str, Any]:
 def application(images: dict[str, str]) -> dict[str, Any]:
     """The pod. Its parts know each other by names that all lead to 127.0.0.1."""
     probe = {"Test": ["HYPER-HTTP", "http://127.0.0.1/health"], "Interval": 10**9}
-    ready = "until [ -e /shared/prepared ]; do sleep 0.1; done; exec redis-server --dir /shared --save '' --protected-mode no"
+    serve = (
+        "test -e /shared/prepared && exec redis-server --dir /shared --save '' --protected-mode no"
+    )
     prepare = {"Image": images["busybox"], "Cmd": ["touch", "/shared/prepared"]}
     mounts = [{"Volume": "shared", "Target": "/shared"}]
     return {
@@ -57,7 +59,7 @@ def application(images: dict[str, str]) -> dict[str, Any]:
         "Containers": [
             container("front", images["front"], Healthcheck=probe),
             container("app", images["application"]),
-            container("store", images["store"], Entrypoint=["sh", "-c", ready]),
+            container("store", images["store"], Entrypoint=["sh", "-c", serve]),
         ],
     }
 
@@ -108,9 +110,7 @@ def under_load(url: str) -> Iterator[Load]:
             one.result()
 
 
-def test_under_load_while_one_is_killed(
-    daemon: Hyperd, images: dict[str, str]
-) -> None:
+def test_under_load_while_one_is_killed(daemon: Hyperd, images: dict[str, str]) -> None:
     """Redis dies and only it is started again; clients get answers before and after, the others ran all the time."""
     daemon.api.post("/hyper/v1/pods", application(images))
     daemon.api.post("/hyper/v1/pods/shop/start")

@@ -56,9 +56,7 @@ OPERATIONS: Final = (
         response=fast.PoolView,
         query=(("wait", "answer once as many wait as should"),),
     ),
-    Operation(
-        "GET", "/containers/{id}/start", "How its last start went", response=fast.StartView
-    ),
+    Operation("GET", "/containers/{id}/start", "How its last start went", response=fast.StartView),
     Operation("GET", "/pods", "Every pod, the newest first", response=list[pod.PodView]),
     Operation(
         "POST",

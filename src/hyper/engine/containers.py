@@ -176,9 +176,7 @@ class Containers:
         self._check_name(name)
         record = self._record(name, config, host, "", points)
         record.pod = pod
-        record.endpoints = endpoints.of_new_container(
-            host, None, "", self._host.wires.networks.get
-        )
+        record.endpoints = endpoints.of_new_container(host, None, "", self._host.wires.networks.get)
         _dry_run(record)
         return await self._keep(record), warnings
 

@@ -128,9 +128,7 @@ def _check_address(address: str) -> None:
         )
 
 
-def interval_s(
-    check: Healthcheck, health: Health | None, *, started_ns: int, now_ns: int
-) -> float:
+def interval_s(check: Healthcheck, health: Health | None, *, started_ns: int, now_ns: int) -> float:
     """Seconds from the end of one probe to the next: others while the container is still coming up."""
     in_start = now_ns - started_ns < check.start_period
     if in_start and health is not None and health.status == STARTING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -37,7 +37,7 @@ def first_config(body: wire.PodBody) -> ContainerConfig:
     """What the first container of a pod is: a program that waits."""
     return ContainerConfig(
         hostname=body.hostname,
-        exposed_ports=body.exposed_ports,
+        exposed_ports=_exposed(body),
         env=["PATH=/"],
         entrypoint=list(_COMMAND),
         labels={**(body.labels or {}), wire.POD_LABEL: body.name},
@@ -46,9 +46,21 @@ def first_config(body: wire.PodBody) -> ContainerConfig:
     )
 
 
+def _exposed(body: wire.PodBody) -> dict[str, dict[str, Any]] | None:
+    """Containers of a pod have no ports of their own: all are the machine's."""
+    whole = dict(body.exposed_ports or {})
+    for item in body.containers:
+        whole |= item.body.exposed_ports or {}
+    return whole or None
+
+
 def first_host_config(body: wire.PodBody) -> HostConfig:
     """The same of what depends on the host: size and network of the machine. It comes back if its containers do."""
-    policies = {item.body.host_config.restart_policy.name for item in body.containers if item.body.host_config}
+    policies = {
+        item.body.host_config.restart_policy.name
+        for item in body.containers
+        if item.body.host_config
+    }
     return HostConfig(
         network_mode=body.network or "default",
         dns=body.dns,

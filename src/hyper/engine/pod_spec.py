@@ -93,7 +93,9 @@ def check_container(item: wire.PodContainer, volumes: list[wire.PodVolume]) -> N
 
 
 def _check_name(what: str, name: str) -> None:
-    if not is_valid_name(name):
+    """Within the pod one letter is enough: the whole name is longer."""
+    whole = name if what == "pod" else f"{name}."
+    if not is_valid_name(whole):
         raise InvalidRequest(
             f"invalid {what} name {name[:100]!r}, only {NAME_PATTERN.pattern} are allowed"
         )

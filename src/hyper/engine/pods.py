@@ -11,7 +11,6 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Sequence
-from itertools import zip_longest
 from typing import Any, Final
 
 from hyper.engine import ending, pod_machine, pod_spec, sharing
@@ -116,8 +115,8 @@ class Pods:
         )
         try:
             everybody = (*body.init, *body.containers)
-            for order, (item, raw) in enumerate(zip_longest(everybody, said, fillvalue={})):
-                assert isinstance(item, wire.PodContainer)
+            for order, item in enumerate(everybody):
+                raw = said[order] if order < len(said) else {}
                 member = Member(
                     pod=pod.record.id,
                     name=item.name,
@@ -169,6 +168,7 @@ class Pods:
             wire.CONTAINER_LABEL: item.name,
         }
         body.labels = {**(body.labels or {}), **labels}
+        body.exposed_ports = None  # the machine has them
         container, warnings = await self._containers.create(
             f"{pod.record.name}-{item.name}", body, host, said, member=member
         )
@@ -203,10 +203,12 @@ class Pods:
                 await self._start(pod, again=again)
             except HyperError as error:
                 record.starting, record.error = False, error.message
+                self._tell()
                 await self._stop(pod, timeout_s=_MACHINE_ONLY)
                 raise
             record.starting = False
             pod.save()
+            self._tell()
         self._end_soon(pod)
         return True
 
@@ -285,6 +287,7 @@ class Pods:
     async def until_exited(self, pod: Container) -> int:
         """Nothing of it runs, and nothing will by itself; the highest exit code of its containers."""
         await self._until(lambda: not self._is_up(pod))
+        await pod.settled()
         return max((item.record.exit_code for item in self._mains(pod)), default=0)
 
     async def until_ready(self, pod: Container) -> None:
@@ -316,8 +319,7 @@ class Pods:
     def _on_event(self, event: EngineEvent) -> None:
         if event.type != "container":
             return
-        happened, self._happened = self._happened, asyncio.Event()
-        happened.set()
+        self._tell()
         if event.action not in ("die", "destroy"):
             return
         name = event.attributes.get(wire.POD_ID_LABEL, "")
@@ -327,6 +329,11 @@ class Pods:
             return
         if pod.live:
             self._end_soon(pod)
+
+    def _tell(self) -> None:
+        """Who waits looks again."""
+        happened, self._happened = self._happened, asyncio.Event()
+        happened.set()
 
     def _lock(self, pod: Container) -> asyncio.Lock:
         return self._locks.setdefault(pod.record.id, asyncio.Lock())

@@ -20,9 +20,9 @@ from hyper.engine.container import REQUEST_TIMEOUT_S, Container
 from hyper.engine.containers import Containers
 from hyper.engine.events import EngineEvent
 from hyper.engine.execs import Execs
+from hyper.engine.health import Question
 from hyper.engine.host import Host
 from hyper.engine.program_error import program_error
-from hyper.engine.health import Question
 from hyper.engine.record import ContainerRecord, ExecRecord, Health, ProbeResult
 from hyper.engine.state import Status
 from hyper.engine.visit import Builtin

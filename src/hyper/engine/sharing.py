@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from hyper.engine.container import Container
 
 _PREFIX: Final = "container:"
-_NO_CPU_CHOICE: Final = "CPU shares and sets have no effect: the CPUs are those of the machine that is shared."
+_NO_CPU_CHOICE: Final = (
+    "CPU shares and sets have no effect: the CPUs are those of the machine that is shared."
+)
 #: Docker's own lower bound.
 _MINIMUM_MEMORY: Final = 6 * MIB
 #: What a pod's containers have of files that were put into them, in the container's folder.

@@ -65,8 +65,8 @@ class PodFile(Wire):
 class PodContainer(Wire):
     """A container of a pod. ``name`` is unique in it; the Engine API knows it as POD-NAME.
 
-    ``body``: as for POST /containers/create. Not its ``Hostname``, ``NetworkingConfig`` and ``MacAddress``, and of its
-    HostConfig neither network nor name resolution nor ports nor sysctls: they are the pod's. Its health check is its readiness.
+    ``body``: as for POST /containers/create. Not its ``Hostname``, ``NetworkingConfig`` and ``MacAddress``, and of
+    HostConfig neither network nor names nor ports nor sysctls: they are the pod's. Its health check is its readiness.
     ``liveness``: who fails this is killed, and its restart policy says what follows.
     """
 
