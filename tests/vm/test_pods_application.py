@@ -122,8 +122,8 @@ def test_under_load_while_one_is_killed(daemon: Hyperd, images: dict[str, str]) 
     events = daemon.api.lines("/events")
     with under_load(url) as load:
         load.answers(10)
-        # As nobody who could want it to stay down: from within.
-        daemon.run("exec", "shop-store", "redis-cli", "shutdown", "nosave")
+        # As nobody who could want it to stay down: from within (and the exec may die with it).
+        daemon.docker("exec", "shop-store", "redis-cli", "shutdown", "nosave")
         until(events, "die", "shop-store")
         until(events, "start", "shop-store")
         load.answers(10)

@@ -193,11 +193,11 @@ def files(item: wire.PodContainer) -> list[File]:
 
 def _check_ports(body: wire.PodBody) -> None:
     """The same port of the host is not published twice."""
-    taken: dict[tuple[str, str], str] = {}
+    taken: dict[tuple[str, str, str], str] = {}
     for spec, bindings in (body.port_bindings or {}).items():
         _, protocol = ports.parse_port(spec)
         for binding in bindings or []:
-            key = (binding.host_port, protocol)
+            key = (binding.host_ip, binding.host_port, protocol)
             if binding.host_port and key in taken:
                 raise InvalidRequest(
                     f"port {binding.host_port}/{protocol} of the host is published twice: "
