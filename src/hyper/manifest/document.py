@@ -2,7 +2,7 @@
 
 YAML means what Kubernetes' reader makes of it: 1.2's plain scalars (``no`` and ``on`` are texts), and 1.1's ``0644``.
 We compose the data ourselves from PyYAML's events: its loader keeps the last of two equal keys, and knows neither depth
-nor size (docs/decisions/0020-pod-files.md).
+nor size (docs/decisions/0019-pod-files.md).
 Source: YAML 1.2.2, 10.3 "Core Schema"; RFC 8259.
 """
 
