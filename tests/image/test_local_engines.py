@@ -9,9 +9,10 @@ import asyncio
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from hyper.errors import Forbidden, HyperError, InvalidRequest, NotFound
 from hyper.image.images import Images
 from hyper.image.local_engine import EnginePatience
 from hyper.image.nearest import LocalEngines
+from hyper.image.schema import MIGRATIONS
 from hyper.units import MIB
 from tests.image.conftest import SHORT
 from tests.support.local_engine import FakeEngine, Reply, saved, tar_of
@@ -110,6 +112,70 @@ async def test_what_is_here_is_not_brought_again(tmp_path: Path, real: RealRegis
         assert (await images.bring("app:2")).repo_tags == ("app:2",)
         assert len(engine.asked("get")) == 1
         await images.release("c")
+
+
+async def test_two_at_once(tmp_path: Path) -> None:
+    """Both get it, whoever is first with a layer."""
+    engine = FakeEngine(IMAGE, tags=("app:1", "app:2"))
+    async with engine.serving(tmp_path / "s") as where, opened(tmp_path, where) as images:
+        names = ("app:1", "app:2", "app:1")
+        found = await asyncio.gather(*(images.bring(name) for name in names))
+        assert {record.id for record in found} == {IMAGE.id}
+        (record,) = images.list()
+        assert record.repo_tags == ("app:1", "app:2")
+        assert len(await images.disks(record.id, max_disks=9)) == 2
+
+
+async def test_the_same_files_from_everywhere(tmp_path: Path, real: RealRegistry) -> None:
+    """A registry, an engine, an archive of either kind: the same id, the same bytes on the machine's disks."""
+    name = real.push(IMAGE, "same:latest")
+    index = {"schemaVersion": 2, "manifests": [imagebuilder._descriptor("", IMAGE.manifest)]}
+    files = {f"blobs/sha256/{digest[7:]}": data for digest, data in IMAGE.blobs.items()}
+    layout = tar_of({**files, "index.json": json.dumps(index).encode()})
+
+    async def of(data: bytes) -> AsyncIterator[bytes]:
+        yield data
+
+    seen = []
+    engine = FakeEngine(IMAGE, tags=(name,))
+    async with engine.serving(tmp_path / "s") as where:
+        for number in range(4):
+            async with opened(tmp_path / str(number), where) as images:
+                if number < 2:
+                    await (images.bring(name) if number else images.pull(name))
+                else:
+                    await images.load(of((layout, WHOLE)[number - 2]))
+                (record,) = images.list()
+                origin = images.origin(record.id)
+                assert origin is not None
+                assert origin.kind == ("registry", "docker", "archive", "archive")[number]
+                disks = await images.disks(record.id, max_disks=9)
+                seen.append((record.id, record.raw_config, [disk.read_bytes() for disk in disks]))
+    assert seen[1:] == seen[:1] * 3
+
+
+async def test_a_store_from_before(tmp_path: Path) -> None:
+    """Of its images it is not known how they came; they are there, and what comes now is written down."""
+    root = tmp_path / "images"
+    root.mkdir()
+    with closing(sqlite3.connect(root / "images.db")) as old:
+        old.execute("CREATE TABLE migrations (version INTEGER PRIMARY KEY) STRICT")
+        for number, script in enumerate(MIGRATIONS[:2], 1):
+            old.executescript(script)
+            old.execute("INSERT INTO migrations VALUES (?)", (number,))
+        empty = imagebuilder.image([])
+        old.execute(
+            "INSERT INTO images (id, config, manifest, pulled_ns) VALUES (?, ?, x'', 1)",
+            (empty.id, empty.config),
+        )
+        old.commit()
+    engine = FakeEngine(empty, tags=("app:1",))
+    async with engine.serving(tmp_path / "s") as where, opened(tmp_path, where) as images:
+        assert [record.id for record in images.list()] == [empty.id]
+        assert images.origin(empty.id) is None
+        assert (await images.bring("app:1")).repo_tags == ("app:1",)
+        assert engine.asked("get") == []
+        assert images.origin(empty.id) is None
 
 
 async def test_by_id_and_by_digest(tmp_path: Path) -> None:
