@@ -80,6 +80,12 @@ MIGRATIONS = (
     ALTER TABLE images ADD COLUMN tagged_ns INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX images_by_parent ON images(parent);
     """,
+    """
+    -- how it came here: what for, '' for those of before; where from; how long it took; when is pulled_ns
+    ALTER TABLE images ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+    ALTER TABLE images ADD COLUMN place TEXT NOT NULL DEFAULT '';
+    ALTER TABLE images ADD COLUMN took_ms INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 

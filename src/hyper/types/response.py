@@ -23,6 +23,15 @@ class ErrorBody(Wire, rename=None):
     message: str
 
 
+class OriginView(Wire):
+    """How an image came here. ``from_``: registry, docker, podman, engine, archive or made (on this host)."""
+
+    from_: str = field(name="From")
+    place: str
+    took_ms: int
+    at: str
+
+
 class VmView(Wire):
     """The machine behind a container. ``boot_ms``: hypervisor spawned to agent's hello."""
 
@@ -34,6 +43,7 @@ class VmView(Wire):
     pid: int = 0
     sandbox: str = ""
     start: StartView | None = None
+    image: OriginView | None = None
 
 
 class ProbeView(Wire):
@@ -290,6 +300,12 @@ class RootFs(Wire):
     layers: list[str]
 
 
+class ImageView(Wire):
+    """What Docker has no word for."""
+
+    origin: OriginView | None
+
+
 class ImageInspect(Wire):
     id: str
     repo_tags: list[str]
@@ -307,6 +323,7 @@ class ImageInspect(Wire):
     graph_driver: DriverData
     root_fs: RootFs = field(name="RootFS")
     metadata: dict[str, str]
+    hyper: ImageView
     #: Of a committed image. dockerd leaves them out since 1.45; clients of later versions look for them still.
     container: str | UnsetType = UNSET
     container_config: dict[str, Any] | UnsetType = UNSET
@@ -528,6 +545,12 @@ class PushAux(Wire):
     size: int
 
 
+class LoadAux(Wire):
+    """An image that was loaded."""
+
+    id: str = field(name="ID")
+
+
 class PullLine(Wire, rename="camel", omit_defaults=True):
     """One line of the stream of POST /images/create."""
 
@@ -538,4 +561,4 @@ class PullLine(Wire, rename="camel", omit_defaults=True):
     stream: str = ""
     error: str = ""
     error_detail: ErrorDetail | None = None
-    aux: PushAux | None = None
+    aux: PushAux | LoadAux | None = None

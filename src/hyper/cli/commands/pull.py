@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from hyper.cli import transport
 from hyper.cli.context import say
 from hyper.cli.flags import Command, Flag, UsageError
 from hyper.cli.progress import follow
@@ -27,8 +28,12 @@ def pull(
     platform: str | None,
     output: TextIO | None,
     all_tags: bool = False,
+    source: str | None = None,
 ) -> None:
     """The daemon has ``image`` (or all of its repository); how it went was shown on ``output``.
+
+    ``source``: "nearest" is a container engine of the daemon's host or else the registry, "local" only the former, None
+    the registry. Docker's daemon knows the registry only, whatever is said.
 
     Raises:
         ApiError: it could not be fetched.
@@ -38,25 +43,40 @@ def pull(
     response = context.engine.open(
         "POST",
         "/images/create",
-        {"fromImage": name, "tag": None if all_tags else tag, "platform": platform},
+        {
+            "fromImage": name,
+            "tag": None if all_tags else tag,
+            "platform": platform,
+            "source": source,
+        },
         headers=(("X-Registry-Auth", auth),) if auth else (),
     )
     follow(messages(response), output)
 
 
-def pull_missing(
-    context: Context, image: str, *, platform: str | None, quiet: bool, announce: bool
+def pull_for_run(
+    context: Context, image: str, *, platform: str | None, quiet: bool, missing: bool
 ) -> None:
-    """Pull for ``run``: on standard error, since standard output belongs to the container."""
-    if announce:
+    """Pull for ``run``: on standard error, since standard output belongs to the container.
+
+    ``missing``: the image is not here, any that a container engine of the daemon's host has will do.
+    """
+    if missing:
         say(f"Unable to find image '{full_name(image)}' locally")
-    pull(context, image, platform=platform, output=None if quiet else sys.stderr)
+    output = None if quiet else sys.stderr
+    pull(context, image, platform=platform, output=output, source="nearest" if missing else None)
 
 
 def _run(context: Context, arguments: Arguments) -> int:
     image = arguments.words[0]
     quiet = arguments.on("--quiet")
     every = arguments.on("--all-tags")
+    elsewhere = transport.parse(image)
+    if elsewhere is not None:
+        transport.forbid(elsewhere, "--all-tags" if every else None)
+        transport.forbid(elsewhere, "--platform" if arguments.given("--platform") else None)
+        print(transport.bring(context, elsewhere, quiet=quiet, again=True))
+        return 0
     bare = full_name(image) != image
     if every and not bare:
         raise UsageError("tag can't be used with --all-tags/-a")
@@ -78,5 +98,9 @@ PULL = Command(
         Flag("--platform", takes="OS/ARCH", help="Variant of the image to fetch"),
         Flag("-q", "--quiet", help="Print only the image's name"),
     ),
-    examples=("hyper pull nginx", "hyper pull localhost:5000/nginx:1.27"),
+    examples=(
+        "hyper pull nginx",
+        "hyper pull localhost:5000/nginx:1.27",
+        "hyper pull docker-daemon:nginx",
+    ),
 )
