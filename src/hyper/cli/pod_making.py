@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from hyper.cli.commands.pull import pull_missing
+from hyper.cli.commands.pull import pull_for_run
 from hyper.cli.context import say
 from hyper.cli.pods import PODS
 from hyper.client.engine import image_path
@@ -30,7 +30,7 @@ def make(context: Context, plan: PodPlan, *, when: str | None, quiet: bool) -> d
     pull = {image: when or policy for image, policy in plan.pull.items()}
     for image, policy in pull.items():
         if policy == ALWAYS:
-            pull_missing(context, image, platform=None, quiet=quiet, announce=False)
+            pull_for_run(context, image, platform=None, quiet=quiet, missing=False)
     body = without_nulls(msgspec.to_builtins(plan.body))
     try:
         made = context.engine.post(PODS, body)
@@ -49,7 +49,7 @@ def _pull_missing(context: Context, pull: dict[str, str], *, quiet: bool) -> boo
         image for image, policy in pull.items() if policy != NEVER and not _is_there(context, image)
     ]
     for image in missing:
-        pull_missing(context, image, platform=None, quiet=quiet, announce=True)
+        pull_for_run(context, image, platform=None, quiet=quiet, missing=True)
     return bool(missing)
 
 
