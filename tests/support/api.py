@@ -95,10 +95,11 @@ class Api:
         connection.request("GET", path, headers={"Connection": "close"})
         return connection.getresponse()
 
-    def begin(self, method: str, path: str) -> Connection:
+    def begin(self, method: str, path: str, body: Any = None) -> Connection:
         """A request whose answer nobody has waited for; the caller closes it."""
         connection = Connection(self._path)
-        connection.request(method, path)
+        data = None if body is None else json.dumps(body).encode()
+        connection.request(method, path, data, {"Content-Type": "application/json"})
         return connection
 
     def lines(self, path: str) -> Generator[Any, None, None]:

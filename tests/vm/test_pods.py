@@ -364,6 +364,7 @@ def test_it_outlives_the_daemon(own_daemon: Hyperd, busybox: str) -> None:
     events = daemon.api.lines("/events")
     starting = daemon.api.begin("POST", "/hyper/v1/pods/web/start")
     until(events, "start", "web-first")
+    events.close()
     assert view(daemon)["Status"] == "starting"
     daemon.kill()
     starting.close()
@@ -379,6 +380,22 @@ def test_it_outlives_the_daemon(own_daemon: Hyperd, busybox: str) -> None:
     assert view(daemon)["Ready"]
     daemon.api.delete("/hyper/v1/pods/web?force=1")
     nothing_is_left(daemon)
+
+
+def test_a_daemon_killed_while_it_makes_one(own_daemon: Hyperd, busybox: str) -> None:
+    """Nothing of it is there when the daemon comes back."""
+    daemon = own_daemon
+    events = daemon.api.lines("/events")
+    boxes = [box(busybox, f"c{number}", "true") for number in range(20)]
+    body = {"Name": "web", "Containers": boxes, "Volumes": [{"Name": "v"}]}
+    making = daemon.api.begin("POST", "/hyper/v1/pods", body)
+    until(events, "create", "web-c3")
+    events.close()
+    daemon.kill()
+    making.close()
+    daemon.start()
+    nothing_is_left(daemon)
+    make(daemon, box(busybox, "a", "true"), start=False)
 
 
 def test_a_machine_that_dies_comes_back(daemon: Hyperd, busybox: str) -> None:

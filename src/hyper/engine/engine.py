@@ -34,7 +34,7 @@ class Engine:
         self.execs.recover()
         self._health.open()
         self._clocks.open()
-        self.pods.open()
+        await self.pods.open()
         self.containers.start_pending()
 
     async def close(self) -> None:

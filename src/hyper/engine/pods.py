@@ -41,12 +41,18 @@ class Pods:
         #: Set, and replaced, whenever something happened to a container.
         self._happened = asyncio.Event()
 
-    def open(self) -> None:
-        """Starts that an earlier daemon did not live to see through go on; pods whose containers have all ended end."""
+    async def open(self) -> None:
+        """What an earlier daemon did not live to see through is done: no pod is half made, and starts go on.
+
+        Pods whose containers have all ended end.
+        """
         self._host.events.listen(self._on_event)
         for pod in self.all():
-            record = pod.record.pod
-            if record is not None and record.starting:
+            record = _pod(pod)
+            if not record.whole:
+                logger.warning("pod %s is not whole: it is removed", pod.record.name)
+                await self.remove(pod, force=True, volumes=True)
+            elif record.starting:
                 self._host.tasks.spawn(self._go_on(pod), name=f"start of pod {pod.record.name}")
             elif pod.live:
                 self._end_soon(pod)
@@ -126,6 +132,8 @@ class Pods:
                 )
                 _, more = await self._add(pod, item, member, raw)
                 warnings += [f"container {item.name}: {warning}" for warning in more]
+            _pod(pod).whole = True
+            pod.save()
         except BaseException:
             await self._remove(pod, volumes=True)
             raise
@@ -140,8 +148,7 @@ class Pods:
             As ``create``, and what a start raises: then it exists and does not run.
         """
         async with self._lock(pod):
-            record, members = pod.record.pod, self.members(pod)
-            assert record is not None
+            record, members = _pod(pod), self.members(pod)
             pod_spec.check_container(item, record.volumes)
             if len(members) >= pod_spec.MAX_CONTAINERS:
                 raise Conflict(f"pod {pod.record.name} has {len(members)} containers already")
@@ -193,8 +200,7 @@ class Pods:
             HyperError: one cannot be started. In both cases nothing of it runs.
         """
         async with self._lock(pod):
-            record = pod.record.pod
-            assert record is not None
+            record = _pod(pod)
             if pod.live and not record.starting and all(it.up for it in self._mains(pod)):
                 return False
             again, record.starting, record.error = record.starting, True, ""
@@ -301,14 +307,11 @@ class Pods:
             raise Conflict(f"pod {pod.record.name} is not running")
 
     def _is_up(self, pod: Container) -> bool:
-        record = pod.record.pod
-        starting = record is not None and record.starting
-        return not pod.removed.done() and (starting or pod.up)
+        return not pod.removed.done() and (_pod(pod).starting or pod.up)
 
     def is_ready(self, pod: Container) -> bool:
         """Whether it runs and all its containers do, healthy where somebody asks how they are."""
-        record = pod.record.pod
-        assert record is not None
+        record = _pod(pod)
         mains = self._mains(pod)
         return pod.live and not record.starting and all(is_ready(item) for item in mains)
 
@@ -345,6 +348,11 @@ def is_ready(container: Container) -> bool:
     if record.status is not Status.RUNNING:
         return False
     return record.health is None or record.health.status == HEALTHY
+
+
+def _pod(container: Container) -> PodRecord:
+    assert container.record.pod is not None
+    return container.record.pod
 
 
 def _member(container: Container) -> Member:

@@ -56,11 +56,12 @@ class Seat(Struct, frozen=True):
 class PodRecord(Struct):
     """What makes a container a pod's first one: its machine is the pod's, its program only waits.
 
-    ``mounts``: the pod's volumes in its machine, in the order of ``volumes``; while that runs. ``starting``: somebody
-    wanted it to start, and not all of it has. ``error``: why it did not.
+    ``whole``: all its containers have been made. ``mounts``: the pod's volumes in its machine, while that runs.
+    ``starting``: somebody wanted it to start, and not all of it has. ``error``: why it did not.
     """
 
     volumes: list[PodVolume] = field(default_factory=list)
+    whole: bool = False
     mounts: list[Mount] = field(default_factory=list)
     starting: bool = False
     error: str = ""

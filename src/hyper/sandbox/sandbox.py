@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -66,6 +67,15 @@ class Joining:
     limits: tuple[ContainerUpdate, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A container that comes into a running machine with its disks; ``here`` is done when they are."""
+
+    container: int
+    disks: tuple[Disk, ...]
+    here: asyncio.Future[None]
+
+
 class Sandbox:
     """A running machine whose agent answers. Made by ``launch`` or ``reattach``."""
 
@@ -79,6 +89,7 @@ class Sandbox:
         self._last_container = MAIN_CONTAINER
         #: Who uses what was brought into the running machine: {disk: {container}}. One comes or goes at a time.
         self._users: dict[str, set[int]] = {}
+        self._arrivals: deque[_Arrival] = deque()
         self._moving = asyncio.Lock()
         self._last_process = max([MAIN_PROCESS, *(info.process for info in hello.processes)])
 
@@ -182,10 +193,13 @@ class Sandbox:
         number = todo.container.container
         program = self.session.process(todo.program.process, tty=bool(todo.program.flags & 1))
         started: asyncio.Future[Reply] | None = None
+        arrival = _Arrival(number, todo.disks, asyncio.get_running_loop().create_future())
+        self._arrivals.append(arrival)
         try:
             async with asyncio.timeout(timeout_s):
                 async with self._moving:
-                    await self._bring(number, todo.disks)
+                    await self._bring_all()
+                    await arrival.here
                     # All at once: each round trip is time in which nothing starts.
                     asked = [self.session.post(one) for one in (todo.container, *todo.limits)]
                     started = self.session.post(todo.program)
@@ -193,6 +207,7 @@ class Sandbox:
                         checked(answer)
                 reply = checked(await started)
         except BaseException as error:
+            arrival.here.cancel()
             if started is not None:
                 started.cancel()
             self.session.drop(todo.program.process)
@@ -203,12 +218,23 @@ class Sandbox:
         self.power.enter(number)
         return program, reply.pid()
 
-    async def _bring(self, container: int, disks: Iterable[Disk]) -> None:
-        disks = tuple(disks)
-        missing = [disk for disk in disks if not self._users.get(disk.name)]
-        for disk in disks:
-            self._users.setdefault(disk.name, set()).add(container)
-        await self.machine.add_disks(*missing)
+    async def _bring_all(self) -> None:
+        """The disks of all who wait are in the machine: the guest looks for new ones once, which takes it longest."""
+        while self._arrivals:
+            arrival = self._arrivals.popleft()
+            if arrival.here.done():  # it does not want to any more
+                continue
+            missing = [disk for disk in arrival.disks if not self._users.get(disk.name)]
+            for disk in arrival.disks:
+                self._users.setdefault(disk.name, set()).add(arrival.container)
+            try:
+                await self.machine.add_disks(*missing)
+            except HyperError as error:
+                if not arrival.here.done():
+                    arrival.here.set_exception(error)
+            else:
+                if not arrival.here.done():
+                    arrival.here.set_result(None)
 
     def _take(self, container: int, disks: Iterable[str]) -> list[str]:
         """``container`` uses none of ``disks`` any more; those that nobody else does."""
