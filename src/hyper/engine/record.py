@@ -92,6 +92,8 @@ class ContainerRecord(Struct):
     link_variables: list[str] = field(default_factory=list)
     #: What the system calls of its programs are held to, as BPF; empty: to nothing.
     seccomp: bytes = b""
+    #: What runs before and after its program, as the agent is told (see engine/app_image.py).
+    handlers: list[str] = field(default_factory=list)
 
     @property
     def command(self) -> list[str]:
