@@ -82,6 +82,7 @@ class ImageRoutes:
                 metadata={"LastTagTime": rfc3339(tagged_ns) if tagged_ns else wire.ZERO_TIME},
                 container=record.config.container or UNSET,
                 container_config=record.config.container_config or UNSET,
+                aci=record.config.aci or UNSET,
             )
         )
 

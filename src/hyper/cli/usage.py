@@ -25,7 +25,7 @@ def overview(flags: Sequence[Flag]) -> str:
         lines += [f"  {name:<10} {what}" for name, (_, what) in commands.items()]
     lines += ["", "Families (hyper volume --help):"]
     lines += [f"  {family:<10} {', '.join(members(family))}" for family in ("volume", "network")]
-    lines += [f"  {'system':<10} {', '.join(members('system'))}"]
+    lines += [f"  {family:<10} {', '.join(members(family))}" for family in ("system", "trust")]
     lines += ["  container, image   docker's longer spellings, and prune"]
     lines += ["", "Flags:", *_flag_lines(flags), "", "Examples:"]
     lines += [

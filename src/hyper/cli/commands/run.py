@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 from hyper.cli import terminal
+from hyper.cli.app_images import bring, is_meant
 from hyper.cli.body import attached_streams, request_body
 from hyper.cli.context import say, tell
 from hyper.cli.creation import CREATION
@@ -47,15 +50,18 @@ def create(context: Context, arguments: Arguments, body: dict[str, Any]) -> str:
     when, platform = arguments.text("--pull"), arguments.text("--platform")
     quiet = arguments.on("--quiet")
     cidfile = _reserve_cidfile(arguments.text("--cidfile"))
+    if is_meant(image):
+        body["Image"] = bring(context, image, None if quiet else sys.stderr)[0]
+        when = "never"
     if when == "always":
-        _pull(context, image, platform=platform, quiet=quiet, announce=False)
+        body["Image"] = _pull(context, image, platform=platform, quiet=quiet, announce=False)
     query = {"name": arguments.text("--name"), "platform": platform}
     try:
         answer = context.engine.post("/containers/create", body, **query)
     except ApiError as error:
         if error.status != 404 or "image" not in error.message.lower() or when == "never":
             raise
-        _pull(context, image, platform=platform, quiet=quiet, announce=True)
+        body["Image"] = _pull(context, image, platform=platform, quiet=quiet, announce=True)
         answer = context.engine.post("/containers/create", body, **query)
     for warning in answer.get("Warnings") or ():
         say(f"WARNING: {warning}")
@@ -64,10 +70,10 @@ def create(context: Context, arguments: Arguments, body: dict[str, Any]) -> str:
     return str(answer["Id"])
 
 
-def _pull(context: Context, image: str, **how: Any) -> None:
+def _pull(context: Context, image: str, **how: Any) -> str:
     from hyper.cli.commands.pull import pull_missing  # 5 ms that most runs need not pay
 
-    pull_missing(context, image, **how)
+    return pull_missing(context, image, **how)
 
 
 def _reserve_cidfile(name: str | None) -> Path | None:
@@ -200,6 +206,7 @@ RUN = Command(
         "hyper run --rm -m 256m --cpus 2 -v $PWD:/src -w /src gcc make",
         "tar c . | hyper run --rm -i busybox tar t",
         "hyper run --rm --timing busybox true",
+        "hyper run --rm ./app.aci",
     ),
 )
 CREATE = Command(
