@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
+from unittest.mock import MagicMock
 
 import jsonschema
 
+from hyper.api.app_images import AppImageRoutes
 from hyper.api.fast import FastRoutes
 from hyper.api.openapi import OPERATIONS, PREFIX, OpenApiRoutes, document
 from hyper.api.pods import PodRoutes
@@ -15,8 +17,9 @@ from hyper.api.pods import PodRoutes
 
 def test_every_route_is_described() -> None:
     """No more and no less than what hyperd answers."""
-    nobody: Any = None
-    routes = [*FastRoutes(nobody).routes(), *PodRoutes(nobody).routes(), *OpenApiRoutes().routes()]
+    nobody: Any = MagicMock()
+    kinds = (FastRoutes, PodRoutes, AppImageRoutes)
+    routes = [*OpenApiRoutes().routes(), *(one for kind in kinds for one in kind(nobody).routes())]
     served = {(method, path) for method, path, _ in routes}
     assert served == {(one.method, PREFIX + one.path) for one in OPERATIONS}
 

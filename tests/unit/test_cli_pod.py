@@ -54,7 +54,7 @@ def test_missing_images_are_pulled_once(hyper: Hyper, fake: FakePods, capfd: Out
     fake.images = {"nginx"}
     assert hyper("pod", "create", "-q", "shop.yml") == 0
     assert [path for path in fake.asked("POST") if "images" in path] == [
-        "/images/create?fromImage=redis&tag=latest"
+        "/images/create?fromImage=redis&tag=latest&source=nearest"
     ]
     assert "Unable to find image 'redis:latest' locally" in capfd.readouterr().err
 

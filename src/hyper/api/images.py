@@ -84,6 +84,7 @@ class ImageRoutes:
                 container=record.config.container or UNSET,
                 container_config=record.config.container_config or UNSET,
                 hyper=wire.ImageView(origin_view(self._images.origin(record.id))),
+                aci=record.config.aci or UNSET,
             )
         )
 

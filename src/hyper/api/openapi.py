@@ -15,7 +15,7 @@ from aiohttp import web
 
 from hyper.api.http import Routes, json_response
 from hyper.types import fast, pod
-from hyper.types.response import WaitAnswer
+from hyper.types.response import PullLine, TrustedKeyView, WaitAnswer
 
 PREFIX: Final = "/hyper/v1"
 
@@ -24,7 +24,8 @@ PREFIX: Final = "/hyper/v1"
 class Operation:
     """A route: what it does, the types of its bodies (None: none), its query parameters with what they mean.
 
-    ``statuses``: what it answers when all is well, and what else that has no error in it.
+    ``statuses``: what it answers when all is well, and what else that has no error in it. ``takes``, ``lines``: the body
+    is no JSON but bytes of this media type; the answer is a stream of JSON lines.
     """
 
     method: str
@@ -34,6 +35,8 @@ class Operation:
     response: Any = None
     query: tuple[tuple[str, str], ...] = ()
     statuses: tuple[int, ...] = (200,)
+    takes: str = ""
+    lines: bool = False
 
 
 OPERATIONS: Final = (
@@ -57,6 +60,42 @@ OPERATIONS: Final = (
         query=(("wait", "answer once as many wait as should"),),
     ),
     Operation("GET", "/containers/{id}/start", "How its last start went", response=fast.StartView),
+    Operation(
+        "POST",
+        "/images/aci",
+        "The App Container Image that is the body is here",
+        response=PullLine,
+        takes="application/octet-stream",
+        lines=True,
+    ),
+    Operation(
+        "POST",
+        "/images/fetch",
+        "The App Container Image at a URL, or that discovery finds for a name, is here",
+        response=PullLine,
+        query=(
+            ("name", "URL or name"),
+            ("unless-registry", "refuse if the host of the name serves images of another kind"),
+        ),
+        lines=True,
+    ),
+    Operation("GET", "/trust", "Keys whose signatures count", response=list[TrustedKeyView]),
+    Operation(
+        "POST",
+        "/trust",
+        "The OpenPGP keys that are the body count",
+        response=list[TrustedKeyView],
+        query=(("prefix", 'of names of images they are for ("": all)'),),
+        statuses=(201,),
+        takes="application/octet-stream",
+    ),
+    Operation(
+        "DELETE",
+        "/trust/{fingerprint}",
+        "A key counts no more",
+        response=list[TrustedKeyView],
+        query=(("prefix", "only for these names"),),
+    ),
     Operation("GET", "/pods", "Every pod, the newest first", response=list[pod.PodView]),
     Operation(
         "POST",
@@ -160,7 +199,8 @@ def _operation(
     ]
     answers: dict[str, Any] = {str(status): {"description": one.summary} for status in one.statuses}
     if response is not None:
-        answers[str(one.statuses[0])]["content"] = _json(response)
+        kind = "application/jsonl" if one.lines else "application/json"
+        answers[str(one.statuses[0])]["content"] = {kind: {"schema": response}}
     wrong = {"$ref": "#/components/schemas/Error"}
     answers["default"] = {"description": "What is wrong", "content": _json(wrong)}
     described: dict[str, Any] = {
@@ -170,6 +210,8 @@ def _operation(
     }
     if request is not None:
         described["requestBody"] = {"required": True, "content": _json(request)}
+    if one.takes:
+        described["requestBody"] = {"required": True, "content": {one.takes: {}}}
     return described
 
 

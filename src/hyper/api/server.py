@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from hyper.api import API_VERSION
+from hyper.api.app_images import AppImageRoutes
 from hyper.api.archive import ArchiveRoutes
 from hyper.api.containers import ContainerRoutes
 from hyper.api.execs import ExecRoutes
@@ -57,6 +58,7 @@ def build_app(engine: Engine) -> web.Application:
         *FastRoutes(engine).routes(),
         *PodRoutes(engine).routes(),
         *OpenApiRoutes().routes(),
+        *AppImageRoutes(engine).routes(),
     ]
     for prefix in ("", f"/v{{version:{VERSION}}}"):
         for method, path, handler in routes:

@@ -30,26 +30,38 @@ def make(context: Context, plan: PodPlan, *, when: str | None, quiet: bool) -> d
     pull = {image: when or policy for image, policy in plan.pull.items()}
     for image, policy in pull.items():
         if policy == ALWAYS:
-            pull_for_run(context, image, platform=None, quiet=quiet, missing=False)
-    body = without_nulls(msgspec.to_builtins(plan.body))
+            name = pull_for_run(context, image, platform=None, quiet=quiet, missing=False)
+            _rename(plan, image, name)
     try:
-        made = context.engine.post(PODS, body)
+        made = context.engine.post(PODS, _body(plan))
     except ApiError as error:
-        if error.status != 404 or not _pull_missing(context, pull, quiet=quiet):
+        if error.status != 404 or not _pull_missing(context, plan, pull, quiet=quiet):
             raise
-        made = context.engine.post(PODS, body)
+        made = context.engine.post(PODS, _body(plan))
     for warning in made.get("Warnings") or ():
         say(f"WARNING: {warning}")
     return dict(made)
 
 
-def _pull_missing(context: Context, pull: dict[str, str], *, quiet: bool) -> bool:
+def _body(plan: PodPlan) -> Any:
+    return without_nulls(msgspec.to_builtins(plan.body))
+
+
+def _rename(plan: PodPlan, image: str, name: str) -> None:
+    """What was asked for as ``image`` is here as ``name``."""
+    for item in (*plan.body.init, *plan.body.containers):
+        if item.body.image == image:
+            item.body.image = name
+
+
+def _pull_missing(context: Context, plan: PodPlan, pull: dict[str, str], *, quiet: bool) -> bool:
     """Whether any image was missing and could be fetched; all of these are there now."""
     missing = [
         image for image, policy in pull.items() if policy != NEVER and not _is_there(context, image)
     ]
     for image in missing:
-        pull_for_run(context, image, platform=None, quiet=quiet, missing=True)
+        name = pull_for_run(context, image, platform=None, quiet=quiet, missing=True)
+        _rename(plan, image, name)
     return bool(missing)
 
 

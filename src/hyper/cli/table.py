@@ -103,6 +103,11 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
         "inspect": ("template", "Show all that is known of templates, as JSON"),
         "rm": ("template", "Remove templates"),
     },
+    "trust": {
+        "add": ("trust", "Trust who signs App Container Images with a key"),
+        "ls": ("trust", "List the keys whose signatures count"),
+        "rm": ("trust", "Trust keys no more"),
+    },
     "volume": {
         "create": ("volume", "Create a volume"),
         "ls": ("volume", "List volumes"),
@@ -133,6 +138,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "pod remove": ("pod rm",),
     "system events": ("events",),
     "system info": ("info",),
+    "trust list": ("trust ls",),
+    "trust remove": ("trust rm",),
     "volume list": ("volume ls",),
     "volume remove": ("volume rm",),
 }

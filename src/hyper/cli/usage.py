@@ -27,7 +27,9 @@ def overview(flags: Sequence[Flag]) -> str:
     lines += [
         f"  {family:<10} {', '.join(members(family))}" for family in ("pod", "volume", "network")
     ]
-    lines += [f"  {family:<10} {', '.join(members(family))}" for family in ("play", "system")]
+    lines += [
+        f"  {family:<10} {', '.join(members(family))}" for family in ("play", "system", "trust")
+    ]
     lines += ["  container, image   docker's longer spellings, and prune"]
     lines += ["", "Flags:", *_flag_lines(flags), "", "Examples:"]
     lines += [

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from hyper.engine import (
+    app_image,
     create,
     defaults,
     endpoints,
@@ -140,18 +141,22 @@ class Containers:
         warnings += create.check(host, raw)
         warnings += resources.check(host, available=affinity.available())
         create.fill_in(host)
+        image = self._host.images.get(config.image)
+        aci = image.config.aci
+        warnings += app_image.fill_in(host, raw, aci, _bounds())
         filter_ = await plan.seccomp_filter(host)
         # From here to where the name is taken nothing else happens in this daemon.
         self._check_name(name)
-        image = self._host.images.get(config.image)
         merged = create.merge(config, create.image_defaults(image.config.config))
         health.check(merged.healthcheck)
         self._settle_mode(host)
         points = mounts.mount_points(
             merged, host, volumes_of=self._mounts_of, exists=os.path.exists
         )
+        points = app_image.protect(points, config, aci)
         record = self._record(name, merged, host, image.id, points)
         record.seccomp, record.member = filter_, member
+        record.handlers = app_image.handlers(aci)
         record.links = links.of_new_container(host, lambda linked: self.get(linked).record)
         record.endpoints = endpoints.of_new_container(
             host, config.networking_config, config.mac_address, self._host.wires.networks.get
@@ -460,6 +465,10 @@ def _dry_run(record: ContainerRecord) -> None:
         plan.container_create(record, [], plan.network_files(record, None)),
         plan.main_program(record),
     )
+
+
+def _bounds() -> app_image.Bounds:
+    return app_image.Bounds(int(create.host_memory_mib()), len(affinity.available()))
 
 
 def by_status(containers: Iterable[Container]) -> dict[Status, int]:

@@ -320,14 +320,14 @@ def main_program(record: ContainerRecord) -> ProcessStart:
         flags |= ProcessFlag.TTY
     if config.open_stdin:
         flags |= ProcessFlag.STDIN
-    if host.init:
+    if host.init or record.handlers:
         flags |= ProcessFlag.REAPER
     flags |= _no_new_privileges(host)
     rows, columns = console_size(host.console_size)
     return ProcessStart(
         process=record.seat.process,
         container=record.seat.container,
-        args=tuple(record.command),
+        args=(*record.handlers, *record.command),
         flags=flags,
         env=environment(record, tty=config.tty),
         cwd=config.working_dir or "/",

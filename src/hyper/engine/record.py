@@ -127,6 +127,8 @@ class ContainerRecord(Struct):
     member: Member | None = None
     #: What its liveness probe has found out.
     liveness: Health | None = None
+    #: What runs before and after its program, as the agent is told (see engine/app_image.py).
+    handlers: list[str] = field(default_factory=list)
 
     @property
     def command(self) -> list[str]:

@@ -24,6 +24,10 @@ from hyper.image import (
     tags,
 )
 from hyper.image import platform as platforms
+from hyper.image.aci import names
+from hyper.image.aci.acis import AppImages
+from hyper.image.aci.fetch import Web
+from hyper.image.aci.trust import Trust
 from hyper.image.assemble import Recipe, assemble
 from hyper.image.auth import RegistryAuth
 from hyper.image.describe import describe
@@ -85,6 +89,11 @@ class Images:
             insecure=insecure_registries, mirrors=registry_mirrors, certs_dir=certs_dir
         )
         self._patience = patience or Patience()
+        # Loopback is as good as any host here: nobody can expect that images by name come from it unchecked.
+        self._web = Web(
+            Endpoints(insecure=insecure_registries, certs_dir=certs_dir, trust_loopback=False),
+            self._patience,
+        )
         self._bounds = bounds or Bounds()
         self._keep_blobs = keep_blobs
         self._local_engines = local_engines or LocalEngines()
@@ -93,6 +102,7 @@ class Images:
         self._jobs: Jobs = Jobs()
         self._opened: Store | None = None
         self._merger: Merger | None = None
+        self._apps: AppImages | None = None
 
     @property
     def _store(self) -> Store:
@@ -107,6 +117,14 @@ class Images:
         """
         self._opened = await asyncio.to_thread(Store, self._root)
         self._merger = Merger(self._opened)
+        trust = Trust(self._root / "trust")
+        self._apps = AppImages(self._opened, self._bounds, self._web, trust)
+
+    @property
+    def apps(self) -> AppImages:
+        """The way of App Container Images into this store."""
+        assert self._apps is not None, "not open"
+        return self._apps
 
     async def close(self) -> None:
         """Close the store. Pulls must have ended."""
@@ -461,7 +479,9 @@ class Images:
             NotFound, InvalidRequest: as `get`. Conflict: Docker's rules forbid it (``force`` lifts most).
         """
         image_id = query.identify(self._store, name_or_id)
-        request = removal.Request(name_or_id, image_id, force, not noprune, in_use, running, tell)
+        # By the id of its archive is by id, for Docker's rules.
+        meant = image_id if names.is_id_prefix(name_or_id) else name_or_id
+        request = removal.Request(meant, image_id, force, not noprune, in_use, running, tell)
         return await asyncio.to_thread(removal.remove, self._store, request)
 
     async def prune(

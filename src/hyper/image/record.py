@@ -36,7 +36,7 @@ class ImageRecord:
 class Origin:
     """How an image came here, and when (nanoseconds since 1970).
 
-    ``kind``: registry, docker, podman (or what else an engine of this host calls itself), archive, made (on this host).
+    ``kind``: registry, docker, podman (or what else an engine of this host calls itself), archive, aci, made (here).
     ``place``: the registry's name of it, the engine's socket, or "". ``took_ms``: until it could be used.
     """
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType, field
 
+from hyper.types.aci import Aci
 from hyper.types.container import ContainerConfig, Healthcheck, HostConfig, PortBinding
 from hyper.types.fast import StartView
 from hyper.types.mount import VolumeView
@@ -329,6 +330,8 @@ class ImageInspect(Wire):
     container_config: dict[str, Any] | UnsetType = UNSET
     #: Until 1.43.
     virtual_size: int | UnsetType = UNSET
+    #: Hyper's own: what an App Container Image says that Docker has no word for.
+    aci: Aci | UnsetType = UNSET
 
 
 class ImageSummary(Wire):
@@ -551,6 +554,21 @@ class LoadAux(Wire):
     id: str = field(name="ID")
 
 
+class MadeAux(Wire):
+    """Which image a stream brought, and a name that it has here ("": none)."""
+
+    id: str = field(name="ID")
+    name: str
+
+
+class TrustedKeyView(Wire):
+    """A key whose signatures count; ``prefix`` "": for every image."""
+
+    fingerprint: str
+    prefix: str
+    user_ids: list[str] = field(name="UserIDs")
+
+
 class PullLine(Wire, rename="camel", omit_defaults=True):
     """One line of the stream of POST /images/create."""
 
@@ -561,4 +579,4 @@ class PullLine(Wire, rename="camel", omit_defaults=True):
     stream: str = ""
     error: str = ""
     error_detail: ErrorDetail | None = None
-    aux: PushAux | LoadAux | None = None
+    aux: PushAux | LoadAux | MadeAux | None = None

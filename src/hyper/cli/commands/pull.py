@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 
-from hyper.cli import transport
+from hyper.cli import app_images, transport
 from hyper.cli.context import say
 from hyper.cli.flags import Command, Flag, UsageError
 from hyper.cli.progress import follow
 from hyper.cli.reference import familiar, full_name, split_reference
 from hyper.client.credentials import auth_header
 from hyper.client.engine import messages
+from hyper.client.errors import ApiError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,20 +57,29 @@ def pull(
 
 def pull_for_run(
     context: Context, image: str, *, platform: str | None, quiet: bool, missing: bool
-) -> None:
-    """Pull for ``run``: on standard error, since standard output belongs to the container.
+) -> str:
+    """Pull for ``run``: on standard error, since standard output belongs to the container. What to call the image.
 
     ``missing``: the image is not here, any that a container engine of the daemon's host has will do.
     """
     if missing:
         say(f"Unable to find image '{full_name(image)}' locally")
     output = None if quiet else sys.stderr
-    pull(context, image, platform=platform, output=output, source="nearest" if missing else None)
+    source = "nearest" if missing else None
+    try:
+        pull(context, image, platform=platform, output=output, source=source)
+    except ApiError as error:
+        return app_images.discover(context, image, error, output)[0]
+    return image
 
 
 def _run(context: Context, arguments: Arguments) -> int:
     image = arguments.words[0]
     quiet = arguments.on("--quiet")
+    output = None if quiet else sys.stdout
+    if app_images.is_meant(image):
+        _tell_made(app_images.bring(context, image, output))
+        return 0
     every = arguments.on("--all-tags")
     elsewhere = transport.parse(image)
     if elsewhere is not None:
@@ -82,15 +92,25 @@ def _run(context: Context, arguments: Arguments) -> int:
         raise UsageError("tag can't be used with --all-tags/-a")
     if not quiet and bare and not every:
         print("Using default tag: latest", flush=True)
-    output = None if quiet else sys.stdout
-    pull(context, image, platform=arguments.text("--platform"), output=output, all_tags=every)
+    try:
+        pull(context, image, platform=arguments.text("--platform"), output=output, all_tags=every)
+    except ApiError as error:
+        if every:
+            raise
+        _tell_made(app_images.discover(context, image, error, output))
+        return 0
     print(familiar(image if every else full_name(image)))
     return 0
 
 
+def _tell_made(made: tuple[str, str]) -> None:
+    identifier, name = made
+    print(name or identifier)
+
+
 PULL = Command(
     _run,
-    words="IMAGE[:TAG|@DIGEST]",
+    words="IMAGE[:TAG|@DIGEST]|URL|FILE.aci",
     least=1,
     most=1,
     flags=(
@@ -102,5 +122,7 @@ PULL = Command(
         "hyper pull nginx",
         "hyper pull localhost:5000/nginx:1.27",
         "hyper pull docker-daemon:nginx",
+        "hyper pull https://example.com/app.aci",
+        "hyper pull aci:example.com/app:1.0",
     ),
 )

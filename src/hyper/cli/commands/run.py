@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hyper.cli import terminal, transport
+import sys
+
+from hyper.cli import app_images, terminal, transport
 from hyper.cli.body import attached_streams, request_body
 from hyper.cli.context import say, tell
 from hyper.cli.creation import CREATION
@@ -50,25 +52,28 @@ def create(
     quiet = arguments.on("--quiet")
     cidfile = _reserve_cidfile(arguments.text("--cidfile"))
     source = transport.parse(image)
+    brought = source is not None or app_images.is_meant(image)
     if source is not None:
         transport.forbid(source, "--pull never" if when == "never" else None)
         body["Image"] = transport.bring(
             context, source, platform=platform, quiet=quiet, again=False
         )
+    elif brought:
+        body["Image"] = app_images.bring(context, image, None if quiet else sys.stderr)[0]
     elif when == "always":
-        _pull(context, image, platform=platform, quiet=quiet, missing=False)
-    if timing and (source is not None or when == "always"):
+        body["Image"] = _pull(context, image, platform=platform, quiet=quiet, missing=False)
+    if timing and (brought or when == "always"):
         timing.mark("image is there")
     query = {"name": arguments.text("--name"), "platform": platform}
     try:
         answer = context.engine.post("/containers/create", body, **query)
     except ApiError as error:
         missing = error.status == 404 and "image" in error.message.lower()
-        if not missing or when == "never" or source is not None:
+        if not missing or when == "never" or brought:
             raise
         if timing:
             timing.mark("image is not there")
-        _pull(context, image, platform=platform, quiet=quiet, missing=True)
+        body["Image"] = _pull(context, image, platform=platform, quiet=quiet, missing=True)
         if timing:
             timing.mark("image is there")
         answer = context.engine.post("/containers/create", body, **query)
@@ -82,10 +87,10 @@ def create(
     return str(answer["Id"])
 
 
-def _pull(context: Context, image: str, **how: Any) -> None:
+def _pull(context: Context, image: str, **how: Any) -> str:
     from hyper.cli.commands.pull import pull_for_run  # 5 ms that most runs need not pay
 
-    pull_for_run(context, image, **how)
+    return pull_for_run(context, image, **how)
 
 
 def _reserve_cidfile(name: str | None) -> Path | None:
@@ -215,6 +220,7 @@ RUN = Command(
         "tar c . | hyper run --rm -i busybox tar t",
         "hyper run --rm --timing busybox true",
         "hyper run --rm oci-archive:busybox.tar:latest date",
+        "hyper run --rm ./app.aci",
     ),
 )
 CREATE = Command(
