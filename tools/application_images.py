@@ -46,7 +46,10 @@ def ask(command):
 
 def serve(client):
     path = client.recv(65536).split(b" ")[1]
-    text = "well" if path == b"/health" else "visit " + ask("INCR visits")[1:]
+    try:
+        text = "well" if path == b"/health" else "visit " + ask("INCR visits")[1:]
+    except OSError:
+        text = "the store is closed"
     head = "HTTP/1.0 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(text)
     client.sendall((head + text).encode())
 

@@ -71,6 +71,8 @@ class Config:
     no_new_privileges: bool = False
     log_driver: str = "json-file"
     log_opts: dict[str, str] = field(default_factory=dict)
+    #: Sockets of container engines whose images are looked for before a registry is asked, in this order.
+    local_engines: tuple[Path, ...] = ()
 
     @property
     def socket(self) -> Path | None:
@@ -109,7 +111,17 @@ def defaults() -> Config:
         exec_root=exec_root,
         hosts=(f"unix://{exec_root}/hyper.sock",),
         assets=Path(os.environ.get("HYPER_ASSETS", f"{sys.prefix}/share/hyper")),
+        local_engines=usual_engines(),
     )
+
+
+def usual_engines() -> tuple[Path, ...]:
+    """Where Docker and podman listen: the user's own before the system's."""
+    system = (Path("/var/run/docker.sock"), Path("/run/podman/podman.sock"))
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if os.getuid() == 0 or not runtime:
+        return system
+    return (Path(runtime, "docker.sock"), Path(runtime, "podman/podman.sock"), *system)
 
 
 def _default_exec_root(uid: int) -> Path:

@@ -95,6 +95,13 @@ class Api:
         connection.request("GET", path, headers={"Connection": "close"})
         return connection.getresponse()
 
+    def begin(self, method: str, path: str, body: Any = None) -> Connection:
+        """A request whose answer nobody has waited for; the caller closes it."""
+        connection = Connection(self._path)
+        data = None if body is None else json.dumps(body).encode()
+        connection.request(method, path, data, {"Content-Type": "application/json"})
+        return connection
+
     def lines(self, path: str) -> Generator[Any, None, None]:
         """The objects of a streamed answer as they come; the stream is open on return. Closing ends it."""
         return self._lines(self.open(path))

@@ -11,9 +11,12 @@ _NEW = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "
 
 @dataclass(frozen=True)
 class Authority:
-    """A CA in a folder, with a server's certificate for localhost and a client's, named as docker names them."""
+    """A CA in a folder, with a server's certificate and a client's, named as docker names them."""
 
     folder: Path
+    #: What the server is called.
+    name: str = "localhost"
+    address: str = "127.0.0.1"
 
     @property
     def server_options(self) -> list[str]:
@@ -27,7 +30,8 @@ class Authority:
         self._openssl(
             "-x509", *_NEW, "-keyout", "ca-key.pem", "-out", "ca.pem", "-subj", "/CN=test CA"
         )
-        name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+        also = f"subjectAltName=DNS:{self.name},IP:{self.address}"
+        name = ["-subj", f"/CN={self.name}", "-addext", also]
         self._sign("server.pem", "server-key.pem", *name, "-addext", "extendedKeyUsage=serverAuth")
         self._sign(
             "cert.pem", "key.pem", "-subj", "/CN=client", "-addext", "extendedKeyUsage=clientAuth"
@@ -48,8 +52,8 @@ class Authority:
         subprocess.run(["openssl", "req", *words], cwd=self.folder, check=True, capture_output=True)
 
 
-def authority(folder: Path) -> Authority:
-    """A new authority in ``folder``, which is made."""
-    made = Authority(folder)
+def authority(folder: Path, name: str = "localhost", address: str = "127.0.0.1") -> Authority:
+    """A new authority in ``folder``, which is made, and a server called ``name``."""
+    made = Authority(folder, name, address)
     made.make()
     return made

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hyper.config import Config, defaults
+from hyper.config import Config, defaults, usual_engines
 from hyper.daemon import options
 from hyper.daemon.fixed import FIXED
 from hyper.engine import defaults as container_defaults
@@ -37,6 +37,14 @@ DEFAULTS = [
     (["--log-opt", "k=v"], {"log-opts": {"k": "v"}}, "log_opts", {"k": "v"}),
     (["-p", "/x/pid"], {"pidfile": "/x/pid"}, "pidfile", Path("/x/pid")),
     (["--label", "a=b"], {"labels": ["a=b"]}, "labels", ("a=b",)),
+    (["--local-engines=false"], {"local-engines": False}, "local_engines", ()),
+    (["--local-engines"], {"local-engines": True}, "local_engines", usual_engines()),
+    (
+        ["--local-engines", "unix:///a,unix:///b"],
+        {"local-engines": ["unix:///a", "unix:///b"]},
+        "local_engines",
+        (Path("/a"), Path("/b")),
+    ),
 ]
 
 
@@ -92,6 +100,8 @@ def test_every_one_of_them_is_in_the_documentation() -> None:
         ({"default-shm-size": "much"}, "key default-shm-size: invalid size"),
         ({"iptables": False}, "key iptables: false cannot be had"),
         ({"exec-opts": ["native.cgroupdriver=systemd"]}, "cgroupdriver=systemd cannot be had"),
+        ({"local-engines": ["/a"]}, "key local-engines: '/a' is neither true nor false nor unix"),
+        ({"local-engines": 1}, "key local-engines: Expected"),
         ({"runtimes": {"nvidia": {"path": "x"}}}, "key runtimes: nvidia="),
     ],
 )
@@ -99,6 +109,27 @@ def test_a_files_mistakes_are_named(tmp_path: Path, content: Any, why: str) -> N
     """The key and what is wrong with it."""
     with pytest.raises(InvalidRequest, match=why):
         read_file(tmp_path, content)
+
+
+def test_the_usual_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker's and podman's sockets; a user's own come first. The command line has the last word over the file."""
+    system = [Path("/var/run/docker.sock"), Path("/run/podman/podman.sock")]
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    assert [*defaults().local_engines] == system
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
+    own = [Path("/run/user/1000/docker.sock"), Path("/run/user/1000/podman/podman.sock")]
+    assert [*usual_engines()] == own + system
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    assert [*usual_engines()] == system
+
+
+def test_the_command_line_switches_local_engines_on_again(tmp_path: Path) -> None:
+    """Though the file says no."""
+    path = tmp_path / "daemon.json"
+    path.write_text('{"local-engines": false}')
+    config, _ = options.read(["--config-file", str(path), "--local-engines=true"])
+    assert config.local_engines == usual_engines()
 
 
 def test_what_the_file_leaves_empty_asks_for_nothing(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from hyper.engine import health
 from hyper.engine.create import image_defaults, merge
+from hyper.engine.health import Question
 from hyper.engine.record import ContainerRecord, Health, ProbeResult
 from hyper.errors import InvalidRequest
 from hyper.types import oci
@@ -27,12 +28,24 @@ def result(code: int, at_s: float = 200) -> ProbeResult:
     return ProbeResult(int(at_s * NANO), int(at_s * NANO) + 1, code, "")
 
 
+def _check(made: ContainerRecord) -> Healthcheck:
+    assert made.config.healthcheck is not None
+    return made.config.healthcheck
+
+
+def interval_s(made: ContainerRecord, at_s: int) -> float:
+    """How long after a probe at ``at_s`` the next one is."""
+    return health.interval_s(
+        _check(made), made.health, started_ns=made.started_ns, now_ns=at_s * NANO
+    )
+
+
 def states(made: ContainerRecord, *results: ProbeResult) -> list[str]:
     """The status after each."""
     found = []
     for item in results:
-        health.note_result(made, item)
         assert made.health is not None
+        health.note_result(_check(made), made.health, item, started_ns=made.started_ns)
         found.append(made.health.status)
     return found
 
@@ -61,13 +74,13 @@ def test_failures_while_it_starts_do_not_count() -> None:
 def test_the_time_between_probes() -> None:
     """Docker's defaults; another one while it starts."""
     made = record(start_period=60 * NANO)
-    assert health.interval_s(made, now_ns=110 * NANO) == 5
-    assert health.interval_s(made, now_ns=160 * NANO) == 30
+    assert interval_s(made, 110) == 5
+    assert interval_s(made, 160) == 30
     assert made.health is not None
     made.health.status = health.HEALTHY
-    assert health.interval_s(made, now_ns=110 * NANO) == 30
-    assert health.interval_s(record(interval=NANO // 2), now_ns=110 * NANO) == 0.5
-    assert health.timeout_s(made.config) == 30
+    assert interval_s(made, 110) == 30
+    assert interval_s(record(interval=NANO // 2), 110) == 0.5
+    assert health.timeout_s(_check(made)) == 30
 
 
 @pytest.mark.parametrize(
@@ -84,16 +97,52 @@ def test_the_time_between_probes() -> None:
 )
 def test_what_is_run(test: list[str] | None, args: list[str] | None) -> None:
     """A program as it stands, a line for the shell, or nothing."""
-    assert health.probe_args(ContainerConfig(healthcheck=Healthcheck(test=test))) == args
-    assert health.probe_args(ContainerConfig()) is None
+    asked = health.question(ContainerConfig(), Healthcheck(test=test))
+    assert (asked.args if asked else None) == args
+    assert health.question(ContainerConfig(), None) is None
+
+
+@pytest.mark.parametrize(
+    ("test", "args"),
+    [
+        (["HYPER-TCP", "127.0.0.1:80"], ["probe", "tcp", "127.0.0.1:80"]),
+        (["HYPER-TCP", "[::1]:80"], ["probe", "tcp", "[::1]:80"]),
+        (["HYPER-HTTP", "http://127.0.0.1"], ["probe", "http", "127.0.0.1:80", "/"]),
+        (
+            ["HYPER-HTTP", "http://localhost:8080/a?b", "X: y"],
+            ["probe", "http", "127.0.0.1:8080", "/a?b", "X: y"],
+        ),
+    ],
+)
+def test_the_agent_may_ask(test: list[str], args: list[str]) -> None:
+    """Whether a port is open, or a page is there: a function of the agent, not a program of the container."""
+    assert health.question(ContainerConfig(), Healthcheck(test=test)) == Question(args, True)
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        ["HYPER-TCP"],
+        ["HYPER-TCP", "80"],
+        ["HYPER-TCP", "example.com:80"],
+        ["HYPER-TCP", "127.0.0.1:0"],
+        ["HYPER-TCP", "127.0.0.1:99999"],
+        ["HYPER-HTTP", "https://127.0.0.1/"],
+        ["HYPER-HTTP", "http://example.com/"],
+        ["HYPER-HTTP", "http://127.0.0.1/a b"],
+    ],
+)
+def test_what_the_agent_cannot_ask(test: list[str]) -> None:
+    """Found out when the container is made."""
+    with pytest.raises(InvalidRequest, match=r"Healthcheck\.Test"):
+        health.check(Healthcheck(test=test))
 
 
 def test_the_shell_may_be_another() -> None:
     """As the client says."""
-    config = ContainerConfig(
-        healthcheck=Healthcheck(test=["CMD-SHELL", "x"]), shell=["/bin/bash", "-ec"]
-    )
-    assert health.probe_args(config) == ["/bin/bash", "-ec", "x"]
+    config = ContainerConfig(shell=["/bin/bash", "-ec"])
+    asked = health.question(config, Healthcheck(test=["CMD-SHELL", "x"]))
+    assert asked == Question(["/bin/bash", "-ec", "x"])
 
 
 def test_what_the_client_leaves_out_is_the_images() -> None:

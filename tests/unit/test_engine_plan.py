@@ -107,11 +107,16 @@ def test_layers_are_named_lowest_first_and_read_only_is_passed_on() -> None:
 
 
 def test_disks_of_one_machine_have_names_of_their_own() -> None:
-    """What a container brings into another's machine carries its number there."""
+    """What a container brings into another's machine carries its number there; layers they share."""
     record = make()
     record.seat = Seat("owner", 3, 7, ())
     created = plan.container_create(record, [Path("a")], ())
-    assert (created.container, created.layers, created.scratch) == (3, ("3-layer0",), "3-scratch")
+    assert (created.container, created.scratch) == (3, "3-scratch")
+    # A layer is a neighbour's, too, if it is the same file.
+    other = make()
+    other.seat = Seat("owner", 4, 8, ())
+    assert plan.container_create(other, [Path("a"), Path("b")], ()).layers[0] == created.layers[0]
+    assert len({*plan.container_create(other, [Path("a"), Path("b")], ()).layers}) == 2
     assert plan.main_program(record).process == 7
 
 

@@ -14,6 +14,7 @@
 
 #include "changes.h"
 #include "extract.h"
+#include "probe.h"
 #include "tree.h"
 
 enum { FREEZE_MS = 2000 };
@@ -192,6 +193,16 @@ static bool run_diff(const struct builtin *b, struct error *e)
     return compare(b, true, e);
 }
 
+static bool run_probe(const struct builtin *b, struct error *e)
+{
+    const struct start *s = b->start;
+    if (strcmp(argument(b, 1), "tcp") == 0)
+        return probe_tcp(argument(b, 2), e);
+    if (strcmp(argument(b, 1), "http") == 0 && s->arg_count >= 4)
+        return probe_http(s->args[2], s->args[3], s->args + 4, s->arg_count - 4, e);
+    return fail(e, MALFORMED, 0, "no such probe", NULL);
+}
+
 static const struct {
     const char *name;
     bool outside;
@@ -199,6 +210,7 @@ static const struct {
 } builtins[] = {
     {"stat", false, run_stat},    {"archive-get", false, run_get}, {"archive-put", false, run_put},
     {"export", true, run_export}, {"changes", true, run_changes},  {"diff", true, run_diff},
+    {"probe", true, run_probe},
 };
 
 static size_t find(const char *name)

@@ -61,13 +61,14 @@ static bool keep_descriptors(struct child *c, struct error *e)
 {
     int null = c->in < 0 || c->out < 0 ? open("/dev/null", O_RDWR | O_CLOEXEC) : -1;
     int status = fcntl(c->status, F_DUPFD_CLOEXEC, 5);
-    int init = c->init < 0 ? -1 : fcntl(c->init, F_DUPFD_CLOEXEC, 5);
+    int *joined = c->init < 0 ? &c->spaces : &c->init;
+    int kept = *joined < 0 ? -1 : fcntl(*joined, F_DUPFD_CLOEXEC, 5);
     if (dup2(c->in < 0 ? null : c->in, 0) < 0 || dup2(c->out < 0 ? null : c->out, 1) < 0 ||
         dup2(c->err < 0 ? null : c->err, 2) < 0 || dup3(status, 3, O_CLOEXEC) < 0)
         return fail(e, SYSTEM, errno, "start a process", NULL);
     c->status = 3;
-    c->init = init < 0 ? -1 : dup3(init, 4, O_CLOEXEC);
-    syscall(SYS_close_range, c->init < 0 ? 4 : 5, ~0U, 0);
+    *joined = kept < 0 ? -1 : dup3(kept, 4, O_CLOEXEC);
+    syscall(SYS_close_range, kept < 0 ? 4 : 5, ~0U, 0);
     return true;
 }
 
@@ -81,10 +82,12 @@ static bool enter(struct child *c, struct error *e)
             return fail(e, STATE, errno, "join the container", NULL);
         return true;
     }
+    if (c->spaces >= 0 && setns(c->spaces, CLONE_NEWIPC | CLONE_NEWUTS))
+        return fail(e, STATE, errno, "join the other container", NULL);
     /* Not by clone: its cgroup name space would begin at the agent's cgroup. */
     if (unshare(CLONE_NEWCGROUP))
         return fail(e, SYSTEM, errno, "new cgroup name space", NULL);
-    if (*hostname && sethostname(hostname, strlen(hostname)))
+    if (c->spaces < 0 && *hostname && sethostname(hostname, strlen(hostname)))
         return fail(e, SYSTEM, errno, "set host name ", hostname, NULL);
     return root_mount(c->container, e) && root_enter(c->container, e);
 }

@@ -9,7 +9,8 @@ struct child {
     const struct container *container;
     int in, out, err; /* pipes, -1 with a terminal; in also without stdin */
     int status;
-    int init; /* pidfd of the container's first process, -1 if this is it */
+    int init;   /* pidfd of the container's first process, -1 if this is it */
+    int spaces; /* then: that of the container whose name spaces it shares, -1: none */
 };
 
 /* Becomes the program, or says on the status socket why not and ends. */

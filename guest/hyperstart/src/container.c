@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "devices.h"
 #include "disk.h"
 #include "sandbox.h"
 
@@ -137,6 +138,8 @@ static bool fill(struct container *c, struct error *e)
     if (!runtime_prepare(e) || !make_directory(c->directory, 0700, e) ||
         !make_directory(c->cgroup, 0755, e) || !stack_root(c, e))
         return false;
+    if (!(create->flags & CONTAINER_ALL_DEVICES) && !devices_limit(c->cgroup, e))
+        return false;
     for (uint32_t i = 0; i < create->file_count; i++)
         if (!keep_file(c, i, &create->files[i], e))
             return false;
@@ -262,11 +265,13 @@ bool container_signal(struct container *c, int signal)
 }
 
 /* Writes a limit of the container's cgroup: 0 leaves it, UINT64_MAX takes it away. */
-static bool set_limit(const struct container *c, const char *name, uint64_t value, struct error *e)
+static bool set_limit(const struct container *c, const char *name, uint64_t value,
+                      const char *period, struct error *e)
 {
-    char path[80];
+    char path[80], text[48];
     join(path, sizeof path, c->cgroup, name, NULL);
-    if (value == 0 || write_file(path, value == UINT64_MAX ? "max" : DEC(value)))
+    join(text, sizeof text, value == UINT64_MAX ? "max" : DEC(value), period, NULL);
+    if (value == 0 || write_file(path, text))
         return true;
     return fail(e, SYSTEM, errno, "container ", DEC(c->id), ": write ", name + 1, NULL);
 }
@@ -285,7 +290,11 @@ bool container_update(const struct update *u, struct error *e)
         return fail(e, SYSTEM, errno, "freeze container ", DEC(c->id), NULL);
     if (u->flags)
         c->frozen_by = 0; /* that is what counts from now on */
-    return set_limit(c, "/memory.max", u->memory, e) && set_limit(c, "/pids.max", u->pids, e);
+    if (u->cpu_us)        /* the scheduler has less to do where nobody is limited */
+        write_file("/cgroup/cgroup.subtree_control", "+cpu");
+    return set_limit(c, "/memory.max", u->memory, "", e) &&
+           set_limit(c, "/pids.max", u->pids, "", e) &&
+           set_limit(c, "/cpu.max", u->cpu_us, " 100000", e);
 }
 
 static bool write_freeze(const struct container *c, const char *text)

@@ -237,6 +237,8 @@ void process_status(struct process *p, int epoll, started_fn *started)
 /* The container's first process has ended, and with it all others. */
 static void container_ended(struct container *c)
 {
+    if (c->request.create.flags & CONTAINER_SHARE_PID)
+        container_signal(c, SIGKILL); /* it was not their PID 1 */
     c->init_pid = 0;
     c->init_ready = false;
     for (size_t i = 0; i < process_slots; i++)

@@ -11,5 +11,6 @@
 bool reaper_execute(const struct filter *filter, const char **args, uint32_t count,
                     const char **env, int status, struct error *e);
 
-/* Starts the program, passes signals on to it, waits for everybody, ends as it ends. */
+/* Starts the program, passes signals on to it, waits for everybody, ends as it ends. Handlers that
+ * a header of args names run before and after it. */
 _Noreturn void reaper_run(const char **args);

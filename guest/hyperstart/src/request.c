@@ -72,7 +72,7 @@ static void read_create(struct reader *r, struct create *c)
 {
     c->container = read_u32(r);
     c->flags = read_u32(r);
-    r->bad |= (c->flags & ~(uint32_t)CONTAINER_READ_ONLY) != 0;
+    r->bad |= c->flags > CONTAINER_FLAGS;
     c->hostname = read_str(r);
     c->layers = read_strs(r, MAX_LAYERS, &c->layer_count);
     c->scratch = read_str(r);
@@ -84,6 +84,8 @@ static void read_create(struct reader *r, struct create *c)
         read_one_file(r, &c->files[i]);
     c->masked = read_strs(r, MAX_ITEMS, &c->masked_count);
     c->readonly = read_strs(r, MAX_ITEMS, &c->readonly_count);
+    c->joins = read_u32(r);
+    r->bad |= !c->joins && c->flags & CONTAINER_SHARE_PID;
 }
 
 static void read_refill(struct reader *r, struct refill *f)
@@ -131,6 +133,7 @@ static void read_update(struct reader *r, struct update *u)
     u->flags = read_u32(r);
     u->memory = read_u64(r);
     u->pids = read_u64(r);
+    u->cpu_us = read_u64(r);
     u->realtime_ns = read_u64(r);
     r->bad |= u->flags > UPDATE_THAW; /* one or the other */
 }

@@ -20,7 +20,12 @@ enum op {
     CONTAINER_REMOVE = 14,
 };
 
-enum { CONTAINER_READ_ONLY = 1 };
+enum {
+    CONTAINER_READ_ONLY = 1,
+    CONTAINER_SHARE_PID = 2,
+    CONTAINER_ALL_DEVICES = 4,
+    CONTAINER_FLAGS = 7,
+};
 enum {
     START_TTY = 1,
     START_STDIN = 2,
@@ -62,6 +67,8 @@ struct setup {
 /* Flags of a mount beside mount(2)'s: its source is a volume's directory; that is not filled. */
 #define MOUNT_VOLUME UINT32_C(0x80000000)
 #define MOUNT_NO_COPY UINT32_C(0x40000000)
+/* The directory in the volume is made if missing. */
+#define MOUNT_MAKE_SUB UINT32_C(0x20000000)
 
 struct mount {
     const char *type, *source, *target;
@@ -81,6 +88,7 @@ struct create {
     struct mount *mounts;
     struct file *files;
     uint32_t layer_count, mount_count, file_count, masked_count, readonly_count;
+    uint32_t joins; /* the container whose name spaces it shares; 0: none */
 };
 
 /* New content for files that CONTAINER_CREATE had kept. */
@@ -124,10 +132,10 @@ struct resize {
 struct top {
     uint32_t container, after;
 };
-/* memory and pids: 0 leaves the limit, UINT64_MAX takes it away. */
+/* memory, pids and cpu_us (of each 100 ms): 0 leaves the limit, UINT64_MAX takes it away. */
 struct update {
     uint32_t container, flags;
-    uint64_t memory, pids, realtime_ns;
+    uint64_t memory, pids, cpu_us, realtime_ns;
 };
 
 /* One decoded request; body and arena are its own. */

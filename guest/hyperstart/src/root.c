@@ -93,7 +93,8 @@ static bool mount_shared(int root, const struct mount *m, const struct shared_so
     _cleanup_close_ int shared = open(s->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     _cleanup_close_ int source = -1;
     if (shared >= 0 && m->flags & MOUNT_VOLUME)
-        source = volume_open(shared, s->path, root, m->target, !(m->flags & MOUNT_NO_COPY));
+        source = volume_open(shared, s->path, root, m->target, !(m->flags & MOUNT_NO_COPY),
+                             m->flags & MOUNT_MAKE_SUB);
     else if (shared >= 0)
         source = target_open(shared, s->path);
     if (source < 0)

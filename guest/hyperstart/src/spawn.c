@@ -61,6 +61,7 @@ static bool make_pipes(struct spawned *s, struct child *child, const struct star
  * stays in the agent's cgroup: it goes on while the container stands still. */
 static pid_t clone_child(const struct container *c, bool init, bool builtin)
 {
+    const struct create *create = &c->request.create;
     _cleanup_close_ int cgroup = open(c->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (cgroup < 0)
         return -1;
@@ -70,7 +71,11 @@ static pid_t clone_child(const struct container *c, bool init, bool builtin)
         .cgroup = builtin ? 0 : (unsigned)cgroup,
     };
     if (init)
-        args.flags |= CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
+        args.flags |= CLONE_NEWNS;
+    if (init && !create->joins)
+        args.flags |= CLONE_NEWIPC | CLONE_NEWUTS;
+    if (init && !(create->flags & CONTAINER_SHARE_PID))
+        args.flags |= CLONE_NEWPID;
     return (pid_t)syscall(SYS_clone3, &args, sizeof args);
 }
 
@@ -81,6 +86,7 @@ static void close_child(struct child *child)
     close_fd(&child->err);
     close_fd(&child->status);
     close_fd(&child->init);
+    close_fd(&child->spaces);
 }
 
 static void close_spawned(struct spawned *s)
@@ -89,6 +95,20 @@ static void close_spawned(struct spawned *s)
     close_fd(&s->out);
     close_fd(&s->err);
     close_fd(&s->status);
+}
+
+/* The first process of a container that shares another's name spaces: that runs. */
+static bool find_spaces(struct child *child, struct error *e)
+{
+    const struct create *create = &child->container->request.create;
+    if (!create->joins)
+        return true;
+    const struct container *other = container_find(create->joins);
+    if (other && other->init_ready)
+        child->spaces = (int)syscall(SYS_pidfd_open, other->init_pid, 0);
+    if (child->spaces < 0)
+        return fail(e, STATE, 0, "container ", DEC(create->joins), " is not running", NULL);
+    return !(create->flags & CONTAINER_SHARE_PID) || enter_pid_namespace(child->spaces, e);
 }
 
 static bool prepare(struct spawned *s, struct child *child, struct error *e)
@@ -102,8 +122,10 @@ static bool prepare(struct spawned *s, struct child *child, struct error *e)
     if (!make_pipes(s, child, child->start))
         return fail(e, SYSTEM, errno, "start a process", NULL);
     bool builtin = child->start->flags & START_BUILTIN;
-    if (child->start->flags & START_INIT || (builtin && builtin_outside(child->start->args[0])))
+    if (builtin && builtin_outside(child->start->args[0]))
         return true;
+    if (child->start->flags & START_INIT)
+        return find_spaces(child, e);
     child->init = (int)syscall(SYS_pidfd_open, child->container->init_pid, 0);
     if (child->init < 0)
         return fail(e, STATE, errno, "join the container", NULL);
@@ -112,7 +134,7 @@ static bool prepare(struct spawned *s, struct child *child, struct error *e)
 
 bool spawn(struct spawned *s, const struct start *start, const struct container *c, struct error *e)
 {
-    struct child child = {start, c, -1, -1, -1, -1, -1};
+    struct child child = {start, c, -1, -1, -1, -1, -1, -1};
     *s = (struct spawned){0, -1, -1, -1, -1};
     bool init = start->flags & START_INIT;
     bool ok = prepare(s, &child, e);
@@ -122,7 +144,7 @@ bool spawn(struct spawned *s, const struct start *start, const struct container 
             child_run(&child);
         s->pid = pid;
         int err = errno;
-        if (!init)
+        if (own_pid_namespace >= 0)
             setns(own_pid_namespace, CLONE_NEWPID);
         if (pid < 0)
             ok = fail(e, SYSTEM, err, "start a process", NULL);

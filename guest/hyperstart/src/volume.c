@@ -184,7 +184,7 @@ static bool fill_once(int whole, int root, const char *target)
     return from >= 0 && fill(whole, from);
 }
 
-int volume_open(int shared, const char *path, int root, const char *target, bool copy)
+int volume_open(int shared, const char *path, int root, const char *target, bool copy, bool make)
 {
     char folder[PATH_MAX];
     size_t size = strcspn(path, ":");
@@ -197,5 +197,9 @@ int volume_open(int shared, const char *path, int root, const char *target, bool
     _cleanup_close_ int whole = place < 0 ? -1 : reopen(place);
     if (whole < 0 || (copy && !fill_once(whole, root, target)))
         return -1;
-    return path[size] ? target_open(whole, path + size + 1) : steal_fd(&whole);
+    if (!path[size])
+        return steal_fd(&whole);
+    int sub = target_open(whole, path + size + 1);
+    return sub < 0 && errno == ENOENT && make ? target_make(whole, path + size + 1, DIRECTORY)
+                                              : sub;
 }

@@ -314,6 +314,7 @@ static void dump_create(const struct create *c)
     dump_files(c->files, c->file_count);
     put_texts(c->masked, c->masked_count);
     put_texts(c->readonly, c->readonly_count);
+    put_number(c->joins);
 }
 
 static void dump_start(const struct start *s)
@@ -381,6 +382,7 @@ static void dump_request(const struct request *q)
         put_number(q->update.flags);
         put_number(q->update.memory);
         put_number(q->update.pids);
+        put_number(q->update.cpu_us);
         put_number(q->update.realtime_ns);
         break;
     case INTERFACE_ADD:

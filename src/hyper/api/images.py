@@ -18,6 +18,7 @@ from hyper.api.http import (
     json_response,
     moment,
 )
+from hyper.api.render import origin_view
 from hyper.engine import image_events
 from hyper.engine.create import image_defaults
 from hyper.engine.engine import Engine
@@ -82,6 +83,8 @@ class ImageRoutes:
                 metadata={"LastTagTime": rfc3339(tagged_ns) if tagged_ns else wire.ZERO_TIME},
                 container=record.config.container or UNSET,
                 container_config=record.config.container_config or UNSET,
+                hyper=wire.ImageView(origin_view(self._images.origin(record.id))),
+                aci=record.config.aci or UNSET,
             )
         )
 

@@ -41,7 +41,7 @@ class LifecycleRoutes:
         everything = flag(request, "all") or limit > 0 or bool(filters.get("status"))
         chosen = [
             container
-            for container in self._engine.containers.all()
+            for container in self._engine.containers.shown()
             if (everything or container.up) and all(check(container) for check in checks)
         ]
         if limit > 0:
@@ -76,7 +76,9 @@ async def _prune(
     engine: Engine, filters: dict[str, set[str]], until_ns: int | None
 ) -> tuple[list[str], int]:
     deleted, reclaimed = [], 0
-    for container in engine.containers.all():
+    for container in engine.containers.shown():
+        if container.record.member is not None:
+            continue  # it goes with its pod
         if container.up or not _prunable(container, filters, until_ns):
             continue
         written = (await sized(render.summary(container), container)).size_rw or 0

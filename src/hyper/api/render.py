@@ -19,11 +19,21 @@ from hyper.engine.plan import hostname
 from hyper.engine.record import ContainerRecord, Health
 from hyper.engine.state import Status
 from hyper.engine.volumes import Volumes
+from hyper.image.record import Origin
 from hyper.types import response as wire
 from hyper.types.container import ContainerConfig, PortBinding
 from hyper.units import rfc3339
 
 _LONG: Final = ((48, 1, "hours"), (336, 24, "days"), (1440, 168, "weeks"), (17520, 720, "months"))
+
+
+def origin_view(origin: Origin | None) -> wire.OriginView | None:
+    """How an image came here, where that is known."""
+    if origin is None:
+        return None
+    return wire.OriginView(
+        from_=origin.kind, place=origin.place, took_ms=origin.took_ms, at=rfc3339(origin.at_ns)
+    )
 
 
 def vm_view(container: Container) -> wire.VmView | None:
@@ -38,6 +48,7 @@ def vm_view(container: Container) -> wire.VmView | None:
         pid=machine.pid if machine else 0,
         sandbox=machine.name if machine else "",
         start=start_view(container.timeline),
+        image=origin_view(container.host.images.origin(record.image_id)),
     )
 
 

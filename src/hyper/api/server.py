@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from hyper.api import API_VERSION
+from hyper.api.app_images import AppImageRoutes
 from hyper.api.archive import ArchiveRoutes
 from hyper.api.containers import ContainerRoutes
 from hyper.api.execs import ExecRoutes
@@ -15,6 +16,8 @@ from hyper.api.http import MAX_BODY, VERSION, errors, not_in_a_swarm, not_yet, n
 from hyper.api.images import ImageRoutes
 from hyper.api.lifecycle import LifecycleRoutes
 from hyper.api.networks import NetworkRoutes
+from hyper.api.openapi import OpenApiRoutes
+from hyper.api.pods import PodRoutes
 from hyper.api.registries import RegistryRoutes
 from hyper.api.resources import ResourceRoutes
 from hyper.api.system import HYPER_VERSION, SystemRoutes
@@ -53,6 +56,9 @@ def build_app(engine: Engine) -> web.Application:
         *NetworkRoutes(engine).routes(),
         *ArchiveRoutes(engine).routes(),
         *FastRoutes(engine).routes(),
+        *PodRoutes(engine).routes(),
+        *OpenApiRoutes().routes(),
+        *AppImageRoutes(engine).routes(),
     ]
     for prefix in ("", f"/v{{version:{VERSION}}}"):
         for method, path, handler in routes:

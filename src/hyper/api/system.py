@@ -92,7 +92,7 @@ class SystemRoutes:
 
     async def info(self, request: web.Request) -> web.StreamResponse:
         engine, config = self._engine, self._engine.host.config
-        counts = by_status(engine.containers.all())
+        counts = by_status(engine.containers.shown())
         system = os.uname()
         stopped = counts[Status.EXITED] + counts[Status.CREATED] + counts[Status.DEAD]
         return json_response(

@@ -12,6 +12,7 @@ from hyper.engine import image_events
 from hyper.engine.engine import Engine
 from hyper.engine.image_import import ImportRequest, import_image
 from hyper.errors import HyperError, InvalidRequest, NotFound, Unauthorized
+from hyper.image import nearest
 from hyper.image.auth import RegistryAuth
 from hyper.image.images import Loaded
 from hyper.image.record import ImageRecord
@@ -19,6 +20,10 @@ from hyper.image.reference import parse
 from hyper.types import response as wire
 
 _CHUNK: Final = 1 << 20
+#: Where an image may come from; the first is Docker's meaning of a pull.
+_REGISTRY: Final = "registry"
+_NEAREST: Final = "nearest"
+_SOURCES: Final = (_REGISTRY, _NEAREST, "local")
 #: Most images of one archive to save.
 _MAX_NAMES: Final = 1000
 
@@ -50,6 +55,13 @@ class TransferRoutes:
     async def _pull(self, request: web.Request) -> web.StreamResponse:
         """The head waits for the registry's answer: until then a status can say what went wrong, later only a line."""
         reference = _reference(request.query["fromImage"], request.query.get("tag", ""))
+        source = request.query.get("source", _REGISTRY)
+        if source != _REGISTRY:
+            # A name that has no tag may be an id, and clients say latest where people said nothing.
+            bare = request.query.get("tag") == "latest"
+            return await self._bring(
+                request, request.query["fromImage"] if bare else reference, source
+            )
         named = parse(reference)
         auth = RegistryAuth.from_header(request.headers.get("X-Registry-Auth", ""))
 
@@ -67,6 +79,28 @@ class TransferRoutes:
                 image_events.by_name(self._host, "pull", one)
 
         response, _ = await progress.stream(request, pull, ahead=1, refused=_hidden)
+        return response
+
+    async def _bring(self, request: web.Request, reference: str, source: str) -> web.StreamResponse:
+        """Hyper's own: of an image that is not here, from where it is least work to get."""
+        if source not in _SOURCES:
+            raise InvalidRequest(f"no source {source[:100]!r}: {', '.join(_SOURCES)}")
+        auth = RegistryAuth.from_header(request.headers.get("X-Registry-Auth", ""))
+
+        async def bring(tell: progress.Tell) -> None:
+            record = await self._images.bring(
+                reference,
+                elsewhere=source == _NEAREST,
+                platform=request.query.get("platform") or None,
+                auth=auth,
+                progress=lambda event: tell(progress.line(event)),
+            )
+            if nearest.is_id(reference):
+                image_events.by_id(self._host, "pull", record.id)
+            else:
+                image_events.by_name(self._host, "pull", reference)
+
+        response, _ = await progress.stream(request, bring, ahead=1, refused=_hidden)
         return response
 
     async def push(self, request: web.Request) -> web.StreamResponse:
@@ -118,7 +152,7 @@ class TransferRoutes:
         return response
 
     async def load(self, request: web.Request) -> web.StreamResponse:
-        quiet = flag(request, "quiet")
+        quiet, ids = flag(request, "quiet"), flag(request, "ids")
 
         async def work(tell: progress.Tell) -> Loaded:
             body = request.content.iter_chunked(_CHUNK)
@@ -130,6 +164,8 @@ class TransferRoutes:
                     tell(wire.PullLine(stream=f"Loaded image: {name}\n"))
                 if not names:
                     tell(wire.PullLine(stream=f"Loaded image ID: {image_id}\n"))
+                if ids:
+                    tell(wire.PullLine(aux=wire.LoadAux(image_id)))
             return found
 
         # As in dockerd: docker-py looks for the error among the lines.

@@ -10,11 +10,13 @@ import re
 import sys
 
 from hyper.cli import table
+from hyper.cli.pods import PODS
 from hyper.errors import HyperError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Any
 
     from hyper.cli.context import Context
     from hyper.cli.flags import Command, Flag
@@ -26,7 +28,9 @@ FILES = ":files"
 #: Commands whose containers run, and those whose do not.
 _RUNNING = ("attach", "exec", "kill", "pause", "stop", "top", "stats", "port")
 _STOPPED = ("start",)
-_KINDS = ("CONTAINER", "IMAGE", "NETWORK", "VOLUME")
+#: The same of pods.
+_PODS_RUNNING, _PODS_STOPPED = ("pod stop", "pod exec"), ("pod start",)
+_KINDS = ("CONTAINER", "IMAGE", "NETWORK", "POD", "VOLUME")
 #: What flags take, beyond what their TAKES word says.
 _CHOICES = {
     "--pull": ("always", "missing", "never"),
@@ -136,6 +140,8 @@ def _of_word(context: Context, name: str, command: Command, before: list[str]) -
         return [*((f"{box}:", what) for box, what in boxes), (FILES, "")]
     if name == "completion":
         return [(shell, "") for shell in ("bash", "fish", "zsh")]
+    if name in ("pod logs", "pod exec") and (found := _in_pod(context, name, before)) is not None:
+        return found
     wanted = re.findall(r"[A-Z_]+", command.words.replace("ARG", ""))
     if not wanted:
         return []
@@ -151,7 +157,39 @@ def _of_word(context: Context, name: str, command: Command, before: list[str]) -
     return [(word, what) for word, what in made if word not in before]
 
 
+def _in_pod(context: Context, name: str, before: list[str]) -> Found | None:
+    """A container where it is named by its pod; None: something else is wanted."""
+    if name == "pod logs" and len(before) == 1:
+        for pod in _pods(context.existing_engine(), name):
+            if pod["Name"] == before[0]:
+                return [(box["Name"], box["Status"]) for box in pod["Containers"]]
+        return []
+    if name == "pod logs":
+        return [] if before else None
+    if before:
+        return [(FILES, "")]
+    pods = _pods(context.existing_engine(), name)
+    inner = [
+        (f"{pod['Name']}/{box['Name']}", box["Status"])
+        for pod in pods
+        for box in pod["Containers"]
+        if not box["Init"]
+    ]
+    return sorted([(pod["Name"], pod["Status"]) for pod in pods] + inner)
+
+
+def _pods(engine: Engine, command: str) -> list[dict[str, Any]]:
+    pods: list[dict[str, Any]] = engine.get(PODS)
+    if command in _PODS_RUNNING:
+        return [pod for pod in pods if pod["Status"] == "running"]
+    if command in _PODS_STOPPED:
+        return [pod for pod in pods if pod["Status"] in ("created", "exited")]
+    return pods
+
+
 def _names(engine: Engine, kind: str, *, command: str = "") -> Found:
+    if kind == "POD":
+        return sorted((pod["Name"], pod["Status"]) for pod in _pods(engine, command))
     if kind == "CONTAINER":
         found = engine.get("/containers/json", all=command not in _RUNNING)
         if command in _STOPPED:

@@ -24,19 +24,30 @@ class Published:
         self.exposed |= {f"{port}/{protocol}": {} for port in range(first, last + 1)}
 
     def publish(self, spec: str) -> None:
-        """Add a ``-p`` value.
+        """Add a ``-p`` value. The name of a port of the image is left to the daemon, which knows the image.
 
         Raises:
             ValueError: not a port specification, or ranges of different lengths.
         """
         rest, protocol = _split_protocol(spec)
         ip, host, container = _split_parts(rest)
+        if is_port_name(host) and not is_port_name(container):
+            host, container = container, host  # NAME:HOST_PORT, as rkt has it
+        if is_port_name(container) and ":" in rest and "/" not in spec:
+            binding = {"HostIp": ip, "HostPort": _host_port(host, 0, 1)}
+            self.bindings.setdefault(container, []).append(binding)
+            return
         first, last = _port_range(container)
         for index, port in enumerate(range(first, last + 1)):
             key = f"{port}/{protocol}"
             self.exposed[key] = {}
             binding = {"HostIp": ip, "HostPort": _host_port(host, index, last - first + 1)}
             self.bindings.setdefault(key, []).append(binding)
+
+
+def is_port_name(text: str) -> bool:
+    """Whether ``text`` can be the name that an image gives to a port."""
+    return text.isascii() and text.islower() and all(word.isalnum() for word in text.split("-"))
 
 
 def _split_protocol(spec: str) -> tuple[str, str]:

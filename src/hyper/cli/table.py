@@ -76,6 +76,23 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
         "disconnect": ("network", "Disconnect a container from a network"),
         "prune": ("prune", "Remove all unused networks"),
     },
+    "play": {
+        "kube": ("pod_run", "Run the pods of a Kubernetes manifest"),
+    },
+    "pod": {
+        "create": ("pod_run", "Create a pod from a file without starting it"),
+        "run": (
+            "pod_run",
+            "Create a pod from a file and run it: several containers in one microVM",
+        ),
+        "start": ("pod", "Start pods"),
+        "stop": ("pod", "Stop pods"),
+        "rm": ("pod", "Remove pods"),
+        "ls": ("pod", "List pods"),
+        "inspect": ("pod", "Show all that is known of pods, as JSON"),
+        "logs": ("pod_look", "Show what the containers of a pod wrote"),
+        "exec": ("pod_look", "Run a command in a container of a running pod"),
+    },
     "system": {
         "df": ("df", "Show what images, containers and volumes take on the disk"),
         "prune": ("prune", "Remove everything unused"),
@@ -85,6 +102,11 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
         "build": ("template", "Make a template before it is needed"),
         "inspect": ("template", "Show all that is known of templates, as JSON"),
         "rm": ("template", "Remove templates"),
+    },
+    "trust": {
+        "add": ("trust", "Trust who signs App Container Images with a key"),
+        "ls": ("trust", "List the keys whose signatures count"),
+        "rm": ("trust", "Trust keys no more"),
     },
     "volume": {
         "create": ("volume", "Create a volume"),
@@ -111,8 +133,13 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "container remove": ("rm",),
     "network list": ("network ls",),
     "network remove": ("network rm",),
+    "pod list": ("pod ls",),
+    "pod ps": ("pod ls",),
+    "pod remove": ("pod rm",),
     "system events": ("events",),
     "system info": ("info",),
+    "trust list": ("trust ls",),
+    "trust remove": ("trust rm",),
     "volume list": ("volume ls",),
     "volume remove": ("volume rm",),
 }

@@ -6,6 +6,7 @@ import os
 import time
 
 from hyper.cli.context import say
+from hyper.client.engine import image_path
 from hyper.client.errors import ApiError
 
 TYPE_CHECKING = False
@@ -18,11 +19,22 @@ _WAYS = {
     "boot": "in a machine that booted",
 }
 
+#: `From` of an image's origin -> what happened.
+_ORIGINS = {
+    "registry": "pulled as {Place}",
+    "docker": "taken from Docker at {Place}",
+    "podman": "taken from podman at {Place}",
+    "archive": "loaded from an archive",
+    "made": "made here",
+}
+
 
 class Timing:
     """What happened here and when, CLOCK_MONOTONIC; the daemon's own marks come on top at the end."""
 
     def __init__(self) -> None:
+        #: What the container was made of, once that is known.
+        self.image = ""
         self._marks: list[tuple[int, str]] = []
         began = _started_ns()
         if began is not None:
@@ -45,6 +57,7 @@ class Timing:
             way = start["Way"]
             notes += [f"not faster, because: {note}" for note in start["Notes"]]
             marks = [*marks, *((m["AtNs"], f"hyperd: {m['What']}") for m in start["Marks"])]
+        notes += _origin(engine, self.image)
         say(f"\ntimes in ms, of a start {_WAYS.get(way, way)}")
         first = before = min(marks)[0]
         for at, what in sorted(marks):
@@ -52,6 +65,18 @@ class Timing:
             before = at
         for note in notes:
             say(note)
+
+
+def _origin(engine: Engine, image: str) -> list[str]:
+    """How the image came to the daemon, in one line; none where it does not say."""
+    try:
+        origin = engine.get(image_path(image, "/json"))["Hyper"]["Origin"]
+    except (ApiError, KeyError):
+        return []  # another daemon than ours, or the image has gone meanwhile
+    if origin is None:
+        return []
+    how = _ORIGINS.get(origin["From"], "taken from {Place}").format(**origin)
+    return [f"the image was {how} at {origin['At']}, which took {origin['TookMs']} ms"]
 
 
 def _started_ns() -> int | None:

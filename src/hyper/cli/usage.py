@@ -23,9 +23,13 @@ def overview(flags: Sequence[Flag]) -> str:
     for group, commands in GROUPS.items():
         lines += ["", f"{group}:"]
         lines += [f"  {name:<10} {what}" for name, (_, what) in commands.items()]
-    lines += ["", "Families (hyper volume --help):"]
-    lines += [f"  {family:<10} {', '.join(members(family))}" for family in ("volume", "network")]
-    lines += [f"  {'system':<10} {', '.join(members('system'))}"]
+    lines += ["", "Families (hyper pod --help):"]
+    lines += [
+        f"  {family:<10} {', '.join(members(family))}" for family in ("pod", "volume", "network")
+    ]
+    lines += [
+        f"  {family:<10} {', '.join(members(family))}" for family in ("play", "system", "trust")
+    ]
     lines += ["  container, image   docker's longer spellings, and prune"]
     lines += ["", "Flags:", *_flag_lines(flags), "", "Examples:"]
     lines += [
@@ -33,6 +37,7 @@ def overview(flags: Sequence[Flag]) -> str:
         "  hyper run -d --name web -p 8080:80 nginx   a server; curl localhost:8080",
         "  hyper list                                 which microVMs run, and how",
         "  hyper logs -f web                          what it writes, as it writes",
+        "  hyper pod run -d shop.yml                  several containers in one microVM",
         "",
         "hyper COMMAND --help tells more about a command.",
     ]

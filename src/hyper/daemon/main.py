@@ -34,6 +34,7 @@ from hyper.engine.volumes import Volumes
 from hyper.engine.wires import Wires
 from hyper.errors import HyperError
 from hyper.image.images import Images
+from hyper.image.nearest import LocalEngines
 from hyper.machine.qemu.driver import QemuDriver
 from hyper.network.fabric import Fabric, usable
 from hyper.sandbox.scratch import ScratchDisks
@@ -99,6 +100,7 @@ async def _engine(config: Config) -> AsyncIterator[Engine]:
             insecure_registries=config.insecure_registries,
             registry_mirrors=config.registry_mirrors,
             keep_blobs=not config.discard_blobs,
+            local_engines=LocalEngines(config.local_engines),
         )
         await images.open()
         stack.push_async_callback(images.close)

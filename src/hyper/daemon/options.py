@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from hyper.config import MINIMUM_MEMORY_MIB, Config, defaults
+from hyper.daemon import engine_options
 from hyper.daemon.default_options import FLAG, add_defaults, from_json, json_type
 from hyper.daemon.fixed import add_fixed, check_key, check_options
 from hyper.errors import InvalidRequest
@@ -32,6 +33,7 @@ _KEYS: Final = {
     "default-memory": "default_memory_mib",
     "boot-timeout": "boot_timeout_s",
     "pool-memory": "pool_memory_mib",
+    "local-engines": "local_engines",
 }
 _LISTS: Final = frozenset(
     {"hosts", "insecure_registries", "registry_mirrors", "labels", "default_address_pools"}
@@ -122,6 +124,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="MIB",
         help="memory for machines that wait for a container; 0: none waits (default: 256)",
     )
+    engine_options.add_engines(result)
     add("--assets", type=Path, metavar="DIR", help="folder with the guest's vmlinux and initrd")
     add("--label", action="append", dest="labels", metavar="KEY=VALUE", help="label in info")
     add(
@@ -225,11 +228,13 @@ def _checked(key: str, name: str, value: Any) -> Any:
             ",".join(f"{part}={item[part]}" for part in item) if isinstance(item, dict) else item
             for item in value
         ]
-    expected: Any = json_type(name)
+    expected: Any = bool | str | list[str] if name == "local_engines" else json_type(name)
     for kind, names in ((list[str], _LISTS), (int, _NUMBERS), (bool, _FLAGS)):
         expected = kind if name in names else expected
     try:
         converted = from_json(name, msgspec.convert(value, expected))
+        if name == "local_engines":
+            converted = engine_options.from_words(converted)
     except (msgspec.ValidationError, ValueError) as error:
         raise InvalidRequest(f"configuration key {key}: {error}") from None
     if name in _CHOICES and converted not in _CHOICES[name]:

@@ -9,9 +9,10 @@ import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Final
 
-from hyper.engine import ending, log_options, restart, sharing
+from hyper.engine import ending, log_options, pod_machine, restart, sharing
 from hyper.engine.attachment import Attachment
 from hyper.engine.exits import Exits
 from hyper.engine.host import Host
@@ -166,6 +167,9 @@ class Container:
         timeline.mark("start asked for")
         async with disks as attached:
             timeline.mark("volumes attached")
+            if self.record.pod is not None:
+                attached = replace(attached, mounts=pod_machine.shared(attached.mounts))
+                self.record.pod.mounts = list(attached.mounts)
             warm = self.host.starter.warm(shape(self.record, self.host, attached), timeline)
             try:
                 async with self.host.wires.taken(self.record, warm) as wiring:
@@ -195,6 +199,8 @@ class Container:
         self._running(sandbox, main, pid)
 
     async def _join(self) -> None:
+        if self.record.member is not None:
+            await self.find(self.record.member.pod).start()  # unless its machine runs
         owner = sharing.owner_of(self)
         sharing.sit_down(self.record, owner)
         disks = self.host.attachments.attach(self.record, max_disks=self.host.driver.max_disks)
@@ -557,7 +563,7 @@ class Container:
         self.hub.close()
         await asyncio.to_thread(_remove_tree, str(self.host.container_dir(record.id)))
         await self.host.images.release(record.id)
-        await self.host.volumes.release(record, anonymous=volumes)
+        await self.host.volumes.release(record, anonymous=volumes or record.pod is not None)
         self.host.store.delete_container(record.id)
         self.removed.set_result(record.exit_code)
         self.publish("destroy")

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from hyper.engine import (
+    app_image,
     create,
     defaults,
     endpoints,
@@ -27,7 +28,8 @@ from hyper.engine import (
 )
 from hyper.engine.container import Container
 from hyper.engine.host import Host, container_uids
-from hyper.engine.record import ContainerRecord
+from hyper.engine.mounts import MountPoint
+from hyper.engine.record import ContainerRecord, Member, PodRecord
 from hyper.engine.state import Event, Status
 from hyper.errors import Conflict, HyperError, InvalidRequest, NotFound
 from hyper.ids import NAME_PATTERN, is_valid_name, new_id, random_name
@@ -36,6 +38,7 @@ from hyper.proto.message import ProcessInfo
 from hyper.sandbox.sandbox import Sandbox
 from hyper.system import affinity, files
 from hyper.types.container import ContainerConfig, CreateBody, HostConfig
+from hyper.types.pod import POD_LABEL
 
 logger = logging.getLogger(__name__)
 
@@ -98,20 +101,30 @@ class Containers:
         """All of them, the newest first."""
         return sorted(self._by_id.values(), key=lambda item: -item.record.created_ns)
 
+    def shown(self) -> list[Container]:
+        """The same without those that only hold a pod's machine."""
+        return [item for item in self.all() if item.record.pod is None]
+
     def by_image(self, *, up: bool = False) -> dict[str, list[str]]:
         """The ids of the containers of each image that has some; with ``up`` only those that run or will."""
         found: dict[str, list[str]] = {}
         for item in self._by_id.values():
-            if item.up or not up:
+            if (item.up or not up) and item.record.pod is None:
                 found.setdefault(item.record.image_id, []).append(item.record.id)
         return found
 
     # Making
 
     async def create(
-        self, name: str | None, config: CreateBody, host: HostConfig, raw: dict[str, Any]
+        self,
+        name: str | None,
+        config: CreateBody,
+        host: HostConfig,
+        raw: dict[str, Any],
+        *,
+        member: Member | None = None,
     ) -> tuple[Container, list[str]]:
-        """A new container and warnings about what has no effect; nothing runs yet.
+        """A new container and warnings about what has no effect; nothing runs yet. ``member``: it is one of a pod's.
 
         Raises:
             NotFound: the image is not here ("No such image"), or a network or linked container.
@@ -128,21 +141,48 @@ class Containers:
         warnings += create.check(host, raw)
         warnings += resources.check(host, available=affinity.available())
         create.fill_in(host)
+        image = self._host.images.get(config.image)
+        aci = image.config.aci
+        warnings += app_image.fill_in(host, raw, aci, _bounds())
         filter_ = await plan.seccomp_filter(host)
         # From here to where the name is taken nothing else happens in this daemon.
         self._check_name(name)
-        image = self._host.images.get(config.image)
         merged = create.merge(config, create.image_defaults(image.config.config))
         health.check(merged.healthcheck)
         self._settle_mode(host)
-        record = self._record(name, merged, host, image.id)
-        record.seccomp = filter_
+        points = mounts.mount_points(
+            merged, host, volumes_of=self._mounts_of, exists=os.path.exists
+        )
+        points = app_image.protect(points, config, aci)
+        record = self._record(name, merged, host, image.id, points)
+        record.seccomp, record.member = filter_, member
+        record.handlers = app_image.handlers(aci)
         record.links = links.of_new_container(host, lambda linked: self.get(linked).record)
         record.endpoints = endpoints.of_new_container(
             host, config.networking_config, config.mac_address, self._host.wires.networks.get
         )
         _dry_run(record)
         warnings += mounts.warnings(record.mounts, is_socket=files.is_socket)
+        return await self._keep(record), warnings
+
+    async def create_first(
+        self, config: ContainerConfig, host: HostConfig, pod: PodRecord, points: list[MountPoint]
+    ) -> tuple[Container, list[str]]:
+        """A pod's first container, which only holds its machine, and warnings; nothing runs yet.
+
+        Raises:
+            As ``create``.
+        """
+        name = (config.labels or {})[POD_LABEL]
+        defaults.fill_in(host, {}, self._host.config)
+        warnings = create.check(host, {})
+        warnings += resources.check(host, available=affinity.available())
+        create.fill_in(host)
+        self._check_name(name)
+        record = self._record(name, config, host, "", points)
+        record.pod = pod
+        record.endpoints = endpoints.of_new_container(host, None, "", self._host.wires.networks.get)
+        _dry_run(record)
         return await self._keep(record), warnings
 
     def _settle_mode(self, host: HostConfig) -> None:
@@ -190,9 +230,13 @@ class Containers:
         container.publish("rename", oldName=f"/{old}")
 
     def _record(
-        self, name: str | None, config: ContainerConfig, host: HostConfig, image_id: str
+        self,
+        name: str | None,
+        config: ContainerConfig,
+        host: HostConfig,
+        image_id: str,
+        points: list[MountPoint],
     ) -> ContainerRecord:
-        settings = self._host.config
         return ContainerRecord(
             id=new_id(),
             name=name.removeprefix("/") if name else self._free_name(),
@@ -202,13 +246,16 @@ class Containers:
             config=config,
             host_config=host,
             vcpus=resources.vcpus(host, available=affinity.available()),
-            memory_mib=create.memory_mib(
-                host, settings.default_memory_mib, available_mib=create.host_memory_mib()
-            ),
-            mounts=mounts.mount_points(
-                config, host, volumes_of=self._mounts_of, exists=os.path.exists
-            ),
+            memory_mib=self._memory_mib(host),
+            mounts=points,
         )
+
+    def _memory_mib(self, host: HostConfig) -> int:
+        default = self._host.config.default_memory_mib
+        if sharing.owner_named(host):
+            sharing.check_memory(host)
+            return default  # until it is in that machine
+        return create.memory_mib(host, default, available_mib=create.host_memory_mib())
 
     def _mounts_of(self, name: str) -> list[mounts.MountPoint]:
         return self.get(name).record.mounts
@@ -231,7 +278,8 @@ class Containers:
         container = None
         try:
             await self._host.volumes.hold(record)
-            await images.hold(record.id, record.image_id)
+            if record.pod is None:
+                await images.hold(record.id, record.image_id)
             folder.mkdir(mode=0o700, parents=True)
             container = Container(record, self._host, self.get)
             self._adopt(container)
@@ -417,6 +465,10 @@ def _dry_run(record: ContainerRecord) -> None:
         plan.container_create(record, [], plan.network_files(record, None)),
         plan.main_program(record),
     )
+
+
+def _bounds() -> app_image.Bounds:
+    return app_image.Bounds(int(create.host_memory_mib()), len(affinity.available()))
 
 
 def by_status(containers: Iterable[Container]) -> dict[Status, int]:

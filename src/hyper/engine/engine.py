@@ -7,6 +7,7 @@ from hyper.engine.containers import Containers
 from hyper.engine.execs import Execs
 from hyper.engine.host import Host
 from hyper.engine.hypervisors import Hypervisors
+from hyper.engine.pods import Pods
 from hyper.engine.probing import HealthChecks
 from hyper.engine.stats import Feeds
 
@@ -18,6 +19,7 @@ class Engine:
         self.host = host
         self.containers = Containers(host)
         self.execs = Execs(host, self.containers)
+        self.pods = Pods(host, self.containers)
         self.stats = Feeds(host)
         self.hypervisors = Hypervisors(host.driver, host.tasks)
         self._health = HealthChecks(host, self.containers, self.execs)
@@ -32,6 +34,7 @@ class Engine:
         self.execs.recover()
         self._health.open()
         self._clocks.open()
+        await self.pods.open()
         self.containers.start_pending()
 
     async def close(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hyper.engine import endpoints, plan, ports, resources
+from pathlib import Path
+
+from hyper.engine import endpoints, plan, pod_machine, ports, resources
 from hyper.engine.attachment import Attachment
 from hyper.engine.host import Host
 from hyper.engine.record import ContainerRecord
@@ -33,6 +35,12 @@ def shape(record: ContainerRecord, host: Host, attached: Attachment) -> Shape | 
     return Shape(record.vcpus, record.memory_mib, Card.USER)
 
 
+async def _layers(record: ContainerRecord, host: Host, most: int) -> list[Path]:
+    if record.pod is not None:
+        return [pod_machine.layer(host.config)]
+    return await host.images.disks(record.image_id, max_disks=most)
+
+
 async def machine_plan(
     record: ContainerRecord, host: Host, attached: Attachment, wiring: Wiring
 ) -> Plan:
@@ -42,12 +50,10 @@ async def machine_plan(
         HyperError: an image's layer is missing, or they are more than the machine takes.
     """
     fit(record)
-    layers = await host.images.disks(
-        record.image_id, max_disks=host.driver.max_disks - 1 - attached.slots
-    )
+    layers = await _layers(record, host, host.driver.max_disks - 1 - attached.slots)
     network = wiring.attachment
     scratch = host.container_dir(record.id) / "scratch.ext4"
-    disks = [Disk(plan.layer_name(record, n), path, True) for n, path in enumerate(layers)]
+    disks = [Disk(plan.layer_name(record, n, path), path, True) for n, path in enumerate(layers)]
     spec = MachineSpec(
         name=record.id[:16],
         vcpus=record.vcpus,

@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,7 @@ from hyper.proto.message import (
     SandboxSetup,
     encode_request,
 )
+from hyper.sandbox.sandbox import MAIN_CONTAINER
 from hyper.sandbox.shape import SCRATCH_DISK, layer_disk
 from hyper.system.resolv_conf import NO_LOOKUP
 from hyper.types.container import ContainerConfig, HostConfig, Ulimit
@@ -145,9 +147,14 @@ def sandbox_setup(record: ContainerRecord, network: Attachment | None) -> Sandbo
     )
 
 
-def layer_name(record: ContainerRecord, index: int) -> str:
-    """What the guest looks for to find layer ``index`` (0 is the lowest)."""
-    return disk_name(record, layer_disk(index))
+def layer_name(record: ContainerRecord, index: int, path: Path) -> str:
+    """What the guest looks for to find layer ``index`` (0 is the lowest), which is the file ``path``.
+
+    Containers that come into another's machine share the layers they have in common.
+    """
+    if record.seat.owner:
+        return f"layer-{sha256(bytes(path)).hexdigest()[:12]}"
+    return layer_disk(index)
 
 
 def scratch_name(record: ContainerRecord) -> str:
@@ -167,13 +174,18 @@ def container_create(
     mounts: tuple[Mount, ...] = (),
 ) -> ContainerCreate:
     """The agent's instructions for the container's root; ``files``, ``mounts``: what comes from outside of it."""
-    host = record.host_config
+    host, member = record.host_config, record.member
     shown = host.privileged
+    flags = ContainerFlag.READ_ONLY if host.readonly_rootfs else ContainerFlag.NONE
+    if member is not None and member.share_pid:
+        flags |= ContainerFlag.SHARE_PID
+    if shown:
+        flags |= ContainerFlag.ALL_DEVICES
     return ContainerCreate(
         container=record.seat.container,
-        flags=ContainerFlag.READ_ONLY if host.readonly_rootfs else ContainerFlag.NONE,
+        flags=flags,
         hostname=hostname(record),
-        layers=tuple(layer_name(record, index) for index in range(len(layers))),
+        layers=tuple(layer_name(record, index, path) for index, path in enumerate(layers)),
         scratch=scratch_name(record),
         mounts=tuple(sorted((*_mounts(host), *mounts), key=_depth)),
         files=files,
@@ -181,6 +193,7 @@ def container_create(
         readonly=()
         if shown
         else tuple(READONLY if host.readonly_paths is None else host.readonly_paths),
+        joins=MAIN_CONTAINER if member is not None else 0,
     )
 
 
@@ -307,14 +320,14 @@ def main_program(record: ContainerRecord) -> ProcessStart:
         flags |= ProcessFlag.TTY
     if config.open_stdin:
         flags |= ProcessFlag.STDIN
-    if host.init:
+    if host.init or record.handlers:
         flags |= ProcessFlag.REAPER
     flags |= _no_new_privileges(host)
     rows, columns = console_size(host.console_size)
     return ProcessStart(
         process=record.seat.process,
         container=record.seat.container,
-        args=tuple(record.command),
+        args=(*record.handlers, *record.command),
         flags=flags,
         env=environment(record, tty=config.tty),
         cwd=config.working_dir or "/",

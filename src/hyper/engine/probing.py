@@ -1,5 +1,7 @@
 """Runs the health checks of running containers: one probe at a time each, as a program beside the container's own.
 
+A pod's container may have a second one that asks whether it still lives; one that does not is killed.
+
 Probes are not kept as execs are: what a killed daemon had under way is ended by the next one.
 """
 
@@ -10,24 +12,41 @@ import contextlib
 import logging
 import signal
 import time
+from enum import StrEnum
+from typing import Final
 
 from hyper.engine import health, plan
 from hyper.engine.container import REQUEST_TIMEOUT_S, Container
 from hyper.engine.containers import Containers
 from hyper.engine.events import EngineEvent
 from hyper.engine.execs import Execs
+from hyper.engine.health import Question
 from hyper.engine.host import Host
 from hyper.engine.program_error import program_error
-from hyper.engine.record import ExecRecord, Health, ProbeResult
+from hyper.engine.record import ContainerRecord, ExecRecord, Health, ProbeResult
 from hyper.engine.state import Status
-from hyper.errors import GuestError, HyperError, NotFound
+from hyper.engine.visit import Builtin
+from hyper.errors import Conflict, GuestError, HyperError, NotFound
 from hyper.guest.process import GuestProcess
 from hyper.guest.session import Session
 from hyper.ids import new_id
 from hyper.proto.message import ProcessExit, ProcessSignal, Reply
+from hyper.proto.record import Failure, RecordDecoder
 from hyper.sandbox.sandbox import Sandbox
+from hyper.types.container import Healthcheck
 
 logger = logging.getLogger(__name__)
+
+
+#: A pod's container that is not ready is asked at least so often: somebody may wait for it.
+_UNREADY_INTERVAL_S: Final = 1.0
+
+
+class _Kind(StrEnum):
+    """What is asked: the member of ContainerRecord that has the answers."""
+
+    HEALTH = "health"
+    LIVENESS = "liveness"
 
 
 class HealthChecks:
@@ -37,7 +56,7 @@ class HealthChecks:
         self._host = host
         self._containers = containers
         self._execs = execs
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._running: dict[tuple[str, _Kind], asyncio.Task[None]] = {}
 
     def open(self) -> None:
         """Containers that run are checked, and from now on all that will; no probe of an earlier daemon runs."""
@@ -66,21 +85,25 @@ class HealthChecks:
 
     def _begin(self, container: Container, *, fresh: bool) -> None:
         record, sandbox = container.record, container.sandbox
-        args = health.probe_args(record.config)
-        if args is None or sandbox is None or record.id in self._running:
-            return
-        if fresh:
-            record.health = Health(log=record.health.log if record.health else [])
-            self._save(container)
-        self._running[record.id] = self._host.tasks.spawn(
-            self._watch(container, sandbox, args), name=f"health of {record.id[:12]}"
-        )
+        for kind, check in _checks(record):
+            question = health.question(record.config, check)
+            if question is None or sandbox is None or (record.id, kind) in self._running:
+                continue
+            known = getattr(record, kind)
+            if fresh or known is None:
+                setattr(record, kind, Health(log=known.log if known else []))
+                self._save(container)
+            self._running[record.id, kind] = self._host.tasks.spawn(
+                self._watch(container, sandbox, kind, check, question),
+                name=f"{kind} of {record.id[:12]}",
+            )
 
     def _stop(self, container: Container) -> None:
         """What is not probed is unhealthy, for clients of all ages."""
-        task = self._running.pop(container.record.id, None)
-        if task is not None:
-            task.cancel()
+        for kind in _Kind:
+            task = self._running.pop((container.record.id, kind), None)
+            if task is not None:
+                task.cancel()
         if container.record.health is not None:
             container.record.health.status = health.UNHEALTHY
             self._save(container)
@@ -91,17 +114,32 @@ class HealthChecks:
         except HyperError as error:
             logger.error("container %s: its health was not kept: %s", container.record.id, error)
 
-    async def _watch(self, container: Container, sandbox: Sandbox, args: list[str]) -> None:
+    async def _watch(
+        self,
+        container: Container,
+        sandbox: Sandbox,
+        kind: _Kind,
+        check: Healthcheck,
+        question: Question,
+    ) -> None:
         record = container.record
         while True:
-            await asyncio.sleep(health.interval_s(record, now_ns=time.time_ns()))
-            result = await _Probe(container, sandbox, args).run(health.timeout_s(record.config))
+            state = getattr(record, kind)
+            await asyncio.sleep(_interval_s(record, kind, check, state))
+            result = await _Probe(container, sandbox, question).run(health.timeout_s(check))
             if container.record.status is not Status.RUNNING:
                 return
-            changed = health.note_result(record, result)
+            changed = health.note_result(check, state, result, started_ns=record.started_ns)
             self._save(container)
-            if changed and record.health is not None:
-                container.publish(f"health_status: {record.health.status}")
+            if not changed:
+                continue
+            if kind is _Kind.HEALTH:
+                container.publish(f"health_status: {state.status}")
+            elif state.status == health.UNHEALTHY:
+                container.publish("liveness: failed")
+                # Nobody wanted it to stay down: its policy says what follows.
+                with contextlib.suppress(Conflict):  # it has ended meanwhile
+                    await container.ask(ProcessSignal(record.seat.process, signal.SIGKILL))
 
     def _end_strays(self, sandbox: Sandbox, containers: list[Container]) -> None:
         """Programs that neither a container of it nor an exec knows are probes of a daemon that was killed."""
@@ -120,13 +158,14 @@ class HealthChecks:
 class _Probe:
     """One run of the program that finds out."""
 
-    def __init__(self, container: Container, sandbox: Sandbox, args: list[str]) -> None:
+    def __init__(self, container: Container, sandbox: Sandbox, question: Question) -> None:
         self._container = container
         self._sandbox = sandbox
+        self._builtin = question.builtin
         self._exec = ExecRecord(
             id=new_id(),
             container_id=container.record.id,
-            args=args,
+            args=question.args,
             env=[],
             cwd="",
             user="",
@@ -181,6 +220,9 @@ class _Probe:
         container.publish(f"exec_create: {words}", execID=record.id)
         process = session.process(self._sandbox.new_process(), tty=False)
         request = plan.exec_program(container.record, record, process.number, None)
+        if self._builtin:
+            asked = Builtin(tuple(record.args), outside=True)
+            request = asked.start(container.record.seat, process.number, running=True)
         container.publish(f"exec_start: {words}", execID=record.id)
         try:
             await session.call(request, timeout_s=REQUEST_TIMEOUT_S)
@@ -205,9 +247,28 @@ class _Probe:
         return end.status
 
     async def _collect(self, process: GuestProcess) -> None:
+        records = RecordDecoder()
         async for piece in process.outputs():
-            self._output.feed(piece.data)
+            if self._builtin:
+                for record in records.feed(piece.data):
+                    self._output.feed(record.text.encode() if isinstance(record, Failure) else b"")
+            else:
+                self._output.feed(piece.data)
             process.taken(piece.fd, len(piece.data))
+
+
+def _checks(record: ContainerRecord) -> list[tuple[_Kind, Healthcheck]]:
+    """What is asked about a container."""
+    liveness = record.member.liveness if record.member is not None else None
+    asked = ((_Kind.HEALTH, record.config.healthcheck), (_Kind.LIVENESS, liveness))
+    return [(kind, check) for kind, check in asked if check is not None]
+
+
+def _interval_s(record: ContainerRecord, kind: _Kind, check: Healthcheck, state: Health) -> float:
+    usual = health.interval_s(check, state, started_ns=record.started_ns, now_ns=time.time_ns())
+    if record.member is None or kind is _Kind.LIVENESS or state.status == health.HEALTHY:
+        return usual
+    return min(usual, _UNREADY_INTERVAL_S)
 
 
 def _go(seconds: float) -> str:

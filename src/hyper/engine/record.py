@@ -8,8 +8,10 @@ from hyper.engine.mounts import MountPoint
 from hyper.engine.network_record import EndpointRecord
 from hyper.engine.state import Status
 from hyper.machine.driver import MachineRecord
+from hyper.proto.message import Mount
 from hyper.sandbox.sandbox import MAIN_CONTAINER, MAIN_PROCESS
-from hyper.types.container import ContainerConfig, HostConfig
+from hyper.types.container import ContainerConfig, Healthcheck, HostConfig
+from hyper.types.pod import PodMount, PodVolume
 
 
 class PublishedPort(Struct, frozen=True):
@@ -49,6 +51,35 @@ class Seat(Struct, frozen=True):
     container: int = MAIN_CONTAINER
     process: int = MAIN_PROCESS
     disks: tuple[str, ...] = ()
+
+
+class PodRecord(Struct):
+    """What makes a container a pod's first one: its machine is the pod's, its program only waits.
+
+    ``whole``: all its containers have been made. ``mounts``: the pod's volumes in its machine, while that runs.
+    ``starting``: somebody wanted it to start, and not all of it has. ``error``: why it did not.
+    """
+
+    volumes: list[PodVolume] = field(default_factory=list)
+    whole: bool = False
+    mounts: list[Mount] = field(default_factory=list)
+    starting: bool = False
+    error: str = ""
+
+
+class Member(Struct):
+    """What makes a container one of a pod's. ``pod``: the id of its first; ``order``: among the others, from 0.
+
+    ``init``: it runs before the others, to its end.
+    """
+
+    pod: str
+    name: str
+    order: int
+    init: bool = False
+    share_pid: bool = False
+    mounts: list[PodMount] = field(default_factory=list)
+    liveness: Healthcheck | None = None
 
 
 class ContainerRecord(Struct):
@@ -92,6 +123,12 @@ class ContainerRecord(Struct):
     link_variables: list[str] = field(default_factory=list)
     #: What the system calls of its programs are held to, as BPF; empty: to nothing.
     seccomp: bytes = b""
+    pod: PodRecord | None = None
+    member: Member | None = None
+    #: What its liveness probe has found out.
+    liveness: Health | None = None
+    #: What runs before and after its program, as the agent is told (see engine/app_image.py).
+    handlers: list[str] = field(default_factory=list)
 
     @property
     def command(self) -> list[str]:

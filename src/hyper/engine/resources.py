@@ -25,6 +25,8 @@ _SHARES: Final = range(2, 262145)
 _SWAPPINESS: Final = range(101)
 _OOM_SCORES: Final = range(-1000, 1001)
 _MAX_CPU: Final = 8191
+#: Of the guest's limit of CPU time, in µs.
+_PERIOD_US: Final = 100_000
 #: Below this the journal would take most of a scratch disk; more than the other is surely a mistake.
 _MIN_SCRATCH: Final = 32 * MIB
 _MAX_SCRATCH: Final = 1024 * GIB
@@ -166,12 +168,17 @@ def machine_limits(host: HostConfig, *, available: Collection[int]) -> Limits:
 
 
 def guest_limits(seat: Seat, host: HostConfig) -> tuple[ContainerUpdate, ...]:
-    """What the guest holds the container to from its start. Memory is the machine's size: no limit is needed there."""
-    pids = host.pids_limit or 0
-    memory = host.memory if seat.owner else 0
-    if pids <= 0 and not memory:
+    """What the guest holds the container to from its start. A machine of its own is as large as its limits say."""
+    pids = max(host.pids_limit or 0, 0)
+    memory, cpu_us = (host.memory, _cpu_us(host)) if seat.owner else (0, 0)
+    if not (pids or memory or cpu_us):
         return ()
-    return (ContainerUpdate(seat.container, memory=memory, pids=max(pids, 0)),)
+    return (ContainerUpdate(seat.container, memory=memory, pids=pids, cpu_us=cpu_us),)
+
+
+def _cpu_us(host: HostConfig) -> int:
+    """Of each 100 ms; 0: no limit."""
+    return round((create.cpus(host) or 0) * _PERIOD_US)
 
 
 def resize(record: ContainerRecord, *, available: Collection[int]) -> None:
@@ -256,4 +263,9 @@ def guest_change(seat: Seat, old: HostConfig, new: HostConfig) -> ContainerUpdat
     pids = 0
     if new.pids_limit != old.pids_limit:
         pids = new.pids_limit if new.pids_limit and new.pids_limit > 0 else UNLIMITED
-    return ContainerUpdate(seat.container, memory=memory, pids=pids) if memory or pids else None
+    cpu_us = 0
+    if seat.owner and _cpu_us(new) != _cpu_us(old):
+        cpu_us = _cpu_us(new) or UNLIMITED
+    if not (memory or pids or cpu_us):
+        return None
+    return ContainerUpdate(seat.container, memory=memory, pids=pids, cpu_us=cpu_us)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from msgspec import structs
 
-from hyper.engine import plan, resources
+from hyper.engine import plan, pod_machine, resources
 from hyper.engine.attachment import Attachment
 from hyper.engine.mounts import BIND
 from hyper.engine.program_error import program_error
@@ -22,17 +24,23 @@ from hyper.engine.state import Status
 from hyper.errors import Conflict, GuestError, HyperError, InvalidRequest, NotFound
 from hyper.guest.process import GuestProcess
 from hyper.machine.spec import Disk
-from hyper.proto.message import ProcessInfo, ProcessSignal
+from hyper.proto.message import File, ProcessInfo, ProcessSignal
 from hyper.sandbox.sandbox import Joining, Sandbox
+from hyper.system.files import write_atomically
 from hyper.types.container import CreateBody, HostConfig
+from hyper.units import MIB
 
 if TYPE_CHECKING:
     from hyper.engine.container import Container
 
 _PREFIX: Final = "container:"
-_NO_CPU_LIMITS: Final = (
-    "CPU limits have no effect: the CPUs are those of the machine that is shared."
+_NO_CPU_CHOICE: Final = (
+    "CPU shares and sets have no effect: the CPUs are those of the machine that is shared."
 )
+#: Docker's own lower bound.
+_MINIMUM_MEMORY: Final = 6 * MIB
+#: What a pod's containers have of files that were put into them, in the container's folder.
+FILES: Final = "files.json"
 _START_TIMEOUT_S: Final = 60.0
 _END_TIMEOUT_S: Final = 10.0
 
@@ -77,8 +85,15 @@ def check(config: CreateBody, host: HostConfig) -> list[str]:
     for asked, what in conflicts:
         if asked:
             raise InvalidRequest(f"conflicting options: {what}")
-    limited = host.nano_cpus or host.cpu_quota or host.cpu_shares or host.cpuset_cpus
-    return [_NO_CPU_LIMITS] if limited else []
+    return [_NO_CPU_CHOICE] if host.cpu_shares or host.cpuset_cpus else []
+
+
+def check_memory(host: HostConfig) -> None:
+    """Raises:
+    InvalidRequest: a limit within the machine that nothing can live with (Docker's words).
+    """
+    if 0 < host.memory < _MINIMUM_MEMORY:
+        raise InvalidRequest("Minimum memory limit allowed is 6MB")
 
 
 def check_mounts(record: ContainerRecord) -> None:
@@ -150,7 +165,7 @@ async def join(
     layers = await host.images.disks(record.image_id, max_disks=host.driver.max_disks)
     scratch = host.container_dir(record.id) / "scratch.ext4"
     disks = (
-        *(Disk(plan.layer_name(record, n), path, True) for n, path in enumerate(layers)),
+        *(Disk(plan.layer_name(record, n, path), path, True) for n, path in enumerate(layers)),
         Disk(plan.scratch_name(record), scratch, False),
         *attached.disks,
     )
@@ -158,9 +173,14 @@ async def join(
     container.save()  # first: a daemon killed now must know what to take away
     first = container.find(record.seat.owner).record  # whose network it is
     files = plan.network_files(first, host.wires.told(first), mounts=record.mounts)
+    mounts = attached.mounts
+    if record.member is not None:
+        mounts = (*pod_machine.member_mounts(record, first), *mounts)
+        own = await asyncio.to_thread(_own_files, host.container_dir(record.id))
+        files = (*(file for file in files if file.path not in {it.path for it in own}), *own)
     todo = Joining(
         disks=disks,
-        container=plan.container_create(record, layers, files, attached.mounts),
+        container=plan.container_create(record, layers, files, mounts),
         program=plan.main_program(record),
         limits=resources.guest_limits(record.seat, record.host_config),
     )
@@ -169,6 +189,19 @@ async def join(
     except GuestError as error:
         raise program_error(error, record.command[0]) from error
     return sandbox, main, pid
+
+
+def keep_files(folder: Path, files: list[File]) -> None:
+    """The files that are put into a container are kept with it. Raises: OSError."""
+    write_atomically(folder / FILES, msgspec.json.encode(files))
+
+
+def _own_files(folder: Path) -> tuple[File, ...]:
+    try:
+        data = (folder / FILES).read_bytes()
+    except FileNotFoundError:
+        return ()
+    return tuple(msgspec.json.decode(data, type=list[File]))
 
 
 def sit_down(record: ContainerRecord, owner: Container) -> None:
@@ -193,7 +226,7 @@ async def recover(
     sandbox = owner.sandbox if owner is not None else None
     if sandbox is None:
         return None
-    sandbox.found(record.seat.container)
+    sandbox.found(record.seat.container, record.seat.disks)
     known = (info for info in sandbox.hello.processes if info.process == record.seat.process)
     info = next(known, None)
     if container.live and info is not None:

@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Any
 
 from hyper.image.layer import keep_layer, receive, scratch_file, storage_errors
+from hyper.image.record import Origin
 from hyper.image.reference import Reference
 from hyper.image.squash import Bounds
 from hyper.image.store import Store
@@ -53,7 +54,15 @@ async def assemble(
                 layers.append(await _add_layer(store, bounds, recipe.tar, pins, progress))
             config = finished_config(recipe.config, layers)
             image_id = f"sha256:{sha256(config).hexdigest()}"
-            await asyncio.to_thread(store.add_image, image_id, config, b"", layers, recipe.parent)
+            await asyncio.to_thread(
+                store.add_image,
+                image_id,
+                config,
+                b"",
+                layers,
+                origin=Origin("made"),
+                parent=recipe.parent,
+            )
             if recipe.name is not None:
                 await asyncio.to_thread(store.set_reference, recipe.name, image_id)
         except BaseException:

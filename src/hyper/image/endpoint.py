@@ -38,17 +38,23 @@ class Endpoints:
     """Knows, from the daemon's configuration, which servers hold a repository."""
 
     def __init__(
-        self, *, insecure: tuple[str, ...] = (), mirrors: tuple[str, ...] = (), certs_dir: Path
+        self,
+        *,
+        insecure: tuple[str, ...] = (),
+        mirrors: tuple[str, ...] = (),
+        certs_dir: Path,
+        trust_loopback: bool = True,
     ) -> None:
-        """``insecure``: host[:port] or CIDR; ``mirrors``: URLs.
+        """``insecure``: host[:port] or CIDR; ``mirrors``: URLs. ``trust_loopback``: this host is insecure unasked.
 
         Raises:
             InvalidRequest: a mirror that is no http(s) URL.
         """
-        self._hosts = {entry for entry in insecure if "/" not in entry} | {"localhost"}
+        hosts, networks = ({"localhost"}, _LOOPBACK) if trust_loopback else (set(), ())
+        self._hosts = {entry for entry in insecure if "/" not in entry} | hosts
         self._networks = [
             ipaddress.ip_network(entry, strict=False)
-            for entry in (*_LOOPBACK, *(item for item in insecure if "/" in item))
+            for entry in (*networks, *(item for item in insecure if "/" in item))
         ]
         self._certs_dir = certs_dir
         self._mirrors = [self._mirror(url) for url in mirrors]

@@ -14,6 +14,7 @@ from hyper.image import (
     blobs,
     limits,
     load,
+    nearest,
     prune,
     push,
     query,
@@ -23,6 +24,10 @@ from hyper.image import (
     tags,
 )
 from hyper.image import platform as platforms
+from hyper.image.aci import names
+from hyper.image.aci.acis import AppImages
+from hyper.image.aci.fetch import Web
+from hyper.image.aci.trust import Trust
 from hyper.image.assemble import Recipe, assemble
 from hyper.image.auth import RegistryAuth
 from hyper.image.describe import describe
@@ -30,9 +35,11 @@ from hyper.image.download import download
 from hyper.image.endpoint import DEFAULT_CERTS_DIR, Endpoint, Endpoints
 from hyper.image.layer import Received
 from hyper.image.merge import Merger
+from hyper.image.nearest import LocalEngines
+from hyper.image.origin import coming
 from hyper.image.originals import Original, original
 from hyper.image.pull import Jobs, LayerFetcher, find, pinned
-from hyper.image.record import HistoryItem, ImageRecord, PullEvent, Usage
+from hyper.image.record import HistoryItem, ImageRecord, Origin, PullEvent, Usage
 from hyper.image.reference import DEFAULT_DOMAIN, Reference, named, parse, parse_tag
 from hyper.image.registry import Patience, Registry
 from hyper.image.squash import Bounds
@@ -69,8 +76,10 @@ class Images:
         patience: Patience | None = None,
         bounds: Bounds | None = None,
         keep_blobs: bool = True,
+        local_engines: LocalEngines | None = None,
     ) -> None:
         """Nothing is touched before `open`. ``keep_blobs`` False: pulled layers are fetched again when pushed or saved.
+        ``local_engines``: where `bring` looks first.
 
         Raises:
             InvalidRequest: a mirror that is no URL.
@@ -80,13 +89,20 @@ class Images:
             insecure=insecure_registries, mirrors=registry_mirrors, certs_dir=certs_dir
         )
         self._patience = patience or Patience()
+        # Loopback is as good as any host here: nobody can expect that images by name come from it unchecked.
+        self._web = Web(
+            Endpoints(insecure=insecure_registries, certs_dir=certs_dir, trust_loopback=False),
+            self._patience,
+        )
         self._bounds = bounds or Bounds()
         self._keep_blobs = keep_blobs
+        self._local_engines = local_engines or LocalEngines()
         #: Blobs that were fetched again, to go when nobody uses their layers any more: {digest: diff id}.
         self._borrowed: dict[str, str] = {}
         self._jobs: Jobs = Jobs()
         self._opened: Store | None = None
         self._merger: Merger | None = None
+        self._apps: AppImages | None = None
 
     @property
     def _store(self) -> Store:
@@ -101,6 +117,14 @@ class Images:
         """
         self._opened = await asyncio.to_thread(Store, self._root)
         self._merger = Merger(self._opened)
+        trust = Trust(self._root / "trust")
+        self._apps = AppImages(self._opened, self._bounds, self._web, trust)
+
+    @property
+    def apps(self) -> AppImages:
+        """The way of App Container Images into this store."""
+        assert self._apps is not None, "not open"
+        return self._apps
 
     async def close(self) -> None:
         """Close the store. Pulls must have ended."""
@@ -135,6 +159,7 @@ class Images:
         """
         wanted = platforms.parse(platform) if platform else platforms.host()
         wanted_name = parse(reference).with_default_tag()
+        finish = coming("registry", wanted_name.familiar)
         endpoints = await asyncio.to_thread(self._endpoints.of, wanted_name)
         progress(
             PullEvent(
@@ -161,6 +186,7 @@ class Images:
                         found.raw_config,
                         found.raw_manifest,
                         found.config.diff_ids,
+                        origin=finish(),
                     )
                     fresh = await self._name(pinned(wanted_name, found.digest), found.image_id)
                     had = [(blob.digest, diff_id) for diff_id, blob in layers]
@@ -171,6 +197,28 @@ class Images:
         progress(PullEvent("", f"Digest: {found.digest}"))
         progress(PullEvent("", _remark(wanted_name, fresh=fresh)))
         return query.record(self._store, found.image_id)
+
+    async def bring(
+        self,
+        text: str,
+        *,
+        elsewhere: bool = True,
+        platform: str | None = None,
+        auth: RegistryAuth | None = None,
+        progress: Progress = lambda _: None,
+    ) -> ImageRecord:
+        """Bring an image here from the nearest place: an engine of this host, else (``elsewhere``) as `pull`.
+
+        ``text``: a reference, or an engine's id of an image (12 digits at least), which no registry knows.
+
+        Raises: as `pull`; NotFound also where there is no such engine, without ``elsewhere``.
+        """
+        wanted = nearest.wish(text, platforms.parse(platform) if platform else platforms.host())
+        look = nearest.bring if elsewhere else nearest.take
+        found = await look(self._store, self._bounds, self._local_engines, wanted, progress)
+        if found is not None:
+            return query.record(self._store, found)
+        return await self.pull(text, platform=platform, auth=auth, progress=progress)
 
     async def _name(self, reference: Reference, image_id: str) -> bool:
         """Point the names at the image; whether that changed anything."""
@@ -202,6 +250,10 @@ class Images:
     def tagged_ns(self, image_id: str) -> int:
         """When the image last got a name, in nanoseconds since 1970; 0: never."""
         return query.tagged_ns(self._store, image_id)
+
+    def origin(self, image_id: str) -> Origin | None:
+        """How the image with this full id came here; None: it is not here, or came before this was written down."""
+        return self._store.origin(image_id)
 
     def usage(self) -> Usage:
         """What the images take."""
@@ -236,11 +288,12 @@ class Images:
             InvalidRequest: it is no such archive, or an image in it is broken or hostile. HyperError: no space…
         """
         found: Loaded = []
+        finish = coming("archive")
         async with archive.opened(
             self._store, pieces, max_bytes=limits.MAX_ARCHIVE_BYTES
         ) as opened:
             for image in await asyncio.to_thread(load.candidates, opened):
-                await load.load(self._store, self._bounds, image, progress)
+                await load.load(self._store, self._bounds, image, finish, progress)
                 found.append((image.image_id, [name.familiar for name in image.names]))
         return found
 
@@ -426,7 +479,9 @@ class Images:
             NotFound, InvalidRequest: as `get`. Conflict: Docker's rules forbid it (``force`` lifts most).
         """
         image_id = query.identify(self._store, name_or_id)
-        request = removal.Request(name_or_id, image_id, force, not noprune, in_use, running, tell)
+        # By the id of its archive is by id, for Docker's rules.
+        meant = image_id if names.is_id_prefix(name_or_id) else name_or_id
+        request = removal.Request(meant, image_id, force, not noprune, in_use, running, tell)
         return await asyncio.to_thread(removal.remove, self._store, request)
 
     async def prune(

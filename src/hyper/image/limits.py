@@ -39,6 +39,8 @@ MAX_REDIRECTS = 5
 CONNECT_TIMEOUT_S = 15.0
 ANSWER_TIMEOUT_S = 30.0
 STALL_TIMEOUT_S = 30.0
+#: Until the first byte of an image comes from a container engine of this host: it writes all of it to a disk first.
+EXPORT_TIMEOUT_S = 600.0
 #: Attempts per request, first included; the pause doubles from the first to the longest.
 MAX_ATTEMPTS = 5
 FIRST_PAUSE_S = 0.5

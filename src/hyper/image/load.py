@@ -19,6 +19,7 @@ from hyper.image import limits
 from hyper.image import platform as platforms
 from hyper.image.archive import Archive
 from hyper.image.layer import Received, keep_layer, storage_errors
+from hyper.image.origin import Finish
 from hyper.image.record import PullEvent
 from hyper.image.reference import Reference, parse
 from hyper.image.shared import in_parallel
@@ -171,6 +172,7 @@ async def load(
     store: Store,
     bounds: Bounds,
     image: Candidate,
+    finish: Finish,
     progress: Callable[[PullEvent], None],
 ) -> None:
     """The image is here with its names, or nothing new is.
@@ -193,6 +195,7 @@ async def load(
                 image.raw_config,
                 image.manifest,
                 image.config.diff_ids,
+                origin=finish(),
             )
             for name in image.names:
                 await asyncio.to_thread(store.set_reference, name, image.image_id)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from hyper.errors import InvalidRequest, NotFound
 from hyper.image import blobs
+from hyper.image.aci import catalog
 from hyper.image.record import HistoryItem, ImageRecord, Usage
 from hyper.image.reference import Reference, named, parse
 from hyper.image.store import Store
@@ -24,7 +25,10 @@ def identify(store: Store, name_or_id: str) -> str:
         NotFound: there is none. InvalidRequest: several begin so, or it can be no name.
     """
     match = _ID_PREFIX.fullmatch(name_or_id)
-    if match is not None and len(match[1]) == 64:
+    of_aci = catalog.identify(store, name_or_id)
+    if of_aci is not None:
+        found = [of_aci]
+    elif match is not None and len(match[1]) == 64:
         found = by_prefix(store, match[1])
     else:
         found = _by_reference(store, name_or_id)

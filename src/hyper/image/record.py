@@ -33,6 +33,20 @@ class ImageRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """How an image came here, and when (nanoseconds since 1970).
+
+    ``kind``: registry, docker, podman (or what else an engine of this host calls itself), archive, aci, made (here).
+    ``place``: the registry's name of it, the engine's socket, or "". ``took_ms``: until it could be used.
+    """
+
+    kind: str
+    place: str = ""
+    took_ms: int = 0
+    at_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PullEvent:
     """A line of progress in Docker's words. ``id`` is a layer's short id, a tag, or "" for a remark."""
 

@@ -80,6 +80,31 @@ MIGRATIONS = (
     ALTER TABLE images ADD COLUMN tagged_ns INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX images_by_parent ON images(parent);
     """,
+    """
+    -- how it came here: what for, '' for those of before; where from; how long it took; when is pulled_ns
+    ALTER TABLE images ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+    ALTER TABLE images ADD COLUMN place TEXT NOT NULL DEFAULT '';
+    ALTER TABLE images ADD COLUMN took_ms INTEGER NOT NULL DEFAULT 0;
+    """,
+    """
+    -- App Container Images that became images here
+    CREATE TABLE acis (
+        aci_id TEXT NOT NULL,
+        image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        -- a JSON object
+        labels TEXT NOT NULL,
+        -- fingerprint of the key whose signature was checked; '': none was
+        signer TEXT NOT NULL,
+        -- digest of the file it came in
+        archive TEXT NOT NULL,
+        added_ns INTEGER NOT NULL,
+        PRIMARY KEY (aci_id, image_id)
+    ) STRICT;
+    CREATE INDEX acis_by_image ON acis(image_id);
+    CREATE INDEX acis_by_name ON acis(name);
+    CREATE INDEX acis_by_archive ON acis(archive);
+    """,
 )
 
 

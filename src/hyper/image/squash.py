@@ -4,41 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
-import json
 import os
-import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from hyper.errors import HyperError
-from hyper.image import limits
+from hyper.image import limits, report
 from hyper.image.tarstream import BadLayer
 from hyper.image.worker import Facts
-from hyper.system import pipe
 from hyper.system.privileges import UNPRIVILEGED
 from hyper.system.process import DEVNULL, Process, ProcessFailed, spawn
 
 #: Measured in docs/decisions/0002-images.md.
 COMPRESSION = ("-c", "lz4")
-_PIPE_BYTES = 1 << 20
-_MAX_LINE = 8192
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _PROBE_BYTES = 1 << 20
-
-
-class _Line(msgspec.Struct):
-    """One line of a worker's report (see `hyper.image.worker`)."""
-
-    read: int | None = None
-    facts: Facts | None = None
-    again: bool = False
-    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +69,10 @@ async def run_worker(
     with ExitStack() as stack:
         output = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         stack.callback(os.close, output)
-        tar_out, tar_in = _pipe(stack)
-        report_out, report_in = _pipe(stack)
+        tar_out, tar_in = report.roomy_pipe(stack)
+        report_out, report_in = report.roomy_pipe(stack)
         _hand_over(output)
-        argv = _python(options, report_in.fileno())
+        argv = report.argv(options["module"], options, report_in.fileno())
         async with (
             spawn(_tar2sqfs(output), stdin=tar_out.fileno(), pass_fds=(output,)) as packer,
             spawn(
@@ -99,21 +81,23 @@ async def run_worker(
         ):
             for end in (tar_out, tar_in, report_in):
                 end.close()
-            last = await _follow(report_out.fileno(), progress)
+            last = await report.follow(report_out.fileno(), Facts, progress)
             facts = await _outcome(worker, packer, last, output)
         if facts is not None:
             await _finish(output)
         return facts
 
 
-async def _outcome(worker: Process, packer: Process, last: _Line, output: int) -> Facts | None:
+async def _outcome(
+    worker: Process, packer: Process, last: report.Line[Facts], output: int
+) -> Facts | None:
     """Whose fault it was, if it was anybody's: the layer's, the disk's, a program's."""
     if last.error is not None:
         raise BadLayer(last.error)
     if last.again:
         return None
     if await packer.wait() != 0:
-        _raise_if_full(output)
+        raise_if_full(output)
     if last.facts is None:
         if packer.status == 0:
             await worker.check()
@@ -124,8 +108,8 @@ async def _outcome(worker: Process, packer: Process, last: _Line, output: int) -
     return last.facts
 
 
-def _raise_if_full(output: int) -> None:
-    """tar2sqfs tells in words only that it could not write; ask the file system itself.
+def raise_if_full(output: int) -> None:
+    """Programs tell in words only that they could not write; ask the file system itself.
 
     Raises:
         OSError: there is no space left.
@@ -144,42 +128,6 @@ async def _finish(output: int) -> None:
     await asyncio.to_thread(os.fsync, output)
 
 
-async def _follow(fd: int, progress: Callable[[int], None]) -> _Line:
-    """The last line of the report; progress is passed on as it comes."""
-    last = _Line()
-    async for text in _lines(fd):
-        try:
-            last = msgspec.json.decode(text, type=_Line)
-        except msgspec.DecodeError as error:
-            raise HyperError(f"the layer converter wrote nonsense: {error}") from error
-        if last.read is not None:
-            progress(last.read)
-    return last
-
-
-async def _lines(fd: int) -> AsyncIterator[bytes]:
-    os.set_blocking(fd, False)
-    data = b""
-    while True:
-        try:
-            chunk = os.read(fd, _MAX_LINE)
-        except BlockingIOError:
-            await pipe.readable(fd)
-            continue
-        if not chunk:
-            return
-        *complete, data = (data + chunk).split(b"\n")
-        for line in complete:
-            yield line
-        if len(data) > _MAX_LINE:
-            raise HyperError("the layer converter wrote an endless line")
-
-
-def _python(options: dict[str, Any], report: int) -> list[str]:
-    module = options["module"]
-    return [sys.executable, "-I", "-m", module, json.dumps({**options, "report": report})]
-
-
 def _tar2sqfs(output: int) -> list[str]:
     argv = ["tar2sqfs", "--quiet", "--force", "--no-skip", *COMPRESSION, f"/proc/self/fd/{output}"]
     if os.geteuid() != 0:
@@ -193,28 +141,3 @@ def _hand_over(output: int) -> None:
     os.fchmod(output, 0o600)
     if os.geteuid() == 0:
         os.fchown(output, UNPRIVILEGED, UNPRIVILEGED)
-
-
-class _End:
-    """One end of a pipe that may be closed early."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-
-def _pipe(stack: ExitStack) -> tuple[_End, _End]:
-    """A roomy pipe (reading end, writing end); what is still open is closed with ``stack``."""
-    ends = tuple(_End(fd) for fd in os.pipe())
-    for end in ends:
-        stack.callback(end.close)
-    with suppress(PermissionError):  # the user's pipe pages are used up: slower, no worse
-        fcntl.fcntl(ends[1].fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    return ends[0], ends[1]

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hyper.errors import Conflict
-from hyper.image.record import LayerInfo
+from hyper.image.record import LayerInfo, Origin
 from hyper.image.reference import Reference, named
 from hyper.image.schema import connect
 from hyper.system import files
@@ -154,17 +154,25 @@ class Store:
     # Images
 
     def add_image(
-        self, image_id: str, config: bytes, manifest: bytes, layers: Iterable[str], parent: str = ""
+        self,
+        image_id: str,
+        config: bytes,
+        manifest: bytes,
+        layers: Iterable[str],
+        *,
+        origin: Origin,
+        parent: str = "",
     ) -> bool:
         """Record an image whose layers are all there. Whether it was unknown (or removed) before.
 
-        ``manifest``: as its registry or archive has it, b"" for an image made here. ``parent``: the image it was made
-        from on this host.
+        ``manifest``: as its registry or archive has it, b"" for an image made here or without one. ``origin`` counts
+        (from now) if it was unknown. ``parent``: the image it was made from on this host.
         """
         with self.change() as db:
             known = db.execute("SELECT visible FROM images WHERE id = ?", (image_id,)).fetchone()
             if known is not None:
-                db.execute("UPDATE images SET visible = 1 WHERE id = ?", (image_id,))
+                if not known[0]:
+                    _show(db, image_id, origin)
                 if manifest:
                     db.execute(
                         "UPDATE images SET manifest = ? WHERE id = ? AND length(manifest) = 0",
@@ -172,14 +180,30 @@ class Store:
                     )
                 return not known[0]
             db.execute(
-                "INSERT INTO images (id, config, manifest, pulled_ns, parent) VALUES (?, ?, ?, ?, ?)",
-                (image_id, config, manifest, time.time_ns(), parent),
+                "INSERT INTO images (id, config, manifest, pulled_ns, parent) VALUES (?, ?, ?, 0, ?)",
+                (image_id, config, manifest, parent),
             )
+            _show(db, image_id, origin)
             db.executemany(
                 "INSERT INTO image_layers VALUES (?, ?, ?)",
                 [(image_id, number, diff_id) for number, diff_id in enumerate(layers)],
             )
             return True
+
+    def show_image(self, image_id: str, origin: Origin) -> bool:
+        """An image that is here is no removed one; ``origin`` counts if it was. False: it is not here at all."""
+        with self.change() as db:
+            known = db.execute("SELECT visible FROM images WHERE id = ?", (image_id,)).fetchone()
+            if known is not None and not known[0]:
+                _show(db, image_id, origin)
+            return known is not None
+
+    def origin(self, image_id: str) -> Origin | None:
+        """How an image came here; None for one that is not, and for one from before this was written down."""
+        query = "SELECT origin, place, took_ms, pulled_ns FROM images WHERE id = ? AND origin != ''"
+        for kind, place, took_ms, at_ns in self.rows(query, image_id):
+            return Origin(str(kind), str(place), _int(took_ms), _int(at_ns))
+        return None
 
     def set_reference(self, reference: Reference, image_id: str) -> None:
         """Make a tag (moved if it was another's) or a digest of a repository name the image."""
@@ -305,6 +329,13 @@ class Store:
             for file in (self.root / folder).iterdir():
                 if file.name not in named:
                     file.unlink()
+
+
+def _show(db: sqlite3.Connection, image_id: str, origin: Origin) -> None:
+    db.execute(
+        "UPDATE images SET visible = 1, origin = ?, place = ?, took_ms = ?, pulled_ns = ? WHERE id = ?",
+        (origin.kind, origin.place, origin.took_ms, time.time_ns(), image_id),
+    )
 
 
 def chain_ids(diff_ids: Iterable[str]) -> list[str]:

@@ -21,8 +21,10 @@ from hyper.system.process import PIPE, spawn
 _CHUNK = 1 << 20
 
 
-async def unite(layers: list[int], output: BinaryIO) -> Facts:
-    """Write the union of ``layers`` (descriptors) to ``output``.
+async def unite(
+    layers: list[int], output: BinaryIO, *, trim: Callable[[Node], None] = lambda _: None
+) -> Facts:
+    """Write the union of ``layers`` (descriptors) to ``output``, with what ``trim`` leaves of it.
 
     Raises:
         HyperError: a layer cannot be read back.
@@ -35,6 +37,7 @@ async def unite(layers: list[int], output: BinaryIO) -> Facts:
         first = await _with_tar(layer, lambda reader, n=first, t=tree: _scan(reader, t, n))  # type: ignore[misc]
         base = spent(tree.root) if base is None else stack_on(base, tree.root)
     assert base is not None
+    trim(base)
     union.root = base
     wanted, first = settle(base), 0
     for layer in layers:

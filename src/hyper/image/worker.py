@@ -61,8 +61,8 @@ class Report:
         os.write(self._fd, json.dumps(message).encode() + b"\n")
 
 
-def serve(work: Callable[[dict[str, Any], Report, BinaryIO], Facts]) -> int:
-    """Run ``work`` on the options in the first argument; the process's exit status."""
+def serve(work: Callable[[dict[str, Any], Report, BinaryIO], Any]) -> int:
+    """Run ``work`` on the options in the first argument; the process's exit status. What it returns is a dataclass."""
     options = json.loads(sys.argv[1])
     report = Report(options["report"])
     privileges.drop(memory_bytes=limits.CONVERTER_MEMORY_BYTES)

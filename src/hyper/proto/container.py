@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntFlag
 from typing import ClassVar, Self
 
+from hyper.errors import ProtocolError
 from hyper.proto.limits import MAX_LAYERS
 from hyper.proto.request import Op, Request, read_flags
 from hyper.proto.wire import Reader, Writer
@@ -17,11 +18,17 @@ class ContainerFlag(IntFlag):
 
     NONE = 0
     READ_ONLY = 1
+    SHARE_PID = 2
+    ALL_DEVICES = 4
 
 
 class MountFlag(IntFlag):
-    """Flags of a mount beside MS_*. VOLUME: its source is a volume's directory, NO_COPY: that is not filled."""
+    """Flags of a mount beside MS_*. VOLUME: its source is a volume's directory, NO_COPY: that is not filled.
 
+    MAKE_SUB: the directory SUB of it is made if missing.
+    """
+
+    MAKE_SUB = 1 << 29
     NO_COPY = 1 << 30
     VOLUME = 1 << 31
 
@@ -77,7 +84,10 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class ContainerCreate(Request):
-    """Stack a container's root; nothing runs in it yet."""
+    """Stack a container's root; nothing runs in it yet.
+
+    ``joins``: a running container whose IPC and UTS name spaces it has, and with SHARE_PID its processes; 0: none.
+    """
 
     op: ClassVar[Op] = Op.CONTAINER_CREATE
     container: int
@@ -89,9 +99,11 @@ class ContainerCreate(Request):
     files: tuple[File, ...] = ()
     masked: tuple[str, ...] = ()
     readonly: tuple[str, ...] = ()
+    joins: int = 0
 
     def write(self, to: Writer) -> None:
         """Append the arguments. Raises: ProtocolError."""
+        _check_joins(self.flags, self.joins)
         to.u32(self.container)
         to.u32(self.flags)
         to.string(self.hostname)
@@ -101,11 +113,12 @@ class ContainerCreate(Request):
         to.items(self.files, lambda file: file.write(to))
         to.items(self.masked, to.string)
         to.items(self.readonly, to.string)
+        to.u32(self.joins)
 
     @classmethod
     def read(cls, source: Reader) -> Self:
         """Take the arguments. Raises: ProtocolError."""
-        return cls(
+        read = cls(
             container=source.u32(),
             flags=read_flags(source, ContainerFlag),
             hostname=source.string(),
@@ -115,7 +128,15 @@ class ContainerCreate(Request):
             files=source.items(lambda: File.read(source)),
             masked=source.items(source.string),
             readonly=source.items(source.string),
+            joins=source.u32(),
         )
+        _check_joins(read.flags, read.joins)
+        return read
+
+
+def _check_joins(flags: ContainerFlag, joins: int) -> None:
+    if flags & ContainerFlag.SHARE_PID and not joins:
+        raise ProtocolError("a container that shares the processes of none")
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,13 +65,17 @@ class ContainerTop(Request):
 
 @dataclass(frozen=True, slots=True)
 class ContainerUpdate(Request):
-    """Set limits (0 leaves one, UNLIMITED takes it away), freeze or thaw, correct the clock (0: leave it)."""
+    """Set limits (0 leaves one, UNLIMITED takes it away), freeze or thaw, correct the clock (0: leave it).
+
+    ``cpu_us``: microseconds of CPU time in each 100 ms.
+    """
 
     op: ClassVar[Op] = Op.CONTAINER_UPDATE
     container: int
     flags: UpdateFlag = UpdateFlag.NONE
     memory: int = 0
     pids: int = 0
+    cpu_us: int = 0
     realtime_ns: int = 0
 
     def write(self, to: Writer) -> None:
@@ -80,6 +84,7 @@ class ContainerUpdate(Request):
         to.u32(self.flags)
         to.u64(self.memory)
         to.u64(self.pids)
+        to.u64(self.cpu_us)
         to.u64(self.realtime_ns)
 
     @classmethod
@@ -88,7 +93,7 @@ class ContainerUpdate(Request):
         container, flags = source.u32(), read_flags(source, UpdateFlag)
         if flags == UpdateFlag.FREEZE | UpdateFlag.THAW:
             raise ProtocolError("to be frozen and thawed at once")
-        return cls(container, flags, source.u64(), source.u64(), source.u64())
+        return cls(container, flags, source.u64(), source.u64(), source.u64(), source.u64())
 
 
 @dataclass(frozen=True, slots=True)

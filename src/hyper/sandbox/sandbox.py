@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +25,7 @@ from hyper.proto.message import (
     ContainerUpdate,
     GuestHello,
     ProcessStart,
+    Reply,
     SandboxSetup,
     Shutdown,
 )
@@ -65,6 +67,15 @@ class Joining:
     limits: tuple[ContainerUpdate, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A container that comes into a running machine with its disks; ``here`` is done when they are."""
+
+    container: int
+    disks: tuple[Disk, ...]
+    here: asyncio.Future[None]
+
+
 class Sandbox:
     """A running machine whose agent answers. Made by ``launch`` or ``reattach``."""
 
@@ -76,6 +87,10 @@ class Sandbox:
         self.hello = hello
         self.power = Power(machine, session, stopped=stopped)
         self._last_container = MAIN_CONTAINER
+        #: Who uses what was brought into the running machine: {disk: {container}}. One comes or goes at a time.
+        self._users: dict[str, set[int]] = {}
+        self._arrivals: deque[_Arrival] = deque()
+        self._moving = asyncio.Lock()
         self._last_process = max([MAIN_PROCESS, *(info.process for info in hello.processes)])
 
     def new_process(self) -> int:
@@ -159,12 +174,16 @@ class Sandbox:
         self._last_container += 1
         return self._last_container
 
-    def found(self, container: int) -> None:
-        """An earlier daemon has given this number away."""
+    def found(self, container: int, disks: Iterable[str]) -> None:
+        """An earlier daemon has given this number away, and brought ``disks`` here for it."""
         self._last_container = max(self._last_container, container)
+        for disk in disks:
+            self._users.setdefault(disk, set()).add(container)
 
     async def join(self, todo: Joining, *, timeout_s: float) -> tuple[GuestProcess, int]:
         """One more container runs beside those that are here: its program's handle and pid.
+
+        A disk of a name that another one brought here is the same one.
 
         Raises:
             GuestError: the agent refused it.
@@ -173,17 +192,60 @@ class Sandbox:
         """
         number = todo.container.container
         program = self.session.process(todo.program.process, tty=bool(todo.program.flags & 1))
+        started: asyncio.Future[Reply] | None = None
+        arrival = _Arrival(number, todo.disks, asyncio.get_running_loop().create_future())
+        self._arrivals.append(arrival)
         try:
-            await self.machine.add_disks(*todo.disks)
-            for request in (todo.container, *todo.limits):
-                await self.session.call(request, timeout_s=timeout_s)
-            reply = await self.session.call(todo.program, timeout_s=timeout_s)
-        except BaseException:
+            async with asyncio.timeout(timeout_s):
+                async with self._moving:
+                    await self._bring_all()
+                    await arrival.here
+                    # All at once: each round trip is time in which nothing starts.
+                    asked = [self.session.post(one) for one in (todo.container, *todo.limits)]
+                    started = self.session.post(todo.program)
+                    for answer in await asyncio.gather(*asked):
+                        checked(answer)
+                reply = checked(await started)
+        except BaseException as error:
+            arrival.here.cancel()
+            if started is not None:
+                started.cancel()
             self.session.drop(todo.program.process)
             await self.part(number, [disk.name for disk in todo.disks])
+            if isinstance(error, TimeoutError):
+                raise MachineError("the machine's agent does not answer") from None
             raise
         self.power.enter(number)
         return program, reply.pid()
+
+    async def _bring_all(self) -> None:
+        """The disks of all who wait are in the machine: the guest looks for new ones once, which takes it longest."""
+        while self._arrivals:
+            arrival = self._arrivals.popleft()
+            if arrival.here.done():  # it does not want to any more
+                continue
+            missing = [disk for disk in arrival.disks if not self._users.get(disk.name)]
+            for disk in arrival.disks:
+                self._users.setdefault(disk.name, set()).add(arrival.container)
+            try:
+                await self.machine.add_disks(*missing)
+            except HyperError as error:
+                if not arrival.here.done():
+                    arrival.here.set_exception(error)
+            else:
+                if not arrival.here.done():
+                    arrival.here.set_result(None)
+
+    def _take(self, container: int, disks: Iterable[str]) -> list[str]:
+        """``container`` uses none of ``disks`` any more; those that nobody else does."""
+        alone = []
+        for disk in disks:
+            users = self._users.get(disk, set())
+            users.discard(container)
+            if not users:
+                self._users.pop(disk, None)
+                alone.append(disk)
+        return alone
 
     async def part(self, container: int, disks: Iterable[str]) -> None:
         """Nothing of a container whose program has ended is left here: its disks are the host's own again.
@@ -191,12 +253,16 @@ class Sandbox:
         What the guest says to it does not matter: they are taken from it. So is a machine that does not let go.
         """
         self.power.leave(container)
+        async with self._moving:
+            await self._part(container, disks)
+
+    async def _part(self, container: int, disks: Iterable[str]) -> None:
         try:
             await self.session.call(ContainerRemove(container), timeout_s=PART_TIMEOUT_S)
         except HyperError as error:
             logger.info("container %d of machine %s: %s", container, self._name, error.message)
         try:
-            for disk in disks:
+            for disk in self._take(container, disks):
                 await self.machine.remove_disk(disk)
             await self.power.settle()
         except MachineError as error:

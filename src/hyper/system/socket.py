@@ -1,6 +1,6 @@
 """Sockets made by us: listening unix sockets with the right owner, and whether a port is free.
 
-Source: unix(7) (SIOCOUTQ, which is TIOCOUTQ), ip(7).
+Source: unix(7) (SIOCOUTQ, which is TIOCOUTQ; SO_PEERCRED), ip(7).
 """
 
 from __future__ import annotations
@@ -102,6 +102,16 @@ def connect(path: Path) -> socket.socket:
         stream.close()
         raise
     return stream
+
+
+def peer(sock: socket.socket) -> tuple[int, int]:
+    """Process id and user id at the other end of a unix socket: of a listener's, who it was that called listen().
+
+    The process id is 0 where that process is in a PID namespace that we do not see into.
+    """
+    size = struct.calcsize("iII")
+    pid, uid, _ = struct.unpack("iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return pid, uid
 
 
 def bound(kind: socket.SocketKind, address: tuple[str, int], *, device: str = "") -> socket.socket:

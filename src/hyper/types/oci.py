@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from hyper.errors import InvalidRequest
+from hyper.types.aci import MEMBER, Aci
 
 #: Longest manifest, index or image configuration that is looked at (what distribution allows a manifest).
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
@@ -139,7 +140,7 @@ class History(msgspec.Struct, frozen=True):
     empty_layer: bool = False
 
 
-class ImageConfig(msgspec.Struct, frozen=True, rename={"os_version": "os.version"}):
+class ImageConfig(msgspec.Struct, frozen=True, rename={"os_version": "os.version", "aci": MEMBER}):
     """An image configuration. Its digest is the image's id."""
 
     architecture: str = ""
@@ -156,6 +157,8 @@ class ImageConfig(msgspec.Struct, frozen=True, rename={"os_version": "os.version
     container_config: dict[str, Any] | None = None
     rootfs: RootFs = RootFs()
     history: tuple[History, ...] | None = None
+    #: What an App Container Image says beyond ``config``.
+    aci: Aci | None = None
 
     @property
     def diff_ids(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType, field
 
+from hyper.types.aci import Aci
 from hyper.types.container import ContainerConfig, Healthcheck, HostConfig, PortBinding
 from hyper.types.fast import StartView
 from hyper.types.mount import VolumeView
@@ -21,6 +22,15 @@ ZERO_TIME = "0001-01-01T00:00:00Z"
 
 class ErrorBody(Wire, rename=None):
     message: str
+
+
+class OriginView(Wire):
+    """How an image came here. ``from_``: registry, docker, podman, engine, archive or made (on this host)."""
+
+    from_: str = field(name="From")
+    place: str
+    took_ms: int
+    at: str
 
 
 class VmView(Wire):
@@ -34,6 +44,7 @@ class VmView(Wire):
     pid: int = 0
     sandbox: str = ""
     start: StartView | None = None
+    image: OriginView | None = None
 
 
 class ProbeView(Wire):
@@ -290,6 +301,12 @@ class RootFs(Wire):
     layers: list[str]
 
 
+class ImageView(Wire):
+    """What Docker has no word for."""
+
+    origin: OriginView | None
+
+
 class ImageInspect(Wire):
     id: str
     repo_tags: list[str]
@@ -307,11 +324,14 @@ class ImageInspect(Wire):
     graph_driver: DriverData
     root_fs: RootFs = field(name="RootFS")
     metadata: dict[str, str]
+    hyper: ImageView
     #: Of a committed image. dockerd leaves them out since 1.45; clients of later versions look for them still.
     container: str | UnsetType = UNSET
     container_config: dict[str, Any] | UnsetType = UNSET
     #: Until 1.43.
     virtual_size: int | UnsetType = UNSET
+    #: Hyper's own: what an App Container Image says that Docker has no word for.
+    aci: Aci | UnsetType = UNSET
 
 
 class ImageSummary(Wire):
@@ -528,6 +548,27 @@ class PushAux(Wire):
     size: int
 
 
+class LoadAux(Wire):
+    """An image that was loaded."""
+
+    id: str = field(name="ID")
+
+
+class MadeAux(Wire):
+    """Which image a stream brought, and a name that it has here ("": none)."""
+
+    id: str = field(name="ID")
+    name: str
+
+
+class TrustedKeyView(Wire):
+    """A key whose signatures count; ``prefix`` "": for every image."""
+
+    fingerprint: str
+    prefix: str
+    user_ids: list[str] = field(name="UserIDs")
+
+
 class PullLine(Wire, rename="camel", omit_defaults=True):
     """One line of the stream of POST /images/create."""
 
@@ -538,4 +579,4 @@ class PullLine(Wire, rename="camel", omit_defaults=True):
     stream: str = ""
     error: str = ""
     error_detail: ErrorDetail | None = None
-    aux: PushAux | None = None
+    aux: PushAux | LoadAux | MadeAux | None = None

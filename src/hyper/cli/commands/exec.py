@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 def _run(context: Context, arguments: Arguments) -> int:
     container, *command = arguments.words
+    return run_in(context, container, command, arguments)
+
+
+def run_in(context: Context, container: str, command: list[str], arguments: Arguments) -> int:
+    """Run ``command`` in ``container`` as the flags in ``EXEC_FLAGS`` say; its exit code, 0 if it is detached from."""
     detach = arguments.on("--detach")
     tty = arguments.on("--tty")
     interactive = arguments.on("--interactive") and not detach
@@ -75,20 +80,21 @@ def _body(arguments: Arguments, command: list[str], *, attach: bool, stdin: bool
     return {key: value for key, value in body.items() if value not in (None, [])}
 
 
+EXEC_FLAGS = (
+    Flag("-d", "--detach", help="Leave it running in the background"),
+    DETACH_KEYS,
+    *ENVIRONMENT,
+    Flag("-i", "--interactive", help="Pass our input on to it"),
+    Flag("--privileged", help="Give it all capabilities"),
+    Flag("-t", "--tty", help="Give it a terminal"),
+    Flag("-u", "--user", takes="USER[:GROUP]", help="User it runs as, name or number"),
+    Flag("-w", "--workdir", takes="PATH", help="Folder it starts in"),
+)
 EXEC = Command(
     _run,
     words="CONTAINER COMMAND [ARG...]",
     least=2,
     passes_on=True,
-    flags=(
-        Flag("-d", "--detach", help="Leave it running in the background"),
-        DETACH_KEYS,
-        *ENVIRONMENT,
-        Flag("-i", "--interactive", help="Pass our input on to it"),
-        Flag("--privileged", help="Give it all capabilities"),
-        Flag("-t", "--tty", help="Give it a terminal"),
-        Flag("-u", "--user", takes="USER[:GROUP]", help="User it runs as, name or number"),
-        Flag("-w", "--workdir", takes="PATH", help="Folder it starts in"),
-    ),
+    flags=EXEC_FLAGS,
     examples=("hyper exec web cat /etc/os-release", "hyper exec -it web sh"),
 )

@@ -25,7 +25,14 @@ def _tail(text: str) -> str:
 
 
 def _run(context: Context, arguments: Arguments) -> int:
-    found = context.engine.get(container_path(arguments.words[0], "/json"))
+    for descriptor, data in written(context, arguments.words[0], arguments):
+        _write(descriptor, data)
+    return 0
+
+
+def written(context: Context, container: str, arguments: Arguments) -> Iterator[tuple[int, bytes]]:
+    """What ``container`` wrote, of it what the flags in ``LOG_FLAGS`` ask for: descriptor and bytes, as they come."""
+    found = context.engine.get(container_path(container, "/json"))
     query = {
         "stdout": True,
         "stderr": True,
@@ -37,9 +44,7 @@ def _run(context: Context, arguments: Arguments) -> int:
         "tail": arguments.text("--tail") or "all",
     }
     with context.engine.open("GET", container_path(found["Id"], "/logs"), query) as response:
-        for descriptor, data in _pieces(response, tty=found["Config"]["Tty"]):
-            _write(descriptor, data)
-    return 0
+        yield from _pieces(response, tty=found["Config"]["Tty"])
 
 
 def _pieces(response: Response, *, tty: bool) -> Iterator[tuple[int, bytes]]:
@@ -58,23 +63,24 @@ def _write(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+LOG_FLAGS = (
+    Flag("--details", help="Before each line what --log-opt labels and env name"),
+    Flag("-f", "--follow", help="Go on as it writes"),
+    Flag(
+        "--since",
+        takes="TIME",
+        parse=values.moment,
+        help="Only from then: 10m, 2026-01-31T12:00",
+    ),
+    Flag("-n", "--tail", takes="N", parse=_tail, help="Only the last N lines"),
+    Flag("-t", "--timestamps", help="The time before each line"),
+    Flag("--until", takes="TIME", parse=values.moment, help="Only until then"),
+)
 LOGS = Command(
     _run,
     words="CONTAINER",
     least=1,
     most=1,
-    flags=(
-        Flag("--details", help="Before each line what --log-opt labels and env name"),
-        Flag("-f", "--follow", help="Go on as it writes"),
-        Flag(
-            "--since",
-            takes="TIME",
-            parse=values.moment,
-            help="Only from then: 10m, 2026-01-31T12:00",
-        ),
-        Flag("-n", "--tail", takes="N", parse=_tail, help="Only the last N lines"),
-        Flag("-t", "--timestamps", help="The time before each line"),
-        Flag("--until", takes="TIME", parse=values.moment, help="Only until then"),
-    ),
+    flags=LOG_FLAGS,
     examples=("hyper logs web", "hyper logs -f --tail 20 web", "hyper logs --since 10m -t web"),
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hyper.cli import terminal
+import sys
+
+from hyper.cli import app_images, terminal, transport
 from hyper.cli.body import attached_streams, request_body
 from hyper.cli.context import say, tell
 from hyper.cli.creation import CREATION
@@ -37,7 +39,9 @@ def start_failure_code(message: str) -> int:
     return DAEMON_FAILED
 
 
-def create(context: Context, arguments: Arguments, body: dict[str, Any]) -> str:
+def create(
+    context: Context, arguments: Arguments, body: dict[str, Any], timing: Timing | None = None
+) -> str:
     """The id of a new container; its image was pulled if ``--pull`` allows and it was missing.
 
     Raises:
@@ -47,27 +51,46 @@ def create(context: Context, arguments: Arguments, body: dict[str, Any]) -> str:
     when, platform = arguments.text("--pull"), arguments.text("--platform")
     quiet = arguments.on("--quiet")
     cidfile = _reserve_cidfile(arguments.text("--cidfile"))
-    if when == "always":
-        _pull(context, image, platform=platform, quiet=quiet, announce=False)
+    source = transport.parse(image)
+    brought = source is not None or app_images.is_meant(image)
+    if source is not None:
+        transport.forbid(source, "--pull never" if when == "never" else None)
+        body["Image"] = transport.bring(
+            context, source, platform=platform, quiet=quiet, again=False
+        )
+    elif brought:
+        body["Image"] = app_images.bring(context, image, None if quiet else sys.stderr)[0]
+    elif when == "always":
+        body["Image"] = _pull(context, image, platform=platform, quiet=quiet, missing=False)
+    if timing and (brought or when == "always"):
+        timing.mark("image is there")
     query = {"name": arguments.text("--name"), "platform": platform}
     try:
         answer = context.engine.post("/containers/create", body, **query)
     except ApiError as error:
-        if error.status != 404 or "image" not in error.message.lower() or when == "never":
+        missing = error.status == 404 and "image" in error.message.lower()
+        if not missing or when == "never" or brought:
             raise
-        _pull(context, image, platform=platform, quiet=quiet, announce=True)
+        if timing:
+            timing.mark("image is not there")
+        body["Image"] = _pull(context, image, platform=platform, quiet=quiet, missing=True)
+        if timing:
+            timing.mark("image is there")
         answer = context.engine.post("/containers/create", body, **query)
     for warning in answer.get("Warnings") or ():
         say(f"WARNING: {warning}")
     if cidfile is not None:
         cidfile.write_text(answer["Id"])
+    if timing:
+        timing.image = body["Image"]
+        timing.mark("container created")
     return str(answer["Id"])
 
 
-def _pull(context: Context, image: str, **how: Any) -> None:
-    from hyper.cli.commands.pull import pull_missing  # 5 ms that most runs need not pay
+def _pull(context: Context, image: str, **how: Any) -> str:
+    from hyper.cli.commands.pull import pull_for_run  # 5 ms that most runs need not pay
 
-    pull_missing(context, image, **how)
+    return pull_for_run(context, image, **how)
 
 
 def _reserve_cidfile(name: str | None) -> Path | None:
@@ -98,7 +121,7 @@ def _run(context: Context, arguments: Arguments) -> int:
     _add_console_size(body)
     timing = _timing() if arguments.on("--timing") else None
     if detach:
-        return _run_detached(context, create(context, arguments, body), timing)
+        return _run_detached(context, create(context, arguments, body, timing), timing)
     require_terminal(tty=arguments.on("--tty"), interactive=streams[0])
     session = Session(
         context.engine,
@@ -108,9 +131,7 @@ def _run(context: Context, arguments: Arguments) -> int:
         proxy=arguments.on("--sig-proxy"),
         keys=arguments.text("--detach-keys"),
     )
-    identifier = create(context, arguments, body)
-    if timing:
-        timing.mark("container created")
+    identifier = create(context, arguments, body, timing)
     session.resource = container_path(identifier)
     until = "removed" if arguments.on("--rm") else "next-exit"
     status = _run_attached(context, session, streams, until=until, timing=timing)
@@ -133,8 +154,6 @@ def _add_console_size(body: dict[str, Any]) -> None:
 
 
 def _run_detached(context: Context, identifier: str, timing: Timing | None) -> int:
-    if timing:
-        timing.mark("container created")
     try:
         context.engine.post(container_path(identifier, "/start"))
     except ApiError as error:
@@ -200,6 +219,8 @@ RUN = Command(
         "hyper run --rm -m 256m --cpus 2 -v $PWD:/src -w /src gcc make",
         "tar c . | hyper run --rm -i busybox tar t",
         "hyper run --rm --timing busybox true",
+        "hyper run --rm oci-archive:busybox.tar:latest date",
+        "hyper run --rm ./app.aci",
     ),
 )
 CREATE = Command(

@@ -1,0 +1,156 @@
+"""Routes under /hyper/v1/pods."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+from aiohttp import web
+
+from hyper.api.http import Routes, body_of, flag, json_response, number
+from hyper.api.render import port_map
+from hyper.engine import plan
+from hyper.engine.container import Container
+from hyper.engine.engine import Engine
+from hyper.engine.pods import Pods, is_ready
+from hyper.engine.state import Status
+from hyper.errors import InvalidRequest
+from hyper.types import pod as wire
+from hyper.types.response import WaitAnswer
+from hyper.units import MIB, rfc3339
+
+T = TypeVar("T")
+
+_PREFIX: Final = "/hyper/v1/pods"
+
+
+class PodRoutes:
+    """Handlers of the pods' routes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def routes(self) -> Routes:
+        """(method, path, handler) of each."""
+        return [
+            ("GET", _PREFIX, self.list),
+            ("POST", _PREFIX, self.create),
+            ("GET", f"{_PREFIX}/{{id}}", self.inspect),
+            ("POST", f"{_PREFIX}/{{id}}/start", self.start),
+            ("POST", f"{_PREFIX}/{{id}}/stop", self.stop),
+            ("GET", f"{_PREFIX}/{{id}}/wait", self.wait),
+            ("POST", f"{_PREFIX}/{{id}}/containers", self.add),
+            ("DELETE", f"{_PREFIX}/{{id}}", self.remove),
+        ]
+
+    @property
+    def _pods(self) -> Pods:
+        return self._engine.pods
+
+    def _get(self, request: web.Request) -> Container:
+        return self._pods.get(request.match_info["id"])
+
+    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """What was begun is brought to its end, whether the client waits for it or not."""
+        return await self._engine.host.tasks.see_through(work)
+
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        """Every pod, the newest first."""
+        return json_response([view(self._pods, pod) for pod in self._pods.all()])
+
+    async def create(self, request: web.Request) -> web.StreamResponse:
+        """A new pod; nothing of it runs yet."""
+        body, plain = await body_of(request, wire.PodBody)
+        said = [*_host_configs(plain.get("Init")), *_host_configs(plain.get("Containers"))]
+        pod, warnings = await self._whole(self._pods.create(body, said))
+        return json_response(wire.PodMade(pod.record.id, pod.record.name, warnings), status=201)
+
+    async def inspect(self, request: web.Request) -> web.StreamResponse:
+        """One pod."""
+        return json_response(view(self._pods, self._get(request)))
+
+    async def start(self, request: web.Request) -> web.StreamResponse:
+        """All its containers run, after its init containers have ended well."""
+        started = await self._whole(self._pods.start(self._get(request)))
+        return web.Response(status=204 if started else 304)
+
+    async def stop(self, request: web.Request) -> web.StreamResponse:
+        """Nothing of it runs."""
+        work = self._pods.stop(self._get(request), timeout_s=number(request, "t"))
+        return web.Response(status=204 if await self._whole(work) else 304)
+
+    async def wait(self, request: web.Request) -> web.StreamResponse:
+        """Once it is ready, or has exited: its highest exit code."""
+        pod, condition = self._get(request), request.query.get("condition", "exited")
+        if condition == "ready":
+            await self._pods.until_ready(pod)
+            return json_response(WaitAnswer(0))
+        if condition != "exited":
+            raise InvalidRequest(f"invalid condition: {condition[:100]!r}", hint="ready or exited")
+        return json_response(WaitAnswer(await self._pods.until_exited(pod)))
+
+    async def add(self, request: web.Request) -> web.StreamResponse:
+        """One more container of it, which runs if the pod does."""
+        body, plain = await body_of(request, wire.PodContainer)
+        said = _host_configs([plain])[0]
+        work = self._pods.add(self._get(request), body, said)
+        container, warnings = await self._whole(work)
+        return json_response(wire.PodContainerMade(container.record.id, warnings), status=201)
+
+    async def remove(self, request: web.Request) -> web.StreamResponse:
+        """Nothing is left of it."""
+        pod, force = self._get(request), flag(request, "force")
+        await self._whole(self._pods.remove(pod, force=force, volumes=flag(request, "v")))
+        return web.Response(status=204)
+
+
+def _host_configs(containers: Any) -> list[dict[str, Any]]:
+    """What was said of each in HostConfig, as it came; the shape of the whole was checked before."""
+    return [(item.get("Body") or {}).get("HostConfig") or {} for item in containers or []]
+
+
+def view(pods: Pods, pod: Container) -> wire.PodView:
+    """The pod as it is now."""
+    record, kept = pod.record, pod.record.pod
+    assert kept is not None
+    return wire.PodView(
+        id=record.id,
+        name=record.name,
+        hostname=plan.hostname(record),
+        created=rfc3339(record.created_ns),
+        labels=record.config.labels or {},
+        status=_status(pod),
+        ready=pods.is_ready(pod),
+        cpus=record.vcpus,
+        memory=record.memory_mib * MIB,
+        ip=next((item.address for item in record.endpoints if pod.live), ""),
+        network=record.host_config.network_mode,
+        ports=port_map(record),
+        volumes=kept.volumes,
+        containers=[_container(item) for item in pods.members(pod)],
+        error=kept.error,
+    )
+
+
+def _status(pod: Container) -> str:
+    if pod.record.pod is not None and pod.record.pod.starting:
+        return "starting"
+    if pod.up:
+        return "running"
+    return "created" if pod.record.status is Status.CREATED else "exited"
+
+
+def _container(container: Container) -> wire.PodContainerView:
+    record, member = container.record, container.record.member
+    assert member is not None
+    return wire.PodContainerView(
+        id=record.id,
+        name=member.name,
+        init=member.init,
+        image=record.image_ref,
+        status=record.status.value,
+        ready=is_ready(container),
+        exit_code=record.exit_code,
+        restarts=record.restart_count,
+        error=record.error,
+    )

@@ -1,0 +1,75 @@
+"""The file that a command is given, to the pods it describes."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+from hyper.cli.flags import LocalError
+from hyper.errors import InvalidRequest
+from hyper.manifest.checks import MAX_FILE_BYTES
+from hyper.manifest.document import MAX_BYTES
+from hyper.manifest.plan import PodPlan
+from hyper.manifest.read import plans
+
+
+def read_plans(name: str, *, only_kubernetes: bool = False) -> list[PodPlan]:
+    """The pods that the file ``name`` (``-``: standard input) describes.
+
+    Raises:
+        LocalError: it cannot be read, or makes no sense; the field is named.
+    """
+    shown = "standard input" if name == "-" else name
+    folder = Path.cwd() if name == "-" else Path(name).absolute().parent
+    try:
+        data = sys.stdin.buffer.read(MAX_BYTES + 1) if name == "-" else _read(Path(name), MAX_BYTES)
+        return plans(data, Beside(folder), only_kubernetes=only_kubernetes)
+    except InvalidRequest as error:
+        raise LocalError(f"{shown}: {error.message}", hint=error.hint) from error
+
+
+def read_plan(name: str) -> PodPlan:
+    """The one pod that the file ``name`` describes.
+
+    Raises:
+        LocalError: as ``read_plans``, or there are several.
+    """
+    found = read_plans(name)
+    if len(found) > 1:
+        raise LocalError(
+            f"{name}: it describes {len(found)} pods", hint="hyper play kube takes them all"
+        )
+    return found[0]
+
+
+class Beside:
+    """``Sources`` of a description: files on this machine, relative ones beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, name: str) -> str:
+        """See ``Sources``."""
+        return os.path.normpath(self._folder / name)
+
+    def read(self, name: str) -> bytes:
+        """See ``Sources``."""
+        return _read(self._folder / name, MAX_FILE_BYTES)
+
+
+def _read(path: Path, most: int) -> bytes:
+    """The first ``most`` bytes of a file, and one more if there are more."""
+    try:
+        # A pipe or a terminal that somebody put there must not hold us.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            mode = os.fstat(descriptor).st_mode
+            # ``hyper pod run <(make-pod)`` gives us a pipe.
+            if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+                raise InvalidRequest(f"cannot read {path}: it is no file")
+            os.set_blocking(descriptor, True)
+            return file.read(most + 1)
+    except OSError as error:
+        raise InvalidRequest(f"cannot read {path}: {error.strerror}") from error

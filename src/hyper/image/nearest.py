@@ -1,0 +1,192 @@
+"""An image from a container engine of this host: what saves its second download."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hyper.errors import HyperError, NotFound
+from hyper.image import archive, limits, load
+from hyper.image import platform as platforms
+from hyper.image.local_engine import EnginePatience, LocalEngine, Offer, connected
+from hyper.image.origin import Finish, coming
+from hyper.image.record import PullEvent
+from hyper.image.reference import Reference, parse
+from hyper.image.registry import VerificationFailed
+from hyper.image.squash import Bounds
+from hyper.image.store import Store
+from hyper.types.oci import Platform
+
+log = logging.getLogger(__name__)
+Progress = Callable[[PullEvent], None]
+#: What is taken for an id, or its beginning as engines print it; shorter words are names.
+_ID = re.compile(r"(?:sha256:)?([0-9a-f]{12,64})")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalEngines:
+    """The engines of this host, in the order in which they are asked.
+
+    ``max_bytes``: of an image's archive, unpacked. ``own_pid``: what this process listens on is no other engine.
+    """
+
+    sockets: Sequence[Path] = ()
+    patience: EnginePatience = field(default_factory=EnginePatience)
+    max_bytes: int = limits.MAX_ARCHIVE_BYTES
+    own_pid: int = field(default_factory=os.getpid)
+
+    def connected(self, socket: Path) -> AbstractAsyncContextManager[LocalEngine | None]:
+        """`local_engine.connected`."""
+        return connected(socket, self.patience, own_pid=self.own_pid)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is looked for: a name with tag or digest, or the digits of an id."""
+
+    name: Reference | str
+    platform: Platform
+
+    def __str__(self) -> str:
+        return self.name if isinstance(self.name, str) else self.name.familiar
+
+
+def is_id(text: str) -> bool:
+    """Whether ``text`` is taken for an image's id."""
+    return _ID.fullmatch(text) is not None
+
+
+def wish(text: str, platform: Platform) -> Wish:
+    """What ``text`` means here.
+
+    Raises:
+        InvalidRequest: it can be no image.
+    """
+    match = _ID.fullmatch(text)
+    return Wish(match[1] if match else parse(text).with_default_tag(), platform)
+
+
+async def bring(
+    store: Store, bounds: Bounds, engines: LocalEngines, wanted: Wish, progress: Progress
+) -> str | None:
+    """The id of the image, which is here now under the name asked for; None: no engine gives it.
+
+    An engine that fails is a line of progress and of the log, and the next one is asked.
+    """
+    for socket in engines.sockets:
+        try:
+            async with engines.connected(socket) as engine:
+                found = engine and await _from(store, bounds, engines, engine, wanted, progress)
+        except HyperError as error:
+            log.warning("%s from a local engine: %s", wanted, error.message)
+            progress(PullEvent("", f"Not taken from a local engine: {error.message}"))
+        else:
+            if found:
+                return found
+    return None
+
+
+async def take(
+    store: Store, bounds: Bounds, engines: LocalEngines, wanted: Wish, progress: Progress
+) -> str:
+    """The id of the image, taken from the first engine that has it, and from nowhere else.
+
+    Raises:
+        NotFound: no engine is there, or none has it. Forbidden, Unavailable, VerificationFailed, InvalidRequest: an
+        engine that is not to be trusted, does not answer, lies, or has a broken image. HyperError: no space…
+    """
+    asked = []
+    for socket in engines.sockets:
+        async with engines.connected(socket) as engine:
+            if engine is None:
+                continue
+            found = await _from(store, bounds, engines, engine, wanted, progress)
+            if found:
+                return found
+            asked.append(f"{engine.name} ({socket})")
+    if asked:
+        raise NotFound(f"No such image: {wanted} (asked: {', '.join(asked)})")
+    looked = ", ".join(map(str, engines.sockets))
+    raise NotFound(
+        f"No such image: {wanted}: no other container engine is here",
+        hint=f"looked for one at {looked}" if looked else "hyperd runs with --local-engines=false",
+    )
+
+
+async def _from(
+    store: Store,
+    bounds: Bounds,
+    engines: LocalEngines,
+    engine: LocalEngine,
+    wanted: Wish,
+    progress: Progress,
+) -> str | None:
+    offer = await engine.find(wanted.name)
+    if offer is None:
+        return None
+    if not platforms.matches(offer.platform, wanted.platform):
+        theirs, ours = platforms.show(offer.platform), platforms.show(wanted.platform)
+        progress(PullEvent("", f"{engine.name}'s {wanted} is for {theirs}, not for {ours}"))
+        return None
+    progress(PullEvent("", f"Found in {engine.name}'s local images ({engine.socket}): {wanted}"))
+    finish = coming(engine.kind, str(engine.socket))
+    if await asyncio.to_thread(store.show_image, offer.image_id, finish()):
+        progress(PullEvent("", "Already here"))
+        for name in _names(store, wanted.name, offer):
+            await asyncio.to_thread(store.set_reference, name, offer.image_id)
+    else:
+        await _load(store, bounds, engines, engine, wanted, offer, finish, progress)
+    for digest in _own(offer, wanted.name):
+        progress(PullEvent("", f"Digest: {digest.digest}"))
+    progress(PullEvent("", f"Status: Taken from {engine.name}: {wanted}"))
+    return offer.image_id
+
+
+async def _load(
+    store: Store,
+    bounds: Bounds,
+    engines: LocalEngines,
+    engine: LocalEngine,
+    wanted: Wish,
+    offer: Offer,
+    finish: Finish,
+    progress: Progress,
+) -> None:
+    async with (
+        aclosing(engine.archive(offer.image_id)) as pieces,
+        archive.opened(store, pieces, max_bytes=engines.max_bytes) as opened,
+    ):
+        found = await asyncio.to_thread(load.candidates, opened)
+        ids = [image.image_id for image in found]
+        if ids != [offer.image_id]:
+            raise VerificationFailed(
+                f"{engine.name} at {engine.socket} was asked for {offer.image_id} and sent"
+                f" {', '.join(ids)[:200]}"
+            )
+        image = replace(found[0], names=_names(store, wanted.name, offer))
+        await load.load(store, bounds, image, finish, progress)
+
+
+def _names(store: Store, asked: Reference | str, offer: Offer) -> list[Reference]:
+    """What the image is called here: as was asked for, and the digests of that repository, as the engine says them.
+
+    These are the engine's word: an archive of Docker's has no manifest to check them by. What we know better stays. The
+    image's other names stay the engine's: they may be those of other images here.
+    """
+    names = [asked] if isinstance(asked, Reference) and asked.tag is not None else []
+    return [replace(name, digest=None) for name in names] + [
+        digest for digest in _own(offer, asked) if store.resolve(digest) is None
+    ]
+
+
+def _own(offer: Offer, asked: Reference | str) -> list[Reference]:
+    """The digests of the repository that was asked for."""
+    if isinstance(asked, str):
+        return []
+    return [digest for digest in offer.digests if digest.name == asked.name]

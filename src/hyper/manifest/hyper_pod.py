@@ -1,0 +1,176 @@
+"""Hyper's own pod files.
+
+The names are those of the original Hyper's, however they are capitalized, and where it had no word, Docker's or
+Kubernetes'. docs/pods.md is the reference.
+Source: hyperhq/hyperd, types/types.proto (message UserPod and its parts) and examples/*.pod.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from hyper.errors import InvalidRequest
+from hyper.manifest import checks
+from hyper.manifest.draft import Budget, Draft, Sources
+from hyper.manifest.fields import Fields, text_of
+from hyper.manifest.hyper_container import Surroundings, container
+from hyper.manifest.hyper_files import pod_files
+from hyper.manifest.hyper_volume import volume
+from hyper.manifest.plan import PodPlan
+from hyper.types.container import LogConfig
+from hyper.units import MIB
+
+_PORT_RANGE: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+_REFUSED: Final = {
+    "services": "services with load balancing are not supported; publish ports with portmappings",
+    "interfaces": "a pod has one interface, on the network that the field network names",
+}
+_WHITELIST_WHY: Final = (
+    "who may reach a port cannot be told by the caller's address; "
+    "remove it, and publish on an address with hostIP"
+)
+_MAX_MEMORY_MIB: Final = 2**24
+
+
+def convert(document: object, sources: Sources) -> PodPlan:
+    """The pod that ``document`` describes.
+
+    Raises:
+        InvalidRequest: it makes no sense, or asks for what cannot be had; the field is named.
+    """
+    notes: list[str] = []
+    pod = Fields(document, "", notes, fold=True)
+    draft = Draft(notes, Budget())
+    _identity(pod, draft)
+    _resources(pod, draft)
+    _network(pod, draft)
+    for name, value in pod.table("sysctls", "sysctl").items():
+        draft.sysctl(name, value, pod.at("sysctls"))
+    around = Surroundings(
+        files=pod_files(pod, sources),
+        tty=pod.boolean("tty"),
+        restart=pod.text("restartPolicy", "restart"),
+        log=_log(pod),
+        sources=sources,
+    )
+    for item in pod.items("volumes"):
+        made = volume(item, sources)
+        if made.name in draft.volumes:
+            raise item.wrong("name", f"there is another volume {made.name}")
+        draft.volumes[made.name] = made
+    draft.body.init = [
+        container(item, draft, around, init=True) for item in pod.items("initContainers", "init")
+    ]
+    draft.body.containers = [container(item, draft, around) for item in pod.items("containers")]
+    _mappings(pod, draft)
+    pod.refuse(_REFUSED)
+    pod.finish()
+    return draft.plan()
+
+
+def _identity(pod: Fields, draft: Draft) -> None:
+    body = draft.body
+    if name := pod.text("id", "name"):
+        body.name = checks.pod_name(name, pod.at(pod.given("id", "name") or "id"))
+    asked = pod.text("hostname")
+    body.hostname = (
+        checks.hostname(asked, pod.at("hostname")) if asked else checks.made_hostname(body.name)
+    )
+    body.labels = pod.table("labels") or None
+    body.share_pid = pod.boolean("shareProcessNamespace", "sharePid")
+    if pod.text("type") not in ("", "pod"):
+        raise pod.wrong("type", "must be pod", hint="Kubernetes manifests have a kind")
+
+
+def _resources(pod: Fields, draft: Draft) -> None:
+    part = pod.part("resource", "resources")
+    if part is None:
+        return
+    draft.body.cpus = part.integer("vcpu", "cpus", most=1024)
+    draft.body.memory = part.integer("memory", most=_MAX_MEMORY_MIB) * MIB
+    part.finish()
+
+
+def _network(pod: Fields, draft: Draft) -> None:
+    body = draft.body
+    body.network = pod.text("network") or "default"
+    body.dns = [
+        checks.address(text_of(value, path), path) for path, value in pod.elements("dns")
+    ] or None
+    body.dns_search = pod.texts("dnsSearch") or None
+    body.dns_options = pod.texts("dnsOptions") or None
+    body.extra_hosts = [
+        _extra_host(path, value) for path, value in pod.elements("extraHosts")
+    ] or None
+
+
+def _extra_host(path: str, value: object) -> str:
+    host, colon, ip = text_of(value, path).partition(":")
+    if not colon or not host:
+        raise InvalidRequest(f"{path}: must be HOST:IP")
+    return f"{host}:{checks.address(ip.strip('[]'), path)}"
+
+
+def _log(pod: Fields) -> LogConfig | None:
+    part = pod.part("log")
+    if part is None:
+        return None
+    made = LogConfig(type=part.text("type") or "json-file", config=part.table("config") or None)
+    part.finish()
+    return made
+
+
+def _mappings(pod: Fields, draft: Draft) -> None:
+    lists = pod.part("portmappingWhiteLists")
+    if lists is not None:
+        _white_lists(lists)
+    for item in pod.items("portmappings"):
+        protocol = checks.protocol(item.text("protocol") or "tcp", item.at("protocol"))
+        ip = item.text("hostIP")
+        if ip:
+            checks.address(ip, item.at("hostIP"))
+        inside = _range(item, "containerPort")
+        outside = _range(item, "hostPort") if item.given("hostPort") else None
+        item.finish()
+        for port, host in _pairs(item, inside, outside):
+            draft.ports.add(item.path, port, protocol, host=host, ip=ip)
+
+
+def _pairs(
+    item: Fields, inside: tuple[int, int], outside: tuple[int, int] | None
+) -> list[tuple[int, str]]:
+    """Each port with its place on the host: of a range the one that corresponds, or any of it for a single port."""
+    first, last = inside
+    if outside is None:
+        return [(port, "0") for port in range(first, last + 1)]
+    low, high = outside
+    if first == last:
+        return [(first, str(low) if low == high else f"{low}-{high}")]
+    if high - low != last - first:
+        raise item.wrong("hostPort", f"it is not as long as containerPort, {first}-{last}")
+    return [(port, str(low + port - first)) for port in range(first, last + 1)]
+
+
+def _range(item: Fields, name: str) -> tuple[int, int]:
+    """A port, or a range of them like ``1300-1310``."""
+    value = item.take(name)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(int(value))
+    found = _PORT_RANGE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise item.wrong(name, "must be a port, or a range like 8000-8010")
+    first, last = int(found[1]), int(found[2] or found[1])
+    if not 0 < first <= last < 65536 or last - first >= checks.MAX_PORTS:
+        raise item.wrong(name, f"{found[0]} is no range of ports")
+    return first, last
+
+
+def _white_lists(lists: Fields) -> None:
+    """What restricts nobody is what we do; anything else would be a wall that is not there."""
+    if lists.texts("internalNetworks"):
+        raise lists.wrong("internalNetworks", _WHITELIST_WHY)
+    outside = lists.texts("externalNetworks") or []
+    if outside and "0.0.0.0/0" not in outside:
+        raise lists.wrong("externalNetworks", _WHITELIST_WHY)
+    lists.finish()

@@ -1,0 +1,26 @@
+"""What a description of a pod comes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from hyper.types.pod import PodBody
+
+#: When an image is fetched before the pod is made: always; if it is not there; not at all.
+ALWAYS, MISSING, NEVER = "always", "missing", "never"
+_ORDER: Final = (ALWAYS, MISSING, NEVER)
+
+
+@dataclass(frozen=True, slots=True)
+class PodPlan:
+    """A pod to make. ``pull``: when each image is fetched. ``warnings``: what was asked for and has no effect."""
+
+    body: PodBody
+    pull: dict[str, str]
+    warnings: tuple[str, ...] = ()
+
+
+def stricter(one: str, other: str) -> str:
+    """Of two containers' wishes for the same image the one that fetches more."""
+    return min(one, other, key=_ORDER.index)

@@ -1,0 +1,46 @@
+"""A file of either kind to the pods it describes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hyper.errors import InvalidRequest
+from hyper.manifest import hyper_pod, kube
+from hyper.manifest.document import documents
+from hyper.manifest.draft import Sources
+from hyper.manifest.plan import PodPlan
+
+
+def plans(data: bytes, sources: Sources, *, only_kubernetes: bool = False) -> list[PodPlan]:
+    """The pods ``data`` describes: one of Hyper's pod files, or a Kubernetes manifest with all its documents.
+
+    Raises:
+        InvalidRequest: it makes no sense; the field is named, in one line. Nothing else, whatever ``data`` is.
+    """
+    try:
+        found = _plans(data, sources, only_kubernetes=only_kubernetes)
+    except InvalidRequest as error:
+        hint = None if error.hint is None else printable(error.hint)
+        raise InvalidRequest(printable(error.message), hint=hint) from error
+    return [replace(plan, warnings=tuple(map(printable, plan.warnings))) for plan in found]
+
+
+def printable(text: str) -> str:
+    """``text`` for a terminal: names that a file made up must not move its cursor."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def _plans(data: bytes, sources: Sources, *, only_kubernetes: bool) -> list[PodPlan]:
+    found = documents(data)
+    if not found:
+        raise InvalidRequest("it is empty")
+    if only_kubernetes or any(_is_kubernetes(item) for item in found):
+        return kube.convert(found)
+    if len(found) > 1:
+        raise InvalidRequest("a pod file describes one pod, and this has more than one document")
+    return [hyper_pod.convert(found[0], sources)]
+
+
+def _is_kubernetes(document: Any) -> bool:
+    return isinstance(document, dict) and ("apiVersion" in document or "kind" in document)

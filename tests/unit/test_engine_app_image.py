@@ -1,0 +1,160 @@
+"""What an App Container Image wants for its containers, and who wins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hyper.cli.ports import Published
+from hyper.engine import app_image, plan
+from hyper.engine.mounts import MountPoint
+from hyper.errors import InvalidRequest
+from hyper.types.aci import Aci, AciMount, AciPort
+from hyper.types.container import ContainerConfig, HostConfig, PortBinding
+from hyper.units import MIB
+from tests.unit.test_engine_plan import make
+
+BOUNDS = app_image.Bounds(memory_mib=1024, cpus=2)
+
+
+def aci(**wants: Any) -> Aci:
+    return Aci("sha512-0", "example.com/app", **wants)
+
+
+def filled(host: HostConfig, image: Aci, **raw: Any) -> list[str]:
+    return app_image.fill_in(host, raw, image, BOUNDS)
+
+
+def test_limits_of_the_image_are_the_machine_s() -> None:
+    """Where the client says none."""
+    host = HostConfig()
+    assert filled(host, aci(memory=256 * MIB, nano_cpus=1_500_000_000)) == []
+    assert (host.memory, host.nano_cpus) == (256 * MIB, 1_500_000_000)
+
+
+def test_the_client_s_limits_win() -> None:
+    """Each by itself; CPUs however they are said."""
+    host = HostConfig(memory=64 * MIB, cpu_quota=50_000)
+    wants = aci(memory=256 * MIB, nano_cpus=1_500_000_000)
+    assert filled(host, wants, Memory=64 * MIB, CpuQuota=50_000) == []
+    assert (host.memory, host.nano_cpus, host.cpu_quota) == (64 * MIB, 0, 50_000)
+
+
+def test_limits_that_no_machine_here_can_have_are_brought_into_range() -> None:
+    """Too much and too little, each with a warning."""
+    host = HostConfig()
+    warnings = filled(host, aci(memory=2**40, nano_cpus=64 * 10**9))
+    assert (host.memory, host.nano_cpus) == (1024 * MIB, 2 * 10**9)
+    assert warnings == [
+        "The image's memory limit of 1048576 MiB became 1024 MiB here.",
+        "The image's limit of 64 CPUs became 2 here.",
+    ]
+    host = HostConfig()
+    assert len(filled(host, aci(memory=1))) == 1
+    assert host.memory == 48 * MIB
+
+
+@pytest.mark.parametrize(
+    ("wants", "host", "has", "has_not"),
+    [
+        ({"retain": ("KILL", "NET_ADMIN")}, HostConfig(), "KILL NET_ADMIN", "CHOWN"),
+        ({"remove": ("KILL", "SYS_ADMIN")}, HostConfig(), "CHOWN", "KILL SYS_ADMIN"),
+        ({"retain": ("KILL",)}, HostConfig(cap_add=["CAP_CHOWN"]), "KILL CHOWN", "SETUID"),
+        ({"retain": ("KILL", "CHOWN")}, HostConfig(cap_drop=["kill"]), "CHOWN", "KILL"),
+        ({"remove": ("KILL",)}, HostConfig(cap_add=["KILL"]), "KILL CHOWN", "SYS_ADMIN"),
+        ({"retain": ("KILL",)}, HostConfig(cap_add=["ALL"]), "SYS_ADMIN", ""),
+        ({"retain": ("KILL",)}, HostConfig(privileged=True), "SYS_ADMIN", ""),
+        ({"retain": ()}, HostConfig(), "", "KILL CHOWN"),
+    ],
+)
+def test_capabilities_are_the_image_s_under_the_client_s(
+    wants: dict[str, Any], host: HostConfig, has: str, has_not: str
+) -> None:
+    """What is kept, what is taken away, and the client's word on the same capability."""
+    filled(host, aci(**wants))
+    found = plan.capabilities(host)
+    assert set(has.split()) <= found
+    assert not set(has_not.split()) & found
+
+
+def test_unknown_capabilities_and_isolators_are_told() -> None:
+    """They have no effect, and nobody is to think so."""
+    warnings = filled(HostConfig(), aci(retain=("FLY",), ignored=("resource/magic",)))
+    assert warnings == [
+        "Capabilities of the image that Hyper does not know: FLY.",
+        "Isolators of the image without effect: resource/magic.",
+    ]
+
+
+def test_groups_and_privileges() -> None:
+    """On top of the client's groups; no new privileges unless the client spoke of it."""
+    host = HostConfig(group_add=["5"])
+    filled(host, aci(groups=(5, 6), no_new_privileges=True))
+    assert host.group_add == ["5", "6"]
+    assert host.security_opt == ["no-new-privileges"]
+    host = HostConfig(security_opt=["no-new-privileges=false"])
+    filled(host, aci(no_new_privileges=True))
+    assert host.security_opt == ["no-new-privileges=false"]
+
+
+@pytest.mark.parametrize("spec", ["8080:http", "http:8080", "127.0.0.1:8080:http"])
+def test_ports_are_published_by_name(spec: str) -> None:
+    """As Docker would write it, and as rkt does; the daemon knows the number."""
+    ports = Published()
+    ports.publish(spec)
+    ip = "127.0.0.1" if spec.startswith("127") else ""
+    assert ports.bindings == {"http": [{"HostIp": ip, "HostPort": "8080"}]}
+    host = HostConfig(
+        port_bindings={"http": [PortBinding(ip, "8080")], "80/tcp": [PortBinding("", "81")]}
+    )
+    filled(host, aci(ports=(AciPort("http", 80, "tcp"),)))
+    assert host.port_bindings == {"80/tcp": [PortBinding(ip, "8080"), PortBinding("", "81")]}
+
+
+def test_a_range_with_a_name_is_published_whole() -> None:
+    """One after the other from the host's port on; any free ones without it."""
+    ports = (AciPort("data", 2000, "udp", 3),)
+    for given, expected in (("9000", ["9000", "9001", "9002"]), ("", ["", "", ""])):
+        host = HostConfig(port_bindings={"data": [PortBinding("", given)]})
+        filled(host, aci(ports=ports))
+        found = host.port_bindings or {}
+        assert list(found) == ["2000/udp", "2001/udp", "2002/udp"]
+        assert [place.host_port for places in found.values() for place in places or []] == expected
+
+
+def test_a_name_that_no_port_has_is_refused() -> None:
+    """With the names there are; also where the image has none."""
+    for image, hint in (
+        (aci(ports=(AciPort("http", 80, "tcp"),)), "it has http"),
+        (None, "no ports"),
+    ):
+        with pytest.raises(InvalidRequest, match="no port called 'web'") as failure:
+            app_image.fill_in(HostConfig(port_bindings={"web": None}), {}, image, BOUNDS)
+        assert hint in (failure.value.hint or "")
+
+
+def test_mount_points_may_be_read_only() -> None:
+    """Volumes that the image asked for, not what the client put there."""
+    image = aci(
+        mount_points=(AciMount("a", "/a/", True), AciMount("b", "/b"), AciMount("c", "/c", True))
+    )
+    points = [
+        MountPoint("volume", "/a", volume="1", anonymous=True),
+        MountPoint("volume", "/b", volume="2", anonymous=True),
+        MountPoint("volume", "/c", volume="mine"),
+    ]
+    found = app_image.protect(points, ContainerConfig(), image)
+    assert [point.read_only for point in found] == [True, False, False]
+    asked = ContainerConfig(volumes={"/a": {}})
+    assert [point.read_only for point in app_image.protect(points, asked, image)] == [False] * 3
+
+
+def test_handlers_are_words_before_the_program_s() -> None:
+    """The header that the reaper reads (docs/protocol.md)."""
+    record = make(ContainerConfig(cmd=["main"]))
+    record.handlers = app_image.handlers(aci(pre_start=("a", "b"), post_stop=("c",)))
+    start = plan.main_program(record)
+    assert start.args == ("", "2", "1", "a", "b", "c", "main")
+    assert start.flags & plan.ProcessFlag.REAPER
+    assert app_image.handlers(aci()) == app_image.handlers(None) == []

@@ -1,0 +1,261 @@
+"""Docker's local images, with a real dockerd: the session word for word, and every example of docs/images.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tools import imagebuilder
+from tools.imagebuilder import Image, file
+
+from tests.support.dockerd import Engine, dockerd, why_not
+from tests.support.hyperd import Hyperd, hyperd
+from tests.support.registry import RealRegistry, registry
+
+pytestmark = [pytest.mark.vm, pytest.mark.root]
+
+PAGE = Path(__file__).parents[2] / "docs/images.md"
+USUAL = Path("/var/run/docker.sock")
+BIN = Path(sys.prefix) / "bin"
+_NGINX = """#!/bin/sh
+[ "$1" = -v ] && echo nginx version: nginx/1.27.3 && exit
+exec sleep 6000
+"""
+
+
+def nginx() -> Image:
+    """What the tests call nginx."""
+    layers = [imagebuilder.busybox_items(), [file("bin/nginx", _NGINX, mode=0o755)]]
+    config = {**imagebuilder.BUSYBOX_CONFIG, "Cmd": ["nginx", "-g", "daemon off;"]}
+    return imagebuilder.image(layers, config)
+
+
+class Host:
+    """A host with Docker and Hyper on it."""
+
+    def __init__(self, docker: Engine, hyper: Hyperd, environ: dict[str, str]) -> None:
+        self.docker_engine = docker
+        self.hyperd = hyper
+        self.environ = environ
+
+    def shell(self, line: str, folder: Path | None = None) -> str:
+        """What a command line prints, errors and all."""
+        done = subprocess.run(
+            ["bash", "-c", line],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=self.environ,
+            timeout=120,
+        )
+        return done.stdout.decode()
+
+    def inspect(self, name: str) -> Any:
+        """What Hyper knows of an image."""
+        return self.hyperd.api.get(f"/images/{name}/json")
+
+
+def started(stack: ExitStack, real: RealRegistry) -> Host:
+    """Docker and Hyper serve, with the registry as the mirror of Docker Hub for both.
+
+    Docker listens where it always does, unless the machine has a Docker of its own.
+    """
+    mirror = ("--registry-mirror", f"http://{real.host}")
+    environ = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
+    if USUAL.exists():
+        docker = stack.enter_context(dockerd(*mirror))
+        environ["DOCKER_HOST"] = docker.host
+        ours = stack.enter_context(hyperd(*mirror, "--local-engines", docker.host))
+    else:
+        docker = stack.enter_context(dockerd("-H", f"unix://{USUAL}", *mirror))
+        ours = stack.enter_context(hyperd(*mirror, "--local-engines", "true"))
+    return Host(docker, ours, environ | {"HYPER_HOST": ours.host})
+
+
+@pytest.fixture(autouse=True)
+def needs_dockerd() -> None:
+    """Without one there is nothing to see."""
+    if (reason := why_not()) is not None:
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[RealRegistry]:
+    """A registry that has nginx."""
+    with registry() as running:
+        running.push(nginx(), "library/nginx:latest")
+        yield running
+
+
+@pytest.fixture
+def host(hub: RealRegistry) -> Iterator[Host]:
+    """Both engines, and a registry that answers."""
+    with ExitStack() as stack:
+        yield started(stack, hub)
+
+
+def test_the_session_word_for_word() -> None:
+    """The registry has ended before hyper runs: there is nothing that could be downloaded a second time."""
+    image = nginx()
+    with ExitStack() as stack:
+        with registry() as running:
+            running.push(image, "library/nginx:latest")
+            host = started(stack, running)
+            assert "Downloaded newer image for nginx:latest" in host.shell(
+                "docker pull nginx:latest"
+            )
+        before = json.loads(host.shell("docker image inspect nginx:latest"))[0]
+        said = host.shell("hyper run -d nginx:latest")
+        identifier = said.splitlines()[-1]
+        assert re.fullmatch("[0-9a-f]{64}", identifier), said
+        assert host.shell("docker ps").splitlines()[1:] == []
+        assert host.shell("docker ps -aq") == ""
+        (row,) = host.shell("hyper list").splitlines()[1:]
+        assert row.startswith(identifier[:12])
+        assert " Up " in row
+        after = host.inspect("nginx:latest")
+        assert after["Id"] == before["Id"] == image.id
+        assert after["RepoDigests"] == before["RepoDigests"] == [f"nginx@{image.digest}"]
+        assert after["RepoTags"] == ["nginx:latest"]
+        assert after["RootFS"]["Layers"] == before["RootFS"]["Layers"]
+        assert json.loads(host.shell("docker image inspect nginx:latest"))[0] == before
+        pushed = json.loads(host.shell(f"hyper inspect {identifier}"))[0]
+        assert pushed["Image"] == image.id
+        assert pushed["Hyper"]["Image"]["From"] == "docker"
+        assert host.shell(f"hyper run --rm nginx@{image.digest} nginx -v").startswith(
+            "nginx version"
+        )
+        assert "No such image" in host.shell("hyper run --rm --pull never nginx:1")
+        failed = host.shell("hyper run --rm --pull always nginx:latest nginx -v")
+        assert "nginx version" not in failed
+
+
+def examples() -> list[tuple[str, list[str]]]:
+    """Every command of the page's console examples, with the lines it is said to print."""
+    found: list[tuple[str, list[str]]] = []
+    for block in re.findall(r"^```console\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                found.append((line[2:], []))
+            else:
+                found[-1][1].append(line)
+    return found
+
+
+def pattern(lines: list[str]) -> str:
+    """A line that is just … is any lines, none among them; in a line it is anything."""
+    text = ""
+    for line in lines:
+        text += "(?:.*\n)*" if line == "…" else ".*".join(map(re.escape, line.split("…"))) + "\n"
+    return text
+
+
+def test_the_examples_of_the_page(host: Host, tmp_path: Path) -> None:
+    """In the page's order; each prints what the page says."""
+    assert len(examples()) > 15
+    for command, lines in examples():
+        printed = host.shell(command, tmp_path)
+        assert re.fullmatch(pattern(lines), printed), f"$ {command}\n{printed}"
+
+
+def test_an_explicit_pull_brings_the_newest(host: Host, hub: RealRegistry) -> None:
+    """Docker's is old: run takes it, pull and --pull always ask the registry, of both clients."""
+    old = imagebuilder.busybox()
+    hub.push(old, "library/moving:latest")
+    host.shell("docker pull moving:latest")
+    new = nginx()
+    hub.push(new, "library/moving:latest")
+    host.shell("hyper create moving:latest")
+    assert host.inspect("moving:latest")["Id"] == old.id
+    assert host.inspect("moving:latest")["Hyper"]["Origin"]["From"] == "docker"
+    host.shell("hyper create --pull always moving:latest")
+    assert host.inspect("moving:latest")["Id"] == new.id
+    assert host.inspect("moving:latest")["Hyper"]["Origin"] | {"At": "", "TookMs": 0} == {
+        "From": "registry",
+        "Place": "moving:latest",
+        "At": "",
+        "TookMs": 0,
+    }
+    # docker-daemon: means Docker's, though there is one of that name; the stock client's pull the registry's.
+    assert "Taken from Docker" in host.shell("hyper create docker-daemon:moving")
+    assert host.inspect("moving:latest")["Id"] == old.id
+    host.hyperd.run("pull", "-q", "moving:latest")
+    assert host.inspect("moving:latest")["Id"] == new.id
+    # Neither has it: the registry; nobody has it: one error.
+    hub.push(new, "library/unknown:latest")
+    assert host.shell("hyper run --rm unknown nginx -v").endswith("nginx version: nginx/1.27.3\n")
+    assert host.shell("hyper run --rm docker-daemon:nowhere").startswith(
+        "hyper: No such image: nowhere:latest (asked: Docker ("
+    )
+    assert "cannot be said of oci:x" in host.shell("hyper run --pull never oci:x")
+    assert "cannot be said of oci:x" in host.shell("hyper pull -a oci:x")
+
+
+def test_by_docker_s_id(host: Host) -> None:
+    """What `docker images` prints first is a name to hyper, too; and what Docker has no digest of."""
+    short = host.shell("docker images -q busybox").strip()
+    assert host.shell(f"hyper run --rm {short} echo works").endswith("\nworks\n")
+    assert host.inspect(short)["RepoTags"] == []
+    host.shell("docker tag busybox:latest here.example/mine:1")
+    printed = host.shell("hyper run --rm here.example/mine:1 echo works")
+    assert "Already here" in printed
+    assert host.inspect(short)["RepoTags"] == ["here.example/mine:1"]
+    assert host.inspect(short)["RepoDigests"] == []
+
+
+def test_docker_s_socket_may_be_ours(hub: RealRegistry) -> None:
+    """hyperd that serves the socket it would look at asks nobody, and the registry as ever."""
+    with hyperd(
+        "--registry-mirror", f"http://{hub.host}", "--local-engines", "unix:///nowhere"
+    ) as ours:
+        ours.stop()
+        ours.options = (*ours.options[:2], "--local-engines", ours.host)
+        ours.start()
+        done = subprocess.run(
+            [BIN / "hyper", "run", "--rm", "nginx", "nginx", "-v"],
+            env={"HYPER_HOST": ours.host, "PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+            capture_output=True,
+            timeout=120,
+        )
+        assert done.stdout == b"nginx version: nginx/1.27.3\n", done.stderr
+        assert b"local engine" not in done.stderr
+        assert b"GET /images/docker.io" not in ours.log.read_bytes()
+        status, answer = ours.api.raw("POST", "/images/create?fromImage=nginx&source=local", b"")
+        assert (status, b"no other container engine is here" in answer) == (404, True), answer
+        status, answer = ours.api.raw("POST", "/images/create?fromImage=nginx&source=moon", b"")
+        assert (status, b"no source 'moon'" in answer) == (400, True), answer
+
+
+@pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
+def test_archives_of_others_are_loaded(daemon: Hyperd, tmp_path: Path, kind: str) -> None:
+    """What skopeo writes, to `hyper load` and to the reference alike: same image, and it runs."""
+    image = nginx()
+    imagebuilder.write_layout(tmp_path / "layout", image.manifest, image.blobs)
+    path = tmp_path / "made.tar"
+    subprocess.run(
+        ["skopeo", "--insecure-policy", "copy", "--quiet", f"oci:{tmp_path}/layout:image", f"{kind}:{path}:made:1"],
+        check=True,
+    )  # fmt: skip
+    assert daemon.run("load", stdin=path.read_bytes()) == b"Loaded image: made:1\n"
+    assert daemon.api.get("/images/made:1/json")["Id"] == image.id
+    assert daemon.api.get("/images/made:1/json")["Hyper"]["Origin"]["From"] == "archive"
+    daemon.run("rmi", "made:1")
+    environ = {"HYPER_HOST": daemon.host, "PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+    for choice in ("", ":made:1"):
+        done = subprocess.run(
+            [BIN / "hyper", "run", "--rm", f"{kind}:{path}{choice}", "nginx", "-v"],
+            env=environ,
+            capture_output=True,
+            timeout=120,
+        )
+        assert done.stdout == b"nginx version: nginx/1.27.3\n", done.stderr
+    daemon.run("rmi", "-f", image.id)
