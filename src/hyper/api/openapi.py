@@ -15,7 +15,7 @@ from aiohttp import web
 
 from hyper.api.http import Routes, json_response
 from hyper.types import fast, pod
-from hyper.types.response import PullLine, TrustedKeyView, WaitAnswer
+from hyper.types.response import TrustedKeyView, WaitAnswer
 
 PREFIX: Final = "/hyper/v1"
 
@@ -24,8 +24,8 @@ PREFIX: Final = "/hyper/v1"
 class Operation:
     """A route: what it does, the types of its bodies (None: none), its query parameters with what they mean.
 
-    ``statuses``: what it answers when all is well, and what else that has no error in it. ``takes``, ``lines``: the body
-    is no JSON but bytes of this media type; the answer is a stream of JSON lines.
+    ``statuses``: what it answers when all is well, and what else that has no error in it. ``takes``: the body is no JSON
+    but bytes of this media type. ``lines``: the answer is a stream of JSON lines, as that of POST /images/create.
     """
 
     method: str
@@ -64,7 +64,7 @@ OPERATIONS: Final = (
         "POST",
         "/images/aci",
         "The App Container Image that is the body is here",
-        response=PullLine,
+        response=dict[str, Any],
         takes="application/octet-stream",
         lines=True,
     ),
@@ -72,7 +72,7 @@ OPERATIONS: Final = (
         "POST",
         "/images/fetch",
         "The App Container Image at a URL, or that discovery finds for a name, is here",
-        response=PullLine,
+        response=dict[str, Any],
         query=(
             ("name", "URL or name"),
             ("unless-registry", "refuse if the host of the name serves images of another kind"),
