@@ -5,12 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec.structs import replace
-
 from hyper.config import DEFAULT_SHM_SIZE, Config
 from hyper.engine.mounts import BIND, TMPFS, VOLUME, MountPoint
 from hyper.engine.record import ContainerRecord
-from hyper.errors import InvalidRequest
 from hyper.ids import new_id
 from hyper.proto.message import Mount, MountFlag
 from hyper.sandbox import exercise
@@ -148,19 +145,3 @@ def _member_mount(asked: wire.PodMount, mount: Mount) -> Mount:
     elif not flags & MountFlag.VOLUME:
         flags &= ~MountFlag.NO_COPY
     return Mount(mount.type, source, asked.target, flags, mount.data)
-
-
-def volume_named(name: str, volumes: list[wire.PodVolume]) -> wire.PodVolume:
-    """Raises:
-    InvalidRequest: there is none of that name.
-    """
-    for volume in volumes:
-        if volume.name == name:
-            return volume
-    known = ", ".join(volume.name for volume in volumes) or "none"
-    raise InvalidRequest(f"the pod has no volume {name[:100]!r}", hint=f"its volumes: {known}")
-
-
-def without_contents(body: wire.PodBody) -> wire.PodBody:
-    """``body`` without its containers."""
-    return replace(body, init=[], containers=[])

@@ -28,7 +28,8 @@ from hyper.types.container import HostConfig, RestartPolicy
 
 logger = logging.getLogger(__name__)
 
-_MACHINE_ONLY: Final = 0
+#: Who waits for it has waited enough, or nobody is left to be asked.
+_AT_ONCE_S: Final = 0
 
 
 class Pods:
@@ -210,7 +211,7 @@ class Pods:
             except HyperError as error:
                 record.starting, record.error = False, error.message
                 self._tell()
-                await self._stop(pod, timeout_s=_MACHINE_ONLY)
+                await self._stop(pod, timeout_s=_AT_ONCE_S)
                 raise
             record.starting = False
             pod.save()
@@ -264,7 +265,7 @@ class Pods:
         async with self._lock(pod):
             idle = pod.live and not any(item.up for item in self._mains(pod))
             if idle and not pod.removed.done():
-                await self._stop(pod, timeout_s=_MACHINE_ONLY)
+                await self._stop(pod, timeout_s=_AT_ONCE_S)
 
     async def remove(self, pod: Container, *, force: bool, volumes: bool) -> None:
         """Nothing is left of it; ``volumes``: nor of anonymous volumes its containers have of their own.
@@ -278,7 +279,7 @@ class Pods:
                 f"cannot remove pod {pod.record.name}: it is running",
                 hint=f"stop it first, or use force: hyper pod rm -f {pod.record.name}",
             )
-        await self._stop(pod, timeout_s=_MACHINE_ONLY)
+        await self._stop(pod, timeout_s=_AT_ONCE_S)
         async with self._lock(pod):
             await self._remove(pod, volumes=volumes)
         self._locks.pop(pod.record.id, None)

@@ -47,10 +47,6 @@ class TemplateMade(Wire):
     key: str
 
 
-class TemplateUnavailable(Wire):
-    reason: str
-
-
 class ShelfView(Wire):
     """Machines of one shape that wait for a container, and how many should."""
 
