@@ -16,7 +16,6 @@ from hyper.errors import InvalidRequest
 
 #: What a container gets when nobody says otherwise.
 DEFAULT_MEMORY_MIB = 128
-DEFAULT_VCPUS = 1
 #: Five machines.
 DEFAULT_POOL_MEMORY_MIB = 256
 #: Of /dev/shm, in bytes, as Docker's.

@@ -16,7 +16,6 @@ from hyper.types.pod import PodFile
 _DEFAULT_MODE: Final = 0o755
 _MODE: Final = re.compile(r"0?[0-7]{1,4}")
 _MAX_ID: Final = 2**32 - 2
-_WHITE: Final = re.compile(r"\s+")
 
 
 def pod_files(pod: Fields, sources: Sources) -> dict[str, bytes]:
