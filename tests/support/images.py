@@ -157,7 +157,7 @@ def unpack_plainly(tars: Iterable[bytes], root: Path) -> None:
                 _make_way(root, member)
         subprocess.run(
             ["tar", "-x", "-p", "--numeric-owner", "--xattrs", "--xattrs-include=*",
-             "--exclude=.wh.*", "-C", str(root)],
+             "--delay-directory-restore", "--exclude=.wh.*", "-C", str(root)],
             input=data, check=True, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 

@@ -378,5 +378,5 @@ def test_variables_that_grow_from_each_other_are_bounded() -> None:
 
 
 def test_only_kubernetes_is_played() -> None:
-    with pytest.raises(InvalidRequest, match="kind: it is missing"):
+    with pytest.raises(InvalidRequest, match="it is no Kubernetes manifest"):
         plans(b"containers: [{image: a}]", Files(), only_kubernetes=True)

@@ -16,13 +16,14 @@ import pytest
 from tools import imagebuilder
 from tools.imagebuilder import Image, file
 
+from tests.support import page
 from tests.support.dockerd import Engine, dockerd, why_not
 from tests.support.hyperd import Hyperd, hyperd
 from tests.support.registry import RealRegistry, registry
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
 
-PAGE = Path(__file__).parents[2] / "docs/images.md"
+PAGE = page.DOCS / "images.md"
 USUAL = Path("/var/run/docker.sock")
 BIN = Path(sys.prefix) / "bin"
 _NGINX = """#!/bin/sh
@@ -139,32 +140,13 @@ def test_the_session_word_for_word() -> None:
         assert "nginx version" not in failed
 
 
-def examples() -> list[tuple[str, list[str]]]:
-    """Every command of the page's console examples, with the lines it is said to print."""
-    found: list[tuple[str, list[str]]] = []
-    for block in re.findall(r"^```console\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE):
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                found.append((line[2:], []))
-            else:
-                found[-1][1].append(line)
-    return found
-
-
-def pattern(lines: list[str]) -> str:
-    """A line that is just … is any lines, none among them; in a line it is anything."""
-    text = ""
-    for line in lines:
-        text += "(?:.*\n)*" if line == "…" else ".*".join(map(re.escape, line.split("…"))) + "\n"
-    return text
-
-
 def test_the_examples_of_the_page(host: Host, tmp_path: Path) -> None:
     """In the page's order; each prints what the page says."""
-    assert len(examples()) > 15
-    for command, lines in examples():
+    commands = page.examples(PAGE.read_text())
+    assert len(commands) > 15
+    for command, lines in commands:
         printed = host.shell(command, tmp_path)
-        assert re.fullmatch(pattern(lines), printed), f"$ {command}\n{printed}"
+        assert re.fullmatch(page.pattern(lines), printed), f"$ {command}\n{printed}"
 
 
 def test_an_explicit_pull_brings_the_newest(host: Host, hub: RealRegistry) -> None:

@@ -138,7 +138,18 @@ def test_a_pod_in_the_background(shell: Shell) -> None:
     assert shell.out("pod", "ls", "--format", "{{.Status}}") == "exited\n"
     assert shell.out("pod", "start", "lasting") == "lasting\n"
     refused = shell.run("pod", "rm", "lasting")
-    assert (refused.returncode, b"hyper pod rm -f lasting" in refused.stderr) == (1, True)
+    assert (refused.returncode, refused.stderr.decode().splitlines()) == (
+        1,
+        [
+            "hyper: cannot remove pod lasting: it is running",
+            "stop it first, or use force: hyper pod rm -f lasting",
+        ],
+    )
+    again = shell.run("pod", "create", shell.file(LASTING))
+    assert again.stderr.decode().splitlines() == [
+        "hyper: there is a pod lasting already",
+        "hyper pod start lasting starts it, hyper pod rm -f lasting removes it",
+    ]
     assert shell.out("pod", "rm", "-f", "lasting") == "lasting\n"
     assert shell.out("pod", "ls", "-q") == ""
 

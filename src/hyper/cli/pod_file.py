@@ -22,12 +22,26 @@ def read_plans(name: str, *, only_kubernetes: bool = False) -> list[PodPlan]:
         LocalError: it cannot be read, or makes no sense; the field is named.
     """
     shown = "standard input" if name == "-" else name
+    data = _given(name)
     folder = Path.cwd() if name == "-" else Path(name).absolute().parent
     try:
-        data = sys.stdin.buffer.read(MAX_BYTES + 1) if name == "-" else _read(Path(name), MAX_BYTES)
         return plans(data, Beside(folder), only_kubernetes=only_kubernetes)
     except InvalidRequest as error:
         raise LocalError(f"{shown}: {error.message}", hint=error.hint) from error
+
+
+def _given(name: str) -> bytes:
+    """What the file ``name`` holds; of one that is too large enough to tell.
+
+    Raises:
+        LocalError: it cannot be read.
+    """
+    if name == "-":
+        return sys.stdin.buffer.read(MAX_BYTES + 1)
+    try:
+        return _read(Path(name), MAX_BYTES)
+    except InvalidRequest as error:
+        raise LocalError(error.message) from error
 
 
 def read_plan(name: str) -> PodPlan:

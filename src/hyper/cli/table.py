@@ -83,7 +83,7 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
         "create": ("pod_run", "Create a pod from a file without starting it"),
         "run": (
             "pod_run",
-            "Create a pod from a file and run it: several containers in one microVM",
+            "Run a pod: the containers of a file, in one microVM",
         ),
         "start": ("pod", "Start pods"),
         "stop": ("pod", "Stop pods"),

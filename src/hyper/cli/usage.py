@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
     from hyper.cli.flags import Command, Flag
 
-_WIDTH = 96
+#: A terminal's.
+_WIDTH = 80
 
 
 def overview(flags: Sequence[Flag]) -> str:

@@ -114,6 +114,7 @@ class Pods:
         pod_spec.check(body)
         for item in (*body.init, *body.containers):
             self._host.images.get(item.body.image)
+        self._check_name(body.name)
         pod, warnings = await self._containers.create_first(
             pod_machine.first_config(body),
             pod_machine.first_host_config(body),
@@ -139,6 +140,15 @@ class Pods:
             await self._remove(pod, volumes=True)
             raise
         return pod, warnings
+
+    def _check_name(self, name: str) -> None:
+        """Of what is no pod the containers speak themselves."""
+        for found in self._containers.all():
+            if found.record.name == name and found.record.pod is not None:
+                raise Conflict(
+                    f"there is a pod {name} already",
+                    hint=f"hyper pod start {name} starts it, hyper pod rm -f {name} removes it",
+                )
 
     async def add(
         self, pod: Container, item: wire.PodContainer, said: dict[str, Any] | None = None

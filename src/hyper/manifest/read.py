@@ -35,8 +35,13 @@ def _plans(data: bytes, sources: Sources, *, only_kubernetes: bool) -> list[PodP
     found = documents(data)
     if not found:
         raise InvalidRequest("it is empty")
-    if only_kubernetes or any(_is_kubernetes(item) for item in found):
+    if any(_is_kubernetes(item) for item in found):
         return kube.convert(found)
+    if only_kubernetes:
+        raise InvalidRequest(
+            "it is no Kubernetes manifest: it has no kind",
+            hint="hyper pod run takes Hyper's own pod files",
+        )
     if len(found) > 1:
         raise InvalidRequest("a pod file describes one pod, and this has more than one document")
     return [hyper_pod.convert(found[0], sources)]

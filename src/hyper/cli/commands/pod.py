@@ -7,7 +7,7 @@ from hyper.cli.ago import local_time, since
 from hyper.cli.context import say, tell
 from hyper.cli.each import for_each
 from hyper.cli.flags import Command, Flag, whole_number
-from hyper.cli.listing import FORMAT, INSPECT_FORMAT, NO_TRUNC, QUIET, show
+from hyper.cli.listing import NO_TRUNC, QUIET, check_format, show
 from hyper.cli.objects import inspect, labels_of
 from hyper.cli.pods import PODS, find_pod, lasting, pod_path
 from hyper.client.errors import ApiError
@@ -89,8 +89,6 @@ def _rm(context: Context, arguments: Arguments) -> int:
             if force and error.status == 404:
                 say(f"hyper: {error}")
                 return False
-            if error.status == 409 and not force:
-                error.hint = f"stop it first, or: hyper pod rm -f {name}"
             raise
         return None
 
@@ -144,13 +142,30 @@ POD_RM = Command(
 POD_LS = Command(
     _ls,
     most=0,
-    flags=(FORMAT, NO_TRUNC, QUIET),
+    flags=(
+        Flag(
+            "--format",
+            takes="FORMAT",
+            parse=check_format,
+            help="What to print of each: '{{.ID}} {{.Name}}', a path, 'table ...', or json",
+        ),
+        NO_TRUNC,
+        QUIET,
+    ),
     examples=("hyper pod ls", "hyper pod ls --format '{{.Name}} {{.Ready}} {{.IP}}'"),
 )
 POD_INSPECT = Command(
     _inspect,
     words=_WORDS,
     least=1,
-    flags=(INSPECT_FORMAT,),
+    flags=(
+        Flag(
+            "-f",
+            "--format",
+            takes="FORMAT",
+            parse=check_format,
+            help="What to print of each: '{{.Status}}', a path, '{{json .Containers}}', or json",
+        ),
+    ),
     examples=("hyper pod inspect shop", "hyper pod inspect -f '{{.Ip}}' shop"),
 )

@@ -1,0 +1,33 @@
+"""The examples of a page of docs/: commands with what they print, and files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def examples(text: str) -> list[tuple[str, list[str]]]:
+    """Every command of a page's console examples, with the lines it is said to print."""
+    found: list[tuple[str, list[str]]] = []
+    for block in re.findall(r"^```console\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                found.append((line[2:], []))
+            else:
+                found[-1][1].append(line)
+    return found
+
+
+def pattern(lines: list[str]) -> str:
+    """A line that is just … is any lines, none among them; in a line it is anything."""
+    text = ""
+    for line in lines:
+        text += "(?:.*\n)*" if line == "…" else ".*".join(map(re.escape, line.split("…"))) + "\n"
+    return text
+
+
+def files(text: str) -> dict[str, str]:
+    """The page's YAML examples, by the name in the comment that each begins with."""
+    return dict(re.findall(r"^```yaml\n# (\S+\.yml)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
