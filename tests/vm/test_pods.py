@@ -513,7 +513,7 @@ def test_what_one_of_its_containers_cannot_be(
 def test_names_are_taken_once(daemon: Hyperd, busybox: str) -> None:
     """A pod's by a container, a container's by a pod; what is left stays as it was."""
     make(daemon, box(busybox, "main", "true"), start=False)
-    with pytest.raises(ApiError, match='name "/web" is already in use'):
+    with pytest.raises(ApiError, match="there is a pod web already"):
         make(daemon, box(busybox, "main", "true"), start=False)
     with pytest.raises(ApiError, match='name "/web" is already in use'):
         daemon.api.post("/containers/create?name=web", {"Image": busybox, "Cmd": ["true"]})
