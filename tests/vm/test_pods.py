@@ -51,7 +51,7 @@ def nothing_is_left(daemon: Hyperd) -> None:
     assert daemon.api.get("/containers/json?all=1") == []
     assert daemon.api.get("/volumes")["Volumes"] == []
     assert list((daemon.data_root / "containers").iterdir()) == []
-    assert list((daemon.exec_root / "vm").iterdir()) == []
+    assert list((daemon.exec_root / "vm").glob("*")) == []
     assert daemon.machines() == []
 
 

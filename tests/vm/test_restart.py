@@ -21,7 +21,7 @@ def until(events: Iterator[Any], action: str, name: str) -> dict[str, Any]:
     return next(
         item
         for item in events
-        if item["Action"] == action and item["Actor"]["Attributes"]["name"] == name
+        if item["Action"] == action and item["Actor"]["Attributes"].get("name") == name
     )
 
 
