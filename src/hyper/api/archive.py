@@ -71,7 +71,7 @@ class ArchiveRoutes:
         query = request.query
         if not query.get("container"):
             raise InvalidRequest('invalid name or ID supplied: ""')
-        container = self._engine.containers.get(query["container"])
+        container = self._engine.containers.changeable(query["container"])
         # docker's client says null for "as it is".
         null = (await request.read()).strip() == b"null"
         asked = commit.CommitRequest(

@@ -61,6 +61,9 @@ class ContainerRoutes:
     def _get(self, request: web.Request) -> Container:
         return self._engine.containers.get(request.match_info["id"])
 
+    def _changeable(self, request: web.Request) -> Container:
+        return self._engine.containers.changeable(request.match_info["id"])
+
     async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
         """What was begun is brought to its end, whether the client waits for it or not."""
         return await self._engine.host.tasks.see_through(work)
@@ -83,22 +86,24 @@ class ContainerRoutes:
         return json_response(answer)
 
     async def start(self, request: web.Request) -> web.StreamResponse:
-        started = await self._whole(self._get(request).start())
+        started = await self._whole(self._changeable(request).start())
         return web.Response(status=204 if started else 304)
 
     async def stop(self, request: web.Request) -> web.StreamResponse:
         stopped = await self._whole(
-            ending.stop(self._get(request), timeout_s=number(request, "t"), number=_signal(request))
+            ending.stop(
+                self._changeable(request), timeout_s=number(request, "t"), number=_signal(request)
+            )
         )
         return web.Response(status=204 if stopped else 304)
 
     async def restart(self, request: web.Request) -> web.StreamResponse:
-        container, timeout_s = self._get(request), number(request, "t")
+        container, timeout_s = self._changeable(request), number(request, "t")
         await self._whole(ending.restart(container, timeout_s=timeout_s, number=_signal(request)))
         return web.Response(status=204)
 
     async def kill(self, request: web.Request) -> web.StreamResponse:
-        container = self._get(request)
+        container = self._changeable(request)
         number_ = _signal(request) or 9
         if not container.up:
             raise Conflict(
@@ -137,7 +142,7 @@ class ContainerRoutes:
         if flag(request, "link"):
             await self._whole(self._remove_link(request.match_info["id"]))
             return web.Response(status=204)
-        container, force = self._get(request), flag(request, "force")
+        container, force = self._changeable(request), flag(request, "force")
         await self._whole(container.remove(force=force, volumes=flag(request, "v")))
         return web.Response(status=204)
 

@@ -56,7 +56,7 @@ class LifecycleRoutes:
         return json_response(rows)
 
     async def rename(self, request: web.Request) -> web.StreamResponse:
-        container = self._engine.containers.get(request.match_info["id"])
+        container = self._engine.containers.changeable(request.match_info["id"])
         self._engine.containers.rename(container, request.query.get("name", ""))
         return web.Response(status=204)
 

@@ -24,7 +24,7 @@ PREFIX: Final = "/hyper/v1"
 class Operation:
     """A route: what it does, the types of its bodies (None: none), its query parameters with what they mean.
 
-    ``statuses``: what it answers when all is well, and what else that has no error in it. ``takes``: the body is not
+    ``statuses``: what it answers when all is well, and what else that has no error in it. ``takes``: the body is no
     JSON, it has this media type. ``lines``: the answer is a stream of JSON lines, as that of POST /images/create.
     """
 

@@ -40,6 +40,9 @@ class ResourceRoutes:
     def _get(self, request: web.Request) -> Container:
         return self._engine.containers.get(request.match_info["id"])
 
+    def _changeable(self, request: web.Request) -> Container:
+        return self._engine.containers.changeable(request.match_info["id"])
+
     async def stats(self, request: web.Request) -> web.StreamResponse:
         container = self._get(request)
         feed = self._engine.stats.of(container)
@@ -62,17 +65,17 @@ class ResourceRoutes:
         return json_response(await top(self._get(request), ps_args))
 
     async def update(self, request: web.Request) -> web.StreamResponse:
-        container = self._get(request)
+        container = self._changeable(request)
         body, asked = await body_of(request, HostConfig)
         work = update(container, body, asked)
         return json_response(UpdateAnswer(await self._engine.host.tasks.see_through(work)))
 
     async def pause(self, request: web.Request) -> web.StreamResponse:
-        await self._engine.host.tasks.see_through(self._get(request).pause())
+        await self._engine.host.tasks.see_through(self._changeable(request).pause())
         return web.Response(status=204)
 
     async def unpause(self, request: web.Request) -> web.StreamResponse:
-        await self._engine.host.tasks.see_through(self._get(request).unpause())
+        await self._engine.host.tasks.see_through(self._changeable(request).unpause())
         return web.Response(status=204)
 
 

@@ -8,7 +8,7 @@ import logging
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -55,6 +55,8 @@ class Container:
         self.find = find
         #: Those that run in this one's machine.
         self.guests: set[Container] = set()
+        #: How many are about to: its machine is not without work then.
+        self.expected = 0
         self._owner: Container | None = None
         self.lock = asyncio.Lock()
         self.hub = OutputHub(
@@ -109,7 +111,7 @@ class Container:
         """Its record is on disk."""
         self.host.store.save_container(self.record)
 
-    def _try_save(self) -> None:
+    def try_save(self) -> None:
         """What has happened has happened, whether it can be written down now (disk full) or only later."""
         try:
             self.save()
@@ -199,8 +201,24 @@ class Container:
         self._running(sandbox, main, pid)
 
     async def _join(self) -> None:
-        if self.record.member is not None:
-            await self.find(self.record.member.pod).start()  # unless its machine runs
+        if self.record.member is None:
+            await self._join_running()
+            return
+        first = self.find(self.record.member.pod)
+        with first.expecting():
+            await first.start()  # unless its machine runs
+            await self._join_running()
+
+    @contextlib.contextmanager
+    def expecting(self) -> Iterator[None]:
+        """Somebody is about to run in its machine; once it does it is among ``guests``."""
+        self.expected += 1
+        try:
+            yield
+        finally:
+            self.expected -= 1
+
+    async def _join_running(self) -> None:
         owner = sharing.owner_of(self)
         sharing.sit_down(self.record, owner)
         disks = self.host.attachments.attach(self.record, max_disks=self.host.driver.max_disks)
@@ -219,7 +237,7 @@ class Container:
         record.pid = pid
         record.exit_code, record.error, record.oom_killed = 0, "", False
         record.started_ns, record.finished_ns = time.time_ns(), 0
-        self._try_save()
+        self.try_save()
         self.adopt(sandbox, main)
         self.publish("start")
 
@@ -252,7 +270,7 @@ class Container:
     def _unmade(self) -> None:
         """A machine in which its program did not run is gone."""
         self.record.machine = None
-        self._try_save()
+        self.try_save()
         self._forget_run_dir()
         self.host.attachments.detach(self.record)
 
@@ -264,10 +282,11 @@ class Container:
         record.ports = []
         if record.status is Status.RESTARTING:
             record.status = next_status(record.status, Event.GIVE_UP)
-        self._try_save()
+        self.try_save()
         self._forget_run_dir()
         self.exits.resolve(record.exit_code)
         self.hub.finish()
+        self.host.starts.failed(record.id)
         if record.host_config.auto_remove:
             await self._remove(volumes=True)
 
@@ -306,7 +325,7 @@ class Container:
         self.host.wires.stop_publishing(record)
         record.ports = []
         self.host.attachments.ending(record)
-        self._try_save()
+        self.try_save()
         self._started.clear()
         if record.oom_killed:
             self.publish("oom")
@@ -350,7 +369,7 @@ class Container:
         if self._restart is not None:
             self._restart.cancel()
         self.record.status = next_status(self.record.status, Event.GIVE_UP)
-        self._try_save()
+        self.try_save()
         self.exits.resolve(self.record.exit_code)
         self.hub.notify()
 
@@ -389,7 +408,7 @@ class Container:
             self._owner.guests.discard(self)
             self._owner = None
         self.record.machine, self.record.seat = None, Seat()
-        self._try_save()
+        self.try_save()
         self._forget_run_dir()
         self.host.attachments.detach(self.record)
         self.timeline.mark("machine gone")
@@ -470,7 +489,7 @@ class Container:
     def note_pause(self, event: Event) -> None:
         """Its machine was paused or unpaused: kept, then told."""
         self.record.status = next_status(self.record.status, event)
-        self._try_save()
+        self.try_save()
         self.publish(event.value)
 
     async def ask(self, request: ProcessSignal | ProcessResize) -> None:
@@ -504,7 +523,7 @@ class Container:
         record = self.record
         record.manually_stopped = True
         record.stays_down |= restart.ends_the_policy(record.config, number)
-        self._try_save()
+        self.try_save()
 
     async def resize(self, rows: int, columns: int) -> None:
         """Its terminal has this size.
@@ -557,7 +576,7 @@ class Container:
         await self.visits.leave()
         record.status = next_status(record.status, Event.REMOVE)
         record.remove_volumes = volumes
-        self._try_save()
+        self.try_save()
         self._forget_run_dir()
         self.exits.resolve(record.exit_code)
         self.hub.close()

@@ -97,6 +97,21 @@ class Containers:
             raise NotFound(f"No such container: {name}")
         return found[0]
 
+    def changeable(self, name: str) -> Container:
+        """The same, for who is about to change it: a pod's first container lives and ends with the pod.
+
+        Raises:
+            As ``get``. Conflict: it is a pod.
+        """
+        found = self.get(name)
+        if found.record.pod is not None:
+            name = found.record.name
+            raise Conflict(
+                f"{name} is a pod, not a container",
+                hint=f"hyper pod stop, start, rm… act on it; its containers are called {name}-NAME",
+            )
+        return found
+
     def all(self) -> list[Container]:
         """All of them, the newest first."""
         return sorted(self._by_id.values(), key=lambda item: -item.record.created_ns)

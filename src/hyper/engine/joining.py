@@ -145,7 +145,7 @@ async def _refresh(container: Container) -> None:
         await _ask(container, InterfaceAdd(routed))
     attachment = wires.attachment(record)
     for reader in (container, *container.guests):
-        files = plan.network_files(record, attachment, mounts=reader.record.mounts)
+        files = plan.network_files(record, attachment, reader=reader.record)
         await _ask(container, ContainerFiles(reader.record.seat.container, files))
 
 

@@ -14,7 +14,6 @@ from typing import Final
 
 from hyper.config import DEFAULT_SHM_SIZE
 from hyper.engine import seccomp
-from hyper.engine.mounts import MountPoint
 from hyper.engine.record import ContainerRecord, ExecRecord
 from hyper.errors import InvalidRequest, ProtocolError
 from hyper.ids import short_id
@@ -245,13 +244,16 @@ def network_files(
     record: ContainerRecord,
     network: Attachment | None,
     *,
-    mounts: Sequence[MountPoint] | None = None,
+    reader: ContainerRecord | None = None,
 ) -> tuple[File, ...]:
-    """The files in which a container reads who and where it is, but those it mounts itself.
+    """The files in which a container reads who and where it is, but those it has itself.
 
-    ``mounts``: those of another container, which reads that it is who and where ``record`` is.
+    ``reader``: another container, which reads that it is who and where ``record`` is.
     """
-    own = {point.target for point in (record.mounts if mounts is None else mounts)}
+    reader = reader or record
+    own = {point.target for point in reader.mounts}
+    if reader.member is not None:
+        own |= {*reader.member.files, *(mount.target for mount in reader.member.mounts)}
     name = hostname(record)
     files = (
         File("/etc/hostname", f"{name}\n".encode()),

@@ -10,8 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from hyper.engine import ending, pod_machine, pod_spec, sharing
 from hyper.engine.container import Container
@@ -32,13 +35,21 @@ logger = logging.getLogger(__name__)
 _AT_ONCE_S: Final = 0
 
 
+@dataclass(slots=True)
+class _Life:
+    """What is under way: one start, addition or removal at a time; ``ending``: how many want nothing of it to run."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    ending: int = 0
+
+
 class Pods:
     """Every pod of this daemon. ``open`` before use."""
 
     def __init__(self, host: Host, containers: Containers) -> None:
         self._host = host
         self._containers = containers
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._lives: WeakKeyDictionary[Container, _Life] = WeakKeyDictionary()
         #: Set, and replaced, whenever something happened to a container.
         self._happened = asyncio.Event()
 
@@ -48,11 +59,13 @@ class Pods:
         Pods whose containers have all ended end.
         """
         self._host.events.listen(self._on_event)
+        self._host.starts.listen(self._on_failed_start)
         for pod in self.all():
             record = _pod(pod)
-            if not record.whole:
+            if not record.whole or record.removing:
                 logger.warning("pod %s is not whole: it is removed", pod.record.name)
-                await self.remove(pod, force=True, volumes=True)
+                volumes = pod.record.remove_volumes or not record.removing
+                await self.remove(pod, force=True, volumes=volumes)
             elif record.starting:
                 self._host.tasks.spawn(self._go_on(pod), name=f"start of pod {pod.record.name}")
             elif pod.live:
@@ -121,24 +134,14 @@ class Pods:
             PodRecord(volumes=body.volumes),
             pod_machine.mount_points(body.volumes),
         )
-        try:
-            everybody = (*body.init, *body.containers)
-            for order, item in enumerate(everybody):
-                raw = said[order] if order < len(said) else {}
-                member = Member(
-                    pod=pod.record.id,
-                    name=item.name,
-                    order=order,
-                    init=order < len(body.init),
-                    share_pid=body.share_pid,
-                )
-                _, more = await self._add(pod, item, member, raw)
-                warnings += [f"container {item.name}: {warning}" for warning in more]
-            _pod(pod).whole = True
-            pod.save()
-        except BaseException:
-            await self._remove(pod, volumes=True)
-            raise
+        async with self._life(pod).lock:
+            try:
+                warnings += await self._add_all(pod, body, said)
+                _pod(pod).whole = True
+                pod.save()
+            except BaseException:
+                await self._remove(pod, volumes=True)
+                raise
         return pod, warnings
 
     def _check_name(self, name: str) -> None:
@@ -150,6 +153,23 @@ class Pods:
                     hint=f"hyper pod start {name} starts it, hyper pod rm -f {name} removes it",
                 )
 
+    async def _add_all(
+        self, pod: Container, body: wire.PodBody, said: Sequence[dict[str, Any]]
+    ) -> list[str]:
+        warnings = []
+        for order, item in enumerate((*body.init, *body.containers)):
+            raw = said[order] if order < len(said) else {}
+            member = Member(
+                pod=pod.record.id,
+                name=item.name,
+                order=order,
+                init=order < len(body.init),
+                share_pid=body.share_pid,
+            )
+            _, more = await self._add(pod, item, member, raw)
+            warnings += [f"container {item.name}: {warning}" for warning in more]
+        return warnings
+
     async def add(
         self, pod: Container, item: wire.PodContainer, said: dict[str, Any] | None = None
     ) -> tuple[Container, list[str]]:
@@ -158,7 +178,8 @@ class Pods:
         Raises:
             As ``create``, and what a start raises: then it exists and does not run.
         """
-        async with self._lock(pod):
+        async with self._life(pod).lock:
+            self._refuse_ending(pod)
             record, members = _pod(pod), self.members(pod)
             pod_spec.check_container(item, record.volumes)
             if len(members) >= pod_spec.MAX_CONTAINERS:
@@ -176,6 +197,7 @@ class Pods:
     ) -> tuple[Container, list[str]]:
         files = pod_spec.files(item)
         member.mounts, member.liveness = item.mounts, item.liveness
+        member.files = [file.path for file in files]
         body, host = item.body, item.body.host_config or HostConfig()
         host.network_mode = sharing.mode_of(pod.record.id)
         if member.init:
@@ -210,40 +232,54 @@ class Pods:
             Conflict: one that comes before the others has failed.
             HyperError: one cannot be started. In both cases nothing of it runs.
         """
-        async with self._lock(pod):
+        async with self._life(pod).lock:
+            self._refuse_ending(pod)
             record = _pod(pod)
             if pod.live and not record.starting and all(it.up for it in self._mains(pod)):
                 return False
             again, record.starting, record.error = record.starting, True, ""
-            pod.save()
             try:
+                pod.save()
                 await self._start(pod, again=again)
             except HyperError as error:
-                record.starting, record.error = False, error.message
-                self._tell()
                 await self._stop(pod, timeout_s=_AT_ONCE_S)
+                self._start_is_over(pod, error.message)
                 raise
-            record.starting = False
-            pod.save()
-            self._tell()
+            self._start_is_over(pod)
         self._end_soon(pod)
         return True
+
+    def _start_is_over(self, pod: Container, error: str = "") -> None:
+        record = _pod(pod)
+        record.starting, record.error = False, error
+        pod.try_save()
+        self._tell()
+
+    def _refuse_ending(self, pod: Container) -> None:
+        if pod.removed.done():
+            raise NotFound(f"No such pod: {pod.record.name}")
+        if self._life(pod).ending:
+            raise Conflict(f"pod {pod.record.name} is being ended")
 
     async def _start(self, pod: Container, *, again: bool) -> None:
         fresh = await pod.start() or again
         members = self.members(pod)
         for container in members:
-            if fresh and _is_init(container):
+            if fresh and _is_init(container) and not _has_done_its_part(container, pod):
                 await self._run_through(pod, container)
         starts = [item.start() for item in members if not _is_init(item)]
-        for failure in await asyncio.gather(*starts, return_exceptions=True):
+        failures = await asyncio.gather(*starts, return_exceptions=True)
+        self._refuse_ending(pod)  # why they failed, if they did
+        for failure in failures:
             if isinstance(failure, BaseException):
                 raise failure
 
     async def _run_through(self, pod: Container, container: Container) -> None:
+        self._refuse_ending(pod)
         ended = container.exits.next()
         await container.start()
         code = await ended
+        self._refuse_ending(pod)
         if code != 0:
             name = _member(container).name
             raise Conflict(
@@ -255,10 +291,23 @@ class Pods:
 
     async def stop(self, pod: Container, *, timeout_s: int | None) -> bool:
         """Nothing of it runs: its containers were asked to end, then made to; False if nothing ran."""
-        ran = pod.up or any(item.up for item in self.members(pod))
-        # Not under the lock: a start that waits for an init container is ended so.
-        await self._stop(pod, timeout_s=timeout_s)
+        ran = _pod(pod).starting or any(item.up for item in (pod, *self.members(pod)))
+        with self._ending(pod):
+            # Not under the lock: a start that waits for an init container is ended so.
+            await self._stop(pod, timeout_s=timeout_s)
+            async with self._life(pod).lock:  # what that start has begun meanwhile
+                await self._stop(pod, timeout_s=timeout_s)
         return ran
+
+    @contextmanager
+    def _ending(self, pod: Container) -> Iterator[None]:
+        """Starts that are under way fail, and no other begins."""
+        life = self._life(pod)
+        life.ending += 1
+        try:
+            yield
+        finally:
+            life.ending -= 1
 
     async def _stop(self, pod: Container, *, timeout_s: int | None) -> None:
         members = [item for item in self.members(pod) if item.up]
@@ -272,8 +321,9 @@ class Pods:
 
     async def _end_if_idle(self, pod: Container) -> None:
         """A pod whose containers have all ended, and will not run again by themselves, needs no machine."""
-        async with self._lock(pod):
-            idle = pod.live and not any(item.up for item in self._mains(pod))
+        # The container's lock, too: who comes into the machine now waits for its end, and gets another one.
+        async with self._life(pod).lock, pod.lock:
+            idle = pod.live and not pod.expected and not any(item.up for item in self._mains(pod))
             if idle and not pod.removed.done():
                 await self._stop(pod, timeout_s=_AT_ONCE_S)
 
@@ -283,18 +333,26 @@ class Pods:
         Raises:
             Conflict: it runs, and ``force`` was not said.
         """
-        up = [item for item in (pod, *self.members(pod)) if item.up]
+        self._check_removable(pod, force=force)
+        with self._ending(pod):
+            if force:
+                await self._stop(pod, timeout_s=_AT_ONCE_S)
+            async with self._life(pod).lock:
+                self._check_removable(pod, force=force)  # one of it may just have been started
+                await self._remove(pod, volumes=volumes)
+
+    def _check_removable(self, pod: Container, *, force: bool) -> None:
+        up = _pod(pod).starting or any(item.up for item in (pod, *self.members(pod)))
         if up and not force:
             raise Conflict(
                 f"cannot remove pod {pod.record.name}: it is running",
                 hint=f"stop it first, or use force: hyper pod rm -f {pod.record.name}",
             )
-        await self._stop(pod, timeout_s=_AT_ONCE_S)
-        async with self._lock(pod):
-            await self._remove(pod, volumes=volumes)
-        self._locks.pop(pod.record.id, None)
 
     async def _remove(self, pod: Container, *, volumes: bool) -> None:
+        _pod(pod).removing, pod.record.remove_volumes = True, volumes
+        pod.try_save()  # first: a daemon killed now must not leave a part of it
+        await self._stop(pod, timeout_s=_AT_ONCE_S)
         for container in self.members(pod):
             await container.remove(force=True, volumes=volumes)
         await pod.remove(force=True)
@@ -334,14 +392,23 @@ class Pods:
         if event.type != "container":
             return
         self._tell()
-        if event.action not in ("die", "destroy"):
-            return
-        name = event.attributes.get(wire.POD_ID_LABEL, "")
+        # A machine that was started again by itself may be without work as well as one that has lost some.
+        if event.action in ("start", "die", "destroy"):
+            self._look_after(event.actor)
+
+    def _on_failed_start(self, container_id: str) -> None:
+        self._tell()
+        self._look_after(container_id)
+
+    def _look_after(self, container_id: str) -> None:
+        """The pod of a container, if that is one's, ends if it has nothing to run any more."""
         try:
-            pod = self.get(name)
-        except NotFound:  # no pod's, or it is just being removed
+            container = self._containers.get(container_id)
+            member = container.record.member
+            pod = container if member is None else self._containers.get(member.pod)
+        except NotFound:  # it is just being removed
             return
-        if pod.live:
+        if pod.record.pod is not None and pod.live:
             self._end_soon(pod)
 
     def _tell(self) -> None:
@@ -349,8 +416,8 @@ class Pods:
         happened, self._happened = self._happened, asyncio.Event()
         happened.set()
 
-    def _lock(self, pod: Container) -> asyncio.Lock:
-        return self._locks.setdefault(pod.record.id, asyncio.Lock())
+    def _life(self, pod: Container) -> _Life:
+        return self._lives.setdefault(pod, _Life())
 
 
 def is_ready(container: Container) -> bool:
@@ -369,6 +436,13 @@ def _pod(container: Container) -> PodRecord:
 def _member(container: Container) -> Member:
     assert container.record.member is not None
     return container.record.member
+
+
+def _has_done_its_part(container: Container, pod: Container) -> bool:
+    """Whether it ran to a good end in the machine that is there now."""
+    record = container.record
+    ended_well = record.status is Status.EXITED and record.exit_code == 0
+    return ended_well and record.started_ns > pod.record.started_ns
 
 
 def _is_init(container: Container) -> bool:

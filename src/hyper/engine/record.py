@@ -58,6 +58,7 @@ class PodRecord(Struct):
 
     ``whole``: all its containers have been made. ``mounts``: the pod's volumes in its machine, while that runs.
     ``starting``: somebody wanted it to start, and not all of it has. ``error``: why it did not.
+    ``removing``: somebody wanted it to be removed.
     """
 
     volumes: list[PodVolume] = field(default_factory=list)
@@ -65,12 +66,13 @@ class PodRecord(Struct):
     mounts: list[Mount] = field(default_factory=list)
     starting: bool = False
     error: str = ""
+    removing: bool = False
 
 
 class Member(Struct):
     """What makes a container one of a pod's. ``pod``: the id of its first; ``order``: among the others, from 0.
 
-    ``init``: it runs before the others, to its end.
+    ``init``: it runs before the others, to its end. ``files``: where files were put into it.
     """
 
     pod: str
@@ -79,6 +81,7 @@ class Member(Struct):
     init: bool = False
     share_pid: bool = False
     mounts: list[PodMount] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
     liveness: Healthcheck | None = None
 
 

@@ -172,12 +172,12 @@ async def join(
     record.seat = structs.replace(record.seat, disks=tuple(disk.name for disk in disks))
     container.save()  # first: a daemon killed now must know what to take away
     first = container.find(record.seat.owner).record  # whose network it is
-    files = plan.network_files(first, host.wires.told(first), mounts=record.mounts)
+    files = plan.network_files(first, host.wires.told(first), reader=record)
     mounts = attached.mounts
     if record.member is not None:
         mounts = (*pod_machine.member_mounts(record, first), *mounts)
         own = await asyncio.to_thread(_own_files, host.container_dir(record.id))
-        files = (*(file for file in files if file.path not in {it.path for it in own}), *own)
+        files = (*files, *own)
     todo = Joining(
         disks=disks,
         container=plan.container_create(record, layers, files, mounts),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 from hyper.errors import NotFound
@@ -16,6 +17,16 @@ class Starts:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, Timeline] = OrderedDict()
+        self._listeners: list[Callable[[str], None]] = []
+
+    def listen(self, listener: Callable[[str], None]) -> None:
+        """``listener`` is called with the id of each container that was to start and does not run."""
+        self._listeners.append(listener)
+
+    def failed(self, container_id: str) -> None:
+        """A start has failed, and nothing of it is left: whoever listens is told."""
+        for listener in self._listeners:
+            listener(container_id)
 
     def begin(self, container_id: str) -> Timeline:
         """A timeline for a start that begins now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from hyper.engine import create, resources, restart
+from hyper.engine import create, resources, restart, sharing
 from hyper.engine.container import REQUEST_TIMEOUT_S, Container
 from hyper.errors import Conflict, GuestError
 from hyper.sandbox.sandbox import Sandbox
@@ -31,7 +31,14 @@ async def update(container: Container, new: HostConfig, asked: dict[str, Any]) -
     warnings = resources.check(changed, available=available)
     warnings += [item for item in create.check(HostConfig(), asked) if item not in warnings]
     restart.check(changed)
-    create.memory_mib(changed, container.record.memory_mib, available_mib=create.host_memory_mib())
+    shared = bool(
+        sharing.owner_named(changed)
+    )  # the machine is another's, and the limit one within it
+    if shared:
+        sharing.check_memory(changed)
+    else:
+        size = container.record.memory_mib
+        create.memory_mib(changed, size, available_mib=create.host_memory_mib())
     vcpus = resources.vcpus(changed, available=available)
     if container.live and container.sandbox is not None:
         _check_fits(container, changed)
@@ -39,7 +46,7 @@ async def update(container: Container, new: HostConfig, asked: dict[str, Any]) -
         if vcpus > container.sandbox.machine.record.vcpus and not container.record.seat.owner:
             warnings.append(f"More than {container.sandbox.machine.record.vcpus} CPUs {_NOT_NOW}.")
     container.record.host_config = changed
-    if not container.live:
+    if not container.live and not shared:
         draft = copy.copy(container.record)
         resources.resize(draft, available=available)
         container.record.memory_mib, container.record.vcpus = draft.memory_mib, draft.vcpus
