@@ -46,6 +46,7 @@ requests: st.SearchStrategy[m.Request] = st.one_of(
         container=u32,
         layers=texts,
         flags=st.sampled_from(m.ContainerFlag),
+        joins=st.integers(1, 2**32 - 1),  # 0 does not go with every flag
         hostname=text,
         scratch=text,
         mounts=many(st.builds(m.Mount, text, text, text, u32, text)),
