@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.api import ApiError
-from tests.support.hyperd import Hyperd
+from tests.support.hyperd import Hyperd, hyperd
 from tests.vm.test_durable import end
 from tests.vm.test_restart import inspect, until
 from tests.vm.test_run import follow
@@ -323,6 +323,19 @@ def test_containers_come_and_go(daemon: Hyperd, busybox: str) -> None:
         assert states(daemon) == {"main": "running"}
     daemon.api.delete("/hyper/v1/pods/web?force=1")
     nothing_is_left(daemon)
+
+
+def test_an_init_for_all_shares_no_processes(busybox: str) -> None:
+    """A daemon that gives every container an init (``--init``): who comes later sees only its own processes, too."""
+    with hyperd("--init") as daemon:
+        daemon.run("pull", "-q", busybox)
+        make(daemon, box(busybox, "main", "exec sleep 6001"))
+        for name, script in (("second", "exec sleep 6002"), ("third", "exec sleep 6003")):
+            daemon.api.post("/hyper/v1/pods/web/containers", box(busybox, name, script))
+        seen = daemon.run("exec", "web-third", "ps")
+        assert b"sleep 6003" in seen
+        assert b"sleep 6002" not in seen
+        assert b"/exercise" not in seen
 
 
 def test_each_has_its_limits(daemon: Hyperd, busybox: str) -> None:

@@ -131,7 +131,7 @@ class Pods:
         pod, warnings = await self._containers.create_first(
             pod_machine.first_config(body),
             pod_machine.first_host_config(body),
-            PodRecord(volumes=body.volumes),
+            PodRecord(volumes=body.volumes, share_pid=body.share_pid),
             pod_machine.mount_points(body.volumes),
         )
         async with self._life(pod).lock:
@@ -184,9 +184,8 @@ class Pods:
             pod_spec.check_container(item, record.volumes)
             if len(members) >= pod_spec.MAX_CONTAINERS:
                 raise Conflict(f"pod {pod.record.name} has {len(members)} containers already")
-            share_pid = bool(pod.record.host_config.init)
             order = 1 + max((_member(other).order for other in members), default=-1)
-            member = Member(pod=pod.record.id, name=item.name, order=order, share_pid=share_pid)
+            member = Member(pod.record.id, item.name, order, share_pid=record.share_pid)
             container, warnings = await self._add(pod, item, member, said or {})
             if pod.live:
                 await container.start()

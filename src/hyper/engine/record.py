@@ -56,12 +56,14 @@ class Seat(Struct, frozen=True):
 class PodRecord(Struct):
     """What makes a container a pod's first one: its machine is the pod's, its program only waits.
 
-    ``whole``: all its containers have been made. ``mounts``: the pod's volumes in its machine, while that runs.
-    ``starting``: somebody wanted it to start, and not all of it has. ``error``: why it did not.
+    ``share_pid``: its containers see each other's processes. ``whole``: all of them have been made. ``mounts``: the
+    pod's volumes in its machine, while that runs. ``starting``: somebody wanted it to start, and not all of it has.
+    ``error``: why it did not.
     ``removing``: somebody wanted it to be removed.
     """
 
     volumes: list[PodVolume] = field(default_factory=list)
+    share_pid: bool = False
     whole: bool = False
     mounts: list[Mount] = field(default_factory=list)
     starting: bool = False
