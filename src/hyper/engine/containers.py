@@ -146,16 +146,12 @@ class Containers:
             InvalidRequest, NotImplementedYet: it cannot be as asked.
             Conflict: the name is taken.
         """
-        if len(self._by_id) >= MAX_CONTAINERS:
-            raise Conflict(f"there are {MAX_CONTAINERS} containers already")
+        self._check_room()
         warnings = sharing.check(config, host)
         host.runtime = host.runtime or config.runtime
         if config.network_disabled and not sharing.owner_named(host):
             host.network_mode = "none"
-        defaults.fill_in(host, raw, self._host.config)
-        warnings += create.check(host, raw)
-        warnings += resources.check(host, available=affinity.available())
-        create.fill_in(host)
+        warnings += self._settle_host(host, raw)
         image = self._host.images.get(config.image)
         aci = image.config.aci
         warnings += app_image.fill_in(host, raw, aci, _bounds())
@@ -189,16 +185,26 @@ class Containers:
             As ``create``.
         """
         name = (config.labels or {})[POD_LABEL]
-        defaults.fill_in(host, {}, self._host.config)
-        warnings = create.check(host, {})
-        warnings += resources.check(host, available=affinity.available())
-        create.fill_in(host)
+        self._check_room()
+        warnings = self._settle_host(host, {})
         self._check_name(name)
         record = self._record(name, config, host, "", points)
         record.pod = pod
         record.endpoints = endpoints.of_new_container(host, None, "", self._host.wires.networks.get)
         _dry_run(record)
         return await self._keep(record), warnings
+
+    def _check_room(self) -> None:
+        if len(self._by_id) >= MAX_CONTAINERS:
+            raise Conflict(f"there are {MAX_CONTAINERS} containers already")
+
+    def _settle_host(self, host: HostConfig, raw: dict[str, Any]) -> list[str]:
+        """``host``, which came as ``raw``, is what it amounts to; warnings about what has no effect."""
+        defaults.fill_in(host, raw, self._host.config)
+        warnings = create.check(host, raw)
+        warnings += resources.check(host, available=affinity.available())
+        create.fill_in(host)
+        return warnings
 
     def _settle_mode(self, host: HostConfig) -> None:
         """A container that is to be joined and is here is known by its id from now on: it may be renamed."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hyper.config import DEFAULT_SHM_SIZE, Config
+from hyper.engine import plan
 from hyper.engine.mounts import BIND, TMPFS, VOLUME, MountPoint
 from hyper.engine.record import ContainerRecord
 from hyper.ids import new_id
@@ -18,7 +19,6 @@ from hyper.types.container import ContainerConfig, HostConfig, RestartPolicy
 _LAYER: Final = "exercise.squashfs"
 _COMMAND: Final = (exercise.PROGRAM, "wait")
 _PLACES: Final = "/volumes"
-_SHM: Final = "/dev/shm"  # noqa: S108 (in the guest)
 _MS_RDONLY: Final = 1
 #: nosuid, nodev, noexec; source: linux/mount.h.
 _SHM_FLAGS: Final = 2 | 4 | 8
@@ -116,7 +116,7 @@ def shared(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
 def _shm() -> Mount:
     """POSIX shared memory belongs to the IPC that is shared."""
     data = f"mode=1777,size={DEFAULT_SHM_SIZE}"
-    return Mount("tmpfs", "tag:shm:/", _SHM, _SHM_FLAGS, data)
+    return Mount("tmpfs", "tag:shm:/", plan.SHM, _SHM_FLAGS, data)
 
 
 def member_mounts(record: ContainerRecord, first: ContainerRecord) -> tuple[Mount, ...]:
@@ -134,14 +134,12 @@ def member_mounts(record: ContainerRecord, first: ContainerRecord) -> tuple[Moun
 
 
 def _member_mount(asked: wire.PodMount, mount: Mount) -> Mount:
-    flags, source = mount.flags | MountFlag.NO_COPY, mount.source
+    flags, source = mount.flags, mount.source
     if asked.read_only:
         flags |= _MS_RDONLY
-    if asked.sub_path and not flags & MountFlag.VOLUME:  # a directory of the host
-        flags |= MountFlag.VOLUME
-    if asked.sub_path:
+    if asked.sub_path:  # as a volume's also of a directory of the host: no link leads out
         source += f":{asked.sub_path}"
-        flags |= MountFlag.MAKE_SUB
-    elif not flags & MountFlag.VOLUME:
-        flags &= ~MountFlag.NO_COPY
+        flags |= MountFlag.VOLUME | MountFlag.MAKE_SUB
+    if flags & MountFlag.VOLUME:
+        flags |= MountFlag.NO_COPY
     return Mount(mount.type, source, asked.target, flags, mount.data)

@@ -31,9 +31,8 @@ async def update(container: Container, new: HostConfig, asked: dict[str, Any]) -
     warnings = resources.check(changed, available=available)
     warnings += [item for item in create.check(HostConfig(), asked) if item not in warnings]
     restart.check(changed)
-    shared = bool(
-        sharing.owner_named(changed)
-    )  # the machine is another's, and the limit one within it
+    # Then the machine is another's, and the limit one within it.
+    shared = sharing.owner_named(changed) != ""
     if shared:
         sharing.check_memory(changed)
     else:
