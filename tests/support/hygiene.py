@@ -53,7 +53,7 @@ def snapshot(*, folders: Iterable[Path] = ()) -> Snapshot:
         mounts=frozenset(_mounts()),
         links=frozenset(path.name for path in Path("/sys/class/net").iterdir()),
         tables=frozenset(_tables()),
-        cgroups=frozenset(_cgroups()),
+        cgroups=frozenset(map(str, control_groups())),
         listeners=frozenset(_listeners()),
         sockets=frozenset(_sockets(folders)),
         files=frozenset(str(path) for folder in folders for path in folder.rglob("*")),
@@ -109,12 +109,12 @@ def _tables() -> Iterable[str]:
             yield f"{item['table']['family']} {item['table']['name']}"
 
 
-def _cgroups() -> Iterable[str]:
-    # Leaves only: the common parent "hyper" may stay for others.
+def control_groups() -> Iterable[Path]:
+    """Those of machines. (Not their common parent "hyper", which may stay for others.)"""
     # os.walk, not glob: groups of others vanish while we look.
     for folder, names, _ in os.walk("/sys/fs/cgroup"):
         if Path(folder).name == "hyper":
-            yield from (f"{folder}/{name}" for name in names)
+            yield from (Path(folder, name) for name in names)
 
 
 def _listeners() -> Iterable[str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from hyper.engine.host import machine_uids
 from tests.support.api import Api
 from tests.support.dockerd import Engine
+from tests.support.hygiene import control_groups
 
 START_TIMEOUT_S = 60.0
 
@@ -147,6 +148,17 @@ class Hyperd:
     def _machine_uids(self) -> range:
         return machine_uids(self.api.get("/info")["ID"])
 
+    def _groups(self) -> list[str]:
+        """Control groups of machines it made that are still there."""
+        made = set(re.findall(r"machine (\S+) is made", self.log.read_text()))
+        return sorted({group.name for group in control_groups() if group.name in made})
+
+    def _told_of(self, names: list[str]) -> str:
+        """What its log says of ``names``, and how it ended."""
+        lines = self.log.read_text().splitlines()
+        told = [line for line in lines if any(name in line for name in names)]
+        return "\n".join([*told, "...", *lines[-50:]])
+
     def close(self) -> None:
         """Nothing is left of it: containers, machines, files."""
         if self._process is None:
@@ -156,6 +168,7 @@ class Hyperd:
         assert self.stop() == 0
         # Machines that waited for a container are ended with it.
         assert [pid for pid, uid in _owners() if uid in uids] == []
+        assert self._groups() == [], self._told_of(self._groups())
         shutil.rmtree(self.folder)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -81,14 +84,26 @@ def test_version_2_switches_controllers_on(tmp_path: Path) -> None:
     assert (tmp_path / "hyper/cgroup.subtree_control").read_text() == "+cpu +memory +pids"
 
 
-def test_without_controllers_there_are_reasons(tmp_path: Path) -> None:
+async def test_without_controllers_there_are_reasons(tmp_path: Path) -> None:
     groups = cgroup.discover(mountinfo=mountinfo(("cgroup2", tmp_path / "gone", "rw")))
     assert groups.controllers == frozenset()
     assert groups.reasons[0] == f"no groups in {tmp_path}/gone: No such file or directory"
     group = groups.create("m", LIMITS)
     group.add(1)
-    group.kill()
+    await group.end()
     group.remove()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes groups here")
+async def test_who_is_in_it_is_ended_before_it_is_removed() -> None:
+    """As after a daemon that was killed between letting one in and keeping a record of it."""
+    group = cgroup.discover().create(f"test-{os.getpid()}", GroupLimits())
+    with subprocess.Popen(["sleep", "1000"]) as child:
+        group.add(child.pid)
+        await group.end()
+        group.remove()
+    assert child.returncode == -signal.SIGKILL
+    assert [folder for _, folder in group.places if folder.exists()] == []
 
 
 def test_a_refused_value_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

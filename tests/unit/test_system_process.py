@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -132,3 +134,32 @@ async def test_pidfd_waits_for_any_process_and_knows_it_again() -> None:
     held.send(signal.SIGKILL)
     held.close()
     held.close()
+
+
+#: Its first thread ends; the other one says so, and goes on until its input ends.
+_WITHOUT_FIRST_THREAD = """
+import ctypes, os, sys, threading
+def rest():
+    while open(f"/proc/{os.getpid()}/stat").read().rpartition(")")[2].split()[0] != "Z":
+        os.sched_yield()
+    print("alone", flush=True)
+    sys.stdin.read()
+    os._exit(0)
+threading.Thread(target=rest).start()
+ctypes.CDLL(None).syscall(60, 0)
+"""
+
+
+def test_a_process_without_its_first_thread_has_not_ended() -> None:
+    """/proc calls it a zombie, but it still holds files, ports and its control group: QEMU ends like that."""
+    argv = [sys.executable, "-c", _WITHOUT_FIRST_THREAD]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"alone\n"
+        held = Pidfd.open_same(child.pid, start_ticks(child.pid))
+        assert held is not None
+        child.stdin.close()
+        child.wait()
+        assert held.has_exited()
+        held.close()

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hyper.system.pidfd import Pidfd
+
 log = logging.getLogger(__name__)
 
 _PARENT = "hyper"
@@ -138,17 +140,25 @@ class Group:
                 if controller in hierarchy.controllers:
                     _write_all(folder, files)
 
-    def kill(self) -> None:
-        """SIGKILL to all in it."""
+    async def end(self) -> None:
+        """No process is in it: who was got SIGKILL. Nobody may be put into it meanwhile."""
+        while members := self._members():
+            for pid in members:
+                with contextlib.suppress(ProcessLookupError):
+                    held = Pidfd.open(pid)
+                    held.send(signal.SIGKILL)
+                    await held.wait()
+                    held.close()
+
+    def _members(self) -> set[int]:
+        found: set[int] = set()
         for _, folder in self.places:
             with contextlib.suppress(FileNotFoundError):
-                if (folder / "cgroup.kill").exists():
-                    (folder / "cgroup.kill").write_text("1")
-                    continue
-                _kill_each((folder / "cgroup.procs").read_text())
+                found |= {int(pid) for pid in (folder / "cgroup.procs").read_text().split()}
+        return found
 
     def remove(self) -> None:
-        """Remove it; no error when it is gone. All processes must have ended: what is in use stays, with a warning."""
+        """It is gone, if all its processes have ended: what is in use stays, with a warning."""
         for _, folder in self.places:
             try:
                 folder.rmdir()
@@ -163,12 +173,6 @@ class Group:
 def _write_all(folder: Path, files: dict[str, str]) -> None:
     for name, content in files.items():
         (folder / name).write_text(content)
-
-
-def _kill_each(pids: str) -> None:
-    for pid in pids.split():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(pid), signal.SIGKILL)
 
 
 def discover(*, mountinfo: str | None = None) -> Groups:

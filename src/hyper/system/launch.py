@@ -17,6 +17,7 @@ from hyper.system.cgroup import Group
 from hyper.system.jail import JailFds, JailSpec
 from hyper.system.pidfd import Pidfd, start_ticks
 from hyper.system.process import Process, spawn
+from hyper.system.uninterrupted import uninterrupted
 
 _INFO_LIMIT = 4096
 
@@ -124,12 +125,7 @@ async def _admit(
         undo.callback(inner.close)
         jailed = Jailed(outer=outer, inner=inner, start_ticks=start_ticks(pid))
         # Moving a process waits for all CPUs, which others need not: 10 ms. It is not left half-way.
-        moving = asyncio.ensure_future(asyncio.to_thread(_restrict, pid, group))
-        try:
-            await asyncio.shield(moving)
-        except asyncio.CancelledError:
-            await asyncio.wait([moving])
-            raise
+        await uninterrupted(asyncio.to_thread(_restrict, pid, group))
         if note is not None:
             note(pid, jailed.start_ticks)
         # Last: from here on it may end at any moment.

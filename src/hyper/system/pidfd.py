@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,18 +93,10 @@ class Pidfd:
         return None
 
     def has_exited(self) -> bool:
-        """Whether it ended (it may be a zombie still)."""
-        try:
-            return _state(self.pid) in "ZX" if self._alive() else True
-        except ProcessLookupError:
-            return True
-
-    def _alive(self) -> bool:
-        try:
-            signal.pidfd_send_signal(self._fd, 0)
-        except ProcessLookupError:
-            return False
-        return True
+        """Whether it ended, all its threads (it may be a zombie still; so may its first thread be while others run)."""
+        poller = select.poll()
+        poller.register(self._fd, select.POLLIN)
+        return bool(poller.poll(0))
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal; no error when it already ended."""
@@ -137,7 +130,3 @@ class Pidfd:
             asyncio.get_running_loop().remove_reader(self._fd)
         os.close(self._fd)
         self._fd = -1
-
-
-def _state(pid: int) -> str:
-    return _stat(pid)[0]

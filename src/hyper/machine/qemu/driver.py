@@ -273,6 +273,7 @@ class QemuDriver:
         return server, stream.fileno()
 
     def _make_group(self, spec: MachineSpec) -> cgroup.Group:
+        log.debug("machine %s is made", spec.name)
         try:
             return self._groups.create(spec.name, group_limits(spec))
         except OSError as error:
@@ -328,7 +329,7 @@ class QemuDriver:
         record = load_record(run_dir)
         if record is None:
             await share.end(run_dir)
-            first.remove()
+            await _remove(first)
             return
         record = replace(record, run_dir=str(run_dir))  # it may have moved a moment ago
         held = Pidfd.open_same(record.pid, record.start_ticks)
@@ -338,12 +339,12 @@ class QemuDriver:
             await held.wait()
             held.close()
         await self._tidy(record)
-        first.remove()
+        await _remove(first)
 
     async def _tidy(self, record: MachineRecord) -> None:
         """Remove what the dead machine of ``record`` left."""
         await share.end(Path(record.run_dir))
-        self._groups.find(record.name).remove()
+        await _remove(self._groups.find(record.name))
         for name in (*SOCKETS, RECORD_FILE):  # the record last: by it the rest is found
             (Path(record.run_dir) / name).unlink(missing_ok=True)
 
@@ -370,6 +371,12 @@ class QemuDriver:
         group = self._groups.find(record.name)
         parts = Parts(held, None, group, monitor, connect_console(run_dir), share.find(run_dir))
         return QemuMachine(record, parts)
+
+
+async def _remove(group: cgroup.Group) -> None:
+    """It is gone. In it may be who has just lost the daemon that let it in, before a record could be kept of it."""
+    await group.end()
+    group.remove()
 
 
 def _digest(text: str) -> str:

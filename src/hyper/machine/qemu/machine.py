@@ -23,6 +23,7 @@ from hyper.system import socket as sockets
 from hyper.system.cgroup import Group
 from hyper.system.pidfd import Pidfd
 from hyper.system.process import Process
+from hyper.system.uninterrupted import uninterrupted
 
 AGENT_SOCKET, MONITOR_SOCKET, CONSOLE_SOCKET = "agent.sock", "qmp.sock", "console.sock"
 RECORD_FILE = "machine.json"
@@ -84,10 +85,13 @@ class QemuMachine:
         return await asyncio.shield(self._exit)
 
     async def kill(self) -> None:
-        """End it at once; process, sockets and control group are gone on return.
+        """End it at once; process, sockets and control group are gone on return, even if it is cancelled.
 
         Repeatable, and wanted after its own end too: that leaves sockets and group.
         """
+        await uninterrupted(self._kill())
+
+    async def _kill(self) -> None:
         await _end(self._record)
         await share.end(self._run_dir)
         if not self._closed:
