@@ -16,6 +16,7 @@ test_packages="apache2-utils clang libclang-rt-dev llvm clang-format busybox-sta
 # Unpacked under build/debs, never installed: they bring services that would be started.
 unpacked_packages="docker-registry docker.io containerd runc runsc tini nginx nginx-common
     redis-server redis-tools libjemalloc2 liblzf1
+    nfs-ganesha nfs-ganesha-vfs libntirpc4.3 liburcu8 libnfsidmap1 libwbclient0
     docker-compose python3-docker python3-dockerpty python3-docopt python3-dotenv python3-jsonschema python3-requests
     python3-texttable python3-websocket python3-cached-property python3-urllib3 python3-pyrsistent python3-attr
     python3-idna python3-certifi python3-chardet python3-charset-normalizer python3-distro python3-yaml libyaml-0-2

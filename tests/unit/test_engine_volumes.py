@@ -35,7 +35,16 @@ def test_options() -> None:
     ("options", "text"),
     [
         ({"colour": "red"}, 'invalid option: "colour"'),
-        ({"type": "nfs", "o": "addr=x", "device": ":/x"}, "volumes of type nfs are not supported"),
+        (
+            {"type": "cifs", "o": "addr=x", "device": "//x"},
+            "volumes of type cifs are not supported",
+        ),
+        ({"type": "nfs", "o": "addr=x", "device": "x"}, "must be :/PATH, not 'x'"),
+        ({"type": "nfs", "o": "addr=x", "device": ":/a\nb"}, "must be :/PATH"),
+        ({"type": "nfs", "o": "addr=x", "device": ":/" + "x" * 1024}, "must be :/PATH"),
+        ({"type": "nfs", "o": "rw", "device": ":/x"}, "no file server is named"),
+        ({"type": "nfs", "o": "addr=x,a b", "device": ":/x"}, "invalid mount options"),
+        ({"type": "nfs4", "o": "a" * 1025, "device": "x:/x"}, "invalid mount options"),
         ({"type": "none", "o": "bind"}, 'missing required option: "device"'),
         ({"o": "bind", "device": "/x"}, 'missing required option: "type"'),
         ({"type": "none", "o": "bind", "device": "x"}, "device must be an absolute path"),

@@ -247,7 +247,7 @@ def test_drivers_options_of_dockers_local_volumes(
     assert names(daemon, "name=ho") == ["host"]
     assert names(daemon, "driver=other") == []
     assert "are not supported" in refused(
-        daemon, "volume", "create", "-o", "type=nfs", "-o", "o=x", "-o", "device=y"
+        daemon, "volume", "create", "-o", "type=cifs", "-o", "o=x", "-o", "device=y"
     )
     assert 'plugin "other" not found' in refused(daemon, "volume", "create", "-d", "other")
 

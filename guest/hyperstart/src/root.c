@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -102,11 +103,43 @@ static bool mount_shared(int root, const struct mount *m, const struct shared_so
     return bind_at(root, source, m->target, m->flags, e);
 }
 
+static const char network[] = "net:", network_place[] = RUN "/net";
+
+/* Mounts what a file server has beside the root and binds the volume in it. Not by the agent, and
+ * not for all containers at once: its answer may take long, and what waits for it is only this
+ * process. (The kernel makes one file system of two mounts of the same.) */
+static bool mount_network(int root, const struct mount *m, struct error *e)
+{
+    char path[PATH_MAX];
+    const char *sub = m->source + strlen(network);
+    size_t size = strcspn(sub, ":");
+    if (!sub[size] || size >= sizeof path - 2)
+        return fail(e, NO_SUCH, 0, "no source \"", m->source, "\"", NULL);
+    memcpy(path, "/:", 3);
+    memcpy(path + 2, sub, size);
+    path[size ? size + 2 : 1] = 0;
+    const char *device = sub + size + 1;
+    unsigned long flags = m->flags & (MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME);
+    if ((mkdir(network_place, 0700) && errno != EEXIST) ||
+        mount(device, network_place, m->type, flags, m->data))
+        return fail(e, MOUNT_FAILED, errno, "mount ", device, " on ", m->target, NULL);
+    _cleanup_close_ int whole = open(network_place, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int source = -1;
+    if (whole >= 0)
+        source = volume_open(whole, path, root, m->target, !(m->flags & MOUNT_NO_COPY),
+                             m->flags & MOUNT_MAKE_SUB);
+    bool ok = bind_at(root, source, m->target, m->flags, e);
+    umount2(network_place, MNT_DETACH);
+    return ok;
+}
+
 static bool mount_one(int root, const struct mount *m, const struct shared_source *s,
                       struct error *e)
 {
     if (*s->root)
         return mount_shared(root, m, s, e);
+    if (strncmp(m->source, network, strlen(network)) == 0)
+        return mount_network(root, m, e);
     if (m->flags & MS_BIND) {
         _cleanup_close_ int source = target_open(root, m->source);
         return bind_at(root, source, m->target, m->flags, e);

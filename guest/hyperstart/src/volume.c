@@ -174,12 +174,14 @@ static bool fill(int whole, int from)
            !unlinkat(whole, draft, AT_REMOVEDIR) && copy_own(from, whole);
 }
 
-/* Fills the directory whole with what is at target, unless there is something in it. */
+/* Fills the directory whole with what is at target, if there is a target, and nothing in whole. */
 static bool fill_once(int whole, int root, const char *target)
 {
     if (!each_entry(whole, is_draft, -1, 0))
         return true;
-    _cleanup_close_ int place = target_make(root, target, DIRECTORY);
+    _cleanup_close_ int place = target_open(root, target);
+    if (place < 0 && errno == ENOENT)
+        return true; /* the volume keeps its own owner and mode */
     _cleanup_close_ int from = place < 0 ? -1 : reopen(place);
     return from >= 0 && fill(whole, from);
 }

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hyper.engine import plan
+from hyper.engine import mount_options, nfs, plan
 from hyper.engine.mounts import BIND, TMPFS, VOLUME, MountPoint, source_is_missing
 from hyper.engine.record import ContainerRecord
 from hyper.engine.volume_folder import Kind, VolumeRecord
@@ -29,8 +29,6 @@ logger = logging.getLogger(__name__)
 
 #: Disks a machine has beside volumes: its scratch, and at least one with the image's layers.
 OTHER_DISKS: Final = 2
-#: linux/mount.h.
-_MS_RDONLY, _MS_NODEV = 1, 4
 #: Where a volume's files are in its own file system (whose root has a lost+found).
 _IN_IMAGE: Final = "/data"
 
@@ -183,7 +181,7 @@ class Attachments:
         shared: list[SharedPath] = []
         mounts: list[Mount] = []
         for point in record.mounts:
-            flags = _MS_RDONLY if point.read_only else 0
+            flags = mount_options.RDONLY if point.read_only else 0
             if point.kind == TMPFS:
                 mounts.append(plan.tmpfs(point.target, point.options))
             elif point.kind == BIND:
@@ -198,6 +196,8 @@ class Attachments:
                     mounts.append(_imaged(point, disk, flags))
                 elif volume.kind is Kind.TMPFS:
                     mounts.append(plan.tmpfs(point.target, volume.mount_options))
+                elif volume.kind is Kind.NFS:
+                    mounts.append(await _remote(point, volume))
                 else:
                     mounts.append(self._directory(point, volume, shared, flags))
         return Attachment(tuple(disks.values()), tuple(shared), tuple(mounts))
@@ -225,7 +225,7 @@ class Attachments:
                 f"error while mounting volume '{volume.name}': {path}: no such directory"
             )
         read_only = volume.mount_options == "ro" or (point.read_only and volume.filled)
-        flags |= _MS_RDONLY if read_only else 0
+        flags |= mount_options.RDONLY if read_only else 0
         copy = not (point.no_copy or point.subpath or read_only)
         shared.append(SharedPath(path, read_only))
         return _shared(
@@ -263,6 +263,19 @@ def _source(point: MountPoint) -> Path:
     return path
 
 
+async def _remote(point: MountPoint, volume: VolumeRecord) -> Mount:
+    options, device, copy = volume.mount_options, volume.path, not point.no_copy
+    return await nfs.mount(
+        volume.name,
+        options,
+        device,
+        point.target,
+        read_only=point.read_only,
+        copy=copy,
+        sub=point.subpath,
+    )
+
+
 def _shared(
     target: str,
     number: int,
@@ -283,4 +296,6 @@ def _imaged(point: MountPoint, disk: Disk, flags: int) -> Mount:
     copy = not (point.no_copy or point.subpath or disk.read_only)
     flags |= MountFlag.VOLUME | (0 if copy else MountFlag.NO_COPY)
     sub = f":{point.subpath}" if point.subpath else ""
-    return Mount("ext4", f"disk:{disk.name}:{_IN_IMAGE}{sub}", point.target, flags | _MS_NODEV)
+    return Mount(
+        "ext4", f"disk:{disk.name}:{_IN_IMAGE}{sub}", point.target, flags | mount_options.NODEV
+    )

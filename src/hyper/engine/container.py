@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from hyper.engine import ending, log_options, pod_machine, restart, sharing
+from hyper.engine import ending, log_options, nfs, pod_machine, restart, sharing
 from hyper.engine.attachment import Attachment
 from hyper.engine.exits import Exits
 from hyper.engine.host import Host
@@ -192,9 +192,10 @@ class Container:
         timeline.mark("machine planned")
         self.hub.begin_run()
         try:
-            sandbox, main, pid = await self.host.starter.launch(
-                todo, made=self._made, timeline=timeline, warm=warm
-            )
+            with nfs.named(attached.mounts):
+                sandbox, main, pid = await self.host.starter.launch(
+                    todo, made=self._made, timeline=timeline, warm=warm
+                )
         except GuestError as error:
             raise program_error(error, self.record.command[0]) from error
         self.record.boot_ms = timeline.ready_ms
@@ -257,7 +258,7 @@ class Container:
 
     @contextlib.asynccontextmanager
     async def _plan_visit(self, *, mounted: bool) -> AsyncIterator[Plan]:
-        """A machine connected to nothing, started in the body; ``mounted``: with its volumes and host paths."""
+        """A machine connected to nothing, started in the body; ``mounted``: with what the host has of its mounts."""
         host = self.host
         host.run_dir(self.record.id).mkdir(mode=0o700, parents=True, exist_ok=True)
         async with contextlib.AsyncExitStack() as stack:
@@ -265,6 +266,8 @@ class Container:
             if mounted:
                 disks = host.attachments.attach(self.record, max_disks=host.driver.max_disks)
                 attached = await stack.enter_async_context(disks)
+                here = [item for item in attached.mounts if not nfs.is_source(item.source)]
+                attached = replace(attached, mounts=tuple(here))
             yield await machine_plan(self.record, host, attached, Wiring((), None))
 
     def _unmade(self) -> None:

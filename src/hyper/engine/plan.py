@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from hyper.config import DEFAULT_SHM_SIZE
-from hyper.engine import seccomp
+from hyper.engine import mount_options, seccomp
 from hyper.engine.record import ContainerRecord, ExecRecord
 from hyper.errors import InvalidRequest, ProtocolError
 from hyper.ids import short_id
@@ -80,10 +80,6 @@ _RLIMITS: Final = {
     if name.startswith("RLIMIT_")
 }
 _UNLIMITED: Final = 2**64 - 1
-_MS: Final = {"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "sync": 16, "noatime": 1024}
-_MS_CLEAR: Final = frozenset({"rw", "suid", "dev", "exec", "async", "atime"})
-
-
 #: HOST_NAME_MAX of Linux.
 _MAX_HOSTNAME: Final = 64
 
@@ -216,15 +212,12 @@ def tmpfs(target: str, options: str) -> Mount:
     Raises:
         InvalidRequest: an option tmpfs does not have.
     """
-    flags, data = 2 | 4 | 8, []
-    for option in filter(None, options.split(",")):
+    safe = mount_options.NOSUID | mount_options.NODEV | mount_options.NOEXEC
+    flags, own = mount_options.parse(options, flags=safe)
+    data = []
+    for option in own:
         name, _, value = option.partition("=")
-        if option in _MS:
-            flags |= _MS[option]
-        elif option in _MS_CLEAR:
-            positive = "ro" if option == "rw" else f"no{option}"
-            flags &= ~_MS.get(positive, 0)
-        elif name == "size":
+        if name == "size":
             data.append(f"size={_size(value)}")
         elif name in ("mode", "uid", "gid", "nr_inodes", "nr_blocks"):
             data.append(option)

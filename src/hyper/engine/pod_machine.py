@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hyper.config import DEFAULT_SHM_SIZE, Config
-from hyper.engine import plan
+from hyper.engine import mount_options, nfs, plan
 from hyper.engine.mounts import BIND, TMPFS, VOLUME, MountPoint
 from hyper.engine.record import ContainerRecord
 from hyper.ids import new_id
@@ -19,9 +19,7 @@ from hyper.types.container import ContainerConfig, HostConfig, RestartPolicy
 _LAYER: Final = "exercise.squashfs"
 _COMMAND: Final = (exercise.PROGRAM, "wait")
 _PLACES: Final = "/volumes"
-_MS_RDONLY: Final = 1
-#: nosuid, nodev, noexec; source: linux/mount.h.
-_SHM_FLAGS: Final = 2 | 4 | 8
+_SHM_FLAGS: Final = mount_options.NOSUID | mount_options.NODEV | mount_options.NOEXEC
 _NANO: Final = 1_000_000_000
 
 
@@ -136,9 +134,10 @@ def member_mounts(record: ContainerRecord, first: ContainerRecord) -> tuple[Moun
 def _member_mount(asked: wire.PodMount, mount: Mount) -> Mount:
     flags, source = mount.flags, mount.source
     if asked.read_only:
-        flags |= _MS_RDONLY
+        flags |= mount_options.RDONLY
     if asked.sub_path:  # as a volume's also of a directory of the host: no link leads out
-        source += f":{asked.sub_path}"
+        at_server = nfs.is_source(source)
+        source = nfs.below(source, asked.sub_path) if at_server else f"{source}:{asked.sub_path}"
         flags |= MountFlag.VOLUME | MountFlag.MAKE_SUB
     if flags & MountFlag.VOLUME:
         flags |= MountFlag.NO_COPY

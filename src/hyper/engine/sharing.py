@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import structs
 
-from hyper.engine import plan, pod_machine, resources
+from hyper.engine import nfs, plan, pod_machine, resources
 from hyper.engine.attachment import Attachment
 from hyper.engine.mounts import BIND
 from hyper.engine.program_error import program_error
@@ -185,7 +185,8 @@ async def join(
         limits=resources.guest_limits(record.seat, record.host_config),
     )
     try:
-        main, pid = await sandbox.join(todo, timeout_s=_START_TIMEOUT_S)
+        with nfs.named(mounts):
+            main, pid = await sandbox.join(todo, timeout_s=_START_TIMEOUT_S)
     except GuestError as error:
         raise program_error(error, record.command[0]) from error
     return sandbox, main, pid

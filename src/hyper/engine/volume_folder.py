@@ -23,6 +23,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct, field
 
+from hyper.engine import nfs
 from hyper.errors import HyperError, InvalidRequest
 from hyper.system import files
 from hyper.units import GIB, MIB, parse_size
@@ -49,12 +50,15 @@ class Kind(StrEnum):
     #: ``-o type=none -o o=bind -o device=PATH``: a directory of the host's owner.
     BIND = "bind"
     TMPFS = "tmpfs"
+    #: ``-o type=nfs -o o=addr=SERVER -o device=:/PATH``: a directory of a file server.
+    NFS = "nfs"
 
 
 class VolumeRecord(Struct):
     """A volume. ``filled``: a container had it writable, so that what the image has at its place is in it.
 
-    ``path``: the host's directory of a BIND. ``mount_options``: those of a TMPFS, or ``ro``. ``size``: of an image.
+    ``path``: the host's directory of a BIND, the device of an NFS. ``mount_options``: those of a TMPFS or NFS, or
+    ``ro``. ``size``: of an image.
     """
 
     name: str
@@ -97,6 +101,10 @@ def new_record(
     elif kind == Kind.TMPFS:
         record.kind, record.mount_options = Kind.TMPFS, mount
         return record
+    elif kind in nfs.TYPES:
+        nfs.check(name, mount, device)
+        record.kind, record.mount_options, record.path = Kind.NFS, mount, device
+        return record
     elif kind or mount or device:
         return _bind(record, kind, mount, device)
     if mount or device:
@@ -112,7 +120,7 @@ def _bind(record: VolumeRecord, kind: str, mount: str, device: str) -> VolumeRec
     if kind not in ("none", "bind") or not words & {"bind", "rbind"}:
         raise InvalidRequest(
             f"create {record.name}: volumes of type {kind[:100]} are not supported",
-            hint="types are image, directory, tmpfs, and none with o=bind",
+            hint="types are image, directory, tmpfs, nfs, and none with o=bind",
         )
     if words - {"bind", "rbind", "ro", "rw"}:
         raise InvalidRequest(f"create {record.name}: mount options are bind and ro, not {mount}")
@@ -202,7 +210,7 @@ class VolumeFolders:
             with contextlib.suppress(FileNotFoundError):
                 return files.allocated_bytes(self.disk(record))
             return 0
-        if record.kind in (Kind.BIND, Kind.TMPFS):
+        if record.kind in (Kind.BIND, Kind.TMPFS, Kind.NFS):
             return -1
         return _tree_size(self.data(record))
 

@@ -83,9 +83,9 @@ class Volumes:
         )
 
     def mountpoint(self, name: str) -> str:
-        """Where it is on the host: its directory, or the file of its image. "" for a tmpfs."""
+        """Where it is on the host: its directory, or the file of its image. "" where it is on none."""
         record = self._by_name.get(name)
-        if record is None or record.kind is Kind.TMPFS:
+        if record is None or record.kind in (Kind.TMPFS, Kind.NFS):
             return ""
         if record.kind is Kind.IMAGE:
             return str(self.folders.disk(record))

@@ -35,7 +35,7 @@ class MountFlag(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A mount(2) inside the root; ``flags`` are MS_* bits, ``disk:NAME`` and ``tag:TAG`` sources outside it."""
+    """A mount(2) inside the root; ``flags`` are MS_* bits, ``disk:``, ``tag:`` and ``net:`` sources outside it."""
 
     type: str
     source: str
