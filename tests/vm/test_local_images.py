@@ -49,16 +49,7 @@ class Host:
 
     def shell(self, line: str, folder: Path | None = None) -> str:
         """What a command line prints, errors and all."""
-        done = subprocess.run(
-            ["bash", "-c", line],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env=self.environ,
-            timeout=120,
-        )
-        return done.stdout.decode()
+        return page.shell(line, self.environ, folder)
 
     def inspect(self, name: str) -> Any:
         """What Hyper knows of an image."""
@@ -145,8 +136,7 @@ def test_the_examples_of_the_page(host: Host, tmp_path: Path) -> None:
     commands = page.examples(PAGE.read_text())
     assert len(commands) > 15
     for command, lines in commands:
-        printed = host.shell(command, tmp_path)
-        assert re.fullmatch(page.pattern(lines), printed), f"$ {command}\n{printed}"
+        page.check(command, lines, host.environ, tmp_path)
 
 
 def test_an_explicit_pull_brings_the_newest(host: Host, hub: RealRegistry) -> None:
