@@ -9,6 +9,16 @@ from pathlib import Path
 DOCS = Path(__file__).parents[2] / "docs"
 
 
+def section(text: str, title: str) -> str:
+    """A page's section of that title."""
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def without(text: str, title: str) -> str:
+    """The page without that section."""
+    return text.replace(section(text, title), "\n")
+
+
 def examples(text: str) -> list[tuple[str, list[str]]]:
     """Every command of a page's console examples, with the lines it is said to print."""
     found: list[tuple[str, list[str]]] = []

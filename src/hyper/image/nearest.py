@@ -17,7 +17,7 @@ from hyper.image import platform as platforms
 from hyper.image.local_engine import EnginePatience, LocalEngine, Offer, connected
 from hyper.image.origin import Finish, coming
 from hyper.image.record import PullEvent
-from hyper.image.reference import Reference, parse
+from hyper.image.reference import DEFAULT_DOMAIN, Reference, parse
 from hyper.image.registry import VerificationFailed
 from hyper.image.squash import Bounds
 from hyper.image.store import Store
@@ -48,13 +48,17 @@ class LocalEngines:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is looked for: a name with tag or digest, or the digits of an id."""
+    """What is looked for: a name with tag or digest, or the digits of an id.
+
+    ``built``: what podman calls an image of that name that was made there; None unless the name was a short one.
+    """
 
     name: Reference | str
     platform: Platform
+    built: Reference | None = None
 
     def __str__(self) -> str:
-        return self.name if isinstance(self.name, str) else self.name.familiar
+        return _shown(self.name)
 
 
 def is_id(text: str) -> bool:
@@ -69,7 +73,17 @@ def wish(text: str, platform: Platform) -> Wish:
         InvalidRequest: it can be no image.
     """
     match = _ID.fullmatch(text)
-    return Wish(match[1] if match else parse(text).with_default_tag(), platform)
+    if match:
+        return Wish(match[1], platform)
+    name = parse(text).with_default_tag()
+    return Wish(name, platform, _built(text, name))
+
+
+def _built(text: str, name: Reference) -> Reference | None:
+    is_short = name.domain == DEFAULT_DOMAIN and text.startswith(name.familiar_name)
+    if not is_short or name.digest is not None:
+        return None
+    return replace(name, domain="localhost", path=name.familiar_name)
 
 
 async def bring(
@@ -127,15 +141,15 @@ async def _from(
     wanted: Wish,
     progress: Progress,
 ) -> str | None:
-    offer = await engine.find(wanted.name)
+    there, offer = await _find(engine, wanted)
     if offer is None:
         return None
     if not platforms.matches(offer.platform, wanted.platform):
         theirs, ours = platforms.show(offer.platform), platforms.show(wanted.platform)
-        progress(PullEvent("", f"{engine.name}'s {wanted} is for {theirs}, not for {ours}"))
+        progress(PullEvent("", f"{engine.name}'s {_shown(there)} is for {theirs}, not for {ours}"))
         return None
     where = f"{engine.name}'s local images ({engine.socket})"
-    progress(PullEvent("", f"Found in {where}: {wanted}"))
+    progress(PullEvent("", f"Found in {where}: {_shown(there)}"))
     finish = coming(engine.kind, str(engine.socket))
     image_id = await asyncio.to_thread(_here, store, offer, finish)
     if image_id is not None:
@@ -148,6 +162,17 @@ async def _from(
         progress(PullEvent("", f"Digest: {digest}"))
     progress(PullEvent("", f"Status: Taken from {engine.name}: {wanted}"))
     return image_id
+
+
+async def _find(engine: LocalEngine, wanted: Wish) -> tuple[Reference | str, Offer | None]:
+    """What the engine has, and by which name.
+
+    What podman builds as ``app`` is ``localhost/app`` to it, and it means that one by ``app`` as well.
+    """
+    offer = await engine.find(wanted.name)
+    if offer is None and wanted.built is not None and engine.kind == "podman":
+        return wanted.built, await engine.find(wanted.built)
+    return wanted.name, offer
 
 
 def _here(store: Store, offer: Offer, finish: Finish) -> str | None:
@@ -231,3 +256,7 @@ def _own(offer: Offer, asked: Reference | str) -> list[Reference]:
     if isinstance(asked, str):
         return [name for name in offer.digests if name.digest == offer.image_id]
     return [digest for digest in offer.digests if digest.name == asked.name]
+
+
+def _shown(name: Reference | str) -> str:
+    return name if isinstance(name, str) else name.familiar
