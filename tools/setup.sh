@@ -20,7 +20,8 @@ unpacked_packages="docker-registry docker.io containerd runc runsc tini nginx ng
     docker-compose python3-docker python3-dockerpty python3-docopt python3-dotenv python3-jsonschema python3-requests
     python3-texttable python3-websocket python3-cached-property python3-urllib3 python3-pyrsistent python3-attr
     python3-idna python3-certifi python3-chardet python3-charset-normalizer python3-distro python3-yaml libyaml-0-2
-    python3-six python3-pkg-resources"
+    python3-six python3-pkg-resources
+    podman conmon libsubid4"
 
 say() { printf '%s\n' "setup: $*"; }
 die() { printf '%s\n' "setup: $*" >&2; exit 1; }

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import socket
 import subprocess
 import tarfile
 import tempfile
@@ -18,8 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.serving import serving
+
 BUSYBOX = Path("/bin/busybox")
-START_TIMEOUT_S = 60
 _PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"
 _GROUP = "root:x:0:\nnobody:x:65534:\nstaff:x:50:\n"
 
@@ -82,30 +82,8 @@ def _serving(folder: Path, words: Sequence[str], *, unshare: bool) -> Iterator[s
     if unshare:
         argv = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *argv]
     (folder / "none.json").write_text("{}")
-    with (
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify,
-        (folder / "log").open("wb") as log,
-    ):
-        notify.bind(f"{folder}/notify")
-        notify.settimeout(START_TIMEOUT_S)
-        environ = os.environ | {"NOTIFY_SOCKET": f"{folder}/notify"}
-        process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ
-        )
-        try:
-            _await_ready(notify, folder / "log")
-            yield host
-        finally:
-            process.terminate()
-            process.wait(timeout=START_TIMEOUT_S)
-
-
-def _await_ready(notify: socket.socket, log: Path) -> None:
-    try:
-        while b"READY=1" not in notify.recv(4096):
-            pass
-    except TimeoutError:
-        raise AssertionError(f"dockerd does not serve:\n{log.read_text()[-3000:]}") from None
+    with serving(folder, argv, os.environ):
+        yield host
 
 
 def _import_busybox(host: str) -> None:

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tools.imagebuilder import Image
+from tools.imagebuilder import Image, digest
+
+from hyper.types.oci import OCI_INDEX
 
 
 @dataclass
@@ -40,12 +42,47 @@ def saved(*images: Image, tags: tuple[str, ...] = ()) -> bytes:
     return tar_of(members)
 
 
+def saved_by_containerd(
+    image: Image, top: bytes, blobs: dict[str, bytes], *, about: tuple[bytes, ...] = ()
+) -> bytes:
+    """What Docker with containerd's image store sends of ``top`` (a manifest or an index, whose digest is its id).
+
+    ``blobs``: what it has of it, among that all of ``image``; ``about``: signatures and the like. Written after
+    containerd's core/images/archive/exporter.go; its order of the members, too.
+    """
+    source = {"containerd.io/distribution.source.docker.io": "library/app"}
+    subject = {"io.containerd.manifest.subject": image.digest}
+    entries = [
+        {"mediaType": json.loads(data)["mediaType"], "digest": digest(data), "size": len(data),
+         "annotations": note}
+        for data, note in [(top, source), *((one, subject) for one in about)]
+    ]  # fmt: skip
+    named = json.loads(image.manifest)
+    layers = [_blob(layer["digest"]) for layer in named["layers"]]
+    listed = [{"Config": _blob(named["config"]["digest"]), "RepoTags": None, "Layers": layers}]
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+    members = {_blob(digest(data)): data for data in (top, *blobs.values(), *about)}
+    members |= {
+        "blobs/": b"",
+        "blobs/sha256/": b"",
+        "index.json": json.dumps(index).encode(),
+        "manifest.json": json.dumps(listed).encode(),
+        "oci-layout": b'{"imageLayoutVersion":"1.0.0"}',
+    }
+    return tar_of(dict(sorted(members.items())))
+
+
+def _blob(name: str) -> str:
+    return f"blobs/sha256/{name.removeprefix('sha256:')}"
+
+
 def tar_of(members: dict[str, bytes]) -> bytes:
-    """A tar archive of these files."""
+    """A tar archive of these files; a name that ends with a slash is a folder's."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, data in members.items():
             info = tarfile.TarInfo(name)
+            info.type = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     return buffer.getvalue()
@@ -131,7 +168,7 @@ class FakeEngine:
         asked = path.removeprefix("/images/").removesuffix(f"/{end}")
         short = asked.removeprefix("docker.io/library/")
         digits = asked.removeprefix("sha256:")
-        by_id = self.image.id.removeprefix("sha256:").startswith(digits)
+        by_id = self.about["Id"].removeprefix("sha256:").startswith(digits)
         if short not in names and asked not in names and not by_id:
             return Reply(404, b'{"message":"No such image: x"}')
         if end == "json":

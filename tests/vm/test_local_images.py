@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from tools.imagebuilder import Image, file
 from tests.support import page
 from tests.support.dockerd import Engine, dockerd, why_not
 from tests.support.hyperd import Hyperd, hyperd
+from tests.support.local_engine import FakeEngine, Reply, saved_by_containerd
 from tests.support.registry import RealRegistry, registry
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
@@ -49,16 +51,7 @@ class Host:
 
     def shell(self, line: str, folder: Path | None = None) -> str:
         """What a command line prints, errors and all."""
-        done = subprocess.run(
-            ["bash", "-c", line],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env=self.environ,
-            timeout=120,
-        )
-        return done.stdout.decode()
+        return page.shell(line, self.environ, folder)
 
     def inspect(self, name: str) -> Any:
         """What Hyper knows of an image."""
@@ -142,11 +135,10 @@ def test_the_session_word_for_word() -> None:
 
 def test_the_examples_of_the_page(host: Host, tmp_path: Path) -> None:
     """In the page's order; each prints what the page says."""
-    commands = page.examples(PAGE.read_text())
+    commands = page.examples(page.without(PAGE.read_text(), "podman's local images"))
     assert len(commands) > 15
     for command, lines in commands:
-        printed = host.shell(command, tmp_path)
-        assert re.fullmatch(page.pattern(lines), printed), f"$ {command}\n{printed}"
+        page.check(command, lines, host.environ, tmp_path)
 
 
 def test_an_explicit_pull_brings_the_newest(host: Host, hub: RealRegistry) -> None:
@@ -192,6 +184,26 @@ def test_by_docker_s_id(host: Host) -> None:
     assert "Already here" in printed
     assert host.inspect(short)["RepoTags"] == ["here.example/mine:1"]
     assert host.inspect(short)["RepoDigests"] == []
+
+
+async def test_by_a_newer_docker_s_id(tmp_path: Path) -> None:
+    """Docker with containerd's image store calls an image by its digest: hyper finds it so, and uses its own id."""
+    image = imagebuilder.busybox()
+    engine = FakeEngine(image, digests=(f"app@{image.digest}",))
+    engine.about["Id"] = image.digest
+    engine.replies["get"] = Reply(body=saved_by_containerd(image, image.manifest, image.blobs))
+    short = image.digest[7:19]
+    async with engine.serving(tmp_path / "s") as where:
+        with hyperd("--local-engines", f"unix://{where}") as ours:
+            environ = {"HYPER_HOST": ours.host, "PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+            for reference in (short, image.digest, f"docker-daemon:{short}"):
+                process = await asyncio.create_subprocess_exec(
+                    BIN / "hyper", "create", reference, stdout=subprocess.PIPE, env=environ
+                )
+                created, _ = await process.communicate()
+                container = ours.api.get(f"/containers/{created.decode().strip()}/json")
+                assert container["Image"] == image.id
+            assert len(engine.asked("get")) == 1
 
 
 def test_docker_s_socket_may_be_ours(hub: RealRegistry) -> None:

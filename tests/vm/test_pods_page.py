@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -110,16 +109,6 @@ def test_the_examples_of_the_page(hub: Hyperd, tmp_path: Path) -> None:
         "DOCKER_HOST": hub.host,
     }
     for command, lines in commands:
-        done = subprocess.run(
-            ["bash", "-c", here(command, first)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=tmp_path,
-            env=environ,
-            timeout=120,
-        )
-        printed = done.stdout.decode()
-        assert re.fullmatch(page.pattern(lines), printed), f"$ {command}\n{printed}"
+        page.check(here(command, first), lines, environ, tmp_path)
         wait_ready(hub)
     assert hub.api.get("/hyper/v1/pods") == []

@@ -12,7 +12,7 @@ from hyper.engine import image_events
 from hyper.engine.engine import Engine
 from hyper.engine.image_import import ImportRequest, import_image
 from hyper.errors import HyperError, InvalidRequest, NotFound, Unauthorized
-from hyper.image import nearest
+from hyper.image import nearest, query
 from hyper.image.auth import RegistryAuth
 from hyper.image.images import Loaded
 from hyper.image.record import ImageRecord
@@ -96,6 +96,8 @@ class TransferRoutes:
                 progress=lambda event: tell(progress.line(event)),
             )
             if nearest.is_id(reference):
+                if not query.is_id_prefix(record.id, reference):
+                    tell(wire.PullLine(aux=wire.LoadAux(record.id)))
                 image_events.by_id(self._host, "pull", record.id)
             else:
                 image_events.by_name(self._host, "pull", reference)

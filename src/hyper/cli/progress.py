@@ -17,19 +17,23 @@ if TYPE_CHECKING:
 _BAR = 30
 
 
-def follow(stream: Iterable[dict[str, Any]], output: TextIO | None) -> None:
-    """Show the messages of ``stream`` on ``output`` (None: nowhere) until it has ended.
+def follow(stream: Iterable[dict[str, Any]], output: TextIO | None) -> list[str]:
+    """Show the messages of ``stream`` on ``output`` (None: nowhere) until it has ended. The ids of images in it.
 
     Raises:
         ApiError: the stream says that it failed.
     """
     display = Display(output) if output is not None else None
+    ids: list[str] = []
     for message in stream:
         detail = message.get("errorDetail") or {}
         if "error" in message or detail:
             raise ApiError(str(detail.get("message") or message.get("error")), status=500)
+        if "ID" in (message.get("aux") or {}):
+            ids.append(str(message["aux"]["ID"]))
         if display is not None and ("status" in message or "stream" in message):
             display.show(message)
+    return ids
 
 
 class Display:

@@ -16,7 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
-    from typing import Any
 
     from hyper.cli.context import Context
     from hyper.cli.imagebox import Box
@@ -87,8 +86,7 @@ def bring(
         from hyper.cli.commands.pull import pull
 
         output = None if quiet else sys.stderr
-        pull(context, source.path, platform=platform, output=output, source="local")
-        return source.path
+        return pull(context, source.path, platform=platform, output=output, source="local")
     return _load(context, source, quiet=quiet, again=again)
 
 
@@ -145,13 +143,4 @@ def _upload(context: Context, pieces: Iterator[bytes], *, quiet: bool) -> list[s
 
     query = {"ids": True, "quiet": quiet or not sys.stderr.isatty()}
     response = context.engine.upload("POST", "/images/load", pieces, query)
-    ids: list[str] = []
-
-    def noted() -> Iterator[dict[str, Any]]:
-        for message in messages(response):
-            if "aux" in message:
-                ids.append(str(message["aux"].get("ID", "")))
-            yield message
-
-    follow(noted(), None if quiet else sys.stderr)
-    return ids
+    return follow(messages(response), None if quiet else sys.stderr)

@@ -1,6 +1,7 @@
 """``docker load``: images from an archive, as ``docker save`` of any age or an OCI layout has them.
 
-Source: moby image/tarexport/load.go; OCI image-spec image-layout.md.
+Source: moby image/tarexport/load.go; containerd core/images/archive/exporter.go (what Docker with containerd's image
+store saves); OCI image-spec image-layout.md.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ from hyper.types.oci import (
 #: Annotations of an index's entries that name the image.
 IMAGE_NAME = "io.containerd.image.name"
 REF_NAME = "org.opencontainers.image.ref.name"
+#: On the entry of what is said about an image (a signature): the manifest that it is about.
+_SUBJECT = "io.containerd.manifest.subject"
 _MAX_IMAGES = 1000
 
 
@@ -83,6 +86,33 @@ def candidates(archive: Archive) -> list[Candidate]:
     return found
 
 
+def proof(archive: Archive, digest: str, image: Candidate) -> bytes | None:
+    """The image's manifest, if ``digest`` is that manifest's or that of an index which lists it; None otherwise.
+
+    Raises:
+        InvalidRequest: a manifest or an index on the way is broken.
+    """
+    if not archive.has(_blob(digest)):
+        return None
+    data = archive.document(_blob(digest))
+    manifests = [data]
+    if kind_of(data, "") in INDEX_TYPES:
+        listed = [_blob(one.digest) for one in decode_index(data).manifests or ()]
+        manifests = [archive.document(name) for name in listed if archive.has(name)]
+    return next((one for one in manifests if _is_of(one, image)), None)
+
+
+def _is_of(data: bytes, image: Candidate) -> bool:
+    if kind_of(data, "") not in MANIFEST_TYPES:
+        return False
+    manifest = decode_manifest(data)
+    layers = [layer.digest for layer in manifest.layers or ()]
+    return (manifest.config.digest, layers) == (
+        image.image_id,
+        [one.digest for one in image.layers],
+    )
+
+
 def _from_manifest_json(archive: Archive, manifests: dict[str, bytes]) -> list[Candidate]:
     try:
         items = msgspec.json.decode(archive.document("manifest.json"), type=list[_Item])
@@ -114,7 +144,10 @@ def _from_index(archive: Archive) -> list[Candidate]:
 
 
 def _from_descriptor(archive: Archive, entry: Descriptor) -> Candidate | None:
-    """The image an entry leads to; None for what is none for any machine (attestations), or not in the archive."""
+    """The image an entry leads to; None for what is none for any machine (attestations, signatures), or not in the
+    archive."""
+    if _SUBJECT in (entry.annotations or {}):
+        return None
     data = archive.document(_blob(entry.digest))
     kind = kind_of(data, entry.media_type)
     if kind in INDEX_TYPES:

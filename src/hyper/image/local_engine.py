@@ -1,6 +1,6 @@
 """A container engine of this host (Docker, podman) and its images, asked in Docker's API on a unix socket.
 
-Source: Docker Engine API v1.41, "Inspect an image" and "Export an image"; podman serves the same.
+Source: Docker Engine API v1.41, "Inspect an image" and "Export an image"; podman serves the same, and its own API.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from hyper.types.oci import Platform, is_digest
 _ROOT: Final = 0
 #: The first word of the Server header, and what people call who says so.
 _NAMES: Final = {"Docker": "Docker", "Libpod": "podman", "Hyper": "Hyper"}
+#: podman's own API, in the oldest version that it has served since its release 4.
+_LIBPOD: Final = "/v4.0.0/libpod"
 #: Characters of an engine's complaint that are passed on.
 _MAX_ERROR: Final = 200
 
@@ -120,15 +122,19 @@ class LocalEngine:
         return Offer(image_id, platform, tags, digests)
 
     async def archive(self, image_id: str) -> AsyncGenerator[bytes, None]:
-        """The image as `docker save` has it, in pieces.
+        """The image as `docker save` has it, or as an OCI layout, in pieces.
 
         Raises:
             Unavailable: it does not answer, fails, or stops in the middle. NotFound: the image has just gone.
         """
         path = f"/images/{image_id}/get"
+        response = await self._exported(path)
+        if response.status == 500 and self.kind == "podman":
+            # It cannot put layers compressed with zstd into an archive of Docker's kind.
+            response.close()
+            path = f"{_LIBPOD}{path}?format=oci-archive"
+            response = await self._exported(path)
         with self._errors(f"GET {path}"):
-            async with asyncio.timeout(self._patience.export_s):
-                response = await self._session.get(f"http://engine{path}", allow_redirects=False)
             async with response:
                 if response.status != 200:
                     async with asyncio.timeout(self._patience.answer_s):
@@ -141,6 +147,11 @@ class LocalEngine:
                     if not piece:
                         return
                     yield piece
+
+    async def _exported(self, path: str) -> aiohttp.ClientResponse:
+        with self._errors(f"GET {path}"):
+            async with asyncio.timeout(self._patience.export_s):
+                return await self._session.get(f"http://engine{path}", allow_redirects=False)
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:

@@ -6,18 +6,18 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hyper.errors import HyperError, NotFound
-from hyper.image import archive, limits, load
+from hyper.image import archive, limits, load, query
 from hyper.image import platform as platforms
 from hyper.image.local_engine import EnginePatience, LocalEngine, Offer, connected
 from hyper.image.origin import Finish, coming
 from hyper.image.record import PullEvent
-from hyper.image.reference import Reference, parse
+from hyper.image.reference import DEFAULT_DOMAIN, Reference, parse
 from hyper.image.registry import VerificationFailed
 from hyper.image.squash import Bounds
 from hyper.image.store import Store
@@ -48,13 +48,17 @@ class LocalEngines:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is looked for: a name with tag or digest, or the digits of an id."""
+    """What is looked for: a name with tag or digest, or the digits of an id.
+
+    ``built``: what podman calls an image of that name that was made there; None unless the name was a short one.
+    """
 
     name: Reference | str
     platform: Platform
+    built: Reference | None = None
 
     def __str__(self) -> str:
-        return self.name if isinstance(self.name, str) else self.name.familiar
+        return _shown(self.name)
 
 
 def is_id(text: str) -> bool:
@@ -69,7 +73,17 @@ def wish(text: str, platform: Platform) -> Wish:
         InvalidRequest: it can be no image.
     """
     match = _ID.fullmatch(text)
-    return Wish(match[1] if match else parse(text).with_default_tag(), platform)
+    if match:
+        return Wish(match[1], platform)
+    name = parse(text).with_default_tag()
+    return Wish(name, platform, _built(text, name))
+
+
+def _built(text: str, name: Reference) -> Reference | None:
+    is_short = name.domain == DEFAULT_DOMAIN and text.startswith(name.familiar_name)
+    if not is_short or name.digest is not None:
+        return None
+    return replace(name, domain="localhost", path=name.familiar_name)
 
 
 async def bring(
@@ -127,25 +141,59 @@ async def _from(
     wanted: Wish,
     progress: Progress,
 ) -> str | None:
-    offer = await engine.find(wanted.name)
+    there, offer = await _find(engine, wanted)
     if offer is None:
         return None
     if not platforms.matches(offer.platform, wanted.platform):
         theirs, ours = platforms.show(offer.platform), platforms.show(wanted.platform)
-        progress(PullEvent("", f"{engine.name}'s {wanted} is for {theirs}, not for {ours}"))
+        progress(PullEvent("", f"{engine.name}'s {_shown(there)} is for {theirs}, not for {ours}"))
         return None
-    progress(PullEvent("", f"Found in {engine.name}'s local images ({engine.socket}): {wanted}"))
+    where = f"{engine.name}'s local images ({engine.socket})"
+    progress(PullEvent("", f"Found in {where}: {_shown(there)}"))
     finish = coming(engine.kind, str(engine.socket))
-    if await asyncio.to_thread(store.show_image, offer.image_id, finish()):
+    image_id = await asyncio.to_thread(_here, store, offer, finish)
+    if image_id is not None:
         progress(PullEvent("", "Already here"))
         for name in _names(store, wanted.name, offer):
-            await asyncio.to_thread(store.set_reference, name, offer.image_id)
+            await asyncio.to_thread(store.set_reference, name, image_id)
     else:
-        await _load(store, bounds, engines, engine, wanted, offer, finish, progress)
-    for digest in _own(offer, wanted.name):
-        progress(PullEvent("", f"Digest: {digest.digest}"))
+        image_id = await _load(store, bounds, engines, engine, wanted, offer, finish, progress)
+    for digest in dict.fromkeys(name.digest for name in _own(offer, wanted.name)):
+        progress(PullEvent("", f"Digest: {digest}"))
     progress(PullEvent("", f"Status: Taken from {engine.name}: {wanted}"))
-    return offer.image_id
+    return image_id
+
+
+async def _find(engine: LocalEngine, wanted: Wish) -> tuple[Reference | str, Offer | None]:
+    """What the engine has, and by which name.
+
+    What podman builds as ``app`` is ``localhost/app`` to it, and it means that one by ``app`` as well.
+    """
+    offer = await engine.find(wanted.name)
+    if offer is None and wanted.built is not None and engine.kind == "podman":
+        return wanted.built, await engine.find(wanted.built)
+    return wanted.name, offer
+
+
+def _here(store: Store, offer: Offer, finish: Finish) -> str | None:
+    """The id of the image here, which is shown again if it was removed; None: it has to be sent."""
+    ids = (one for one in _ids_here(store, offer) if store.show_image(one, finish()))
+    return next(ids, None)
+
+
+def _ids_here(store: Store, offer: Offer) -> Iterator[str]:
+    """Ids that the image may have here: the engine's own. To Docker with containerd's image store that is the digest of
+    a manifest or an index, so the id of the image that has this digest here."""
+    yield offer.image_id
+    for name in offer.digests:
+        known = store.resolve(name) if name.digest == offer.image_id else None
+        if known is not None and _platform(store, known) == offer.platform:
+            yield known
+
+
+def _platform(store: Store, image_id: str) -> Platform:
+    config = query.record(store, image_id).config
+    return Platform(config.architecture, config.os or "linux", config.variant)
 
 
 async def _load(
@@ -157,26 +205,44 @@ async def _load(
     offer: Offer,
     finish: Finish,
     progress: Progress,
-) -> None:
+) -> str:
     async with (
         aclosing(engine.archive(offer.image_id)) as pieces,
         archive.opened(store, pieces, max_bytes=engines.max_bytes) as opened,
     ):
-        found = await asyncio.to_thread(load.candidates, opened)
-        ids = [image.image_id for image in found]
-        if ids != [offer.image_id]:
-            raise VerificationFailed(
-                f"{engine.name} at {engine.socket} was asked for {offer.image_id} and sent"
-                f" {', '.join(ids)[:200]}"
-            )
-        image = replace(found[0], names=_names(store, wanted.name, offer))
+        sent = await asyncio.to_thread(_sent, engine, offer, opened)
+        image = replace(sent, names=_names(store, wanted.name, offer))
         await load.load(store, bounds, image, finish, progress)
+        return image.image_id
+
+
+def _sent(engine: LocalEngine, offer: Offer, opened: archive.Archive) -> load.Candidate:
+    """The only image of the archive, which is the one that was offered.
+
+    The engine's id is the digest of its configuration, or (Docker with containerd's image store) of its manifest, or of
+    an index that lists it.
+
+    Raises:
+        VerificationFailed: it is another, or there are several. InvalidRequest: the archive is broken.
+    """
+    found = load.candidates(opened)
+    if len(found) == 1:
+        (image,) = found
+        if image.image_id == offer.image_id:
+            return image
+        manifest = load.proof(opened, offer.image_id, image)
+        if manifest is not None:
+            return replace(image, manifest=manifest)
+    ids = ", ".join(image.image_id for image in found)
+    raise VerificationFailed(
+        f"{engine.name} at {engine.socket} was asked for {offer.image_id} and sent {ids[:200]}"
+    )
 
 
 def _names(store: Store, asked: Reference | str, offer: Offer) -> list[Reference]:
     """What the image is called here: as was asked for, and the digests of that repository, as the engine says them.
 
-    These are the engine's word: an archive of Docker's has no manifest to check them by. What we know better stays. The
+    These are the engine's word where its archives have no manifest to check them by. What we know better stays. The
     image's other names stay the engine's: they may be those of other images here.
     """
     names = [asked] if isinstance(asked, Reference) and asked.tag is not None else []
@@ -186,7 +252,11 @@ def _names(store: Store, asked: Reference | str, offer: Offer) -> list[Reference
 
 
 def _own(offer: Offer, asked: Reference | str) -> list[Reference]:
-    """The digests of the repository that was asked for."""
+    """The digests of the repository that was asked for; for an id those that are this id."""
     if isinstance(asked, str):
-        return []
+        return [name for name in offer.digests if name.digest == offer.image_id]
     return [digest for digest in offer.digests if digest.name == asked.name]
+
+
+def _shown(name: Reference | str) -> str:
+    return name if isinstance(name, str) else name.familiar

@@ -549,7 +549,7 @@ class PushAux(Wire):
 
 
 class LoadAux(Wire):
-    """An image that was loaded."""
+    """An image that was loaded, or taken from an engine that knows it by another id."""
 
     id: str = field(name="ID")
 

@@ -30,8 +30,9 @@ def pull(
     output: TextIO | None,
     all_tags: bool = False,
     source: str | None = None,
-) -> None:
-    """The daemon has ``image`` (or all of its repository); how it went was shown on ``output``.
+) -> str:
+    """The daemon has ``image`` (or all of its repository); how it went was shown on ``output``. What to call it: an id
+    where ``image`` is that of an engine, which may know the image by another one.
 
     ``source``: "nearest" is a container engine of the daemon's host or else the registry, "local" only the former, None
     the registry. Docker's daemon knows the registry only, whatever is said.
@@ -52,7 +53,8 @@ def pull(
         },
         headers=(("X-Registry-Auth", auth),) if auth else (),
     )
-    follow(messages(response), output)
+    ids = follow(messages(response), output)
+    return ids[0] if ids else image
 
 
 def pull_for_run(
@@ -67,10 +69,9 @@ def pull_for_run(
     output = None if quiet else sys.stderr
     source = "nearest" if missing else None
     try:
-        pull(context, image, platform=platform, output=output, source=source)
+        return pull(context, image, platform=platform, output=output, source=source)
     except ApiError as error:
         return app_images.discover(context, image, error, output)[0]
-    return image
 
 
 def _run(context: Context, arguments: Arguments) -> int:
