@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hyper.types.container import PortBinding, RestartPolicy, Ulimit
-from hyper.types.pod import EMPTY, HOST, MEMORY, VOLUME, PodContainer, PodMount
+from hyper.types.pod import EMPTY, HOST, MEMORY, VOLUME, PodContainer, PodMount, PodWhiteLists
 from tests.support.manifest import cases, convert, refusal
 
 
@@ -231,9 +231,27 @@ def test_an_image_is_fetched_as_the_strictest_container_wants() -> None:
     assert convert(text).pull == {"a": "always", "b": "never"}
 
 
+def test_white_lists() -> None:
+    """As the original Hyper's example has them; that both are empty is said, too."""
+    body = convert(
+        "{portmappingWhiteLists: {internalNetworks: [127.0.0.1/32, 192.168.123.0/24], externalNetworks: [0.0.0.0/0]},"
+        " containers: [{image: a}]}"
+    ).body
+    assert body.white_lists == PodWhiteLists(
+        internal_networks=["127.0.0.1/32", "192.168.123.0/24"], external_networks=["0.0.0.0/0"]
+    )
+    assert convert("containers: [{image: a}]").body.white_lists is None
+
+
 REFUSED = [
     *cases("pod-files"),
     ("a: 1\n---\nb: 2\n", "more than one document"),
+    (
+        "{{containers: [{{image: a}}], portmappingWhiteLists: {{internalNetworks: [{}]}}}}".format(
+            ", ".join(["10.0.0.0/8"] * 257)
+        ),
+        "internalNetworks: at most 256",
+    ),
     (
         f"containers: [{{image: a, files: [{{path: /x, content: {'y' * (256 * 1024 + 1)}}}]}}]",
         "has at most 256 KiB",

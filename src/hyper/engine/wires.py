@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Interface
 from typing import Any, Final
 
-from hyper.engine import endpoints, links, ports
+from hyper.engine import endpoints, links, pod_network, ports
 from hyper.engine.network_record import EndpointRecord, NetworkRecord
 from hyper.engine.networks import BRIDGE, HOST_BINDING, Networks, space6_of, space_of
 from hyper.engine.record import ContainerRecord, PublishedPort
@@ -171,6 +171,7 @@ class Wires:
         Raises:
             NotFound: a network is gone.
             Conflict: an address or a port is in use.
+            Forbidden: it asks for what takes bridged networks.
             HyperError: the host refuses.
         """
         wishes = ports.wanted(record.config, record.host_config)
@@ -179,6 +180,8 @@ class Wires:
             return
         fabric = self._fabric
         if fabric is None:
+            if record.pod is not None:  # made when there were bridges
+                pod_network.check_here(record.pod, self.networks.why)
             record.ports = ports.allocate(wishes)
             yield self._user(record)
             return
@@ -348,7 +351,8 @@ class Wires:
                 places.append(Port(segment, endpoint.mac, address, device, also))
         main = self._primary(record)
         published = tuple(_publication(port, main) for port in record.ports if main is not None)
-        return Place(fabric.name("ht", record.id), tuple(places), published)
+        wall = pod_network.wall(record)
+        return Place(fabric.name("ht", record.id), tuple(places), published, wall)
 
     # What the guest is told
 

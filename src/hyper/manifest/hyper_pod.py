@@ -19,6 +19,7 @@ from hyper.manifest.hyper_files import pod_files
 from hyper.manifest.hyper_volume import volume
 from hyper.manifest.plan import PodPlan
 from hyper.types.container import LogConfig
+from hyper.types.pod import PodWhiteLists
 from hyper.units import MIB
 
 _PORT_RANGE: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
@@ -26,11 +27,9 @@ _REFUSED: Final = {
     "services": "services with load balancing are not supported; publish ports with portmappings",
     "interfaces": "a pod has one interface, on the network that the field network names",
 }
-_WHITELIST_WHY: Final = (
-    "who may reach a port cannot be told by the caller's address; "
-    "remove it, and publish on an address with hostIP"
-)
 _MAX_MEMORY_MIB: Final = 2**24
+#: hyperd's bound for each list.
+_MAX_NETWORKS: Final = 256
 
 
 def convert(document: object, sources: Sources) -> PodPlan:
@@ -124,7 +123,7 @@ def _log(pod: Fields) -> LogConfig | None:
 def _mappings(pod: Fields, draft: Draft) -> None:
     lists = pod.part("portmappingWhiteLists")
     if lists is not None:
-        _white_lists(lists)
+        draft.body.white_lists = _white_lists(lists)
     for item in pod.items("portmappings"):
         protocol = checks.protocol(item.text("protocol") or "tcp", item.at("protocol"))
         ip = item.text("hostIP")
@@ -166,11 +165,17 @@ def _range(item: Fields, name: str) -> tuple[int, int]:
     return first, last
 
 
-def _white_lists(lists: Fields) -> None:
-    """What restricts nobody is what we do; anything else would be a wall that is not there."""
-    if lists.texts("internalNetworks"):
-        raise lists.wrong("internalNetworks", _WHITELIST_WHY)
-    outside = lists.texts("externalNetworks") or []
-    if outside and "0.0.0.0/0" not in outside:
-        raise lists.wrong("externalNetworks", _WHITELIST_WHY)
+def _white_lists(lists: Fields) -> PodWhiteLists:
+    made = PodWhiteLists(
+        internal_networks=_networks(lists, "internalNetworks"),
+        external_networks=_networks(lists, "externalNetworks"),
+    )
     lists.finish()
+    return made
+
+
+def _networks(lists: Fields, name: str) -> list[str]:
+    found = [checks.network(text_of(value, path), path) for path, value in lists.elements(name)]
+    if len(found) > _MAX_NETWORKS:
+        raise lists.wrong(name, f"at most {_MAX_NETWORKS} networks are possible, not {len(found)}")
+    return found

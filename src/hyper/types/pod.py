@@ -77,12 +77,23 @@ class PodContainer(Wire):
     liveness: Healthcheck | None = None
 
 
+class PodWhiteLists(Wire):
+    """Who may reach a pod, by the caller's address: networks in CIDR notation, at most 256 in each list.
+
+    ``internal_networks`` reach all its ports, ``external_networks`` those that it publishes; nobody else reaches any.
+    Both empty: whoever can reach a pod without them. A published port's caller is who sent to the host's port.
+    """
+
+    internal_networks: list[str] = field(default_factory=list)
+    external_networks: list[str] = field(default_factory=list)
+
+
 class PodBody(Wire):
     """The body of POST /hyper/v1/pods.
 
     ``memory``: bytes of the machine, ``cpus`` of it; 0: the daemon's default. ``share_pid``: containers see each
     other's processes. ``init``: containers that run before the others, one after the other, each to its end.
-    ``exposed_ports``, ``port_bindings``: as in ContainerConfig and HostConfig.
+    ``exposed_ports``, ``port_bindings``: as in ContainerConfig and HostConfig. ``white_lists``: who may reach it.
     """
 
     name: str = ""
@@ -98,6 +109,7 @@ class PodBody(Wire):
     extra_hosts: list[str] | None = None
     exposed_ports: dict[str, dict[str, Any]] | None = None
     port_bindings: dict[str, list[PortBinding] | None] | None = None
+    white_lists: PodWhiteLists | None = None
     sysctls: dict[str, str] | None = None
     volumes: list[PodVolume] = field(default_factory=list)
     init: list[PodContainer] = field(default_factory=list)
@@ -152,6 +164,7 @@ class PodView(Wire):
     ip: str
     network: str
     ports: dict[str, list[PortBinding] | None]
+    white_lists: PodWhiteLists | None
     volumes: list[PodVolume]
     containers: list[PodContainerView]
     error: str
