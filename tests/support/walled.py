@@ -1,4 +1,4 @@
-"""What comes through a machine's white lists, and what does not: frames put into TAPs by hand; prints labels as JSON.
+"""What comes through a machine's white lists and where its services lead: frames put into TAPs; prints labels as JSON.
 
 Run in a network namespace of its own: ``unshare --net python -m tests.support.walled``.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 from hyper.network import ipam
 from hyper.network.fabric import Fabric, Place
 from hyper.network.rules import Port, Publication, Segment
+from hyper.network.services import Service
 from hyper.network.walls import Wall
 from tests.support.taps import ether, mac, send, udp, until
 
@@ -35,6 +36,7 @@ SEGMENTS = [
     Segment(f"hb-fe{n}", IPv4Network(f"10.{n}.0.0/24"), IPv4Address(f"10.{n}.0.1"))
     for n in (77, 78)
 ]
+SERVICE, FAR_SERVICE = IPv4Address("10.254.0.1"), IPv4Address("10.254.0.2")
 INSIDE = ("10.77.0.3/32", "10.78.0.3/32", "10.78.0.0/30", "127.0.0.2/32", "fd00:77::3/128")
 OUTSIDE = ("10.77.0.4/32", "10.78.0.4/32", "127.0.0.4/32", "fd00:77::4/128")
 OPEN, CLOSED, PUBLISHED = 80, 81, 8080
@@ -119,7 +121,13 @@ def walled(tap: str, port: Port) -> Place:
         tuple(map(ip_network, OUTSIDE)),
         (("tcp", OPEN), ("udp", OPEN)),
     )
-    return Place(tap, (port,), published, wall)
+    hosts = tuple((CALLERS[name], OPEN) for name in ("client", "stranger"))
+    services = (
+        Service("udp", SERVICE, OPEN, hosts),
+        Service("tcp", SERVICE, OPEN, hosts[:1]),
+        Service("udp", FAR_SERVICE, OPEN, ((CALLERS["far friend"], OPEN),)),
+    )
+    return Place(tap, (port,), published, wall, services)
 
 
 def call(world: World) -> Iterator[str]:
@@ -190,13 +198,54 @@ def round_of(world: World, number: int) -> list[str]:
     return [label for label in labels if any(label.encode() in frame for frame in came)]
 
 
+def asks(world: World, source: IPv4Address, to: IPv4Address, label: str, kind: str) -> None:
+    """A question to a service, from a port of its own."""
+    make = tcp if kind == "tcp" else udp
+    question = make(label, source=source, to=to, port=OPEN)
+    world.put(source, question, mac(GATEWAY))
+
+
+def served(world: World) -> dict[str, list[str]]:
+    """What comes of the pod's questions to its services, and of a neighbour's, who has none; who got the answer."""
+    labels = [f"turn {number};" for number in range(4)]
+    for number, label in enumerate(labels):
+        question = udp(label, source=POD, to=SERVICE, port=OPEN)
+        source_port = struct.pack("!H", 1000 + number)
+        world.put(POD, question[:20] + source_port + question[22:], mac(GATEWAY))
+    asks(world, POD, SERVICE, "tcp;", "tcp")
+    asks(world, POD, FAR_SERVICE, "far;", "udp")
+    asks(world, CALLERS["friend"], SERVICE, "neighbour's;", "udp")
+    labels += ["tcp;", "far;", "neighbour's;"]
+    came = {name: arrived(world, name) for name in ("client", "stranger", "far friend")}
+    seen = {
+        name: [label for label in labels if any(label.encode() in frame for frame in frames)]
+        for name, frames in came.items()
+    }
+    caller = next(frame for frame in came["client"] if b"turn " in frame)
+    back, port = IPv4Address(caller[26:30]), int.from_bytes(caller[34:36], "big")
+    answer = udp("served;", source=CALLERS["client"], to=back, port=port)
+    answer = answer[:20] + struct.pack("!H", OPEN) + answer[22:]
+    world.put(CALLERS["client"], answer, mac(GATEWAY))
+    told = [frame for frame in arrived(world, "pod") if b"served;" in frame]
+    return {**seen, "pod": [str(IPv4Address(frame[26:30])) for frame in told]}
+
+
+def arrived(world: World, name: str) -> list[bytes]:
+    """What came to a machine up to a neighbour's last word."""
+    there = CALLERS.get(name, POD)
+    near = CALLERS["far client" if name.startswith("far") else "friend"]
+    last = ether(udp("last", source=near, to=there), kind=0x0800, source=mac(near), to=mac(there))
+    send(world.taps[near], last)
+    return until(world.taps[there], last)
+
+
 def tables() -> list[str]:
     done = subprocess.run(["nft", "list", "tables"], check=True, capture_output=True, text=True)
     return done.stdout.splitlines()
 
 
 async def main() -> None:
-    """Print what came with and without br_netfilter's help, after a new daemon, and what is left at the end."""
+    """Print what came with and without br_netfilter's help, after a new daemon, of services, and what is left."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     world = World()
     result: dict[str, list[str]] = {}
@@ -208,6 +257,7 @@ async def main() -> None:
             result[f"bridge calls {calls}"] = round_of(world, number)
         await world.rebuild()
         result["again"] = round_of(world, 2)
+        result |= served(world)
         for place in world.places.values():
             await world.fabric.leave(place.tap)
         result["tables"] = tables()

@@ -126,10 +126,14 @@ class Pods:
         """
         body.name = body.name or random_name()
         pod_spec.check(body)
-        made = PodRecord(body.volumes, share_pid=body.share_pid, white_lists=body.white_lists)
-        wires = self._host.wires
-        if not wires.bridged:
-            pod_network.check_here(made, wires.networks.why)
+        made = PodRecord(
+            volumes=body.volumes,
+            share_pid=body.share_pid,
+            white_lists=body.white_lists,
+            services=body.services,
+        )
+        if not self._host.wires.bridged:
+            pod_network.check_here(made, self._host.wires.networks.why)
         for item in (*body.init, *body.containers):
             self._host.images.get(item.body.image)
         self._check_name(body.name)

@@ -170,7 +170,7 @@ class Wires:
 
         Raises:
             NotFound: a network is gone.
-            Conflict: an address or a port is in use.
+            Conflict: an address or a port is in use, or services cannot be had there.
             Forbidden: it asks for what takes bridged networks.
             HyperError: the host refuses.
         """
@@ -190,6 +190,7 @@ class Wires:
         try:
             for index, endpoint in enumerate(record.endpoints):
                 await self._take(record, endpoint, direct=index == 0)
+            self._check_ways(record)
             self._enter(record)
             record.link_variables = self._link_variables(record)
             binding = self._binding(record)
@@ -301,13 +302,14 @@ class Wires:
         """A running container's machine reaches one more network; the guest knows nothing of it yet.
 
         Raises:
-            Conflict: the address is in use.
+            Conflict: the address is in use, or in the way of its services.
             HyperError: the host refuses; then nothing has changed.
         """
         assert self._fabric is not None
         try:
             await self._take(record, endpoint, direct=False)
             record.endpoints.append(endpoint)
+            self._check_ways(record)
             await self._fabric.settle(self._place(record))
         except BaseException:
             await self.disconnect(record, endpoint)
@@ -351,8 +353,14 @@ class Wires:
                 places.append(Port(segment, endpoint.mac, address, device, also))
         main = self._primary(record)
         published = tuple(_publication(port, main) for port in record.ports if main is not None)
-        wall = pod_network.wall(record)
-        return Place(fabric.name("ht", record.id), tuple(places), published, wall)
+        wall, services = pod_network.wall(record), pod_network.services(record)
+        return Place(fabric.name("ht", record.id), tuple(places), published, wall, services)
+
+    def _check_ways(self, record: ContainerRecord) -> None:
+        """Raises Conflict: the machine's services are not to be had on its networks, whose subnets are known."""
+        used = [self.networks.get(endpoint.network_id) for endpoint in record.endpoints]
+        segments = [self.networks.segment(network) for network in used]
+        pod_network.check_ways(pod_network.services(record), segments)
 
     # What the guest is told
 

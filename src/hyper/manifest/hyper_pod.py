@@ -16,20 +16,17 @@ from hyper.manifest.draft import Budget, Draft, Sources
 from hyper.manifest.fields import Fields, text_of
 from hyper.manifest.hyper_container import Surroundings, container
 from hyper.manifest.hyper_files import pod_files
+from hyper.manifest.hyper_network import services, white_lists
 from hyper.manifest.hyper_volume import volume
 from hyper.manifest.plan import PodPlan
 from hyper.types.container import LogConfig
-from hyper.types.pod import PodWhiteLists
 from hyper.units import MIB
 
 _PORT_RANGE: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _REFUSED: Final = {
-    "services": "services with load balancing are not supported; publish ports with portmappings",
     "interfaces": "a pod has one interface, on the network that the field network names",
 }
 _MAX_MEMORY_MIB: Final = 2**24
-#: hyperd's bound for each list.
-_MAX_NETWORKS: Final = 256
 
 
 def convert(document: object, sources: Sources) -> PodPlan:
@@ -44,6 +41,8 @@ def convert(document: object, sources: Sources) -> PodPlan:
     _identity(pod, draft)
     _resources(pod, draft)
     _network(pod, draft)
+    draft.body.white_lists = white_lists(pod)
+    draft.body.services = services(pod)
     for name, value in pod.table("sysctls", "sysctl").items():
         draft.sysctl(name, value, pod.at("sysctls"))
     around = Surroundings(
@@ -121,9 +120,6 @@ def _log(pod: Fields) -> LogConfig | None:
 
 
 def _mappings(pod: Fields, draft: Draft) -> None:
-    lists = pod.part("portmappingWhiteLists")
-    if lists is not None:
-        draft.body.white_lists = _white_lists(lists)
     for item in pod.items("portmappings"):
         protocol = checks.protocol(item.text("protocol") or "tcp", item.at("protocol"))
         ip = item.text("hostIP")
@@ -163,19 +159,3 @@ def _range(item: Fields, name: str) -> tuple[int, int]:
     if not 0 < first <= last < 65536 or last - first >= checks.MAX_PORTS:
         raise item.wrong(name, f"{found[0]} is no range of ports")
     return first, last
-
-
-def _white_lists(lists: Fields) -> PodWhiteLists:
-    made = PodWhiteLists(
-        internal_networks=_networks(lists, "internalNetworks"),
-        external_networks=_networks(lists, "externalNetworks"),
-    )
-    lists.finish()
-    return made
-
-
-def _networks(lists: Fields, name: str) -> list[str]:
-    found = [checks.network(text_of(value, path), path) for path, value in lists.elements(name)]
-    if len(found) > _MAX_NETWORKS:
-        raise lists.wrong(name, f"at most {_MAX_NETWORKS} networks are possible, not {len(found)}")
-    return found

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Final
 
 from hyper.errors import Conflict, HyperError
-from hyper.network import ipam, rules, walls
+from hyper.network import ipam, rules, services, walls
 from hyper.network.ipam import Pool
 from hyper.network.rules import Port, Publication, Segment
+from hyper.network.services import Service
 from hyper.network.walls import Wall
 from hyper.system import link, nftables, process, tun
 from hyper.system.nftables import NftFailed
@@ -41,13 +42,14 @@ _DAEMON_DIGITS, _OBJECT_DIGITS = 4, 7
 class Place:
     """All that a machine has on the host's networks: ``tap``, ports (the first is the TAP itself), publications.
 
-    ``wall``: who may reach it; None: whoever can.
+    ``wall``: who may reach it; None: whoever can. ``services``: where some of what it sends goes.
     """
 
     tap: str
     ports: tuple[Port, ...] = ()
     published: tuple[Publication, ...] = ()
     wall: Wall | None = None
+    services: tuple[Service, ...] = ()
 
 
 def usable() -> str | None:
@@ -250,8 +252,8 @@ class Fabric:
             await self._apply(
                 [
                     *rules.guard(self._table, place.tap, place.ports),
-                    *self._without_wall(old),
-                    *self._wall(place),
+                    *self._without_ways(old),
+                    *self._ways(place),
                     *self._unpublished(old),
                     *self._published(place),
                 ]
@@ -262,12 +264,18 @@ class Fabric:
                 if port.device and port.device not in devices:
                     await self._forget(port.device)
 
-    def _wall(self, place: Place) -> list[str]:
-        wall = place.wall
-        return [] if wall is None else walls.build(self._table, place.tap, wall, place.ports)
+    def _ways(self, place: Place) -> list[str]:
+        """Who comes to the machine, and where its own connections go."""
+        table, tap, ports = self._table, place.tap, place.ports
+        built = services.build(table, tap, place.services, ports)
+        return (
+            built if place.wall is None else [*built, *walls.build(table, tap, place.wall, ports)]
+        )
 
-    def _without_wall(self, place: Place) -> list[str]:
-        return [] if place.wall is None else walls.remove(self._table, place.tap, place.ports)
+    def _without_ways(self, place: Place) -> list[str]:
+        table, tap, ports = self._table, place.tap, place.ports
+        gone = services.remove(table, tap, place.services, ports)
+        return gone if place.wall is None else [*gone, *walls.remove(table, tap, ports)]
 
     def _published(self, place: Place) -> list[str]:
         return [line for item in place.published for line in rules.publish(self._table, item)]
@@ -275,9 +283,12 @@ class Fabric:
     def _unpublished(self, place: Place) -> list[str]:
         return [line for item in place.published for line in rules.unpublish(self._table, item)]
 
+    def _has_walls(self) -> bool:
+        return any(place.wall is not None for place in self._places.values())
+
     async def _end_walls(self) -> None:
         """If no machine has a wall there is no table for them."""
-        if any(place.wall for place in self._places.values()):
+        if self._has_walls():
             return
         with contextlib.suppress(NftFailed):  # the kernel has no such tables: then there was none
             await self._apply(walls.nothing(self._table))
@@ -319,8 +330,8 @@ class Fabric:
                 return
             for device in (tap, *(port.device for port in place.ports if port.device)):
                 await self._forget(device)
-            if place.wall is not None:
-                await self._apply(self._without_wall(place))
+            if place.wall is not None or place.services:
+                await self._apply(self._without_ways(place))
                 await self._end_walls()
 
     async def _forget(self, device: str) -> None:
@@ -337,8 +348,9 @@ class Fabric:
         places = self._places.values()
         published = [item for place in places for item in place.published]
         text = rules.everything(self._table, self._segments.values(), ports.items(), published)
-        built = [line for place in places for line in self._wall(place)]
-        return [*text.splitlines(), *(walls.nothing(self._table) if built else []), *built]
+        anew = walls.nothing(self._table) if self._has_walls() else []
+        ways = [line for place in places for line in self._ways(place)]
+        return [*text.splitlines(), *anew, *ways]
 
     def _nothing(self) -> list[str]:
         return rules.nothing(self._table).splitlines()

@@ -68,6 +68,8 @@ _CHAINS = """
   map everywhere { type inet_proto . inet_service : ipv4_addr . inet_service; }
   map somewhere { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
   map walls { type ipv4_addr : verdict; }
+  map services { type ipv4_addr . ipv4_addr . inet_proto . inet_service : verdict; }
+  set served { type ipv4_addr . ipv4_addr; }
   chain early {
     type filter hook prerouting priority raw; policy accept;
     iifname @bridges ip daddr 127.0.0.0/8 drop
@@ -80,6 +82,7 @@ _CHAINS = """
   chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;
     iifname @internal return
+    iifname @bridges ip saddr . ip daddr . meta l4proto . th dport vmap @services
     fib daddr type local jump published
   }
   chain output {
@@ -99,6 +102,8 @@ _CHAINS = """
     iifname @internal drop
     oifname @internal drop
     iifname @bridges ip daddr 169.254.0.0/16 reject
+    oifname @bridges ct direction original ct original ip saddr . ct original ip daddr @served reject
+    oifname "hb-*" ct direction original ct original ip saddr . ct original ip daddr @served reject
     oifname @bridges ct state established,related accept
     oifname @bridges ct status dnat accept
     oifname @bridges drop

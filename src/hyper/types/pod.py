@@ -88,12 +88,32 @@ class PodWhiteLists(Wire):
     external_networks: list[str] = field(default_factory=list)
 
 
+class PodServiceHost(Wire):
+    """Where connections to a service may go: an IPv4 address and a port."""
+
+    ip: str
+    port: int
+
+
+class PodService(Wire):
+    """What a pod finds at ``ip`` and ``port``: one of ``hosts``, at most 64; each new connection goes to the next.
+
+    ``ip`` is an IPv4 address outside of the pod's networks that only the pod sees so; ``protocol``: ``tcp``, ``udp``.
+    """
+
+    ip: str
+    port: int
+    protocol: str = "tcp"
+    hosts: list[PodServiceHost] = field(default_factory=list)
+
+
 class PodBody(Wire):
     """The body of POST /hyper/v1/pods.
 
     ``memory``: bytes of the machine, ``cpus`` of it; 0: the daemon's default. ``share_pid``: containers see each
     other's processes. ``init``: containers that run before the others, one after the other, each to its end.
     ``exposed_ports``, ``port_bindings``: as in ContainerConfig and HostConfig. ``white_lists``: who may reach it.
+    ``services``: at most 64.
     """
 
     name: str = ""
@@ -110,6 +130,7 @@ class PodBody(Wire):
     exposed_ports: dict[str, dict[str, Any]] | None = None
     port_bindings: dict[str, list[PortBinding] | None] | None = None
     white_lists: PodWhiteLists | None = None
+    services: list[PodService] = field(default_factory=list)
     sysctls: dict[str, str] | None = None
     volumes: list[PodVolume] = field(default_factory=list)
     init: list[PodContainer] = field(default_factory=list)
@@ -165,6 +186,7 @@ class PodView(Wire):
     network: str
     ports: dict[str, list[PortBinding] | None]
     white_lists: PodWhiteLists | None
+    services: list[PodService]
     volumes: list[PodVolume]
     containers: list[PodContainerView]
     error: str
