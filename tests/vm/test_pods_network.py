@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.api import ApiError
 from tests.support.hyperd import Hyperd
-from tests.vm.test_networks import fetch, hosts_own_address, says, up
+from tests.vm.test_networks import address_of, fetch, hosts_own_address, says, up
 from tests.vm.test_pods import box, make, view
 from tests.vm.test_run import follow
 
@@ -106,7 +106,13 @@ def test_white_lists(own_daemon: Hyperd, busybox: str) -> None:
     assert (answers("127.0.0.2", port), answers("127.0.0.1", port)) == (True, False)
     daemon.start()
     check()
-    # Another's place: who is in no list any more, or only in that for outside.
+    # A network that is joined while it runs has the wall, too.
+    daemon.run("network", "connect", "bridge", "web")
+    assert not gets(daemon, "stranger", f"{address_of(daemon, 'web', 'bridge')}:80")
+    port = published(daemon)
+    assert (answers("127.0.0.2", port), answers("127.0.0.1", port)) == (True, False)
+    daemon.run("network", "disconnect", "bridge", "web")
+    # On the pod's own network, in the list for outside.
     daemon.run("network", "connect", "--ip", "10.206.0.8", "net", "stranger")
     address = view(daemon)["Ip"]
     assert gets(daemon, "stranger", f"{address}:80")

@@ -358,9 +358,9 @@ class Wires:
 
     def _check_ways(self, record: ContainerRecord) -> None:
         """Raises Conflict: the machine's services are not to be had on its networks, whose subnets are known."""
-        used = [self.networks.get(endpoint.network_id) for endpoint in record.endpoints]
-        segments = [self.networks.segment(network) for network in used]
-        pod_network.check_ways(pod_network.services(record), segments)
+        if services := pod_network.services(record):
+            used = [self.networks.get(endpoint.network_id) for endpoint in record.endpoints]
+            pod_network.check_ways(services, [self.networks.segment(network) for network in used])
 
     # What the guest is told
 

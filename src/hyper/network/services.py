@@ -3,7 +3,7 @@
 What a machine sends to a service's address is led to one of the service's hosts, each new connection to the next one.
 Answers find back by themselves, since a host on the machine's own network sees the gateway as its caller (as with
 published ports). Where a machine reaches nobody without services it reaches nobody with them: what would come into
-another network is refused.
+another network, of this hyperd or of another one (``hb-*``), is refused.
 
 Source: nft(8): "NUMGEN EXPRESSION", "NAT STATEMENTS", "MAPS"; docs/decisions/0022-services.md.
 """

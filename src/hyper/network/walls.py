@@ -45,7 +45,7 @@ class Wall:
 
 
 def build(table: str, tap: str, wall: Wall, ports: Sequence[Port]) -> list[str]:
-    """Whoever is not in ``wall`` reaches the machine at none of ``ports``. What there was of its wall is gone."""
+    """Whoever is not in ``wall`` reaches the machine at none of ``ports``. Any it had was removed before."""
     return [
         *_chain("ip", table, tap, _judge_routed(wall)),
         *(
