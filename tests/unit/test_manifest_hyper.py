@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hyper.types.container import PortBinding, RestartPolicy, Ulimit
-from hyper.types.pod import EMPTY, HOST, MEMORY, VOLUME, PodContainer, PodMount
+from hyper.types.pod import EMPTY, HOST, MEMORY, VOLUME, PodContainer, PodMount, PodWhiteLists
 from tests.support.manifest import cases, convert, refusal
 
 
@@ -231,9 +231,51 @@ def test_an_image_is_fetched_as_the_strictest_container_wants() -> None:
     assert convert(text).pull == {"a": "always", "b": "never"}
 
 
+def test_white_lists() -> None:
+    """As the original Hyper's example has them; that both are empty is said, too."""
+    body = convert(
+        "{portmappingWhiteLists: {internalNetworks: [127.0.0.1/32, 192.168.123.0/24], externalNetworks: [0.0.0.0/0]},"
+        " containers: [{image: a}]}"
+    ).body
+    assert body.white_lists == PodWhiteLists(
+        internal_networks=["127.0.0.1/32", "192.168.123.0/24"], external_networks=["0.0.0.0/0"]
+    )
+    assert convert("containers: [{image: a}]").body.white_lists is None
+
+
+def test_services() -> None:
+    """As the original Hyper's example has them, and with what may be left out."""
+    body = convert(
+        "{services: [{serviceIP: 10.254.0.24, servicePort: 2834, protocol: UDP, hosts: "
+        "[{hostIP: 192.168.23.2, hostPort: 2345}, {hostip: 192.168.23.3, hostport: 2345}]}, "
+        "{serviceIP: 10.254.0.24, servicePort: 2834, hosts: [{hostIP: 10.0.0.1, hostPort: 80}]}],"
+        " containers: [{image: a}]}"
+    ).body
+    first, second = body.services
+    assert (first.ip, first.port, first.protocol, second.protocol) == (
+        *("10.254.0.24", 2834),
+        *("udp", "tcp"),
+    )
+    assert [(host.ip, host.port) for host in first.hosts] == [
+        ("192.168.23.2", 2345),
+        ("192.168.23.3", 2345),
+    ]
+    hosts = ", ".join(f"{{hostIP: 10.0.0.1, hostPort: {port}}}" for port in range(1, 66))
+    many = f"{{services: [{{serviceIP: 1.2.3.4, servicePort: 1, hosts: [{hosts}]}}], containers: [{{image: a}}]}}"
+    assert "services[0].hosts: from 1 to 64 are possible, not 65" in refusal(many)
+    empty = f"{{services: [{', '.join(['{}'] * 65)}], containers: [{{image: a}}]}}"
+    assert "services: at most 64 are possible, not 65" in refusal(empty)
+
+
 REFUSED = [
     *cases("pod-files"),
     ("a: 1\n---\nb: 2\n", "more than one document"),
+    (
+        "{{containers: [{{image: a}}], portmappingWhiteLists: {{internalNetworks: [{}]}}}}".format(
+            ", ".join(["10.0.0.0/8"] * 257)
+        ),
+        "internalNetworks: at most 256",
+    ),
     (
         f"containers: [{{image: a, files: [{{path: /x, content: {'y' * (256 * 1024 + 1)}}}]}}]",
         "has at most 256 KiB",

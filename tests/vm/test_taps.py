@@ -24,3 +24,39 @@ def test_who_holds_a_tap_is_its_machine_and_nobody_else() -> None:
         "across": ["neighbour"],
         "host": {"names": True, "else": False},
     }
+
+
+def test_white_lists_and_services() -> None:
+    """TCP, UDP, IPv6, published ports and the pod's own address, for neighbours, other networks and the host: who is
+    in the list for inside reaches every port, who is in that for outside the published ones, nobody else any. Answers
+    to what the pod asked come. It is the same whether bridges' packets pass the rules for IP (br_netfilter) or not,
+    and after a new daemon. Its questions to a service come to the hosts by turns, and the answer back; neither a
+    neighbour's nor what would lead into another network. Of a machine that is gone no rule is left."""
+    argv = ["unshare", "--net", sys.executable, "-m", "tests.support.walled"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr[-3000:]
+    seen = json.loads(done.stdout)
+    ways = [
+        *(f"friend {kind} {port};" for kind in ("tcp", "udp") for port in (80, 81, "published")),
+        *(f"friend udp6 {port};" for port in (80, 81)),
+        *(f"client {kind} {port};" for kind in ("tcp", "udp") for port in (80, "published")),
+        "client udp6 80;",
+        *(
+            f"far {name} {kind} published;"
+            for name in ("friend", "client")
+            for kind in ("tcp", "udp")
+        ),
+        "answer;",
+        "127.0.0.2 8080;",
+        "127.0.0.4 8080;",
+    ]
+    tables = [f"table {family} hyper_feedfeedfeed" for family in ("ip", "netdev")]
+    rounds = ("bridge calls 0", "bridge calls 1", "again")
+    assert seen == {
+        **dict.fromkeys(rounds, ways),
+        "client": ["turn 0;", "turn 2;", "tcp;"],
+        "stranger": ["turn 1;", "turn 3;"],
+        "far friend": [],
+        "pod": ["10.254.0.1"],
+        "tables": tables,
+    }

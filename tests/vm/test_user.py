@@ -92,3 +92,18 @@ def test_a_privileged_port_is_refused_with_its_reason(daemon: Hyperd, busybox: s
     container = create(daemon, busybox, "true", HostConfig={"PortBindings": bindings})
     with pytest.raises(ApiError, match=r"127\.0\.0\.1:80 failed: permission denied"):
         daemon.api.post(f"/containers/{container}/start")
+
+
+def test_what_pods_cannot_ask_of_the_network(daemon: Hyperd, busybox: str) -> None:
+    """Nothing tells callers apart here, or leads to services; a list that keeps nobody out is none."""
+    pod = {"Name": "web", "Containers": [{"Name": "one", "Body": {"Image": busybox}}]}
+    with pytest.raises(ApiError, match="white lists cannot be had: hyperd is not root") as error:
+        daemon.api.post(
+            "/hyper/v1/pods", {**pod, "WhiteLists": {"ExternalNetworks": ["10.0.0.0/8"]}}
+        )
+    assert error.value.status == 403
+    service = {"Ip": "10.254.0.1", "Port": 80, "Hosts": [{"Ip": "10.0.0.1", "Port": 80}]}
+    with pytest.raises(ApiError, match="services cannot be had: hyperd is not root"):
+        daemon.api.post("/hyper/v1/pods", {**pod, "Services": [service]})
+    daemon.api.post("/hyper/v1/pods", {**pod, "WhiteLists": {"ExternalNetworks": ["0.0.0.0/0"]}})
+    daemon.api.delete("/hyper/v1/pods/web?force=1")

@@ -126,6 +126,8 @@ def view(pods: Pods, pod: Container) -> wire.PodView:
         ip=next((item.address for item in record.endpoints if pod.live), ""),
         network=record.host_config.network_mode,
         ports=port_map(record),
+        white_lists=kept.white_lists,
+        services=kept.services,
         volumes=kept.volumes,
         containers=[_container(item) for item in pods.members(pod)],
         error=kept.error,

@@ -11,7 +11,7 @@ import posixpath
 from collections.abc import Iterable
 from typing import Final
 
-from hyper.engine import health, ports
+from hyper.engine import health, pod_network, ports
 from hyper.errors import InvalidRequest
 from hyper.ids import NAME_PATTERN, is_valid_name
 from hyper.proto.message import File
@@ -62,6 +62,7 @@ def check(body: wire.PodBody) -> None:
     for item in everybody:
         check_container(item, body.volumes)
     _check_ports(body)
+    pod_network.check(body)
     _check_clashes(body.containers)
 
 

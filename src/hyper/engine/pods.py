@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from hyper.engine import ending, pod_machine, pod_spec, sharing
+from hyper.engine import ending, pod_machine, pod_network, pod_spec, sharing
 from hyper.engine.container import Container
 from hyper.engine.containers import Containers
 from hyper.engine.events import EngineEvent
@@ -121,17 +121,26 @@ class Pods:
         Raises:
             NotFound: an image is not here ("No such image"), or a network.
             InvalidRequest, NotImplementedYet: it cannot be as asked.
+            Forbidden: it takes bridged networks, which are not to be had here.
             Conflict: a name is taken. In all cases nothing is left of it.
         """
         body.name = body.name or random_name()
         pod_spec.check(body)
+        made = PodRecord(
+            volumes=body.volumes,
+            share_pid=body.share_pid,
+            white_lists=body.white_lists,
+            services=body.services,
+        )
+        if not self._host.wires.bridged:
+            pod_network.check_here(made, self._host.wires.networks.why)
         for item in (*body.init, *body.containers):
             self._host.images.get(item.body.image)
         self._check_name(body.name)
         pod, warnings = await self._containers.create_first(
             pod_machine.first_config(body),
             pod_machine.first_host_config(body),
-            PodRecord(volumes=body.volumes, share_pid=body.share_pid),
+            made,
             pod_machine.mount_points(body.volumes),
         )
         async with self._life(pod).lock:

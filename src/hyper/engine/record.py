@@ -11,7 +11,7 @@ from hyper.machine.driver import MachineRecord
 from hyper.proto.message import Mount
 from hyper.sandbox.sandbox import MAIN_CONTAINER, MAIN_PROCESS
 from hyper.types.container import ContainerConfig, Healthcheck, HostConfig
-from hyper.types.pod import PodMount, PodVolume
+from hyper.types.pod import PodMount, PodService, PodVolume, PodWhiteLists
 
 
 class PublishedPort(Struct, frozen=True):
@@ -59,7 +59,8 @@ class PodRecord(Struct):
     ``share_pid``: its containers see each other's processes. ``whole``: all of them have been made. ``mounts``: the
     pod's volumes in its machine, while that runs. ``starting``: somebody wanted it to start, and not all of it has.
     ``error``: why it did not.
-    ``removing``: somebody wanted it to be removed.
+    ``removing``: somebody wanted it to be removed. ``white_lists``: who may reach it; None: whoever can.
+    ``services``: where some of what it sends goes.
     """
 
     volumes: list[PodVolume] = field(default_factory=list)
@@ -69,6 +70,8 @@ class PodRecord(Struct):
     starting: bool = False
     error: str = ""
     removing: bool = False
+    white_lists: PodWhiteLists | None = None
+    services: list[PodService] = field(default_factory=list)
 
 
 class Member(Struct):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Interface
 from typing import Any, Final
 
-from hyper.engine import endpoints, links, ports
+from hyper.engine import endpoints, links, pod_network, ports
 from hyper.engine.network_record import EndpointRecord, NetworkRecord
 from hyper.engine.networks import BRIDGE, HOST_BINDING, Networks, space6_of, space_of
 from hyper.engine.record import ContainerRecord, PublishedPort
@@ -170,7 +170,8 @@ class Wires:
 
         Raises:
             NotFound: a network is gone.
-            Conflict: an address or a port is in use.
+            Conflict: an address or a port is in use, or services cannot be had there.
+            Forbidden: it asks for what takes bridged networks.
             HyperError: the host refuses.
         """
         wishes = ports.wanted(record.config, record.host_config)
@@ -179,6 +180,8 @@ class Wires:
             return
         fabric = self._fabric
         if fabric is None:
+            if record.pod is not None:  # made when there were bridges
+                pod_network.check_here(record.pod, self.networks.why)
             record.ports = ports.allocate(wishes)
             yield self._user(record)
             return
@@ -187,6 +190,7 @@ class Wires:
         try:
             for index, endpoint in enumerate(record.endpoints):
                 await self._take(record, endpoint, direct=index == 0)
+            self._check_ways(record)
             self._enter(record)
             record.link_variables = self._link_variables(record)
             binding = self._binding(record)
@@ -298,13 +302,14 @@ class Wires:
         """A running container's machine reaches one more network; the guest knows nothing of it yet.
 
         Raises:
-            Conflict: the address is in use.
+            Conflict: the address is in use, or in the way of its services.
             HyperError: the host refuses; then nothing has changed.
         """
         assert self._fabric is not None
         try:
             await self._take(record, endpoint, direct=False)
             record.endpoints.append(endpoint)
+            self._check_ways(record)
             await self._fabric.settle(self._place(record))
         except BaseException:
             await self.disconnect(record, endpoint)
@@ -348,7 +353,14 @@ class Wires:
                 places.append(Port(segment, endpoint.mac, address, device, also))
         main = self._primary(record)
         published = tuple(_publication(port, main) for port in record.ports if main is not None)
-        return Place(fabric.name("ht", record.id), tuple(places), published)
+        wall, services = pod_network.wall(record), pod_network.services(record)
+        return Place(fabric.name("ht", record.id), tuple(places), published, wall, services)
+
+    def _check_ways(self, record: ContainerRecord) -> None:
+        """Raises Conflict: the machine's services are not to be had on its networks, whose subnets are known."""
+        if services := pod_network.services(record):
+            used = [self.networks.get(endpoint.network_id) for endpoint in record.endpoints]
+            pod_network.check_ways(services, [self.networks.segment(network) for network in used])
 
     # What the guest is told
 

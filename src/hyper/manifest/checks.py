@@ -11,6 +11,7 @@ import posixpath
 import re
 from typing import Any, Final
 
+from hyper.addresses import parse_network
 from hyper.errors import InvalidRequest
 from hyper.ids import is_valid_name
 from hyper.types.container import PortBinding
@@ -123,6 +124,19 @@ def address(text: str, path: str) -> str:
         ipaddress.ip_address(text)
     except ValueError:
         raise InvalidRequest(f"{path}: {text[:80]!r} is no IP address") from None
+    return text
+
+
+def network(text: str, path: str) -> str:
+    """``text``, an IP network.
+
+    Raises:
+        InvalidRequest: it is none, or has bits of a host.
+    """
+    try:
+        parse_network(text)
+    except ValueError as error:
+        raise InvalidRequest(f"{path}: {error}") from None
     return text
 
 

@@ -238,7 +238,7 @@ def _ports(item: Fields, draft: Draft, owner: str) -> None:
         if ip:
             checks.address(ip, part.at("hostIP"))
         part.text("name")
-        part.refuse({"servicePort": "services with load balancing are not supported"})
+        part.refuse({"servicePort": "it never led anywhere; the pod's field services says it all"})
         part.finish()
         draft.ports.add(
             part.path, port, protocol, owner=owner, host=str(host) if host else "", ip=ip

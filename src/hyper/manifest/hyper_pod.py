@@ -16,6 +16,7 @@ from hyper.manifest.draft import Budget, Draft, Sources
 from hyper.manifest.fields import Fields, text_of
 from hyper.manifest.hyper_container import Surroundings, container
 from hyper.manifest.hyper_files import pod_files
+from hyper.manifest.hyper_network import services, white_lists
 from hyper.manifest.hyper_volume import volume
 from hyper.manifest.plan import PodPlan
 from hyper.types.container import LogConfig
@@ -23,13 +24,8 @@ from hyper.units import MIB
 
 _PORT_RANGE: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _REFUSED: Final = {
-    "services": "services with load balancing are not supported; publish ports with portmappings",
     "interfaces": "a pod has one interface, on the network that the field network names",
 }
-_WHITELIST_WHY: Final = (
-    "who may reach a port cannot be told by the caller's address; "
-    "remove it, and publish on an address with hostIP"
-)
 _MAX_MEMORY_MIB: Final = 2**24
 
 
@@ -45,6 +41,8 @@ def convert(document: object, sources: Sources) -> PodPlan:
     _identity(pod, draft)
     _resources(pod, draft)
     _network(pod, draft)
+    draft.body.white_lists = white_lists(pod)
+    draft.body.services = services(pod)
     for name, value in pod.table("sysctls", "sysctl").items():
         draft.sysctl(name, value, pod.at("sysctls"))
     around = Surroundings(
@@ -122,9 +120,6 @@ def _log(pod: Fields) -> LogConfig | None:
 
 
 def _mappings(pod: Fields, draft: Draft) -> None:
-    lists = pod.part("portmappingWhiteLists")
-    if lists is not None:
-        _white_lists(lists)
     for item in pod.items("portmappings"):
         protocol = checks.protocol(item.text("protocol") or "tcp", item.at("protocol"))
         ip = item.text("hostIP")
@@ -164,13 +159,3 @@ def _range(item: Fields, name: str) -> tuple[int, int]:
     if not 0 < first <= last < 65536 or last - first >= checks.MAX_PORTS:
         raise item.wrong(name, f"{found[0]} is no range of ports")
     return first, last
-
-
-def _white_lists(lists: Fields) -> None:
-    """What restricts nobody is what we do; anything else would be a wall that is not there."""
-    if lists.texts("internalNetworks"):
-        raise lists.wrong("internalNetworks", _WHITELIST_WHY)
-    outside = lists.texts("externalNetworks") or []
-    if outside and "0.0.0.0/0" not in outside:
-        raise lists.wrong("externalNetworks", _WHITELIST_WHY)
-    lists.finish()

@@ -14,15 +14,17 @@ import json
 import logging
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Final
 
 from hyper.errors import Conflict, HyperError
-from hyper.network import ipam, rules
+from hyper.network import ipam, rules, services, walls
 from hyper.network.ipam import Pool
 from hyper.network.rules import Port, Publication, Segment
+from hyper.network.services import Service
+from hyper.network.walls import Wall
 from hyper.system import link, nftables, process, tun
 from hyper.system.nftables import NftFailed
 
@@ -38,11 +40,16 @@ _DAEMON_DIGITS, _OBJECT_DIGITS = 4, 7
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """All that a machine has on the host's networks: ``tap``, ports (the first is the TAP itself), publications."""
+    """All that a machine has on the host's networks: ``tap``, ports (the first is the TAP itself), publications.
+
+    ``wall``: who may reach it; None: whoever can. ``services``: where some of what it sends goes.
+    """
 
     tap: str
     ports: tuple[Port, ...] = ()
     published: tuple[Publication, ...] = ()
+    wall: Wall | None = None
+    services: tuple[Service, ...] = ()
 
 
 def usable() -> str | None:
@@ -95,6 +102,7 @@ class Fabric:
             wanted = {segment.bridge for segment in segments}
             wanted |= {port.device for place in places for port in place.ports if port.device}
             await self._sweep(wanted)
+            await self._end_walls()
             await self._apply(self._everything() if segments else self._nothing())
             self._has_rules = bool(segments)
 
@@ -123,6 +131,7 @@ class Fabric:
             if self._has_rules:
                 await self._apply(self._nothing())
                 self._has_rules = False
+            await self._end_walls()
 
     # Networks
 
@@ -243,16 +252,10 @@ class Fabric:
             await self._apply(
                 [
                     *rules.guard(self._table, place.tap, place.ports),
-                    *(
-                        line
-                        for item in old.published
-                        for line in rules.unpublish(self._table, item)
-                    ),
-                    *(
-                        line
-                        for item in place.published
-                        for line in rules.publish(self._table, item)
-                    ),
+                    *self._without_ways(old),
+                    *self._ways(place),
+                    *self._unpublished(old),
+                    *self._published(place),
                 ]
             )
             self._places[place.tap] = place
@@ -260,6 +263,35 @@ class Fabric:
             for port in old.ports:
                 if port.device and port.device not in devices:
                     await self._forget(port.device)
+
+    def _ways(self, place: Place) -> list[str]:
+        """Who comes to the machine, and where its own connections go."""
+        table, tap, ports = self._table, place.tap, place.ports
+        built = services.build(table, tap, place.services, ports)
+        return (
+            built if place.wall is None else [*built, *walls.build(table, tap, place.wall, ports)]
+        )
+
+    def _without_ways(self, place: Place) -> list[str]:
+        table, tap, ports = self._table, place.tap, place.ports
+        gone = services.remove(table, tap, place.services, ports)
+        return gone if place.wall is None else [*gone, *walls.remove(table, tap, ports)]
+
+    def _published(self, place: Place) -> list[str]:
+        return [line for item in place.published for line in rules.publish(self._table, item)]
+
+    def _unpublished(self, place: Place) -> list[str]:
+        return [line for item in place.published for line in rules.unpublish(self._table, item)]
+
+    def _has_walls(self) -> bool:
+        return any(place.wall is not None for place in self._places.values())
+
+    async def _end_walls(self) -> None:
+        """If no machine has a wall there is no table for them."""
+        if self._has_walls():
+            return
+        with contextlib.suppress(NftFailed):  # the kernel has no such tables: then there was none
+            await self._apply(walls.nothing(self._table))
 
     def _join(self, place: Place, old: Place) -> None:
         direct = [port.segment for port in place.ports if not port.device]
@@ -283,10 +315,8 @@ class Fabric:
             place = self._places.get(tap)
             if place is None or not place.published:
                 return
-            self._places[tap] = Place(tap, place.ports)
-            await self._apply(
-                [line for item in place.published for line in rules.unpublish(self._table, item)]
-            )
+            self._places[tap] = replace(place, published=())
+            await self._apply(self._unpublished(place))
 
     async def leave(self, tap: str) -> None:
         """Nothing is left of a machine that has ended. Repeatable."""
@@ -300,6 +330,9 @@ class Fabric:
                 return
             for device in (tap, *(port.device for port in place.ports if port.device)):
                 await self._forget(device)
+            if place.wall is not None or place.services:
+                await self._apply(self._without_ways(place))
+                await self._end_walls()
 
     async def _forget(self, device: str) -> None:
         if device.startswith("hv"):
@@ -312,9 +345,12 @@ class Fabric:
         ports: Mapping[str, Sequence[Port]] = {
             place.tap: place.ports for place in self._places.values() if place.tap in present
         }
-        published = [item for place in self._places.values() for item in place.published]
+        places = self._places.values()
+        published = [item for place in places for item in place.published]
         text = rules.everything(self._table, self._segments.values(), ports.items(), published)
-        return text.splitlines()
+        anew = walls.nothing(self._table) if self._has_walls() else []
+        ways = [line for place in places for line in self._ways(place)]
+        return [*text.splitlines(), *anew, *ways]
 
     def _nothing(self) -> list[str]:
         return rules.nothing(self._table).splitlines()

@@ -1,6 +1,6 @@
 """The packet filter for bridged networks: nft's text as a pure function of what there is.
 
-Three tables of the daemon's own, all named alike; no other table is ever touched. Networks, published ports and
+Tables of the daemon's own, all named alike; no other table is ever touched. Networks, published ports and
 name servers are elements of sets and maps, so that a change costs the same with one machine or a thousand. What a
 machine may send is a chain of its own in the netdev table.
 
@@ -67,6 +67,9 @@ _CHAINS = """
   set servers { type ifname . ipv4_addr; }
   map everywhere { type inet_proto . inet_service : ipv4_addr . inet_service; }
   map somewhere { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
+  map walls { type ipv4_addr : verdict; }
+  map services { type ipv4_addr . ipv4_addr . inet_proto . inet_service : verdict; }
+  set served { type ipv4_addr . ipv4_addr; }
   chain early {
     type filter hook prerouting priority raw; policy accept;
     iifname @bridges ip daddr 127.0.0.0/8 drop
@@ -79,6 +82,7 @@ _CHAINS = """
   chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;
     iifname @internal return
+    iifname @bridges ip saddr . ip daddr . meta l4proto . th dport vmap @services
     fib daddr type local jump published
   }
   chain output {
@@ -93,13 +97,20 @@ _CHAINS = """
   }
   chain forward {
     type filter hook forward priority filter; policy accept;
+    ip daddr vmap @walls
     iifname . oifname @pairs accept
     iifname @internal drop
     oifname @internal drop
     iifname @bridges ip daddr 169.254.0.0/16 reject
+    oifname @bridges ct direction original ct original ip saddr . ct original ip daddr @served reject
+    oifname "hb-*" ct direction original ct original ip saddr . ct original ip daddr @served reject
     oifname @bridges ct state established,related accept
     oifname @bridges ct status dnat accept
     oifname @bridges drop
+  }
+  chain leaving {
+    type filter hook output priority filter; policy accept;
+    ip daddr vmap @walls
   }
   chain input {
     type filter hook input priority filter; policy accept;

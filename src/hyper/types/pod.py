@@ -77,12 +77,43 @@ class PodContainer(Wire):
     liveness: Healthcheck | None = None
 
 
+class PodWhiteLists(Wire):
+    """Who may reach a pod, by the caller's address: networks in CIDR notation, at most 256 in each list.
+
+    ``internal_networks`` reach all its ports, ``external_networks`` those that it publishes; nobody else reaches any.
+    Both empty: whoever can reach a pod without them. A published port's caller is who sent to the host's port.
+    """
+
+    internal_networks: list[str] = field(default_factory=list)
+    external_networks: list[str] = field(default_factory=list)
+
+
+class PodServiceHost(Wire):
+    """Where connections to a service may go: an IPv4 address and a port."""
+
+    ip: str
+    port: int
+
+
+class PodService(Wire):
+    """What a pod finds at ``ip`` and ``port``: one of ``hosts``, at most 64; each new connection goes to the next.
+
+    ``ip`` is an IPv4 address outside of the pod's networks that only the pod sees so; ``protocol``: ``tcp``, ``udp``.
+    """
+
+    ip: str
+    port: int
+    protocol: str = "tcp"
+    hosts: list[PodServiceHost] = field(default_factory=list)
+
+
 class PodBody(Wire):
     """The body of POST /hyper/v1/pods.
 
     ``memory``: bytes of the machine, ``cpus`` of it; 0: the daemon's default. ``share_pid``: containers see each
     other's processes. ``init``: containers that run before the others, one after the other, each to its end.
-    ``exposed_ports``, ``port_bindings``: as in ContainerConfig and HostConfig.
+    ``exposed_ports``, ``port_bindings``: as in ContainerConfig and HostConfig. ``white_lists``: who may reach it.
+    ``services``: at most 64.
     """
 
     name: str = ""
@@ -98,6 +129,8 @@ class PodBody(Wire):
     extra_hosts: list[str] | None = None
     exposed_ports: dict[str, dict[str, Any]] | None = None
     port_bindings: dict[str, list[PortBinding] | None] | None = None
+    white_lists: PodWhiteLists | None = None
+    services: list[PodService] = field(default_factory=list)
     sysctls: dict[str, str] | None = None
     volumes: list[PodVolume] = field(default_factory=list)
     init: list[PodContainer] = field(default_factory=list)
@@ -152,6 +185,8 @@ class PodView(Wire):
     ip: str
     network: str
     ports: dict[str, list[PortBinding] | None]
+    white_lists: PodWhiteLists | None
+    services: list[PodService]
     volumes: list[PodVolume]
     containers: list[PodContainerView]
     error: str

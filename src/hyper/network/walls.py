@@ -1,0 +1,204 @@
+"""Who may reach a machine: nft's text for white lists, as a pure function of them.
+
+What the host sends or leads to a machine is judged in the table ``ip``, by where the connection came from before
+anything was translated: that is what conntrack keeps. What neighbours send to each other over a bridge never comes
+there, so a second chain judges it in a table ``bridge``, which exists only while a machine has lists. Many kernels have
+no conntrack for bridges: a TCP connection is told by the packet that opens it, and of UDP the machine's own words are
+remembered, so that it gets their answers.
+
+Source: nft(8): "CT EXPRESSIONS", "SET STATEMENT", "ADDRESS FAMILIES"; docs/decisions/0022-services.md.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from typing import Final
+
+from hyper.network.rules import Port
+
+Network = IPv4Network | IPv6Network
+
+#: For how long a neighbour may answer a datagram, as conntrack has it for streams of them, and how many are awaited.
+_ANSWER_S: Final = 180
+_MAX_AWAITED: Final = 4096
+_BASE: Final = """
+  add table bridge TABLE
+  add map bridge TABLE walls { type ifname : verdict; }
+  add map bridge TABLE heard { type ifname : verdict; }
+  add chain bridge TABLE forward { type filter hook forward priority filter; policy accept; }
+  flush chain bridge TABLE forward
+  add rule bridge TABLE forward iifname vmap @heard
+  add rule bridge TABLE forward oifname vmap @walls
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wall:
+    """Callers from ``inside`` reach every port, those from ``outside`` the ``published`` ones: (protocol, port)."""
+
+    inside: tuple[Network, ...]
+    outside: tuple[Network, ...]
+    published: tuple[tuple[str, int], ...]
+
+
+def build(table: str, tap: str, wall: Wall, ports: Sequence[Port]) -> list[str]:
+    """Whoever is not in ``wall`` reaches the machine at none of ``ports``. Any it had was removed before."""
+    return [
+        *_chain("ip", table, tap, _judge_routed(wall)),
+        *(
+            f"add element ip {table} walls {{ {port.address} : jump {_name(tap)} }}"
+            for port in ports
+        ),
+        *_bridge(table),
+        *(f"add set bridge {table} {_set(tap, version)}" for version in (4, 6)),
+        *_chain("bridge", table, tap, _judge_neighbours(tap, wall)),
+        *_said(table, tap),
+        *(line for port in ports for line in _cards(table, tap, port)),
+    ]
+
+
+def remove(table: str, tap: str, ports: Sequence[Port]) -> list[str]:
+    """Nothing is left of the machine's wall, but the table ``bridge`` itself. Repeatable."""
+    lines = [
+        f"add chain ip {table} {_name(tap)}",
+        *(
+            line
+            for port in ports
+            for line in _gone("ip", table, f"walls {{ {port.address} : jump {_name(tap)} }}")
+        ),
+        f"flush chain ip {table} {_name(tap)}",
+        f"delete chain ip {table} {_name(tap)}",
+        *_bridge(table),
+    ]
+    for chain in (_name(tap), _heard(tap)):
+        lines.append(f"add chain bridge {table} {chain}")
+    for port in ports:
+        for item in _elements(tap, port):
+            lines += _gone("bridge", table, item)
+    for chain in (_name(tap), _heard(tap)):
+        lines += [f"flush chain bridge {table} {chain}", f"delete chain bridge {table} {chain}"]
+    for version in (4, 6):
+        lines += [
+            f"add set bridge {table} {_set(tap, version)}",
+            f"delete set bridge {table} said{version}-{tap}",
+        ]
+    return lines
+
+
+def nothing(table: str) -> list[str]:
+    """There is no table ``bridge``. Fails where the kernel knows none."""
+    # Declared first: deleting what does not exist would fail.
+    return [f"table bridge {table}", f"delete table bridge {table}"]
+
+
+def _name(tap: str) -> str:
+    return f"wall-{tap}"
+
+
+def _heard(tap: str) -> str:
+    return f"heard-{tap}"
+
+
+def _gone(family: str, table: str, element: str) -> list[str]:
+    # Added first: deleting what does not exist would fail.
+    return [f"{verb} element {family} {table} {element}" for verb in ("add", "delete")]
+
+
+def _chain(family: str, table: str, tap: str, rules: Iterable[str]) -> list[str]:
+    where = f"{family} {table} {_name(tap)}"
+    return [
+        f"add chain {where}",
+        f"flush chain {where}",
+        *(f"add rule {where} {it}" for it in rules),
+    ]
+
+
+def _judge_routed(wall: Wall) -> list[str]:
+    """What a pod itself asked for comes to it, and pings do: they reach no port."""
+    inside, outside = _of(4, wall.inside), _of(4, wall.outside)
+    caller = "ct original ip saddr"
+    return [
+        "ct direction reply return",
+        "ip protocol icmp return",
+        *([f"{caller} {inside} return"] if inside else []),
+        *([f"{_published(wall)} {caller} {outside} return"] if outside and wall.published else []),
+        "reject",
+    ]
+
+
+def _judge_neighbours(tap: str, wall: Wall) -> list[str]:
+    families = (("ip", 4), ("ip6", 6))
+    inside = [(f"{family} saddr", _of(version, wall.inside)) for family, version in families]
+    outside = [(f"{family} saddr", _of(version, wall.outside)) for family, version in families]
+    return [
+        "ether type arp return",
+        "meta l4proto { icmp, ipv6-icmp } return",
+        *(f"{caller} {those} return" for caller, those in inside if those),
+        # In the first of them a port or a flag may be missing, or stand where the receiver does not look for it.
+        "ip frag-off & 0x3fff != 0 drop",
+        "exthdr frag exists drop",
+        # What does not open a connection belongs to one that was let in, or that the machine has opened.
+        "tcp flags & (syn | ack) != syn return",
+        f"ip protocol udp ip saddr . udp sport . udp dport @said4-{tap} return",
+        f"ip6 nexthdr udp ip6 saddr . udp sport . udp dport @said6-{tap} return",
+        *(
+            f"{_published(wall)} {caller} {those} return"
+            for caller, those in outside
+            if those and wall.published
+        ),
+        "drop",
+    ]
+
+
+def _of(version: int, networks: Iterable[Network]) -> str:
+    """Those of one version as a set; "": none. No two overlap: nft would refuse them."""
+    if version == 4:
+        narrow = ipaddress.collapse_addresses(it for it in networks if isinstance(it, IPv4Network))
+        texts = [str(network) for network in narrow]
+    else:
+        wide = ipaddress.collapse_addresses(it for it in networks if isinstance(it, IPv6Network))
+        texts = [str(network) for network in wide]
+    return f"{{ {', '.join(texts)} }}" if texts else ""
+
+
+def _published(wall: Wall) -> str:
+    places = sorted(set(wall.published))
+    return f"meta l4proto . th dport {{ {', '.join(f'{name} . {port}' for name, port in places)} }}"
+
+
+def _bridge(table: str) -> list[str]:
+    """The table is there, with what all walls are reached from."""
+    return [line.strip() for line in _BASE.replace("TABLE", table).strip().splitlines()]
+
+
+def _set(tap: str, version: int) -> str:
+    return (
+        f"said{version}-{tap} {{ type ipv{version}_addr . inet_service . inet_service; "
+        f"flags dynamic, timeout; timeout {_ANSWER_S}s; size {_MAX_AWAITED}; }}"
+    )
+
+
+def _said(table: str, tap: str) -> list[str]:
+    """Who the machine says something to may answer."""
+    where = f"bridge {table} {_heard(tap)}"
+    return [
+        f"add chain {where}",
+        f"flush chain {where}",
+        f"add rule {where} ip protocol udp "
+        f"update @said4-{tap} {{ ip daddr . udp dport . udp sport }}",
+        f"add rule {where} ip6 nexthdr udp "
+        f"update @said6-{tap} {{ ip6 daddr . udp dport . udp sport }}",
+    ]
+
+
+def _cards(table: str, tap: str, port: Port) -> list[str]:
+    return [f"add element bridge {table} {item}" for item in _elements(tap, port)]
+
+
+def _elements(tap: str, port: Port) -> tuple[str, str]:
+    """The bridge's port that leads to the machine, in both directions."""
+    card = f'"{port.peer or tap}"'
+    return f"walls {{ {card} : jump {_name(tap)} }}", f"heard {{ {card} : jump {_heard(tap)} }}"
