@@ -137,10 +137,10 @@ def test_volumes(daemon: Hyperd, busybox: str, tmp_path: Path) -> None:
         {"Volume": "disk", "Target": "/again", "ReadOnly": True},
         {"Volume": "named", "Target": "/part", "SubPath": "a/b"},
     ]
-    write = "for v in disk memory; do echo one >/$v/file || exit 1; done; echo up; exec sleep 6000"
+    write = "for v in disk memory; do [ -e /$v/file ] || echo one >/$v/file || exit 1; done"
     make(
         daemon,
-        box(busybox, "one", write, User="1000", Mounts=mounts[:2]),
+        box(busybox, "one", f"{write}; echo up; exec sleep 6000", User="1000", Mounts=mounts[:2]),
         box(busybox, "two", "exec sleep 6000", Mounts=[*mounts, *more]),
         Volumes=[
             {"Name": "disk"},
