@@ -137,10 +137,10 @@ def test_volumes(daemon: Hyperd, busybox: str, tmp_path: Path) -> None:
         {"Volume": "disk", "Target": "/again", "ReadOnly": True},
         {"Volume": "named", "Target": "/part", "SubPath": "a/b"},
     ]
-    write = "for v in disk memory; do echo one >/$v/file || exit 1; done; echo up; exec sleep 6000"
+    write = "for v in disk memory; do [ -e /$v/file ] || echo one >/$v/file || exit 1; done"
     make(
         daemon,
-        box(busybox, "one", write, User="1000", Mounts=mounts[:2]),
+        box(busybox, "one", f"{write}; echo up; exec sleep 6000", User="1000", Mounts=mounts[:2]),
         box(busybox, "two", "exec sleep 6000", Mounts=[*mounts, *more]),
         Volumes=[
             {"Name": "disk"},
@@ -412,19 +412,27 @@ def test_a_daemon_killed_while_it_makes_one(own_daemon: Hyperd, busybox: str) ->
 
 
 def test_a_machine_that_dies_comes_back(daemon: Hyperd, busybox: str) -> None:
-    """If one of its containers is to: that runs again, the others do not."""
+    """If one of its containers is to: that runs again, after the init containers; the others do not."""
     always = {"RestartPolicy": {"Name": "always"}}
+    mounts = [{"Volume": "memory", "Target": "/m"}]
     make(
         daemon,
-        box(busybox, "keeps", "exec sleep 6000", HostConfig=always),
+        box(busybox, "keeps", "exec sleep 6000", HostConfig=always, Mounts=mounts),
         box(busybox, "stays", "exec sleep 6000"),
+        Init=[box(busybox, "init", "echo prepared >>/m/x", Mounts=mounts)],
+        Volumes=[{"Name": "memory", "Kind": "memory"}],
     )
     events = daemon.api.lines("/events")
     end(inspect(daemon, "web-keeps")["Hyper"]["Pid"])
     until(events, "die", "web-keeps")
+    until(events, "die", "web-init")
     until(events, "start", "web-keeps")
     events.close()
-    assert states(daemon) == {"keeps": "running", "stays": "exited"}
+    assert states(daemon) == {"init": "exited", "keeps": "running", "stays": "exited"}
+    assert daemon.run("exec", "web-keeps", "cat", "/m/x") == b"prepared\n"
+    daemon.run("stop", "-t", "0", "web-keeps")
+    daemon.run("start", "web-stays")
+    assert states(daemon) == {"init": "exited", "keeps": "exited", "stays": "running"}
     daemon.api.delete("/hyper/v1/pods/web?force=1")
 
 

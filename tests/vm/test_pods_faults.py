@@ -177,10 +177,11 @@ def test_everything_at_once(daemon: Hyperd, busybox: str) -> None:
         )
         nothing_is_left(daemon)
     making = [("POST", "/hyper/v1/pods", body), ("DELETE", f"{POD}?force=1", None)]
-    at_once(daemon, *making, *making)
-    for item in daemon.api.get("/hyper/v1/pods"):
-        daemon.api.delete(f"/hyper/v1/pods/{item['Id']}?force=1")
-    nothing_is_left(daemon)
+    for _ in range(10):  # which moment of the making a removal meets is chance
+        assert max(at_once(daemon, *making, *making)) <= 409
+        for item in daemon.api.get("/hyper/v1/pods"):
+            daemon.api.delete(f"/hyper/v1/pods/{item['Id']}?force=1")
+        nothing_is_left(daemon)
 
 
 @pytest.mark.parametrize("deed", [("POST", f"{POD}/stop?t=5"), ("DELETE", f"{POD}?force=1")])

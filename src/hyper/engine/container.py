@@ -8,7 +8,7 @@ import logging
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -75,6 +75,8 @@ class Container:
         self._machine_gone.set()
         self._backoff = restart.Backoff()
         self._restart: asyncio.Task[None] | None = None
+        #: A pod's first container: what comes before the others in each of its machines.
+        self.prepare: Callable[[], Awaitable[None]] | None = None
         #: Of the last start.
         self.timeline = Timeline()
         self.visits = Visits(self, Home(self._plan_visit, self._made, self._unmade, self.settled))
@@ -208,6 +210,8 @@ class Container:
         first = self.find(self.record.member.pod)
         with first.expecting():
             await first.start()  # unless its machine runs
+            if first.prepare is not None and not self.record.member.init:
+                await first.prepare()
             await self._join_running()
 
     @contextlib.contextmanager

@@ -303,10 +303,13 @@ class Containers:
                 await images.hold(record.id, record.image_id)
             folder.mkdir(mode=0o700, parents=True)
             container = Container(record, self._host, self.get)
-            self._adopt(container)
-            await self._host.scratch.create(
-                folder / "scratch.ext4", size=resources.scratch_size(record.host_config)
-            )
+            async with (
+                container.lock
+            ):  # who is quick to start or to remove it waits until it is whole
+                self._adopt(container)
+                await self._host.scratch.create(
+                    folder / "scratch.ext4", size=resources.scratch_size(record.host_config)
+                )
         except BaseException:
             await self._undo(record, container)
             raise

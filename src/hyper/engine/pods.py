@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -37,9 +38,11 @@ _AT_ONCE_S: Final = 0
 
 @dataclass(slots=True)
 class _Life:
-    """What is under way: one start, addition or removal at a time; ``ending``: how many want nothing of it to run."""
+    """What is under way: one start, addition or removal at a time, and of those who come into its machine one that lets
+    init containers run. ``ending``: how many want nothing of it to run."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
     ending: int = 0
 
 
@@ -61,6 +64,7 @@ class Pods:
         self._host.events.listen(self._on_event)
         self._host.starts.listen(self._on_failed_start)
         for pod in self.all():
+            self._adopt(pod)
             record = _pod(pod)
             if not record.whole or record.removing:
                 logger.warning("pod %s is not whole: it is removed", pod.record.name)
@@ -143,7 +147,10 @@ class Pods:
             made,
             pod_machine.mount_points(body.volumes),
         )
+        self._adopt(pod)
         async with self._life(pod).lock:
+            if pod.removed.done():
+                raise Conflict(f"pod {body.name} was removed while it was made")
             try:
                 warnings += await self._add_all(pod, body, said)
                 _pod(pod).whole = True
@@ -197,7 +204,11 @@ class Pods:
             member = Member(pod.record.id, item.name, order, share_pid=record.share_pid)
             container, warnings = await self._add(pod, item, member, said or {})
             if pod.live:
-                await container.start()
+                try:
+                    await container.start()
+                except HyperError:
+                    self._refuse_ending(pod)  # why it failed, if it is
+                    raise
             return container, warnings
 
     async def _add(
@@ -233,6 +244,21 @@ class Pods:
 
     # Start
 
+    def _adopt(self, pod: Container) -> None:
+        """Whatever starts a container of it (somebody alone, its policy) has the init containers run before."""
+        pod.prepare = partial(self._prepare, pod)
+
+    async def _prepare(self, pod: Container) -> None:
+        """In the machine that runs now, all init containers have ended well, one after the other.
+
+        Raises:
+            Conflict: one has failed. HyperError: one cannot be started.
+        """
+        async with self._life(pod).preparing:
+            for container in self.members(pod):
+                if _is_init(container) and not _has_done_its_part(container, pod):
+                    await self._run_through(pod, container)
+
     async def start(self, pod: Container) -> bool:
         """All its containers run, after those that come before them have ended well; False if they already did.
 
@@ -245,10 +271,10 @@ class Pods:
             record = _pod(pod)
             if pod.live and not record.starting and all(it.up for it in self._mains(pod)):
                 return False
-            again, record.starting, record.error = record.starting, True, ""
+            record.starting, record.error = True, ""
             try:
                 pod.save()
-                await self._start(pod, again=again)
+                await self._start(pod)
             except HyperError as error:
                 await self._stop(pod, timeout_s=_AT_ONCE_S)
                 self._start_is_over(pod, error.message)
@@ -269,13 +295,10 @@ class Pods:
         if self._life(pod).ending:
             raise Conflict(f"pod {pod.record.name} is being ended")
 
-    async def _start(self, pod: Container, *, again: bool) -> None:
-        fresh = await pod.start() or again
-        members = self.members(pod)
-        for container in members:
-            if fresh and _is_init(container) and not _has_done_its_part(container, pod):
-                await self._run_through(pod, container)
-        starts = [item.start() for item in members if not _is_init(item)]
+    async def _start(self, pod: Container) -> None:
+        await pod.start()
+        await self._prepare(pod)
+        starts = [item.start() for item in self._mains(pod)]
         failures = await asyncio.gather(*starts, return_exceptions=True)
         self._refuse_ending(pod)  # why they failed, if they did
         for failure in failures:
@@ -346,6 +369,8 @@ class Pods:
             if force:
                 await self._stop(pod, timeout_s=_AT_ONCE_S)
             async with self._life(pod).lock:
+                if pod.removed.done():
+                    return
                 self._check_removable(pod, force=force)  # one of it may just have been started
                 await self._remove(pod, volumes=volumes)
 
