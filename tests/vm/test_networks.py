@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -187,6 +188,24 @@ def test_an_internal_network_leads_nowhere(daemon: Hyperd, busybox: str) -> None
     says(daemon, "hostile", f"ip route add default via {gateway}")
     assert not reaches(daemon, "hostile", out)
     assert not reaches(daemon, "hostile", hosts_own_address())
+
+
+def test_neighbours_that_may_not_meet(daemon: Hyperd, busybox: str) -> None:
+    """Neither directly nor by way of the gateway, which would lead packets back; the host still reaches them."""
+    alone = ["-o", "com.docker.network.bridge.enable_icc=false"]
+    daemon.run("network", "create", *alone, "alone")
+    (config,) = daemon.api.get("/networks/alone")["IPAM"]["Config"]
+    published = ["-p", "127.0.0.1::80"]
+    options = ["--network", "alone", "--cap-add", "NET_ADMIN"]
+    server = up(daemon, busybox, "server", *options, *published, script=SERVER)
+    client = up(daemon, busybox, "client", *options)
+    assert reaches(daemon, "client", config["Gateway"])
+    assert not reaches(daemon, "client", server)
+    for name, other in (("client", server), ("server", client)):
+        assert says(daemon, name, f"ip route add {other}/32 via {config['Gateway']}")[0] == 0
+    assert not reaches(daemon, "client", server)
+    address = daemon.run("port", "server", "80").decode().strip()
+    assert urllib.request.urlopen(f"http://{address}/").read() == b"hello\n"
 
 
 def test_published_ports(daemon: Hyperd, busybox: str, echo: bytes) -> None:

@@ -64,6 +64,7 @@ _CHAINS = """
   set internal { type ifname; }
   set masquerading { type ifname; }
   set pairs { type ifname . ifname; }
+  set isolated { type ifname . ifname; }
   set servers { type ifname . ipv4_addr; }
   map everywhere { type inet_proto . inet_service : ipv4_addr . inet_service; }
   map somewhere { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
@@ -98,6 +99,9 @@ _CHAINS = """
   chain forward {
     type filter hook forward priority filter; policy accept;
     ip daddr vmap @walls
+    iifname . oifname @isolated ct status dnat accept
+    iifname . oifname @isolated ct state established,related accept
+    iifname . oifname @isolated drop
     iifname . oifname @pairs accept
     iifname @internal drop
     oifname @internal drop
@@ -168,6 +172,7 @@ def _memberships(segment: Segment) -> list[str]:
     return [
         f"bridges {{ {name} }}",
         f"pairs {{ {name} . {name} }}",
+        *([f"isolated {{ {name} . {name} }}"] if segment.isolate else []),
         f"servers {{ {name} . {segment.gateway} }}",
         *([f"internal {{ {name} }}"] if segment.internal else []),
         *([f"masquerading {{ {name} }}"] if segment.masquerade and not segment.internal else []),
