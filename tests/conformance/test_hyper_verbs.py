@@ -68,7 +68,6 @@ LOOKS = [
     "volume ls",
     "volume inspect nosuch",
     "volume rm nosuch",
-    "volume create -d nosuch v",
     "network ls -f driver=bridge",
     "network ls -q --no-trunc",
     "network ls --format {{.Name}}:{{.Driver}}:{{.Scope}}:{{.Internal}}:{{.CreatedAt}}",

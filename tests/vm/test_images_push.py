@@ -232,9 +232,12 @@ def test_usage(own_daemon: Hyperd, real_registry: RealRegistry, busybox: str) ->
     sizes = {tag: item for item in usage["Images"] for tag in item["RepoTags"]}
     assert usage["LayersSize"] < sizes[one]["Size"] + sizes[two]["Size"]
     assert sizes[one]["SharedSize"] == sizes[one]["Size"]
-    own_daemon.run(
-        "run", "--name", "writer", one, "sh", "-c", "head -c 5000000 /dev/zero >/f; sync"
-    )
+    script = "head -c 5000000 /dev/zero >/f; sync"
+    events = own_daemon.api.lines("/events")
+    own_daemon.run("run", "--name", "writer", "-v", "spare:/spare", one, "sh", "-c", script)
+    # Until its machine is gone, which tells by letting go of the volume, it may still write.
+    assert any(event["Action"] == "unmount" for event in events)
+    events.close()
     shown = own_daemon.api.get("/containers/writer/json?size=1")
     assert 5_000_000 <= shown["SizeRw"] < 6_000_000
     assert shown["SizeRootFs"] == shown["SizeRw"] + sizes[one]["Size"]
