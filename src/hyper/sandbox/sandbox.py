@@ -30,6 +30,7 @@ from hyper.proto.message import (
     Shutdown,
 )
 from hyper.sandbox.power import Power
+from hyper.system.uninterrupted import uninterrupted
 
 logger = logging.getLogger(__name__)
 
@@ -224,17 +225,21 @@ class Sandbox:
             arrival = self._arrivals.popleft()
             if arrival.here.done():  # it does not want to any more
                 continue
-            missing = [disk for disk in arrival.disks if not self._users.get(disk.name)]
-            for disk in arrival.disks:
-                self._users.setdefault(disk.name, set()).add(arrival.container)
-            try:
-                await self.machine.add_disks(*missing)
-            except HyperError as error:
-                if not arrival.here.done():
-                    arrival.here.set_exception(error)
-            else:
-                if not arrival.here.done():
-                    arrival.here.set_result(None)
+            # Whatever becomes of us: another one may wait for it.
+            await uninterrupted(self._bring(arrival))
+
+    async def _bring(self, arrival: _Arrival) -> None:
+        missing = [disk for disk in arrival.disks if not self._users.get(disk.name)]
+        for disk in arrival.disks:
+            self._users.setdefault(disk.name, set()).add(arrival.container)
+        try:
+            await self.machine.add_disks(*missing)
+        except HyperError as error:
+            if not arrival.here.done():
+                arrival.here.set_exception(error)
+        else:
+            if not arrival.here.done():
+                arrival.here.set_result(None)
 
     def _take(self, container: int, disks: Iterable[str]) -> list[str]:
         """``container`` uses none of ``disks`` any more; those that nobody else does."""

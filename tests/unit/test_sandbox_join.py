@@ -1,0 +1,84 @@
+"""Containers that come into one machine at the same time: whoever is first brings the disks of all."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from hyper.guest.session import Session
+from hyper.machine.driver import Machine
+from hyper.machine.spec import Disk
+from hyper.proto.message import ContainerCreate, GuestHello, ProcessStart, Reply, ReplyCode
+from hyper.sandbox.sandbox import Joining, Sandbox
+
+
+class Doors:
+    """The machine: a disk is in it once ``open`` is set; ``brought`` names those that were asked for."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.brought: list[str] = []
+        self.asked = asyncio.Event()
+        self.record = SimpleNamespace(name="machine")
+
+    async def add_disks(self, *disks: Disk) -> None:
+        self.brought += [disk.name for disk in disks]
+        self.asked.set()
+        await self.open.wait()
+
+    async def remove_disk(self, name: str) -> None:
+        self.brought.remove(name)
+
+
+class Agreeing:
+    """The agent: everything asked is done at once."""
+
+    def __init__(self) -> None:
+        self.closed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+
+    def process(self, number: int, *, tty: bool) -> Any:
+        return number
+
+    def drop(self, number: int) -> None:
+        pass
+
+    def post(self, request: Any) -> asyncio.Future[Reply]:
+        done: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        done.set_result(Reply(ReplyCode.OK, result=struct.pack("<I", 7)))
+        return done
+
+    async def call(self, request: Any, *, timeout_s: float) -> Reply:
+        return await self.post(request)
+
+
+def joining(number: int) -> Joining:
+    """A container with a disk of its own."""
+    return Joining(
+        disks=(Disk(f"disk{number}", cast(Any, None), read_only=False),),
+        container=ContainerCreate(number, hostname="", layers=()),
+        program=ProcessStart(number, number, ("true",)),
+    )
+
+
+async def test_who_is_cancelled_leaves_nobody_waiting() -> None:
+    """The first one is cancelled while it brings the other's disk: that one goes on at once, and has it."""
+    doors, agent = Doors(), Agreeing()
+    sandbox = Sandbox(cast(Machine, doors), cast(Session, agent), GuestHello(b"", 0, "agent"))
+    first = asyncio.ensure_future(sandbox.join(joining(2), timeout_s=10))
+    second = asyncio.ensure_future(sandbox.join(joining(3), timeout_s=10))
+    await doors.asked.wait()
+    doors.asked.clear()
+    doors.open.set()
+    doors.open = asyncio.Event()  # the first one's disk is here, the other's is on its way
+    await doors.asked.wait()
+    first.cancel()
+    doors.open.set()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    _, pid = await second
+    assert pid == 7
+    assert doors.brought == ["disk3"]
