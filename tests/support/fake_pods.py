@@ -33,6 +33,8 @@ class FakePods:
         self.status = 0
         #: A start answers with this error.
         self.start_error: str | None = None
+        #: Who waits until it is ready is told this; "": it is.
+        self.unready = ""
         #: The pod runs until it is told to stop.
         self.until_stopped = False
         self.requests: list[tuple[str, str]] = []
@@ -131,6 +133,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(204)
 
     def _wait(self, fake: FakePods, name: str, query: dict[str, str], body: Any) -> None:
+        if query["condition"] == "ready" and fake.unready:
+            self._answer(409, {"message": fake.unready})
+            return
+        if query["condition"] == "ready":
+            self._answer(200, {"StatusCode": 0})
+            return
         assert query["condition"] == "exited"
         if fake.until_stopped:
             assert fake.stopped.wait(_PATIENCE_S)

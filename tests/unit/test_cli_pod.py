@@ -245,6 +245,30 @@ def test_play_kube(hyper: Hyper, fake: FakePods, capfd: Out, tmp_path: Path) -> 
     assert fake.pods == {}
 
 
+def test_until_it_is_ready(hyper: Hyper, fake: FakePods, capfd: Out) -> None:
+    """``--wait`` asks the daemon for that once the pod is started, and says what became of it otherwise."""
+    assert hyper("pod", "run", "-d", "--wait", "shop.yml") == 0
+    assert capfd.readouterr().out == "1" * 64 + "\n"
+    assert fake.asked("GET")[-1].endswith("/wait?condition=ready")
+    fake.unready = "pod shop is not running"
+    assert hyper("pod", "start", "--wait", "shop") == 1
+    assert capfd.readouterr() == ("", "hyper: pod shop is not running\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("pod", "run", "--wait", "shop.yml"),
+        ("play", "kube", "--wait", "--down", "shop.yml"),
+        ("play", "kube", "--wait", "--no-start", "shop.yml"),
+    ],
+)
+def test_what_is_not_to_be_waited_for(hyper: Hyper, fake: FakePods, words: tuple[str, ...]) -> None:
+    """Refused before anything is made."""
+    assert hyper(*words) == 2
+    assert fake.pods == {}
+
+
 def test_of_several_pods_all_are_made_or_none(
     hyper: Hyper, fake: FakePods, capfd: Out, tmp_path: Path
 ) -> None:

@@ -136,7 +136,7 @@ def test_a_pod_in_the_background(shell: Shell) -> None:
     assert json.loads(shell.out("pod", "inspect", "lasting"))[0]["Ready"] is True
     assert shell.out("pod", "stop", "lasting") == "lasting\n"
     assert shell.out("pod", "ls", "--format", "{{.Status}}") == "exited\n"
-    assert shell.out("pod", "start", "lasting") == "lasting\n"
+    assert shell.out("pod", "start", "--wait", "lasting") == "lasting\n"
     refused = shell.run("pod", "rm", "lasting")
     assert (refused.returncode, refused.stderr.decode().splitlines()) == (
         1,
@@ -192,9 +192,10 @@ def test_an_init_container_that_fails(shell: Shell) -> None:
 
 
 def test_kubernetes(shell: Shell) -> None:
-    """An init container, a config map as variable and as file, a probe, an emptyDir."""
+    """An init container, a config map as variable and as file, a probe that is waited for, an emptyDir."""
     path = shell.file(KUBE)
-    assert shell.out("play", "kube", path) == "site\n"
+    assert shell.out("play", "kube", "--wait", path) == "site\n"
+    assert json.loads(shell.out("pod", "inspect", "site"))[0]["Ready"] is True
     assert said(shell, "site", "main") == "kubernetes\n"
     probe = shell.run("pod", "exec", "site", "touch", "/data/new")
     assert (probe.returncode, b"Read-only" in probe.stderr) == (1, True)

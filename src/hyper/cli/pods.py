@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hyper.cli.flags import LocalError, suggestion
+from hyper.cli.flags import Flag, LocalError, suggestion
 from hyper.client.quote import quote
 from hyper.errors import InvalidRequest
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hyper.cli.context import Context
 
 PODS = "/hyper/v1/pods"
+WAIT = Flag("--wait", help="Return once all its containers are ready, as their probes say")
 
 
 def pod_path(name: str, rest: str = "") -> str:
@@ -30,6 +31,15 @@ def find_pod(context: Context, name: str) -> dict[str, Any]:
     """The pod ``name`` as it is now."""
     found: dict[str, Any] = context.engine.get(pod_path(name))
     return found
+
+
+def until_ready(context: Context, name: str) -> None:
+    """All containers of the pod ``name`` are ready.
+
+    Raises:
+        ApiError: it does not run (any more).
+    """
+    context.engine.get(pod_path(name, "/wait"), condition="ready")
 
 
 def member(pod: dict[str, Any], name: str) -> dict[str, Any]:

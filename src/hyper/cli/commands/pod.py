@@ -9,7 +9,7 @@ from hyper.cli.each import for_each
 from hyper.cli.flags import Command, Flag, whole_number
 from hyper.cli.listing import NO_TRUNC, QUIET, check_format, show
 from hyper.cli.objects import inspect, labels_of
-from hyper.cli.pods import PODS, find_pod, lasting, pod_path
+from hyper.cli.pods import PODS, WAIT, find_pod, lasting, pod_path, until_ready
 from hyper.client.errors import ApiError
 
 TYPE_CHECKING = False
@@ -69,7 +69,12 @@ def _ports(bindings: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _start(context: Context, arguments: Arguments) -> int:
-    return for_each(arguments.words, lambda name: context.engine.post(pod_path(name, "/start")))
+    def start(name: str) -> None:
+        context.engine.post(pod_path(name, "/start"))
+        if arguments.on("--wait"):
+            until_ready(context, name)
+
+    return for_each(arguments.words, start)
 
 
 def _stop(context: Context, arguments: Arguments) -> int:
@@ -112,7 +117,9 @@ def _inspect(context: Context, arguments: Arguments) -> int:
 
 
 _WORDS = "POD [POD...]"
-POD_START = Command(_start, words=_WORDS, least=1, examples=("hyper pod start shop",))
+POD_START = Command(
+    _start, words=_WORDS, least=1, flags=(WAIT,), examples=("hyper pod start --wait shop",)
+)
 POD_STOP = Command(
     _stop,
     words=_WORDS,

@@ -6,7 +6,7 @@ from hyper.cli import values
 from hyper.cli.commands.run import DAEMON_FAILED, start_failure_code
 from hyper.cli.context import say, tell
 from hyper.cli.flags import Command, Flag, UsageError
-from hyper.cli.pods import pod_path
+from hyper.cli.pods import WAIT, pod_path, until_ready
 from hyper.client.errors import ApiError
 from hyper.errors import HyperError
 
@@ -43,12 +43,16 @@ def _run(context: Context, arguments: Arguments) -> int:
     detach, remove = arguments.on("--detach"), arguments.on("--rm")
     if detach and remove:
         raise UsageError("--detach and --rm exclude each other")
+    if arguments.on("--wait") and not detach:
+        raise UsageError("--wait is for --detach: without it the command stays anyway")
     plan = _plan(arguments)
     made = _make(context, arguments, plan)
     try:
         if detach:
             context.engine.post(pod_path(made["Id"], "/start"))
             tell(made["Id"])
+            if arguments.on("--wait"):
+                until_ready(context, made["Id"])
             return 0
         status = _attached(context, plan, made)
     except ApiError as error:
@@ -70,6 +74,8 @@ def _attached(context: Context, plan: PodPlan, made: dict[str, Any]) -> int:
 def _play_kube(context: Context, arguments: Arguments) -> int:
     from hyper.cli.pod_file import read_plans
 
+    if arguments.on("--wait") and (arguments.on("--down") or arguments.on("--no-start")):
+        raise UsageError("--wait is for pods that are started")
     plans = read_plans(arguments.words[0], only_kubernetes=True)
     if arguments.on("--down"):
         return _take_down(context, [plan.body.name for plan in plans])
@@ -85,6 +91,9 @@ def _play_kube(context: Context, arguments: Arguments) -> int:
         if not arguments.on("--no-start"):
             context.engine.post(pod_path(pod["Id"], "/start"))
         tell(pod["Name"])
+    if arguments.on("--wait"):
+        for pod in made:
+            until_ready(context, pod["Id"])
     return 0
 
 
@@ -130,6 +139,7 @@ POD_RUN = Command(
         _PULL,
         _QUIET,
         Flag("--rm", help="Remove it when it ends"),
+        WAIT,
     ),
     failure=DAEMON_FAILED,
     examples=(
@@ -142,7 +152,7 @@ POD_RUN = Command(
         "        ports: [{containerPort: 80, hostPort: 8080}]",
         "      - {name: cache, image: redis}",
         "hyper pod run shop.yml     web reaches cache on 127.0.0.1:6379",
-        "hyper pod run -d shop.yml",
+        "hyper pod run -d --wait shop.yml",
         "make-pod | hyper pod run --rm -",
     ),
 )
@@ -156,6 +166,7 @@ PLAY_KUBE = Command(
         Flag("--no-start", help="Only create them"),
         _PULL,
         _QUIET,
+        WAIT,
     ),
-    examples=("hyper play kube pod.yml", "hyper pod ls", "hyper play kube --down pod.yml"),
+    examples=("hyper play kube --wait pod.yml", "hyper pod ls", "hyper play kube --down pod.yml"),
 )
