@@ -9,14 +9,21 @@ import pytest
 
 from hyper.addresses import parse_host, parse_network
 from hyper.engine import pod_network
-from hyper.engine.pod_network import MAX_HOSTS, MAX_NETWORKS, MAX_SERVICES
 from hyper.engine.record import PodRecord
 from hyper.errors import Conflict, Forbidden, InvalidRequest
 from hyper.network import services, walls
 from hyper.network.rules import Port, Segment
 from hyper.network.services import Service
 from hyper.network.walls import Wall
-from hyper.types.pod import PodBody, PodService, PodServiceHost, PodWhiteLists
+from hyper.types.pod import (
+    MAX_HOSTS,
+    MAX_NETWORKS,
+    MAX_SERVICES,
+    PodBody,
+    PodService,
+    PodServiceHost,
+    PodWhiteLists,
+)
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0/0", "10.0.0.0/8", "127.0.0.1/32", "::/0", "fd00:1::/64"])

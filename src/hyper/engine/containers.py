@@ -303,9 +303,8 @@ class Containers:
                 await images.hold(record.id, record.image_id)
             folder.mkdir(mode=0o700, parents=True)
             container = Container(record, self._host, self.get)
-            async with (
-                container.lock
-            ):  # who is quick to start or to remove it waits until it is whole
+            # Who is quick to start or to remove it waits until it is whole.
+            async with container.lock:
                 self._adopt(container)
                 await self._host.scratch.create(
                     folder / "scratch.ext4", size=resources.scratch_size(record.host_config)

@@ -6,6 +6,8 @@ from typing import Final
 
 #: linux/mount.h.
 RDONLY, NOSUID, NODEV, NOEXEC = 1, 2, 4, 8
+#: Of file systems that only hold data.
+SAFE: Final = NOSUID | NODEV | NOEXEC
 _SET: Final = {
     "ro": RDONLY,
     "nosuid": NOSUID,

@@ -200,7 +200,9 @@ def _depth(mount: Mount) -> int:
 def _mounts(host: HostConfig) -> list[Mount]:
     mounts = []
     if host.shm_size != DEFAULT_SHM_SIZE:
-        mounts.append(Mount("tmpfs", "shm", SHM, 2 | 4 | 8, f"mode=1777,size={host.shm_size}"))
+        mounts.append(
+            Mount("tmpfs", "shm", SHM, mount_options.SAFE, f"mode=1777,size={host.shm_size}")
+        )
     for target, options in (host.tmpfs or {}).items():
         mounts.append(tmpfs(target, options))
     return mounts
@@ -212,8 +214,7 @@ def tmpfs(target: str, options: str) -> Mount:
     Raises:
         InvalidRequest: an option tmpfs does not have.
     """
-    safe = mount_options.NOSUID | mount_options.NODEV | mount_options.NOEXEC
-    flags, own = mount_options.parse(options, flags=safe)
+    flags, own = mount_options.parse(options, flags=mount_options.SAFE)
     data = []
     for option in own:
         name, _, value = option.partition("=")

@@ -19,7 +19,6 @@ from hyper.types.container import ContainerConfig, HostConfig, RestartPolicy
 _LAYER: Final = "exercise.squashfs"
 _COMMAND: Final = (exercise.PROGRAM, "wait")
 _PLACES: Final = "/volumes"
-_SHM_FLAGS: Final = mount_options.NOSUID | mount_options.NODEV | mount_options.NOEXEC
 _NANO: Final = 1_000_000_000
 
 
@@ -114,7 +113,7 @@ def shared(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
 def _shm() -> Mount:
     """POSIX shared memory belongs to the IPC that is shared."""
     data = f"mode=1777,size={DEFAULT_SHM_SIZE}"
-    return Mount("tmpfs", "tag:shm:/", plan.SHM, _SHM_FLAGS, data)
+    return Mount("tmpfs", "tag:shm:/", plan.SHM, mount_options.SAFE, data)
 
 
 def member_mounts(record: ContainerRecord, first: ContainerRecord) -> tuple[Mount, ...]:

@@ -13,11 +13,8 @@ from hyper.network.rules import Segment
 from hyper.network.services import Service
 from hyper.network.walls import Wall
 from hyper.types import pod as wire
+from hyper.types.pod import MAX_HOSTS, MAX_NETWORKS, MAX_SERVICES
 
-MAX_NETWORKS: Final = 256
-MAX_SERVICES: Final = 64
-#: Of one service.
-MAX_HOSTS: Final = 64
 _PORTS: Final = range(1, 65536)
 _PROTOCOLS: Final = ("tcp", "udp")
 _EVERYWHERE: Final = parse_network("0.0.0.0/0")

@@ -25,6 +25,7 @@ from hyper.image.layer import Received, storage_errors
 from hyper.image.store import Store
 from hyper.image.tarstream import HARDLINK, REGULAR, SYMLINK, ByteSource, TarReader
 from hyper.system import pipe
+from hyper.system.uninterrupted import ended
 from hyper.types.oci import MAX_DOCUMENT_BYTES
 
 _HEAD = 16
@@ -103,21 +104,8 @@ async def _unpack(stem: Path, pieces: AsyncIterable[bytes], max_bytes: int) -> A
                 break
     finally:
         os.close(write_end)
-        await _ended(work)
+        await ended(work)  # the thread writes no more
     return await work
-
-
-async def _ended(work: asyncio.Future[Archive]) -> None:
-    """The thread writes no more, however often we are cancelled meanwhile; its failure is for who asks for it."""
-    cancelled: asyncio.CancelledError | None = None
-    while not work.done():
-        try:
-            await asyncio.wait([work])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    work.exception()
-    if cancelled is not None:
-        raise cancelled
 
 
 def _extract(fd: int, stem: Path, max_bytes: int) -> Archive:

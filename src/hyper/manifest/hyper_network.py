@@ -5,18 +5,18 @@ Source: hyperhq/hyperd, types/types.proto (PortmappingWhiteList, UserService), e
 
 from __future__ import annotations
 
-from typing import Final
-
 from hyper.addresses import parse_host
 from hyper.errors import InvalidRequest
 from hyper.manifest import checks
 from hyper.manifest.fields import Fields, text_of
-from hyper.types.pod import PodService, PodServiceHost, PodWhiteLists
-
-#: hyperd's bounds: of each list, of services, and of each one's hosts.
-_MAX_NETWORKS: Final = 256
-_MAX_SERVICES: Final = 64
-_MAX_HOSTS: Final = 64
+from hyper.types.pod import (
+    MAX_HOSTS,
+    MAX_NETWORKS,
+    MAX_SERVICES,
+    PodService,
+    PodServiceHost,
+    PodWhiteLists,
+)
 
 
 def white_lists(pod: Fields) -> PodWhiteLists | None:
@@ -38,8 +38,8 @@ def white_lists(pod: Fields) -> PodWhiteLists | None:
 
 def _networks(lists: Fields, name: str) -> list[str]:
     found = [checks.network(text_of(value, path), path) for path, value in lists.elements(name)]
-    if len(found) > _MAX_NETWORKS:
-        raise lists.wrong(name, f"at most {_MAX_NETWORKS} networks are possible, not {len(found)}")
+    if len(found) > MAX_NETWORKS:
+        raise lists.wrong(name, f"at most {MAX_NETWORKS} networks are possible, not {len(found)}")
     return found
 
 
@@ -50,8 +50,8 @@ def services(pod: Fields) -> list[PodService]:
         InvalidRequest: one makes no sense, is there twice, or there are too many.
     """
     items, known = pod.items("services"), checks.Unique("service")
-    if len(items) > _MAX_SERVICES:
-        raise pod.wrong("services", f"at most {_MAX_SERVICES} are possible, not {len(items)}")
+    if len(items) > MAX_SERVICES:
+        raise pod.wrong("services", f"at most {MAX_SERVICES} are possible, not {len(items)}")
     made = [_service(item) for item in items]
     for service, item in zip(made, items, strict=True):
         known.add(f"{service.ip}:{service.port}/{service.protocol}", item.path)
@@ -65,8 +65,8 @@ def _service(item: Fields) -> PodService:
         protocol=checks.protocol(item.text("protocol") or "tcp", item.at("protocol")),
     )
     hosts, known = item.items("hosts"), checks.Unique("host")
-    if not 0 < len(hosts) <= _MAX_HOSTS:
-        raise item.wrong("hosts", f"from 1 to {_MAX_HOSTS} are possible, not {len(hosts)}")
+    if not 0 < len(hosts) <= MAX_HOSTS:
+        raise item.wrong("hosts", f"from 1 to {MAX_HOSTS} are possible, not {len(hosts)}")
     for host in hosts:
         place = PodServiceHost(ip=_address(host, "hostIP"), port=_port(host, "hostPort"))
         host.finish()

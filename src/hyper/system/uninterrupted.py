@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -17,10 +16,19 @@ async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
         asyncio.CancelledError: the caller was cancelled (once ``work`` is over). Whatever ``work`` raises.
     """
     task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([task])
-        raise
+    await ended(task)
+    return task.result()
+
+
+async def ended(work: asyncio.Future[Any]) -> None:
+    """``work`` is over, however often the caller was cancelled meanwhile; its failure is for who asks for it."""
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if not work.cancelled():
+        work.exception()  # was looked at
+    if cancelled is not None:
+        raise cancelled

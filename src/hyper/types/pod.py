@@ -21,6 +21,8 @@ CONTAINER_LABEL: Final = "hyper.pod.container"
 #: Kinds of a pod's volumes. EMPTY: made with the pod and removed with it, on disk; MEMORY: the same in memory, gone
 #: with each run of the machine; VOLUME: a volume by its name (made if missing); HOST: a directory of the host.
 EMPTY, MEMORY, VOLUME, HOST = "empty", "memory", "volume", "host"
+#: Networks of each white list, services of a pod, hosts of each service, at most.
+MAX_NETWORKS, MAX_SERVICES, MAX_HOSTS = 256, 64, 64
 
 
 class PodVolume(Wire):
