@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hyper.engine.host import machine_uids
+from hyper.engine.host import DAEMONS, machine_uids
+from hyper.system import numbers
 from tests.support.api import Api
 from tests.support.dockerd import Engine
 from tests.support.hygiene import control_groups
@@ -146,7 +147,8 @@ class Hyperd:
         return [pid for pid, uid in _owners() if uid in uids and pid not in waiting]
 
     def _machine_uids(self) -> range:
-        return machine_uids(self.api.get("/info")["ID"])
+        number = numbers.number_of(DAEMONS, self.api.get("/info")["ID"])
+        return range(0) if number is None else machine_uids(number)
 
     def _groups(self) -> list[str]:
         """Control groups of machines it made that are still there."""
@@ -167,7 +169,8 @@ class Hyperd:
         uids = self._machine_uids()
         assert self.stop() == 0
         # Machines that waited for a container are ended with it.
-        assert [pid for pid, uid in _owners() if uid in uids] == []
+        left = {pid: _told(pid) for pid, uid in _owners() if uid in uids}
+        assert left == {}, f"machines of {self.folder} are left: {left}"
         assert self._groups() == [], self._told_of(self._groups())
         shutil.rmtree(self.folder)
 
@@ -176,6 +179,16 @@ def served_tcp(daemon: Hyperd) -> str:
     """The TCP address it serves on, as DOCKER_HOST has it."""
     addresses: list[str] = re.findall(r"serving on (tcp://\S+)", daemon.log.read_text())
     return addresses[-1]
+
+
+def _told(pid: int) -> str:
+    """What it is and how it is."""
+    with contextlib.suppress(OSError):
+        words = (
+            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        )
+        return f"{words[:400]}\n{Path(f'/proc/{pid}/status').read_text()}"
+    return "has ended meanwhile"
 
 
 def _owners() -> Iterator[tuple[int, int]]:

@@ -153,7 +153,7 @@ async def main() -> None:
         Segment(f"hb-fe{n}", IPv4Network(f"10.{n}.0.0/24"), IPv4Address(f"10.{n}.0.1"), n == 79)
         for n in (77, 78, 79)
     ]
-    fabric = Fabric("feedfeedfeedfeed")
+    fabric = Fabric("feedfeedfeedfeed", 0xFEE)
     await fabric.open(segments, [])
     try:
         taps = {}

@@ -85,7 +85,7 @@ class World:
     """The fabric with all machines, of which the pod has a wall. ``taps`` by address."""
 
     def __init__(self) -> None:
-        self.fabric = Fabric("feedfeedfeedfeed")
+        self.fabric = Fabric("feedfeedfeedfeed", 0xFEE)
         self.places = {address: self.place(address) for address in (POD, *CALLERS.values())}
         self.taps: dict[IPv4Address, int] = {}
 

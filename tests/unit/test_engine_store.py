@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hyper.engine.record import ContainerRecord, ExecRecord
@@ -69,19 +70,37 @@ def test_a_name_is_given_once(store: Store) -> None:
 
 def test_identities_are_the_lowest_free_ones_and_never_shared(store: Store) -> None:
     """A freed one is given again; when all are taken it is an error, not a shared wall."""
-    uids = range(1000, 1003)
     made = []
     for number in range(3):
-        item = record(f"c{number}", uid=store.free_uid(uids))
+        item = record(f"c{number}", identity=store.free_identity(3))
         store.add_container(item)
         made.append(item)
-    assert [item.uid for item in made] == [1000, 1001, 1002]
+    assert [item.identity for item in made] == [0, 1, 2]
     with pytest.raises(HyperError, match="all 3 machine identities are in use"):
-        store.free_uid(uids)
+        store.free_identity(3)
     store.delete_container(made[1].id)
-    assert store.free_uid(uids) == 1001
+    assert store.free_identity(3) == 1
     with pytest.raises(Conflict):
-        store.add_container(record("other", uid=1000))
+        store.add_container(record("other", identity=0))
+
+
+def test_identities_of_the_second_schema_were_user_ids(path: Path) -> None:
+    """They are the same ones afterwards, without the range of their daemon."""
+    Store(path).close()
+    old = record("old", identity=0x7001_0000 + 5 * 16384 + 17)
+    plain = record("plain")
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("ALTER TABLE container RENAME COLUMN identity TO uid")
+        for item in (old, plain):
+            document = msgspec.json.encode(item).replace(b'"identity"', b'"uid"')
+            values = (item.id, item.name, item.identity, document)
+            db.execute("INSERT INTO container VALUES (?, ?, ?, ?)", values)
+        db.execute("PRAGMA user_version=2")
+    with closing(Store(path)) as store:
+        found = {item.name: item for item in store.containers()}
+        assert found == {"old": msgspec.structs.replace(old, identity=17), "plain": plain}
+        with pytest.raises(Conflict):
+            store.add_container(record("other", identity=17))
 
 
 def test_everything_is_found_again_by_the_next_daemon(path: Path) -> None:

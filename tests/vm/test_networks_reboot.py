@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from hyper.system import link
+from hyper.engine.host import DAEMONS, MAX_DAEMONS
+from hyper.system import link, numbers
 from tests.support.hyperd import Hyperd
 from tests.vm.test_durable import end
 from tests.vm.test_networks import SERVER, address_of, fetch, port_of, resolves, says, up
@@ -31,13 +32,22 @@ def test_networks_and_ports_are_back_after_a_reboot(own_daemon: Hyperd, busybox:
     daemon.kill()
     for pid in pids:
         end(pid)
-    bridges = link.names(f"hb-{own[:4]}")
+    number = numbers.number_of(DAEMONS, own)
+    assert number is not None
+    bridges = link.names(f"hb-{number:03x}")
     assert len(bridges) == 2
     for bridge in bridges:
         link.end_bridge(bridge)
     for family in ("ip", "netdev"):
         subprocess.run(["nft", "delete", "table", family, f"hyper_{own[:12]}"], check=True)
-    daemon.start()
+    # The book of numbers is gone, too, and another daemon was there first.
+    numbers.give_back(DAEMONS, own)
+    numbers.claim(DAEMONS, "first", preferred=number, count=MAX_DAEMONS)
+    try:
+        daemon.start()
+        assert numbers.number_of(DAEMONS, own) not in (None, number)
+    finally:
+        numbers.give_back(DAEMONS, "first")
     events = daemon.api.lines("/events?since=0")
     waiting = {"web", "client"}
     while waiting:

@@ -24,7 +24,7 @@ from hyper.engine import defaults, fast
 from hyper.engine.attachment import Attachments
 from hyper.engine.engine import Engine
 from hyper.engine.events import EventBus
-from hyper.engine.host import Host, early_uids, machine_uids
+from hyper.engine.host import CONTAINER_UIDS, DAEMONS, MAX_DAEMONS, Host, machine_uids
 from hyper.engine.identities import Identities
 from hyper.engine.networks import Networks
 from hyper.engine.starts import Starts
@@ -38,12 +38,14 @@ from hyper.image.nearest import LocalEngines
 from hyper.machine.qemu.driver import QemuDriver
 from hyper.network.fabric import Fabric, usable
 from hyper.sandbox.scratch import ScratchDisks
-from hyper.system import files, lock, nft, pidfile
+from hyper.system import files, lock, nft, numbers, pidfile
 
 logger = logging.getLogger(__name__)
 
 #: How long open requests have to end when the daemon stops.
 _SHUTDOWN_S: Final = 2.0
+#: Of the daemon's id: they say which of 4096 numbers it would like.
+_DIGITS: Final = 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,7 +106,9 @@ async def _engine(config: Config) -> AsyncIterator[Engine]:
         )
         await images.open()
         stack.push_async_callback(images.close)
-        engine = Engine(_host(config, images))
+        store = Store(config.data_root / "hyper.db")
+        engine = Engine(_host(config, images, store, _number(store)))
+        stack.callback(_give_number_back, engine)
         stack.push_async_callback(engine.close)
         await stack.enter_async_context(_wall(engine))
         await engine.open()
@@ -117,31 +121,43 @@ async def _wall(engine: Engine) -> AsyncIterator[None]:
 
     Those on bridges have no network but their own: their walls are the fabric's.
     """
-    if not engine.host.privileged or engine.host.wires.networks.fabric is not None:
+    uids, table = engine.host.uids, f"hyper_{engine.host.store.daemon_id[:12]}"
+    if uids is None or engine.host.wires.networks.fabric is not None:
         yield
         return
-    daemon_id = engine.host.store.daemon_id
-    uids, table = machine_uids(daemon_id), f"hyper_{daemon_id[:12]}"
     await nft.ensure_loopback_wall(first_uid=uids.start, count=len(uids), table=table)
     yield
-    if not any(container.live for container in engine.containers.all()):
+    if not engine.containers.any_live():
         await nft.remove_loopback_wall(table=table)
 
 
-def _host(config: Config, images: Images) -> Host:
-    store, events, tasks = Store(config.data_root / "hyper.db"), EventBus(), Tasks()
+def _number(store: Store) -> int | None:
+    """Which of the host's daemons this is, for as long as machines of it run; None without root."""
+    if os.geteuid() != 0:
+        return None
+    preferred = int(store.daemon_id[:_DIGITS], 16)
+    number = numbers.claim(DAEMONS, store.daemon_id, preferred=preferred, count=MAX_DAEMONS)
+    logger.debug("daemon %d of this host", number)
+    return number
+
+
+def _give_number_back(engine: Engine) -> None:
+    if engine.host.privileged and not engine.containers.any_live():
+        numbers.give_back(DAEMONS, engine.host.store.daemon_id)
+
+
+def _host(config: Config, images: Images, store: Store, number: int | None) -> Host:
+    events, tasks = EventBus(), Tasks()
     scratch = ScratchDisks(config.data_root / "scratch")
     volumes = Volumes(config.data_root / "volume", events)
-    obstacle = usable()
-    if obstacle is not None and os.geteuid() == 0:
-        logger.warning("networks are limited to user networking: %s", obstacle)
-    fabric = Fabric(store.daemon_id) if obstacle is None else None
+    fabric, obstacle = _fabric(store, number)
     driver = QemuDriver(
         assets=config.assets,
         state_dir=config.data_root / "machine",
         accelerator=config.accelerator,
     )
-    identities = Identities(early_uids(store.daemon_id) if os.geteuid() == 0 else None)
+    uids = None if number is None else machine_uids(number)
+    identities = Identities(None if uids is None else uids[CONTAINER_UIDS:])
     return Host(
         config=config,
         store=store,
@@ -152,12 +168,22 @@ def _host(config: Config, images: Images) -> Host:
         attachments=Attachments(volumes, scratch),
         events=events,
         tasks=tasks,
-        privileged=os.geteuid() == 0,
-        wires=Wires(Networks(config, store, events, fabric, obstacle or ""), tasks),
+        uids=uids,
+        wires=Wires(Networks(config, store, events, fabric, obstacle), tasks),
         identities=identities,
         starter=fast.starter(config, driver, scratch, identities, fabric),
         starts=Starts(),
     )
+
+
+def _fabric(store: Store, number: int | None) -> tuple[Fabric | None, str]:
+    """What makes bridges, or why nothing can."""
+    obstacle = usable()
+    if number is None or obstacle is not None:
+        if number is not None:
+            logger.warning("networks are limited to user networking: %s", obstacle)
+        return None, obstacle or ""
+    return Fabric(store.daemon_id, number), ""
 
 
 def _check_assets(folder: Path) -> None:

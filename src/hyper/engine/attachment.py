@@ -213,7 +213,7 @@ class Attachments:
         # Until what the image has at its place is in it, the guest has to be able to write that.
         read_only = self._holders[volume.name][record.id] and volume.filled
         if read_only and await asyncio.to_thread(ext4.needs_recovery, path):
-            await ext4.recover(path, privileged=record.uid is not None)
+            await ext4.recover(path, privileged=record.identity is not None)
         return Disk(plan.disk_name(record, f"volume{number}"), path, read_only)
 
     def _directory(

@@ -27,7 +27,7 @@ from hyper.engine import (
     sharing,
 )
 from hyper.engine.container import Container
-from hyper.engine.host import Host, container_uids
+from hyper.engine.host import CONTAINER_UIDS, Host
 from hyper.engine.mounts import MountPoint
 from hyper.engine.record import ContainerRecord, Member, PodRecord
 from hyper.engine.state import Event, Status
@@ -115,6 +115,10 @@ class Containers:
     def all(self) -> list[Container]:
         """All of them, the newest first."""
         return sorted(self._by_id.values(), key=lambda item: -item.record.created_ns)
+
+    def any_live(self) -> bool:
+        """Whether a machine runs."""
+        return any(container.live for container in self._by_id.values())
 
     def shown(self) -> list[Container]:
         """The same without those that only hold a pod's machine."""
@@ -292,7 +296,7 @@ class Containers:
         """On disk first, then in the table; undone whole when any step fails."""
         store, images = self._host.store, self._host.images
         if self._host.privileged:
-            record.uid = store.free_uid(container_uids(store.daemon_id))
+            record.identity = store.free_identity(CONTAINER_UIDS)
         store.add_container(record)
         self._making.add(record.name)
         folder = self._host.container_dir(record.id)

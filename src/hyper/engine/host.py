@@ -22,32 +22,26 @@ from hyper.sandbox.starter import Starter
 from hyper.system import jail
 
 #: Unprivileged identities of machines when the daemon is root: one each, none in /etc/passwd. Every daemon of a host
-#: has a range of its own (one of 4096, above what probes share), so that two daemons' machines are strangers too.
+#: has a range of its own (by its number, above what probes share), so that two daemons' machines are strangers too.
 _FIRST_UID: Final = jail.FIRST_MACHINE_UID + jail.MACHINE_UID_COUNT
 _UIDS_PER_DAEMON: Final = 16384
-#: The last of them: for machines that exist before their container does.
-_EARLY_UIDS: Final = 4096
+#: The first of them are containers'; the others are for machines that exist before their container does.
+CONTAINER_UIDS: Final = 12288
+
+#: Which daemon of the host has which number, and how many there are.
+DAEMONS: Final = Path("/run/hyper-daemons.json")
+MAX_DAEMONS: Final = 4096
 
 
-def machine_uids(daemon_id: str) -> range:
-    """The identities a daemon gives to its machines."""
-    first = _FIRST_UID + int(daemon_id[:3], 16) * _UIDS_PER_DAEMON
+def machine_uids(number: int) -> range:
+    """The identities that daemon ``number`` gives to its machines."""
+    first = _FIRST_UID + number * _UIDS_PER_DAEMON
     return range(first, first + _UIDS_PER_DAEMON)
-
-
-def container_uids(daemon_id: str) -> range:
-    """Those of machines that are made for a container."""
-    return machine_uids(daemon_id)[:-_EARLY_UIDS]
-
-
-def early_uids(daemon_id: str) -> range:
-    """Those of machines that exist before their container does."""
-    return machine_uids(daemon_id)[-_EARLY_UIDS:]
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The parts of the daemon. ``privileged``: it runs as root."""
+    """The parts of the daemon. ``uids``: its machines' identities if it runs as root; None: they run as itself."""
 
     config: Config
     store: Store
@@ -58,11 +52,20 @@ class Host:
     attachments: Attachments
     events: EventBus
     tasks: Tasks
-    privileged: bool
+    uids: range | None
     wires: Wires
     identities: Identities
     starter: Starter
     starts: Starts
+
+    @property
+    def privileged(self) -> bool:
+        """It runs as root."""
+        return self.uids is not None
+
+    def uid(self, identity: int | None) -> int | None:
+        """Who the machine runs as whose container has ``identity``; None: as ourselves."""
+        return None if self.uids is None or identity is None else self.uids[identity]
 
     def container_dir(self, container_id: str) -> Path:
         """Where a container's scratch disk and log are kept."""

@@ -64,7 +64,7 @@ async def machine_plan(
         shared=attached.shared,
         nics=wiring.nics,
         run_dir=host.run_dir(record.id),
-        uid=record.uid,
+        uid=host.uid(record.identity),
         limits=resources.machine_limits(record.host_config, available=affinity.available()),
     )
     return Plan(

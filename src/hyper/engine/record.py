@@ -118,7 +118,8 @@ class ContainerRecord(Struct):
     manually_stopped: bool = False
     stays_down: bool = False
     health: Health | None = None
-    uid: int | None = None
+    #: Which of the identities of the daemon's machines is its, from 0; None: we are no root.
+    identity: int | None = None
     machine: MachineRecord | None = None
     #: Counts while it runs; else it is that of a machine of its own.
     seat: Seat = Seat()

@@ -36,6 +36,13 @@ _MIGRATIONS = (
     """
     CREATE TABLE network (id TEXT PRIMARY KEY, document BLOB NOT NULL) STRICT;
     """,
+    # They were user ids, of ranges that began at multiples of 16384.
+    """
+    ALTER TABLE container RENAME COLUMN uid TO identity;
+    UPDATE container SET identity = identity % 16384, document = CAST(
+        json_set(CAST(document AS TEXT), '$.identity', identity % 16384) AS BLOB
+    ) WHERE identity NOTNULL;
+    """,
 )
 
 
@@ -96,8 +103,8 @@ class Store:
         """
         try:
             self._do(
-                "INSERT INTO container (id, name, uid, document) VALUES (?, ?, ?, ?)",
-                (record.id, record.name, record.uid, self._encode(record)),
+                "INSERT INTO container (id, name, identity, document) VALUES (?, ?, ?, ?)",
+                (record.id, record.name, record.identity, self._encode(record)),
             )
         except sqlite3.IntegrityError:
             raise Conflict(f"The container name {record.name!r} is already in use") from None
@@ -105,8 +112,8 @@ class Store:
     def save_container(self, record: ContainerRecord) -> None:
         """The kept document of ``record`` is what it says now."""
         self._do(
-            "UPDATE container SET name=?, uid=?, document=? WHERE id=?",
-            (record.name, record.uid, self._encode(record), record.id),
+            "UPDATE container SET name=?, identity=?, document=? WHERE id=?",
+            (record.name, record.identity, self._encode(record), record.id),
         )
 
     def delete_container(self, container_id: str) -> None:
@@ -123,17 +130,19 @@ class Store:
         except msgspec.DecodeError as error:
             raise self._failed(error) from error
 
-    def free_uid(self, uids: range) -> int:
-        """The lowest machine identity of ``uids`` that no container has.
+    def free_identity(self, count: int) -> int:
+        """The lowest of ``count`` machine identities that no container has, from 0.
 
         Raises:
             HyperError: all are taken.
         """
-        taken = {row[0] for row in self._do("SELECT uid FROM container WHERE uid NOTNULL")}
-        for uid in uids:
-            if uid not in taken:
-                return uid
-        raise HyperError(f"all {len(uids)} machine identities are in use")
+        taken = {
+            row[0] for row in self._do("SELECT identity FROM container WHERE identity NOTNULL")
+        }
+        for identity in range(count):
+            if identity not in taken:
+                return identity
+        raise HyperError(f"all {count} machine identities are in use")
 
     def save_exec(self, record: ExecRecord) -> None:
         """``record`` is kept as it is now."""

@@ -1,6 +1,6 @@
 """Bridged networks on the host: a bridge a network, a TAP a machine, rules for both.
 
-Everything carries the daemon's id in its name, so that several daemons live side by side and each finds its own again.
+Everything carries the daemon's number in its name: several daemons live side by side, and each finds its own again.
 A TAP lives in the hypervisor that holds it and takes its chain of rules along; what a killed daemon leaves is bridges,
 which its successor takes up. See docs/decisions/0009-networks.md.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -25,7 +24,7 @@ from hyper.network.ipam import Pool
 from hyper.network.rules import Port, Publication, Segment
 from hyper.network.services import Service
 from hyper.network.walls import Wall
-from hyper.system import link, nftables, process, tun
+from hyper.system import link, lock, nftables, process, tun
 from hyper.system.nftables import NftFailed
 
 logger = logging.getLogger(__name__)
@@ -34,8 +33,8 @@ logger = logging.getLogger(__name__)
 LOCK: Final = Path("/run/hyper-networks.lock")
 _TIMEOUT_S: Final = 20.0
 _KINDS: Final = ("hb", "ht", "hv")
-#: How many digits of the daemon's id and of the object's make a name: 15 characters in all.
-_DAEMON_DIGITS, _OBJECT_DIGITS = 4, 7
+#: How many hexadecimal digits of the daemon's number and of the object's make a name: 15 characters in all.
+_DAEMON_DIGITS, _OBJECT_DIGITS = 3, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +64,13 @@ def usable() -> str | None:
 
 
 class Fabric:
-    """The bridges and rules of one daemon. ``open`` before use."""
+    """The bridges and rules of one daemon. ``open`` before use.
 
-    def __init__(self, daemon_id: str) -> None:
-        self._daemon = daemon_id[:_DAEMON_DIGITS]
+    ``number``: no other daemon of the host has it, 0 to 4095.
+    """
+
+    def __init__(self, daemon_id: str, number: int) -> None:
+        self._daemon = f"{number:0{_DAEMON_DIGITS}x}"
         self._table = f"hyper_{daemon_id[:12]}"
         self._segments: dict[str, Segment] = {}
         self._places: dict[str, Place] = {}
@@ -177,7 +179,7 @@ class Fabric:
                 raise
 
     def _ensure_bridge(self, segment: Segment, taken: Collection[IPv4Network]) -> None:
-        with _exclusively():
+        with lock.exclusively(LOCK):
             if link.exists(segment.bridge):
                 return
             for other in (*taken, *_main_routes()):
@@ -357,17 +359,6 @@ class Fabric:
 
     async def _apply(self, lines: Sequence[str]) -> None:
         await nftables.apply("\n".join(lines) + "\n")
-
-
-@contextlib.contextmanager
-def _exclusively() -> Iterator[None]:
-    """No other daemon of this host chooses or makes networks. Nobody holds it for longer than a few system calls."""
-    fd = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
 
 
 def _destinations(routes: Sequence[dict[str, object]]) -> Iterator[IPv4Network]:

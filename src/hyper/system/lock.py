@@ -1,4 +1,4 @@
-"""One owner for a folder: a file lock whose file says who holds it.
+"""File locks: one owner for a folder, whose file says who holds it; and turns, which are waited for.
 
 Source: flock(2).
 """
@@ -30,6 +30,19 @@ def hold(path: Path, *, purpose: str) -> Iterator[None]:
         yield
         # Removed while still held: nobody can have locked this inode and believe it is the one at ``path``.
         path.unlink(missing_ok=True)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def exclusively(path: Path) -> Iterator[None]:
+    """While the block runs no other process is in one for ``path`` (made if missing, and stays). Waits for its turn:
+    nobody should hold it for longer than a few system calls. Raises: OSError.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(fd)
 
