@@ -6,22 +6,19 @@ while this child has to outlive us.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import shutil
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 from hyper.client.errors import DaemonUnreachable
 from hyper.system.files import make_private_dir
+from hyper.system.lock import exclusively
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from hyper.client.address import Address
 
 DEADLINE_S = 30.0
@@ -42,7 +39,9 @@ def start_daemon(address: Address) -> None:
     config = defaults()
     try:
         # The daemon insists on private roots: we may be the one who makes them.
-        with _lock(config.exec_root / "start.lock"):
+        make_private_dir(config.exec_root)
+        # The others wait and find it running.
+        with exclusively(config.exec_root / "start.lock"):
             if not _is_served(address):
                 launch(find_hyperd(), (), config.data_root / "hyperd.log")
     except OSError as error:
@@ -121,18 +120,6 @@ def _await_ready(pipe: int, deadline_s: float) -> str:
     if not poller.poll(max(0.0, until - time.monotonic()) * 1000):
         return "silent"
     return "ready" if os.read(pipe, 1) else "ended"
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Only one client at a time starts a daemon; the others wait and find it running."""
-    make_private_dir(path.parent)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _is_served(address: Address) -> bool:
