@@ -7,7 +7,8 @@ from pathlib import Path
 
 from hyper.errors import InvalidRequest
 from hyper.manifest.plan import PodPlan
-from hyper.manifest.read import plans
+from hyper.manifest.read import addition, plans
+from hyper.types.pod import PodVolume
 
 
 @dataclass
@@ -32,6 +33,11 @@ def convert(text: str, files: dict[str, bytes] | None = None) -> PodPlan:
     """The one pod that ``text`` describes."""
     (plan,) = plans(text.encode(), Files(files or {}))
     return plan
+
+
+def convert_addition(text: str, *volumes: str) -> PodPlan:
+    """The containers that ``text`` describes for a pod that has these volumes."""
+    return addition(text.encode(), Files({}), [PodVolume(name) for name in volumes])
 
 
 def cases(name: str) -> list[tuple[str, str]]:

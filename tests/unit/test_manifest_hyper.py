@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from hyper.errors import InvalidRequest
 from hyper.types.container import PortBinding, RestartPolicy, Ulimit
 from hyper.types.pod import EMPTY, HOST, MEMORY, VOLUME, PodContainer, PodMount, PodWhiteLists
-from tests.support.manifest import cases, convert, refusal
+from tests.support.manifest import cases, convert, convert_addition, refusal
 
 
 def only(text: str) -> PodContainer:
@@ -306,3 +307,51 @@ def test_names_from_the_file_do_not_reach_the_terminal_raw() -> None:
     assert refusal('{"containers": [{"image": "a", "\\u001b[2J\\n": 1}]}') == (
         "containers[0].\\x1b[2J\\n: no such field"
     )
+
+
+def test_more_containers_for_a_pod() -> None:
+    """They are as in a pod's own file, with its volumes and with what such a file says of all containers."""
+    plan = convert_addition(
+        "restartPolicy: always\n"
+        "files: [{name: hello, content: hi}]\n"
+        "containers:\n"
+        "  - {name: one, image: a, volumes: ['data:/data:ro'], files: [{path: /etc/hello, filename: hello}]}\n"
+        "  - {name: two, image: b, restart: never}\n",
+        *("data", "other"),
+    )
+    one, two = plan.body.containers
+    assert (one.mounts, [file.path for file in one.files]) == (
+        [PodMount("data", "/data", read_only=True)],
+        ["/etc/hello"],
+    )
+    assert [
+        box.body.host_config.restart_policy.name for box in (one, two) if box.body.host_config
+    ] == ["always", "no"]
+    assert plan.pull == {"a": "missing", "b": "missing"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("hostname: x\ncontainers: [{image: a}]", "hostname: it is fixed when a pod is made"),
+        ("volumes: [{name: x}]\ncontainers: [{image: a}]", "volumes: it is fixed"),
+        ("initContainers: [{image: b}]\ncontainers: [{image: a}]", "initContainers: it is fixed"),
+        ("containers: [{image: a, ports: [{containerPort: 80}]}]", "containers: ports: it is fixed"),
+        ("containers: [{image: a, sysctls: {a.b: '1'}}]", "containers: sysctls: it is fixed"),
+        (
+            "containers: [{image: a, volumes: [{volume: n, path: /n, detail: {name: n}}]}]",
+            "containers: a volume with detail: it is fixed",
+        ),
+        ("containers: [{image: a, volumes: ['dat:/x']}]", "there is no volume 'dat'"),
+        ("containers: [{image: a, comand: [b]}]", 'did you mean "command"?'),
+        ("interfaces: [{}]\ncontainers: [{image: a}]", "interfaces: it is fixed"),
+        ("containers: []", "it has no containers"),
+        ("kind: Pod\napiVersion: v1", "must be one of Hyper's own pod files"),
+        ("containers: [{image: a}]\n---\ncontainers: [{image: a}]", "with one document"),
+    ],
+)  # fmt: skip
+def test_what_more_containers_cannot_bring(text: str, words: str) -> None:
+    """What is made with the machine is refused by its name, not ignored."""
+    with pytest.raises(InvalidRequest) as raised:
+        convert_addition(text, "data")
+    assert words in str(raised.value)

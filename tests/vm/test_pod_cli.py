@@ -107,6 +107,40 @@ def shell(daemon: Hyperd, busybox: str, tmp_path: Path) -> Iterator[Shell]:
         made.out("pod", "rm", "-f", "-v", name)
 
 
+MORE = """
+containers:
+  - {name: three, image: IMAGE, command: [cat, /shared/mark], volumes: ["shared:/shared"]}
+  - {name: four, image: IMAGE, command: [COMMAND, "3600"], stopSignal: KILL}
+"""
+SHARING = """
+id: sharing
+containers:
+  - {name: one, image: IMAGE, command: [sh, -c, "echo mine >/shared/mark; exec sleep 3600"], stopSignal: KILL,
+     volumes: ["shared:/shared"]}
+volumes: [{name: shared}]
+"""
+
+
+def test_more_containers_for_a_running_pod(shell: Shell) -> None:
+    """They run in its machine, with its volumes; each can be taken away; of a file all are added, or none."""
+    shell.out("pod", "run", "-d", "--wait", shell.file(SHARING))
+    names = ("pod", "inspect", "-f", "{{range .Containers}}{{.Name}} {{end}}", "sharing")
+    refused = shell.run("pod", "add", "sharing", shell.file(MORE.replace("COMMAND", "no-such")))
+    assert (refused.returncode, b"no-such" in refused.stderr) == (1, True)
+    assert shell.out(*names) == "one \n"
+    ids = shell.out("pod", "add", "sharing", shell.file(MORE.replace("COMMAND", "sleep"))).split()
+    assert len(ids) == 2
+    assert said(shell, "sharing", "three") == "mine\n"
+    assert shell.out("pod", "exec", "sharing/four", "hostname") == "sharing\n"
+    again = shell.run("pod", "add", "sharing", shell.file(MORE.replace("COMMAND", "sleep")))
+    assert (again.returncode, b"three" in again.stderr) == (1, True)
+    assert shell.out(*names) == "one three four \n"
+    assert shell.out("rm", "-f", "sharing-four") == "sharing-four\n"
+    assert shell.out(*names) == "one three \n"
+    nobody = shell.run("pod", "add", "nobody", shell.file(MORE))
+    assert (nobody.returncode, b"nobody" in nobody.stderr) == (1, True)
+
+
 def test_run_shows_what_all_say_and_ends_with_the_highest_code(shell: Shell) -> None:
     """Init containers first; the others share 127.0.0.1 and a volume; nothing is left with --rm."""
     done = shell.run("pod", "run", "--rm", shell.file(DUO))

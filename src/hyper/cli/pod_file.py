@@ -5,14 +5,21 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from hyper.cli.flags import LocalError
 from hyper.errors import InvalidRequest
 from hyper.manifest.checks import MAX_FILE_BYTES
 from hyper.manifest.document import MAX_BYTES
+from hyper.manifest.draft import Sources
 from hyper.manifest.plan import PodPlan
-from hyper.manifest.read import plans
+from hyper.manifest.read import addition, plans
+from hyper.types.pod import PodVolume
 
 
 def read_plans(name: str, *, only_kubernetes: bool = False) -> list[PodPlan]:
@@ -21,12 +28,30 @@ def read_plans(name: str, *, only_kubernetes: bool = False) -> list[PodPlan]:
     Raises:
         LocalError: it cannot be read, or makes no sense; the field is named.
     """
-    shown = "standard input" if name == "-" else name
+    with _named(name) as (data, sources):
+        return plans(data, sources, only_kubernetes=only_kubernetes)
+
+
+def read_addition(name: str, pod: dict[str, Any]) -> PodPlan:
+    """The containers that the file ``name`` describes, for ``pod`` as the daemon shows it.
+
+    Raises:
+        LocalError: as ``read_plans``.
+    """
+    volumes = msgspec.convert(pod["Volumes"], list[PodVolume])
+    with _named(name) as (data, sources):
+        return addition(data, sources, volumes)
+
+
+@contextmanager
+def _named(name: str) -> Iterator[tuple[bytes, Sources]]:
+    """What the file ``name`` holds, and what it may refer to; what is wrong with it is said with its name."""
     data = _given(name)
     folder = Path.cwd() if name == "-" else Path(name).absolute().parent
     try:
-        return plans(data, Beside(folder), only_kubernetes=only_kubernetes)
+        yield data, Beside(folder)
     except InvalidRequest as error:
+        shown = "standard input" if name == "-" else name
         raise LocalError(f"{shown}: {error.message}", hint=error.hint) from error
 
 

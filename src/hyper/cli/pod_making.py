@@ -1,4 +1,4 @@
-"""A pod from its plan: images first, as ``hyper run`` does it."""
+"""A pod, or more containers for one, from a plan: images first, as ``hyper run`` does it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import msgspec
 
 from hyper.cli.commands.pull import pull_for_run
 from hyper.cli.context import say
-from hyper.cli.pods import PODS
-from hyper.client.engine import image_path
+from hyper.cli.pods import PODS, find_pod, pod_path
+from hyper.client.engine import container_path, image_path
 from hyper.client.errors import ApiError
+from hyper.errors import HyperError
 from hyper.manifest.plan import ALWAYS, NEVER, PodPlan
 from hyper.types.container import without_nulls
 
@@ -25,44 +26,87 @@ def make(context: Context, plan: PodPlan, *, when: str | None, quiet: bool) -> d
     Raises:
         HyperError: the daemon refused; nothing was made.
     """
-    for warning in plan.warnings:
-        say(f"WARNING: {warning}")
-    pull = {image: when or policy for image, policy in plan.pull.items()}
-    for image, policy in pull.items():
-        if policy == ALWAYS:
-            name = pull_for_run(context, image, platform=None, quiet=quiet, missing=False)
-            _rename(plan, image, name)
-    try:
-        made = context.engine.post(PODS, _body(plan))
-    except ApiError as error:
-        if error.status != 404 or not _pull_missing(context, plan, pull, quiet=quiet):
+    return _Making(context, plan, when, quiet=quiet).post(PODS, plan.body)
+
+
+def add(context: Context, name: str, plan: PodPlan, *, when: str | None, quiet: bool) -> list[str]:
+    """Ids of the containers of ``plan``, which the pod ``name`` has, too, from now on. Images as in ``make``.
+
+    Raises:
+        HyperError: the daemon refused one, or one did not start; none was added.
+    """
+    making = _Making(context, plan, when, quiet=quiet)
+    pod = find_pod(context, name)
+    path = pod_path(pod["Id"], "/containers")
+    added: list[str] = []
+    for item in plan.body.containers:
+        try:
+            added.append(making.post(path, item)["Id"])
+        except HyperError:
+            known = {box["Id"] for box in pod["Containers"]}
+            _take_back(context, find_pod(context, pod["Id"]), item.name, known, added)
             raise
-        made = context.engine.post(PODS, _body(plan))
-    for warning in made.get("Warnings") or ():
-        say(f"WARNING: {warning}")
-    return dict(made)
+    return added
 
 
-def _body(plan: PodPlan) -> Any:
-    return without_nulls(msgspec.to_builtins(plan.body))
+def _take_back(
+    context: Context, pod: dict[str, Any], failed: str, known: set[str], added: list[str]
+) -> None:
+    """Nothing is left of those ``added`` and of the ``failed`` one, which may exist although it did not start."""
+    for box in pod["Containers"]:
+        stillborn = box["Name"] == failed and box["Status"] == "created" and box["Id"] not in known
+        if box["Id"] in added or stillborn:
+            context.engine.delete(container_path(box["Id"]), force=True, v=True)
 
 
-def _rename(plan: PodPlan, image: str, name: str) -> None:
-    """What was asked for as ``image`` is here as ``name``."""
-    for item in (*plan.body.init, *plan.body.containers):
-        if item.body.image == image:
-            item.body.image = name
+class _Making:
+    """The daemon makes something of ``plan``, whose images are pulled where it, or ``when``, says."""
+
+    def __init__(self, context: Context, plan: PodPlan, when: str | None, *, quiet: bool) -> None:
+        self._context = context
+        self._plan = plan
+        self._quiet = quiet
+        self._pull = {image: when or policy for image, policy in plan.pull.items()}
+        for warning in plan.warnings:
+            say(f"WARNING: {warning}")
+        for image, policy in self._pull.items():
+            if policy == ALWAYS:
+                self._fetch(image, missing=False)
+
+    def post(self, path: str, body: Any) -> dict[str, Any]:
+        """What the daemon answers to ``body``, a part of the plan; its warnings were said. Raises: HyperError."""
+        engine = self._context.engine
+        try:
+            made = engine.post(path, _json(body))
+        except ApiError as error:
+            if error.status != 404 or not self._fetch_missing():
+                raise
+            made = engine.post(path, _json(body))
+        for warning in made.get("Warnings") or ():
+            say(f"WARNING: {warning}")
+        return dict(made)
+
+    def _fetch_missing(self) -> bool:
+        """Whether any image was missing and could be fetched; all of these are there now."""
+        missing = [
+            image
+            for image, policy in self._pull.items()
+            if policy != NEVER and not _is_there(self._context, image)
+        ]
+        for image in missing:
+            self._fetch(image, missing=True)
+        return bool(missing)
+
+    def _fetch(self, image: str, *, missing: bool) -> None:
+        """It is here, and the plan calls it as it is called here."""
+        name = pull_for_run(self._context, image, platform=None, quiet=self._quiet, missing=missing)
+        for item in (*self._plan.body.init, *self._plan.body.containers):
+            if item.body.image == image:
+                item.body.image = name
 
 
-def _pull_missing(context: Context, plan: PodPlan, pull: dict[str, str], *, quiet: bool) -> bool:
-    """Whether any image was missing and could be fetched; all of these are there now."""
-    missing = [
-        image for image, policy in pull.items() if policy != NEVER and not _is_there(context, image)
-    ]
-    for image in missing:
-        name = pull_for_run(context, image, platform=None, quiet=quiet, missing=True)
-        _rename(plan, image, name)
-    return bool(missing)
+def _json(body: Any) -> Any:
+    return without_nulls(msgspec.to_builtins(body))
 
 
 def _is_there(context: Context, image: str) -> bool:

@@ -85,6 +85,7 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
             "pod_run",
             "Run a pod: the containers of a file, in one microVM",
         ),
+        "add": ("pod_run", "Add the containers of a file to a pod, which may be running"),
         "start": ("pod", "Start pods"),
         "stop": ("pod", "Stop pods"),
         "rm": ("pod", "Remove pods"),

@@ -20,6 +20,7 @@ from hyper.manifest.hyper_network import services, white_lists
 from hyper.manifest.hyper_volume import volume
 from hyper.manifest.plan import PodPlan
 from hyper.types.container import LogConfig
+from hyper.types.pod import PodVolume
 from hyper.units import MIB
 
 _PORT_RANGE: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
@@ -27,6 +28,14 @@ _REFUSED: Final = {
     "interfaces": "a pod has one interface, on the network that the field network names",
 }
 _MAX_MEMORY_MIB: Final = 2**24
+#: What containers cannot bring to a pod that there is already.
+_THE_PODS: Final = (
+    *("id", "name", "hostname", "labels", "type", "shareProcessNamespace", "sharePid"),
+    *("resource", "resources", "network", "dns", "dnsSearch", "dnsOptions", "extraHosts"),
+    *("volumes", "initContainers", "init", "portmappings", "portmappingWhiteLists", "services"),
+    *("sysctls", "sysctl", *_REFUSED),
+)
+_FIXED: Final = "it is fixed when a pod is made; only containers can be added"
 
 
 def convert(document: object, sources: Sources) -> PodPlan:
@@ -45,13 +54,7 @@ def convert(document: object, sources: Sources) -> PodPlan:
     draft.body.services = services(pod)
     for name, value in pod.table("sysctls", "sysctl").items():
         draft.sysctl(name, value, pod.at("sysctls"))
-    around = Surroundings(
-        files=pod_files(pod, sources),
-        tty=pod.boolean("tty"),
-        restart=pod.text("restartPolicy", "restart"),
-        log=_log(pod),
-        sources=sources,
-    )
+    around = _surroundings(pod, sources)
     for item in pod.items("volumes"):
         made = volume(item, sources)
         if made.name in draft.volumes:
@@ -65,6 +68,42 @@ def convert(document: object, sources: Sources) -> PodPlan:
     pod.refuse(_REFUSED)
     pod.finish()
     return draft.plan()
+
+
+def convert_addition(document: object, sources: Sources, volumes: list[PodVolume]) -> PodPlan:
+    """The containers that ``document`` describes, for a pod that exists and has these ``volumes``.
+
+    Raises:
+        InvalidRequest: as ``convert``, or it says what only a pod that is made can be told.
+    """
+    notes: list[str] = []
+    pod = Fields(document, "", notes, fold=True)
+    draft = Draft(notes, Budget())
+    draft.volumes = {volume.name: volume for volume in volumes}
+    around = _surroundings(pod, sources)
+    draft.body.containers = [container(item, draft, around) for item in pod.items("containers")]
+    pod.refuse(dict.fromkeys(_THE_PODS, _FIXED))
+    pod.finish()
+    plan = draft.plan()
+    brought = {
+        "ports": bool(plan.body.exposed_ports),
+        "sysctls": bool(plan.body.sysctls),
+        "a volume with detail": len(plan.body.volumes) > len(volumes),
+    }
+    for what, said in brought.items():
+        if said:
+            raise InvalidRequest(f"containers: {what}: {_FIXED}")
+    return plan
+
+
+def _surroundings(pod: Fields, sources: Sources) -> Surroundings:
+    return Surroundings(
+        files=pod_files(pod, sources),
+        tty=pod.boolean("tty"),
+        restart=pod.text("restartPolicy", "restart"),
+        log=_log(pod),
+        sources=sources,
+    )
 
 
 def _identity(pod: Fields, draft: Draft) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +12,7 @@ from hyper.manifest import hyper_pod, kube
 from hyper.manifest.document import documents
 from hyper.manifest.draft import Sources
 from hyper.manifest.plan import PodPlan
+from hyper.types.pod import PodVolume
 
 
 def plans(data: bytes, sources: Sources, *, only_kubernetes: bool = False) -> list[PodPlan]:
@@ -18,12 +21,36 @@ def plans(data: bytes, sources: Sources, *, only_kubernetes: bool = False) -> li
     Raises:
         InvalidRequest: it makes no sense; the field is named, in one line. Nothing else, whatever ``data`` is.
     """
-    try:
+    with _in_one_line():
         found = _plans(data, sources, only_kubernetes=only_kubernetes)
+    return [_printable(plan) for plan in found]
+
+
+def addition(data: bytes, sources: Sources, volumes: list[PodVolume]) -> PodPlan:
+    """The containers that ``data``, one of Hyper's pod files, describes for a pod with ``volumes``.
+
+    Raises:
+        InvalidRequest: as ``plans``.
+    """
+    with _in_one_line():
+        found = documents(data)
+        if len(found) != 1 or _is_kubernetes(found[0]):
+            raise InvalidRequest("it must be one of Hyper's own pod files, with one document")
+        plan = hyper_pod.convert_addition(found[0], sources, volumes)
+    return _printable(plan)
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    try:
+        yield
     except InvalidRequest as error:
         hint = None if error.hint is None else printable(error.hint)
         raise InvalidRequest(printable(error.message), hint=hint) from error
-    return [replace(plan, warnings=tuple(map(printable, plan.warnings))) for plan in found]
+
+
+def _printable(plan: PodPlan) -> PodPlan:
+    return replace(plan, warnings=tuple(map(printable, plan.warnings)))
 
 
 def printable(text: str) -> str:

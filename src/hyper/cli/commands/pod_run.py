@@ -1,4 +1,4 @@
-"""``hyper pod create``, ``hyper pod run`` and ``hyper play kube``: pods from files."""
+"""``hyper pod create``, ``run`` and ``add``, and ``hyper play kube``: pods from files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hyper.cli import values
 from hyper.cli.commands.run import DAEMON_FAILED, start_failure_code
 from hyper.cli.context import say, tell
 from hyper.cli.flags import Command, Flag, UsageError
-from hyper.cli.pods import WAIT, pod_path, until_ready
+from hyper.cli.pods import WAIT, find_pod, pod_path, until_ready
 from hyper.client.errors import ApiError
 from hyper.errors import HyperError
 
@@ -61,6 +61,18 @@ def _run(context: Context, arguments: Arguments) -> int:
     if remove:
         context.engine.delete(pod_path(made["Id"]), force=True, v=True)
     return status
+
+
+def _add(context: Context, arguments: Arguments) -> int:
+    from hyper.cli.pod_file import read_addition
+    from hyper.cli.pod_making import add
+
+    name, file = arguments.words
+    plan = read_addition(file, find_pod(context, name))
+    when, quiet = arguments.text("--pull"), arguments.on("--quiet")
+    for id in add(context, name, plan, when=when, quiet=quiet):
+        tell(id)
+    return 0
 
 
 def _attached(context: Context, plan: PodPlan, made: dict[str, Any]) -> int:
@@ -154,6 +166,21 @@ POD_RUN = Command(
         "hyper pod run shop.yml     web reaches cache on 127.0.0.1:6379",
         "hyper pod run -d --wait shop.yml",
         "make-pod | hyper pod run --rm -",
+    ),
+)
+POD_ADD = Command(
+    _add,
+    words="POD FILE",
+    least=2,
+    most=2,
+    flags=(_PULL, _QUIET),
+    examples=(
+        "cat debug.yml",
+        "    containers:",
+        '      - {name: debug, image: busybox, command: [sleep, 1h], volumes: ["data:/data"]}',
+        "hyper pod add shop debug.yml     beside the others; data is a volume of the pod",
+        "hyper pod exec shop/debug sh",
+        "hyper rm -f shop-debug",
     ),
 )
 PLAY_KUBE = Command(
