@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from bench.measure import REST_S, Missing
-from bench.processes import available_mib, family, name_of, rollup_mib
+from bench.processes import available_mib, busy_ms, family, name_of, rollup_mib
 from bench.row import Goal, Row
 from bench.stage import Client, Stage
 
@@ -16,8 +16,11 @@ from bench.stage import Client, Stage
 _DOCKER_MOST = 50
 #: A host with less than this left gets no more of them.
 _SPARE_MIB = 2048
-#: How long all are left alone before memory is read.
-_SETTLE_S = 5.0
+#: How long all are left alone before the first ones, the last ones and the reading of memory: longer than starts in a
+#: row count as demand for waiting machines.
+_SETTLE_S = 15.0
+#: How long the host's processor time is watched while all are idle.
+_WATCH_S = 10.0
 _ENDS = 10
 _NAME = "bench-density"
 
@@ -31,6 +34,8 @@ class _Crowd:
     pss_mib: list[float] = field(default_factory=list)
     by_name_mib: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     used_mib: float = 0.0
+    #: What the whole host spends in a second.
+    busy_ms: float = 0.0
 
     @property
     def count(self) -> int:
@@ -46,6 +51,11 @@ class _Crowd:
     def used_each_mib(self) -> float:
         """A share of what the host gave."""
         return self.used_mib / self.count
+
+    @property
+    def busy_each_ms(self) -> float:
+        """A share of the processor time."""
+        return self.busy_ms / self.count
 
     @property
     def said(self) -> str:
@@ -88,7 +98,8 @@ def rows(stage: Stage, runs: int) -> Iterator[Row]:
         accelerator=on,
         peer_name=f"the first {len(first)}",
         command=command,
-        note=f"one after the other, whole process of the client; {REST_S:g} s before each of these",
+        note=f"one after the other, whole process of the client; {_SETTLE_S:g} s before the first of either ten, "
+        f"{REST_S:g} s before each of them",
     )
     yield Row(
         f"PSS of an idle sandbox, {ours.count} alive",
@@ -108,6 +119,14 @@ def rows(stage: Stage, runs: int) -> Iterator[Row]:
         accelerator=on,
         note="MemAvailable before the first less after the last, a share each (templates were there before); in all "
         f"{ours.used_mib:.0f} MiB" + (f", docker's {theirs.used_mib:.0f} MiB" if theirs else ""),
+    )
+    yield Row(
+        f"Processor time for an idle sandbox, {ours.count} alive",
+        "ms/s",
+        [ours.busy_each_ms],
+        peer=[theirs.busy_each_ms] if theirs else [],
+        accelerator=on,
+        note=f"all that the host does within {_WATCH_S:g} s, a share each: its daemons and all else count, too",
     )
 
 
@@ -130,6 +149,8 @@ def _crowd(client: Client, count: int, pid_of: str) -> _Crowd:
         for number in range(count):
             if available_mib() < _SPARE_MIB:
                 break
+            if number == count - _ENDS:
+                time.sleep(_SETTLE_S)
             names.append(f"{_NAME}{number}")
             if not _ENDS <= number < count - _ENDS:
                 time.sleep(REST_S)
@@ -137,6 +158,9 @@ def _crowd(client: Client, count: int, pid_of: str) -> _Crowd:
             crowd.latencies_ms.append(client.time_ms("run", "-d", *words))
         time.sleep(_SETTLE_S)
         crowd.used_mib = before - available_mib()
+        busy = busy_ms()
+        time.sleep(_WATCH_S)
+        crowd.busy_ms = (busy_ms() - busy) / _WATCH_S
         for pid in client.run("inspect", "-f", pid_of, *names).split():
             parts = [(name_of(one), rollup_mib(one, "Pss")) for one in family(int(pid))]
             crowd.pss_mib.append(sum(mib for _, mib in parts))

@@ -35,6 +35,9 @@ bool runtime_prepare(struct error *e)
     /* Counting memory tells a kill by the OOM killer from any other; all is what stats are made of.
      */
     write_file("/cgroup/cgroup.subtree_control", "+memory +pids +io");
+    /* Otherwise kcompactd wakes the host twice a second, in every idle guest, to see whether memory
+     * might once be too scattered. It is compacted when it is asked for. */
+    write_file("/proc/sys/vm/compaction_proactiveness", "0");
     if (mkdir("/run", 0755) && errno != EEXIST)
         return fail(e, SYSTEM, errno, "mkdir /run", NULL);
     if (mkdir(RUN, 0700) && errno != EEXIST)
