@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from bench.measure import REST_S, Missing
+from bench.measure import REST_S, Missing, wall_ms
 from bench.processes import available_mib, busy_ms, family, name_of, rollup_mib
 from bench.row import Goal, Row
 from bench.stage import Client, Stage
@@ -22,6 +23,8 @@ _SETTLE_S = 15.0
 #: How long the host's processor time is watched while all are idle.
 _WATCH_S = 10.0
 _ENDS = 10
+#: A program about as large as the client.
+_CONTROL = "import json, asyncio, http.client"
 _NAME = "bench-density"
 
 
@@ -30,6 +33,8 @@ class _Crowd:
     """What was seen of containers that were started one after the other and live at once."""
 
     latencies_ms: list[float] = field(default_factory=list)
+    #: Of a process that has nothing to do with containers, before each of the first and the last ones.
+    control_ms: list[float] = field(default_factory=list)
     #: Of each container, all of its processes together; and of all processes of a name.
     pss_mib: list[float] = field(default_factory=list)
     by_name_mib: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -62,6 +67,11 @@ class _Crowd:
         """More about the PSS."""
         parts = [f"{name} {mib / self.count:.1f}" for name, mib in self.by_name_mib.items()]
         return f"{', '.join(parts)}; from {min(self.pss_mib):.1f} to {max(self.pss_mib):.1f} MiB"
+
+    @property
+    def controls(self) -> tuple[list[float], list[float]]:
+        """The same process beside the first ones and the last ones."""
+        return self.control_ms[:_ENDS], self.control_ms[-_ENDS:]
 
     @property
     def ends(self) -> tuple[list[float], list[float]]:
@@ -101,6 +111,16 @@ def rows(stage: Stage, runs: int) -> Iterator[Row]:
         note=f"one after the other, whole process of the client; {_SETTLE_S:g} s before the first of either ten, "
         f"{REST_S:g} s before each of them",
     )
+    before, after = ours.controls
+    yield Row(
+        f"the same of `python -c '{_CONTROL}'`",
+        "ms",
+        after,
+        peer=before,
+        part=True,
+        peer_name=f"the first {len(before)}",
+        note="what part the host has in it: this process knows nothing of Hyper",
+    )
     yield Row(
         f"PSS of an idle sandbox, {ours.count} alive",
         "MiB",
@@ -130,6 +150,11 @@ def rows(stage: Stage, runs: int) -> Iterator[Row]:
     )
 
 
+def _control_ms() -> float:
+    """How long a process takes that the crowd has no part in, but for the memory that it has taken."""
+    return wall_ms([sys.executable, "-c", _CONTROL], {})
+
+
 def _docker(stage: Stage, count: int) -> _Crowd | None:
     try:
         with stage.fresh_docker() as client:
@@ -153,6 +178,7 @@ def _crowd(client: Client, count: int, pid_of: str) -> _Crowd:
                 time.sleep(_SETTLE_S)
             names.append(f"{_NAME}{number}")
             if not _ENDS <= number < count - _ENDS:
+                crowd.control_ms.append(_control_ms())
                 time.sleep(REST_S)
             words = ("--name", names[-1], client.image, "sleep", "86400")
             crowd.latencies_ms.append(client.time_ms("run", "-d", *words))
