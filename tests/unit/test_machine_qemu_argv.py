@@ -124,3 +124,19 @@ def test_forwards_lead_to_the_15th_address() -> None:
 def test_what_slirp_cannot_forward(forward: Forward) -> None:
     with pytest.raises(ValueError):
         forward_rules(UserNic("52:54:00:12:34:56", "10.0.2.0/24", (forward,)))
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "tsc_khz", "chips"),
+    [("tcg", 2_500_000, "off"), ("tcg", None, "on"), ("kvm", 2_500_000, "on"), ("kvm", None, "on")],
+)
+def test_timer_chips_are_for_guests_that_have_to_find_out_how_fast_their_clock_is(
+    accelerator: str, tsc_khz: int | None, chips: str
+) -> None:
+    """Who is told has neither the PIT nor the PIC it needs; and only who has none of them is told."""
+    fds = MachineFds(3, 4, 5, ())
+    text = " ".join(
+        arguments(PLAIN, binary=BINARY, accelerator=accelerator, fds=fds, tsc_khz=tsc_khz)
+    )
+    assert f"pit={chips},pic={chips}" in text
+    assert ("tsc_early_khz=2500000" in text) == (chips == "off")

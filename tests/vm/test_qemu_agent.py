@@ -6,12 +6,15 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hyper.machine.probe import FILE, meet
 from hyper.machine.qemu.driver import QemuDriver
+from hyper.system import tsc
+from hyper.system.tsc import TscMeter
 from tests.contract.driver import BOOT_S, make_spec
 from tests.support.assets import find_asset
 
@@ -41,6 +44,28 @@ async def test_hyperstart_answers_and_answers_again(folder: Path, assets: Path) 
         assert first.agent.lower().startswith("hyperstart")
         assert second.boot_ns == first.boot_ns
         assert first.processes == ()
+    finally:
+        await machine.kill()
+
+
+@pytest.mark.parametrize("vcpus", [1, 2])
+@pytest.mark.parametrize("invariant", [True, False])
+async def test_guests_boot_whether_they_are_told_the_speed_of_their_clock_or_not(
+    folder: Path, assets: Path, monkeypatch: pytest.MonkeyPatch, invariant: bool, vcpus: int
+) -> None:
+    """With an invariant counter a machine has no PIT and no PIC; without, its kernel counts against them."""
+    if not invariant:
+        monkeypatch.setattr(tsc, "_is_invariant", lambda: False)
+    driver = QemuDriver(assets=assets, state_dir=folder / "s", accelerator="tcg")
+    plain = make_spec(folder, kernel=assets / "vmlinux", initrd=assets / "initrd")
+    spec = replace(plain, vcpus=vcpus)
+    machine = await driver.launch(spec)
+    try:
+        command = Path(f"/proc/{machine.record.pid}/cmdline").read_text()
+        assert ("pit=off,pic=off" in command) == (await TscMeter().khz() is not None)
+        async with asyncio.timeout(BOOT_S):
+            hello = await meet(machine)
+        assert hello.processes == ()
     finally:
         await machine.kill()
 

@@ -113,11 +113,12 @@ def arguments(
     Raises:
         ValueError: a name or address QEMU's option syntax cannot carry.
     """
+    told = tsc_khz if accelerator == "tcg" else None
     return [
         str(binary),
         *("-name", plain(spec.name)),
-        *_machine(spec, accelerator),
-        *_kernel(spec, accelerator, tsc_khz),
+        *_machine(spec, accelerator, timer_chips=told is None),
+        *_kernel(spec, accelerator, told),
         *_channels(fds),
         *_balloon(spec),
         # One queue, and without events: the guest looks for a disk when the agent is told to (hotplug.py).
@@ -133,12 +134,15 @@ def arguments(
     ]
 
 
-def _machine(spec: MachineSpec, accelerator: str) -> list[str]:
+def _machine(spec: MachineSpec, accelerator: str, *, timer_chips: bool) -> list[str]:
+    # A guest that is not told how fast its clock is counts it against the PIT; one that is told would all the same
+    # (20 ms), if there were one.
+    chips = "pit=on,pic=on" if timer_chips else "pit=off,pic=off"
     return [
-        # virtio-mmio only, no PCI, no ACPI. The PIT stays: without it an emulated guest cannot calibrate its clock.
-        # RTC: the kernel reads the time from it once. Option ROMs would be firmware nobody calls.
+        # virtio-mmio only, no PCI, no ACPI. RTC: the kernel reads the time from it once. Option ROMs would be firmware
+        # nobody calls.
         "-M",
-        "microvm,acpi=off,rtc=on,pit=on,pic=on,isa-serial=on,x-option-roms=off,auto-kernel-cmdline=on"
+        f"microvm,acpi=off,rtc=on,{chips},isa-serial=on,x-option-roms=off,auto-kernel-cmdline=on"
         + (",memory-backend=ram" if spec.shared or spec.memory else ""),
         *("-accel", _ACCELERATORS[accelerator]),
         *("-cpu", _CPUS[accelerator]),
@@ -156,11 +160,10 @@ def _machine(spec: MachineSpec, accelerator: str) -> list[str]:
 
 
 def _kernel(spec: MachineSpec, accelerator: str, tsc_khz: int | None) -> list[str]:
-    told = tsc_khz is not None and accelerator == "tcg"
     words = (
         *_BASE_COMMAND_LINE,
         *_COMMAND_LINES[accelerator],
-        *([f"tsc_early_khz={tsc_khz}"] if told else []),
+        *([] if tsc_khz is None else [f"tsc_early_khz={tsc_khz}"]),
         *spec.command_line,
     )
     return [

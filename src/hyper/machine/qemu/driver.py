@@ -139,6 +139,8 @@ class QemuDriver:
             binary=self._binary,
             accelerator=await self._accelerator(),
             fds=argv.MachineFds(agent=0, monitor=0, console=0, disks=()),
+            # Each measurement differs a little; without one the machine is another.
+            tsc_khz=None if await self._tsc.khz() is None else 1,
         )
         return f"{await self.template_prefix()}-{_digest(' '.join(command))}"
 
