@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -246,6 +247,31 @@ def test_published_ports(daemon: Hyperd, busybox: str, echo: bytes) -> None:
     daemon.run("kill", "web")
     up(daemon, busybox, "next", "-p", taken, script=SERVER)
     assert fetch("127.0.0.1", by_address["127.0.0.1"]).endswith(b"hello\n")
+
+
+def test_nobody_has_to_look_for_a_machine(daemon: Hyperd, busybox: str) -> None:
+    """Host and bridge know where each is, on all its networks, before it has said a word: who comes to a published port
+    early is not kept waiting for the second question after it, and nobody else is shown what is for it."""
+    daemon.run("network", "create", "second")
+    daemon.run("create", "--name", "quiet", busybox, "sleep", "3600")
+    daemon.run("network", "connect", "second", "quiet")
+    daemon.run("start", "quiet")
+    networks = daemon.api.get("/containers/quiet/json")["NetworkSettings"]["Networks"]
+    assert len(networks) == 2
+    for found in networks.values():
+        known = told("ip", "-j", "neigh", "show", found["IPAddress"])
+        assert [item["lladdr"] for item in known] == [found["MacAddress"]]
+        places = told("bridge", "-j", "fdb", "show", "br", known[0]["dev"])
+        mine = [item for item in places if item["mac"] == found["MacAddress"]]
+        assert [item["state"] for item in mine] == ["static"]
+    daemon.run("rm", "-f", "quiet")
+    daemon.run("network", "rm", "second")
+
+
+def told(*argv: str) -> list[dict[str, Any]]:
+    """What a program of iproute2 prints as JSON."""
+    done = subprocess.run(argv, capture_output=True, check=True)
+    return list(json.loads(done.stdout or b"[]"))
 
 
 def test_ports_and_networks_do_not_need_the_daemon(own_daemon: Hyperd, busybox: str) -> None:

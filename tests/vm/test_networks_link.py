@@ -19,6 +19,16 @@ link.make_bridge("hb-1", ipaddress.IPv4Interface("172.30.0.1/20"), mtu=1400, mac
 link.join_bridge("ht-1", "hb-1")
 link.join_bridge("ht-1", "hb-1")
 link.set_up("ht-1", mtu=1400)
+for mac in ("02:42:ac:1e:00:05", "02:42:ac:1e:00:06"):
+    link.bind_port("ht-1", mac)
+    link.bind_port("ht-1", mac)
+    link.know_neighbour("hb-1", ipaddress.IPv4Address("172.30.0.5"), mac)
+os.system("bridge fdb show br hb-1 | grep -E ^02.*0[56]; ip neigh show dev hb-1")
+for device in ("lo", "no"):
+    try:
+        link.bind_port(device, mac)
+    except HyperError as error:
+        print(error)
 os.system("ip -o -4 addr show hb-1; ip -o link show master hb-1")
 try:
     tun.open_tap("ht-1")
@@ -30,6 +40,7 @@ except HyperError as error:
     print(error)
 link.leave_bridge("ht-1", "hb-1")
 link.leave_bridge("ht-1", "hb-1")
+os.system("bridge fdb show | grep 00:05")
 os.close(fd)
 link.end_bridge("hb-1")
 link.end_bridge("hb-1")
@@ -57,7 +68,14 @@ def test_links() -> None:
     argv = ["unshare", "--net", sys.executable, "-c", SCRIPT]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    address, port, *rest = done.stdout.splitlines()
+    told = done.stdout.splitlines()
+    static, (neighbour, *refused), (address, port, *rest) = told[:2], told[2:5], told[5:]
+    assert sorted(static) == [f"02:42:ac:1e:00:0{n} dev ht-1 master hb-1 static" for n in (5, 6)]
+    assert neighbour.split() == ["172.30.0.5", "lladdr", "02:42:ac:1e:00:06", "STALE"]
+    assert refused == [
+        "cannot bind 02:42:ac:1e:00:06 to lo: Invalid argument",
+        "there is no network card no",
+    ]
     assert "172.30.0.1/20" in address
     assert "ht-1" in port
     assert "mtu 1400" in port

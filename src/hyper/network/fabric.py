@@ -308,6 +308,11 @@ class Fabric:
             if port.device:
                 link.set_up(port.device, mtu=port.segment.mtu)
             link.set_up(card, mtu=port.segment.mtu)
+            # Who asks for a machine that is not up yet gets no answer, and the kernel asks again after a second only:
+            # so long would wait who comes to a published port. And a bridge that does not know where somebody is shows
+            # what is for him to all.
+            link.bind_port(card, port.mac)
+            link.know_neighbour(port.segment.bridge, port.address, port.mac)
         if not direct:
             link.set_up(place.tap)
 

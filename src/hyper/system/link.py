@@ -1,6 +1,7 @@
-"""Bridges and their ports, by ioctls: no process is started, each takes well under a millisecond.
+"""Bridges and their ports, by ioctls and netlink: no process is started, each takes well under a millisecond.
 
-Source: netdevice(7), linux/sockios.h, net/bridge/br_ioctl.c. Only virtual Ethernet pairs need ip(8).
+Source: netdevice(7), rtnetlink(7), linux/sockios.h, linux/neighbour.h, net/bridge/br_ioctl.c. Only virtual Ethernet
+pairs need ip(8).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import errno
 import fcntl
 import ipaddress
+import os
 import socket
 import struct
 from pathlib import Path
@@ -22,6 +24,10 @@ _SIOCBRADDBR, _SIOCBRDELBR, _SIOCBRADDIF, _SIOCBRDELIF = 0x89A0, 0x89A1, 0x89A2,
 _SIOCSIFFLAGS, _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8914, 0x8916, 0x891C
 _SIOCSIFMTU, _SIOCSIFHWADDR, _SIOCSIFNAME = 0x8922, 0x8924, 0x8923
 _IFF_UP = 1
+_RTM_NEWNEIGH, _NLM_FLAGS = 28, 0x1 | 0x4 | 0x100 | 0x400  # request, acknowledge, replace, create
+_NDA_DST, _NDA_LLADDR, _NTF_MASTER = 1, 2, 0x04
+_NUD_STALE, _NUD_NOARP = 0x04, 0x40
+_AF_BRIDGE = 7
 _ARPHRD_ETHER = 1
 _TIMEOUT_S = 20.0
 
@@ -47,8 +53,7 @@ def make_bridge(name: str, address: IPv4Interface, *, mtu: int, mac: str) -> Non
     _do(_SIOCBRADDBR, name.encode() + b"\0", f"make the bridge {name}")
     try:
         # An address of its own: else it takes that of its lowest port, and guests' ARP tables are wrong.
-        hardware = bytes.fromhex(mac.replace(":", ""))
-        _set(name, _SIOCSIFHWADDR, struct.pack("H6s16x", _ARPHRD_ETHER, hardware))
+        _set(name, _SIOCSIFHWADDR, struct.pack("H6s16x", _ARPHRD_ETHER, _hardware(mac)))
         _set(name, _SIOCSIFMTU, struct.pack("i20x", mtu))
         _set(name, _SIOCSIFADDR, _address(address.ip))
         _set(name, _SIOCSIFNETMASK, _address(address.netmask))
@@ -100,6 +105,27 @@ def isolate_port(port: str) -> None:
     Path(f"/sys/class/net/{port}/brport/isolated").write_text("1")
 
 
+def know_neighbour(device: str, address: ipaddress.IPv4Address, mac: str) -> None:
+    """The host has ``mac`` for ``address`` on ``device`` until it finds out otherwise, which it tries once it is used.
+
+    Raises:
+        HyperError: there is no such device, or no right.
+    """
+    attributes = _attribute(_NDA_DST, address.packed) + _attribute(_NDA_LLADDR, _hardware(mac))
+    entry = struct.pack("=BxHiHBB", socket.AF_INET, 0, _index(device), _NUD_STALE, 0, 0)
+    _change_neighbour(entry + attributes, f"say who {address} is on {device}")
+
+
+def bind_port(port: str, mac: str) -> None:
+    """What is for ``mac`` goes to ``port`` of a bridge and nowhere else, as long as it is a port.
+
+    Raises:
+        HyperError: it is no port of a bridge, or no right.
+    """
+    entry = struct.pack("=BxHiHBB", _AF_BRIDGE, 0, _index(port), _NUD_NOARP, _NTF_MASTER, 0)
+    _change_neighbour(entry + _attribute(_NDA_LLADDR, _hardware(mac)), f"bind {mac} to {port}")
+
+
 async def make_pair(name: str, peer: str) -> None:
     """Two virtual Ethernet cards joined by a cable, both down.
 
@@ -129,6 +155,26 @@ def set_sysctl(key: str, value: int) -> None:
 
 def _address(address: ipaddress.IPv4Address) -> bytes:
     return struct.pack("HH4s16x", socket.AF_INET, 0, address.packed)
+
+
+def _hardware(mac: str) -> bytes:
+    return bytes.fromhex(mac.replace(":", ""))
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    """An rtattr. Source: rtnetlink(3)."""
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def _change_neighbour(entry: bytes, what: str) -> None:
+    """``entry``: a struct ndmsg with its attributes. Source: rtnetlink(7), netlink(7)."""
+    header = struct.pack("=IHHII", 16 + len(entry), _RTM_NEWNEIGH, _NLM_FLAGS, 1, 0)
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+    with socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE) as handle:
+        handle.send(header + entry)
+        (error,) = struct.unpack_from("=i", handle.recv(4096), 16)
+    if error:
+        raise HyperError(f"cannot {what}: {os.strerror(-error)}")
 
 
 def _index(name: str) -> int:
