@@ -27,6 +27,8 @@ _FILLED: Final = "filled-"
 _FIRST_FDSET: Final = 1000
 #: Names of a machine's slots in their order, and whether each is read-only.
 Slots = Mapping[str, bool]
+#: A command of QEMU's monitor and its arguments.
+Command = tuple[str, dict[str, Any]]
 
 
 async def add(monitor: Monitor, disks: Sequence[Disk], slots: Slots) -> None:
@@ -43,21 +45,39 @@ async def add(monitor: Monitor, disks: Sequence[Disk], slots: Slots) -> None:
 
 
 async def _fill(monitor: Monitor, disks: Sequence[Disk], slots: Slots) -> None:
+    """A disk takes one answer of QEMU's, not one for each command: somebody waits for his program."""
     filters = []
     for disk in disks:
         node = _FILLED + argv.plain(disk.name)
         fdset = _fdset(disk.name, slots)
-        fd = (await _pass(monitor, disk, node, fdset))["fd"]
-        try:
-            await monitor.execute("blockdev-add", _node(disk, node, fdset))
-        except MachineError as error:
-            await monitor.execute("remove-fd", {"fdset-id": fdset, "fd": fd})
-            if "Duplicate nodes" in error.message:
-                raise Conflict(f"the machine has a disk {disk.name} already") from error
-            raise
         filters.append(_filter(disk.name, node, disk.read_only))
-    if filters:
-        await monitor.execute("blockdev-reopen", {"options": filters})
+        commands = [_add_fd(node, fdset), ("blockdev-add", _node(disk, node, fdset))]
+        if disk is disks[-1]:
+            commands.append(("blockdev-reopen", {"options": filters}))
+        passed, added, *reopened = await _with_file(monitor, disk, commands)
+        if isinstance(passed, MachineError):
+            raise passed
+        if isinstance(added, MachineError):
+            await monitor.execute("remove-fd", {"fdset-id": fdset, "fd": passed["fd"]})
+            if "Duplicate nodes" in added.message:
+                raise Conflict(f"the machine has a disk {disk.name} already") from added
+            raise added
+        if reopened and isinstance(reopened[0], MachineError):
+            raise reopened[0]
+
+
+def _add_fd(device: str, fdset: int | None = None) -> Command:
+    where = {} if fdset is None else {"fdset-id": fdset}
+    return "add-fd", {"opaque": device, **where}
+
+
+async def _with_file(monitor: Monitor, disk: Disk, commands: Sequence[Command]) -> list[Any]:
+    """Answers to ``commands``, which QEMU gets with the file of ``disk``: it sees no path of the host."""
+    fd = open_disk(disk)
+    try:
+        return await monitor.execute_in_a_row(commands, fd=fd)
+    finally:
+        os.close(fd)
 
 
 async def _empty(monitor: Monitor, name: str, slots: Slots) -> None:
@@ -94,7 +114,10 @@ async def _plug(monitor: Monitor, disk: Disk) -> None:
         raise Conflict(f"the machine has a disk {disk.name} already")
     if len(there) >= MAX_DISKS:
         raise Conflict(f"the machine has {MAX_DISKS} added disks already")
-    fdset = (await _pass(monitor, disk, device))["fdset-id"]
+    (passed,) = await _with_file(monitor, disk, [_add_fd(device)])
+    if isinstance(passed, MachineError):
+        raise passed
+    fdset = passed["fdset-id"]
     try:
         await monitor.execute("blockdev-add", _node(disk, device, fdset))
         try:
@@ -132,21 +155,6 @@ async def _devices(monitor: Monitor) -> set[str]:
     """What was added, and not only begun to be."""
     found = await monitor.execute("qom-list", {"path": "/machine/peripheral"})
     return {item["name"] for item in found if item["name"].startswith(_PREFIX)}
-
-
-async def _pass(
-    monitor: Monitor, disk: Disk, device: str, fdset: int | None = None
-) -> dict[str, int]:
-    """The file of ``disk`` is open in QEMU, which sees no path of the host; its numbers ``fdset-id`` and ``fd``."""
-    fd = open_disk(disk)
-    where = {} if fdset is None else {"fdset-id": fdset}
-    try:
-        numbers: dict[str, int] = await monitor.execute(
-            "add-fd", {"opaque": device, **where}, fd=fd
-        )
-    finally:
-        os.close(fd)
-    return numbers
 
 
 def _node(disk: Disk, device: str, fdset: int) -> dict[str, Any]:

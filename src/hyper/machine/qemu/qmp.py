@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,23 +65,49 @@ class Monitor:
         Raises:
             MachineError: the machine is gone, does not answer within 10 s, or refuses.
         """
+        async with self._ready(command, fd) as client:
+            if until is None:
+                return await client.execute(command, arguments)
+            name, is_it = until
+            with client.listener(name) as events:
+                answer = await client.execute(command, arguments)
+                async for event in events:
+                    data: Any = event["data"]
+                    if is_it(data):
+                        break
+                return answer
+
+    async def execute_in_a_row(
+        self, commands: Sequence[tuple[str, dict[str, Any]]], *, fd: int | None = None
+    ) -> list[Any]:
+        """What each of the commands returns, or the MachineError of its refusal. QEMU has all before it answers the
+        first, and executes all, whatever becomes of those before. ``fd`` goes with the first; none takes another.
+
+        Raises:
+            MachineError: the machine is gone, or does not answer within 10 s.
+        """
+        async with self._ready(commands[0][0], fd) as client:
+            asked = (client.execute(command, arguments) for command, arguments in commands)
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            for answer in answers:
+                if isinstance(answer, BaseException) and not isinstance(answer, ExecuteError):
+                    raise answer
+        return [
+            _refusal(command, answer) if isinstance(answer, ExecuteError) else answer
+            for (command, _), answer in zip(commands, answers, strict=True)
+        ]
+
+    @contextlib.asynccontextmanager
+    async def _ready(self, command: str, fd: int | None) -> AsyncIterator[QMPClient]:
+        """The client while ``command`` is executed, before which ``fd`` was sent; what is raised is a MachineError."""
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT_S), self._lock:
                 client = self._client or await self._connect()
                 if fd is not None:
                     client.send_fd_scm(fd)
-                if until is None:
-                    return await client.execute(command, arguments)
-                name, is_it = until
-                with client.listener(name) as events:
-                    answer = await client.execute(command, arguments)
-                    async for event in events:
-                        data: Any = event["data"]
-                        if is_it(data):
-                            break
-                    return answer
+                yield client
         except ExecuteError as error:
-            raise MachineError(f"QEMU refused {command}: {error}") from error
+            raise _refusal(command, error) from error
         except TimeoutError:
             raise MachineError(f"QEMU did not answer {command} in time") from None
         except (QMPError, OSError) as error:
@@ -124,6 +150,10 @@ class Monitor:
         client, self._client = self._client, None
         if client is not None:
             await _disconnect(client)
+
+
+def _refusal(command: str, error: ExecuteError) -> MachineError:
+    return MachineError(f"QEMU refused {command}: {error}")
 
 
 async def _disconnect(client: QMPClient) -> None:
