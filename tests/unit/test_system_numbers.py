@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,8 @@ def test_turns_are_waited_for(tmp_path: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == b"asks\n"
         assert other.poll() is None
+        with path.open("rb") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with other:
         assert other.stdout.read() == b"in\n"
     assert path.exists()

@@ -29,14 +29,15 @@ def make(context: Context, plan: PodPlan, *, when: str | None, quiet: bool) -> d
     return _Making(context, plan, when, quiet=quiet).post(PODS, plan.body)
 
 
-def add(context: Context, name: str, plan: PodPlan, *, when: str | None, quiet: bool) -> list[str]:
-    """Ids of the containers of ``plan``, which the pod ``name`` has, too, from now on. Images as in ``make``.
+def add(
+    context: Context, pod: dict[str, Any], plan: PodPlan, *, when: str | None, quiet: bool
+) -> list[str]:
+    """Ids of the containers of ``plan``, which ``pod`` has, too, from now on. Images as in ``make``.
 
     Raises:
         HyperError: the daemon refused one, or one did not start; none was added.
     """
     making = _Making(context, plan, when, quiet=quiet)
-    pod = find_pod(context, name)
     path = pod_path(pod["Id"], "/containers")
     added: list[str] = []
     for item in plan.body.containers:

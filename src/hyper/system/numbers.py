@@ -21,7 +21,7 @@ def claim(book: Path, owner: str, *, preferred: int, count: int) -> int:
     """
     with lock.exclusively(_lock(book)):
         owners = _read(book)
-        number = next((number for number, name in owners.items() if name == owner), None)
+        number = _of(owner, owners)
         if number is None:
             ring = ((preferred + step) % count for step in range(count))
             number = next((number for number in ring if number not in owners), None)
@@ -39,7 +39,11 @@ def give_back(book: Path, owner: str) -> None:
 
 def number_of(book: Path, owner: str) -> int | None:
     """What ``owner`` has. Raises: HyperError: the book cannot be read."""
-    return next((number for number, name in _read(book).items() if name == owner), None)
+    return _of(owner, _read(book))
+
+
+def _of(owner: str, owners: dict[int, str]) -> int | None:
+    return next((number for number, name in owners.items() if name == owner), None)
 
 
 def _lock(book: Path) -> Path:

@@ -68,9 +68,10 @@ def _add(context: Context, arguments: Arguments) -> int:
     from hyper.cli.pod_making import add
 
     name, file = arguments.words
-    plan = read_addition(file, find_pod(context, name))
+    pod = find_pod(context, name)
+    plan = read_addition(file, pod)
     when, quiet = arguments.text("--pull"), arguments.on("--quiet")
-    for id in add(context, name, plan, when=when, quiet=quiet):
+    for id in add(context, pod, plan, when=when, quiet=quiet):
         tell(id)
     return 0
 
