@@ -222,7 +222,10 @@ def test_shares_outlive_the_daemon(own_daemon: Hyperd, busybox: str, folder: Pat
     """After kill -9 the machine goes on; the next daemon ends the server with its machine, and sees it die."""
     daemon = own_daemon
     options = ("-v", f"{folder}:/d")
-    script = "echo up; while :; do if [ -e /d/go ]; then cp /d/go /d/went; fi; sleep 0.1; done"
+    script = (
+        "echo up; until [ -e /d/go ]; do sleep 0.1; done;"
+        " cp /d/go /d/$HOSTNAME; mv /d/$HOSTNAME /d/went; exec sleep 600"
+    )
     ids = [
         daemon.run("run", "-d", *options, busybox, "sh", "-c", script).decode().strip()
         for _ in "ab"
@@ -231,7 +234,8 @@ def test_shares_outlive_the_daemon(own_daemon: Hyperd, busybox: str, folder: Pat
         follow(daemon, container, "up")
     servers = [server_of(daemon, container) for container in ids]
     daemon.kill()
-    (folder / "go").write_text("gone")
+    (folder / "new").write_text("gone")
+    (folder / "new").rename(folder / "go")
     while not (folder / "went").exists():
         pass
     daemon.start()

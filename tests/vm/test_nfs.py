@@ -67,7 +67,9 @@ def test_files_are_the_servers(
     follow(daemon, "box", "up")
     status = (folder / "hers").stat()
     assert ((folder / "hers").read_text(), status.st_uid, status.st_gid) == ("hers\n", 1234, 77)
-    assert sh(daemon, busybox, "cat /nas/hers; echo both >/nas/go", "-v", "nas:/nas") == "hers\n"
+    # There at once with all that is in it: what is written goes to the server when the file is closed.
+    answer = "cat /nas/hers; echo both >/nas/new; mv /nas/new /nas/go"
+    assert sh(daemon, busybox, answer, "-v", "nas:/nas") == "hers\n"
     assert daemon.run("wait", "box") == b"0\n"
     assert daemon.run("logs", "box").endswith(b"both\n")
     kept = daemon.api.get("/volumes/nas")
@@ -152,7 +154,7 @@ def test_a_pod_shares_it(daemon: Hyperd, busybox: str, server: FileServer, addre
     read = box(
         busybox,
         "b",
-        "until cat /all/deep/er/one; do sleep 0.1; done; touch /all/no; exec sleep 600",
+        "until grep one /all/deep/er/one; do sleep 0.1; done; touch /all/no; exec sleep 600",
         Mounts=[{"Volume": "nas", "Target": "/all", "ReadOnly": True}],
     )
     options = server.options(address)
