@@ -40,7 +40,10 @@ async def kill(container: Container, number: int) -> None:
 
 
 async def stop(container: Container, *, timeout_s: int | None, number: int | None) -> bool:
-    """Its program was asked to end, then made to; False when it did not run. ``timeout_s`` < 0: no limit."""
+    """Its program was asked to end, then made to; False when it did not run. ``timeout_s`` < 0: no limit.
+
+    Nothing is left of its run in either case: a machine may still be closing its disks when its program has ended.
+    """
     if container.record.status is Status.RESTARTING:
         container.note_stop(signal.SIGKILL)
         await container.end_restarting()
@@ -49,6 +52,7 @@ async def stop(container: Container, *, timeout_s: int | None, number: int | Non
             container.publish("stop")
             return True
     if not container.live:
+        await container.settled()
         return False
     container.note_stop(signal.SIGKILL)
     await _end(container, number, _stop_timeout_s(container) if timeout_s is None else timeout_s)
