@@ -58,6 +58,7 @@ def _both(ours: Hyperd, theirs: Engine, image: str) -> dict[str, Any]:
         "subnets": _subnets(ours, theirs),
     }
     port = int(_docker(theirs, "port", "web", "80/tcp").split()[0].rpartition(":")[2])
+    _docker_says(theirs, "web")
     seen["docker"] = _get(port)
     seen["docker-names"] = _docker(
         theirs, "run", "--rm", "--network", "net", theirs.image, "nslookup", "web"
@@ -65,6 +66,15 @@ def _both(ours: Hyperd, theirs: Engine, image: str) -> dict[str, Any]:
     _docker(theirs, "rm", "-f", "web")
     _docker(theirs, "network", "rm", "net")
     return seen
+
+
+def _docker_says(engine: Engine, name: str) -> None:
+    """Return once a container of Docker has written its first line."""
+    argv = ["docker", "logs", "-f", name]
+    with subprocess.Popen(argv, env=engine.environ(), stdout=subprocess.PIPE) as following:
+        assert following.stdout is not None
+        following.stdout.readline()
+        following.terminate()
 
 
 def _serve(ours: Hyperd, name: str, network: str, image: str) -> None:

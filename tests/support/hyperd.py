@@ -115,10 +115,10 @@ class Hyperd:
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout
 
-    def lines(self, pattern: str) -> Iterator[str]:
-        """Lines of its log that have ``pattern``, those of the past first, each as soon as it is written."""
+    def lines(self, pattern: str, *, after: int = 0) -> Iterator[str]:
+        """Lines of its log after so many bytes that have ``pattern``, each as soon as it is written."""
         with subprocess.Popen(
-            ["tail", "-n", "+1", "-F", str(self.log)], stdout=subprocess.PIPE, text=True
+            ["tail", "-c", f"+{after + 1}", "-F", str(self.log)], stdout=subprocess.PIPE, text=True
         ) as tail:
             assert tail.stdout is not None
             try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -12,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hyper.system.pidfd import Pidfd
 from tests.support.api import ApiError
 from tests.support.hyperd import Hyperd, hyperd
+from tests.support.processes import runs
+from tests.vm.test_durable import end
 from tests.vm.test_faults_machine import cgroups, pid_of
 from tests.vm.test_run import create, follow, run
 from tests.vm.test_volumes import WAIT, refused, sh
@@ -44,13 +44,6 @@ def server_of(daemon: Hyperd, container: str) -> int:
     (pid,) = found
     assert b"virtiofsd" in Path(f"/proc/{pid}/cmdline").read_bytes()
     return pid
-
-
-def kill(pid: int) -> None:
-    """End a process that is not our child; it is gone on return."""
-    held = Pidfd.open(pid)
-    held.send(signal.SIGKILL)
-    held.close()
 
 
 def test_both_ways_while_it_runs(daemon: Hyperd, busybox: str, folder: Path) -> None:
@@ -207,14 +200,14 @@ def test_a_server_that_dies_ends_the_machine_with_the_reason(
     """Not a program that hangs for ever; it starts again; nothing is left."""
     box = create(daemon, busybox, "sleep", "600", HostConfig={"Binds": [f"{folder}:/d"]})
     daemon.api.post(f"/containers/{box}/start")
-    kill(server_of(daemon, box))
+    end(server_of(daemon, box))
     assert daemon.api.post(f"/containers/{box}/wait")["StatusCode"] == 137
     state = daemon.api.get(f"/containers/{box}/json")["State"]
     assert "virtiofsd) ended" in state["Error"]
     daemon.api.post(f"/containers/{box}/start")
     pid = server_of(daemon, box)
     daemon.api.delete(f"/containers/{box}?force=1")
-    assert not Path(f"/proc/{pid}").exists()
+    assert not runs(pid)
     assert cgroups(box) == []
 
 
@@ -241,17 +234,17 @@ def test_shares_outlive_the_daemon(own_daemon: Hyperd, busybox: str, folder: Pat
     daemon.start()
     assert daemon.run("exec", ids[0], "cat", "/d/went") == b"gone"
     daemon.run("rm", "-f", ids[0])
-    assert not Path(f"/proc/{servers[0]}").exists()
-    kill(servers[1])
+    assert not runs(servers[0])
+    end(servers[1])
     daemon.api.post(f"/containers/{ids[1]}/wait")
     assert "virtiofsd) ended" in daemon.api.get(f"/containers/{ids[1]}/json")["State"]["Error"]
     # A machine that died in a daemon's absence takes its server along.
     daemon.run("start", ids[1])
     machine, server = pid_of(daemon, ids[1]), server_of(daemon, ids[1])
     daemon.kill()
-    kill(machine)
+    end(machine)
     daemon.start()
-    assert not Path(f"/proc/{server}").exists()
+    assert not runs(server)
     assert cgroups(ids[1]) == []
 
 

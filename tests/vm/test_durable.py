@@ -55,7 +55,7 @@ def test_no_line_is_lost_or_told_twice(own_daemon: Hyperd, busybox: str, kills: 
 
 
 def test_a_program_that_ends_while_nobody_listens_is_not_forgotten(
-    own_daemon: Hyperd, busybox: str
+    own_daemon: Hyperd, busybox: str, tmp_path: Path
 ) -> None:
     """The agent keeps the exit code and the last words until a daemon asks."""
     daemon = own_daemon
@@ -65,15 +65,20 @@ def test_a_program_that_ends_while_nobody_listens_is_not_forgotten(
         "-i",
         "--name",
         "end",
+        "-v",
+        f"{tmp_path}:/d",
         busybox,
         "sh",
         "-c",
-        "echo up; sleep 1; echo last; exit 3",
+        "echo up; until [ -e /d/go ]; do sleep 0.1; done; echo last; touch /d/went; exit 3",
     )
     follow(daemon, "end", "up")
     pid = daemon.api.get("/containers/end/json")["Hyper"]["Pid"]
     daemon.kill()
     assert Path(f"/proc/{pid}").exists()
+    (tmp_path / "go").touch()
+    while not (tmp_path / "went").exists():
+        os.sched_yield()
     daemon.start()
     assert daemon.api.post("/containers/end/wait")["StatusCode"] == 3
     assert daemon.run("logs", "end") == b"up\nlast\n"
@@ -147,12 +152,12 @@ def test_killed_in_the_middle_of_starts_nothing_dangles(own_daemon: Hyperd, busy
     for number in range(6):
         name = f"box{number}"
         create(daemon, busybox, "sleep", "600", name=name)
+        told = daemon.log.stat().st_size
         client = subprocess.Popen(
             ["docker", "start", name], env=Engine(daemon.host, "").environ(),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        events = daemon.log.stat().st_size
-        wait_for_growth(daemon.log, events + 200 * number)
+        wait_for_growth(daemon.log, told + 200 * number)
         daemon.kill()
         client.wait()
         daemon.start()

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support.api import ApiError
+from tests.support.hygiene import control_groups
 from tests.support.hyperd import Hyperd, hyperd
 from tests.vm.test_bad_input import bugs
 from tests.vm.test_durable import end, state
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.vm
 
 def cgroups(container: str) -> list[str]:
     """Control groups of a container's machine."""
-    return [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/hyper/{container[:16]}")]
+    return [str(group) for group in control_groups() if group.name == container[:16]]
 
 
 def start(daemon: Hyperd, image: str, *cmd: str, **body: Any) -> str:
@@ -144,9 +145,11 @@ def test_a_guest_that_panics_shows_its_console(daemon: Hyperd, busybox: str, how
         busybox,
         "sh",
         "-c",
-        f"echo up; {PANICS[how]}; exec sleep 3600",
+        "echo up; exec sleep 3600",
         HostConfig={"Privileged": True},
     )
+    follow(daemon, box, "up")
+    daemon.docker("exec", "-d", "--privileged", box, "sh", "-c", PANICS[how])
     assert daemon.api.post(f"/containers/{box}/wait")["StatusCode"] == 137
     error = str(state(daemon, box)["Error"])
     assert "the machine ended unexpectedly" in error
@@ -212,9 +215,7 @@ def test_a_full_disk_on_the_host(busybox: str) -> None:
         hyperd("--data-root", str(folder), "--templates=false") as daemon,
     ):  # one that is being written would give room back
         daemon.run("pull", "-q", busybox)
-        script = (
-            "echo up; read x; i=0; while [ $i -lt 2000 ]; do echo line$i; i=$((i+1)); done; exit 9"
-        )
+        script = "sync; echo up; read x; i=0; while [ $i -lt 2000 ]; do echo line$i; i=$((i+1)); done; exit 9"
         box = start(daemon, busybox, "sh", "-c", script, OpenStdin=True)
         other = create(daemon, busybox, "true")
         follow(daemon, box, "up")
@@ -263,7 +264,7 @@ def test_a_flood_of_output_delays_nobody(daemon: Hyperd, busybox: str) -> None:
         busybox,
         "sh",
         "-c",
-        "head -c 200000000 /dev/zero",
+        "head -c 200000000 /dev/zero; until [ -e /asked ]; do head -c 1000000 /dev/zero; done",
         Tty=False,
         HostConfig={"NanoCpus": 10**9},
     )
@@ -274,7 +275,7 @@ def test_a_flood_of_output_delays_nobody(daemon: Hyperd, busybox: str) -> None:
     for _ in range(3):
         assert daemon.run("exec", calm, "echo", "calm") == b"calm\n"
         if not ending.done():
-            done = daemon.docker("exec", flood, "echo", "me too")
+            done = daemon.docker("exec", flood, "sh", "-c", "touch /asked; echo me too")
             answered += done.stdout == b"me too\n"
     assert ending.result()["StatusCode"] == 0
     waiting.shutdown()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -149,24 +148,21 @@ def test_waiting(daemon: Hyperd, busybox: str) -> None:
     client = docker.DockerClient(base_url=daemon.host, version="auto")
     box = client.containers.create(busybox, ["sh", "-c", "read x; exit $x"], stdin_open=True)
     assert box.wait(condition="not-running")["StatusCode"] == 0
-    codes: dict[str, Any] = {}
-
-    def wait(condition: str) -> None:
-        codes[condition] = box.wait(condition=condition)["StatusCode"]
-
-    threads = [threading.Thread(target=wait, args=[word]) for word in ("next-exit", "removed")]
-    for thread in threads:
-        thread.start()
+    waiting = {
+        word: daemon.api.begin("POST", f"/containers/{box.id}/wait?condition={word}")
+        for word in ("next-exit", "removed")
+    }
+    answers = {word: connection.getresponse() for word, connection in waiting.items()}
     sock = box.attach_socket(params={"stdin": 1, "stream": 1})
     box.start()
     sock._sock.sendall(b"5\n")
-    threads[0].join()
-    assert codes == {"next-exit": 5}
+    assert json.loads(answers["next-exit"].read())["StatusCode"] == 5
     sock._sock.close()
     sock.close()
     box.remove()
-    threads[1].join()
-    assert codes == {"next-exit": 5, "removed": 5}
+    assert json.loads(answers["removed"].read())["StatusCode"] == 5
+    for connection in waiting.values():
+        connection.close()
     refused = daemon.api.raw("POST", "/containers/x/wait?condition=never")
     assert refused[0] in (400, 404)
     client.close()

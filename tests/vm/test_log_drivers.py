@@ -30,7 +30,8 @@ def test_a_rotated_log_outlives_its_daemon(own_daemon: Hyperd, busybox: str) -> 
     assert kept[-1] == "whole"
     assert kept[-3:-1] == ["line 3998", "line 3999"]
     numbers = [int(line.removeprefix("line ")) for line in kept[:-1] if line.startswith("line ")]
-    assert 500 < len(numbers) < 4000
+    # Of two files one is full; how many lines that is, is for how many come together.
+    assert 400 < len(numbers) < 4000
     assert numbers == list(range(4000 - len(numbers), 4000))
     assert own_daemon.run("logs", "--tail", "2", box) == b"line 3999\nwhole\n"
     files = list((own_daemon.data_root / "containers" / box).glob("log*"))

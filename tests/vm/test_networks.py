@@ -54,9 +54,9 @@ def says(daemon: Hyperd, name: str, script: str) -> tuple[int, str]:
     return done.returncode, done.stdout.decode() + done.stderr.decode()
 
 
-def reaches(daemon: Hyperd, name: str, target: str) -> bool:
+def reaches(daemon: Hyperd, name: str, target: str, *, wait_s: int = 30) -> bool:
     """Whether a packet comes back."""
-    return says(daemon, name, f"ping -c 1 -W 2 {target}")[0] == 0
+    return says(daemon, name, f"ping -c 1 -W {wait_s} {target}")[0] == 0
 
 
 def resolves(daemon: Hyperd, name: str, what: str, server: str = "") -> list[str]:
@@ -117,8 +117,8 @@ def test_containers_know_each_other_by_name_and_only_within_their_networks(
     assert (code, "name = web.front" in text) == (0, True)
     # Across: no name, no packet, no question to its server.
     assert resolves(daemon, "web", "db") == []
-    assert not reaches(daemon, "web", db)
-    assert not reaches(daemon, "db", web)
+    assert not reaches(daemon, "web", db, wait_s=2)
+    assert not reaches(daemon, "db", web, wait_s=2)
     other = daemon.api.get("/networks/back")["IPAM"]["Config"][0]["Gateway"]
     assert resolves(daemon, "web", "db", other) == []
     shown = daemon.api.get("/networks/front")["Containers"]
@@ -138,7 +138,7 @@ def test_networks_are_joined_and_left_while_a_container_runs(daemon: Hyperd, bus
         daemon.run("network", "create", name)
     one = up(daemon, busybox, "one", "--network", "mm")
     two = up(daemon, busybox, "two", "--network", "zz")
-    assert not reaches(daemon, "one", two)
+    assert not reaches(daemon, "one", two, wait_s=2)
     daemon.run("network", "connect", "--alias", "uno", "zz", "one")
     assert reaches(daemon, "one", "two")
     assert resolves(daemon, "two", "uno") == [address_of(daemon, "one", "zz")]
@@ -152,7 +152,7 @@ def test_networks_are_joined_and_left_while_a_container_runs(daemon: Hyperd, bus
     assert one not in says(daemon, "one", "ip addr; cat /etc/hosts")[1]
     assert reaches(daemon, "one", "two")
     daemon.run("network", "disconnect", "zz", "one")
-    assert not reaches(daemon, "one", two)
+    assert not reaches(daemon, "one", two, wait_s=2)
     assert resolves(daemon, "two", "uno") == []
     daemon.run("network", "connect", "zz", "one")
     daemon.run("restart", "-t", "0", "one")
@@ -187,8 +187,8 @@ def test_an_internal_network_leads_nowhere(daemon: Hyperd, busybox: str) -> None
     hostile = up(daemon, busybox, "hostile", "--network", "inner", "--cap-add", "NET_ADMIN")
     assert hostile
     says(daemon, "hostile", f"ip route add default via {gateway}")
-    assert not reaches(daemon, "hostile", out)
-    assert not reaches(daemon, "hostile", hosts_own_address())
+    assert not reaches(daemon, "hostile", out, wait_s=2)
+    assert not reaches(daemon, "hostile", hosts_own_address(), wait_s=2)
 
 
 def test_neighbours_that_may_not_meet(daemon: Hyperd, busybox: str) -> None:
@@ -201,10 +201,10 @@ def test_neighbours_that_may_not_meet(daemon: Hyperd, busybox: str) -> None:
     server = up(daemon, busybox, "server", *options, *published, script=SERVER)
     client = up(daemon, busybox, "client", *options)
     assert reaches(daemon, "client", config["Gateway"])
-    assert not reaches(daemon, "client", server)
+    assert not reaches(daemon, "client", server, wait_s=2)
     for name, other in (("client", server), ("server", client)):
         assert says(daemon, name, f"ip route add {other}/32 via {config['Gateway']}")[0] == 0
-    assert not reaches(daemon, "client", server)
+    assert not reaches(daemon, "client", server, wait_s=2)
     address = daemon.run("port", "server", "80").decode().strip()
     assert urllib.request.urlopen(f"http://{address}/").read() == b"hello\n"
 
@@ -289,7 +289,7 @@ def test_ports_and_networks_do_not_need_the_daemon(own_daemon: Hyperd, busybox: 
     assert resolves(daemon, "client", "web") == [web]
     assert b"already allocated" in daemon.docker("run", "-p", f"{port}:80", busybox).stderr
     daemon.run("network", "disconnect", "net", "client")
-    assert not reaches(daemon, "client", web)
+    assert not reaches(daemon, "client", web, wait_s=2)
     daemon.run("rm", "-f", "web", "client")
     with socket.socket() as free:
         free.bind(("127.0.0.1", port))
@@ -331,7 +331,7 @@ def test_hostile_guests(daemon: Hyperd, busybox: str) -> None:
             service.accept()
     # Another's card: it is cut off, the victim is not.
     says(daemon, "bad", f"ip link set eth0 address {mac['MacAddress']}")
-    assert not reaches(daemon, "bad", gateway)
+    assert not reaches(daemon, "bad", gateway, wait_s=2)
     assert reaches(daemon, "friend", victim)
 
 

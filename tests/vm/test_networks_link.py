@@ -23,7 +23,7 @@ for mac in ("02:42:ac:1e:00:05", "02:42:ac:1e:00:06"):
     link.bind_port("ht-1", mac)
     link.bind_port("ht-1", mac)
     link.know_neighbour("hb-1", ipaddress.IPv4Address("172.30.0.5"), mac)
-os.system("bridge fdb show br hb-1 | grep -E ^02.*0[56]; ip neigh show dev hb-1")
+os.system("bridge fdb show br hb-1 | grep -E ^02:42:ac:1e:00:0[56]; ip neigh show dev hb-1")
 for device in ("lo", "no"):
     try:
         link.bind_port(device, mac)
@@ -40,7 +40,7 @@ except HyperError as error:
     print(error)
 link.leave_bridge("ht-1", "hb-1")
 link.leave_bridge("ht-1", "hb-1")
-os.system("bridge fdb show | grep 00:05")
+os.system("bridge fdb show | grep 02:42:ac:1e:00:05")
 os.close(fd)
 link.end_bridge("hb-1")
 link.end_bridge("hb-1")

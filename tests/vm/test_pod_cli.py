@@ -115,7 +115,7 @@ containers:
 SHARING = """
 id: sharing
 containers:
-  - {name: one, image: IMAGE, command: [sh, -c, "echo mine >/shared/mark; exec sleep 3600"], stopSignal: KILL,
+  - {name: one, image: IMAGE, command: [sh, -c, "echo mine >/shared/mark; echo up; exec sleep 3600"], stopSignal: KILL,
      volumes: ["shared:/shared"]}
 volumes: [{name: shared}]
 """
@@ -124,6 +124,7 @@ volumes: [{name: shared}]
 def test_more_containers_for_a_running_pod(shell: Shell) -> None:
     """They run in its machine, with its volumes; each can be taken away; of a file all are added, or none."""
     shell.out("pod", "run", "-d", "--wait", shell.file(SHARING))
+    assert said(shell, "sharing", "one") == "up\n"
     names = ("pod", "inspect", "-f", "{{range .Containers}}{{.Name}} {{end}}", "sharing")
     refused = shell.run("pod", "add", "sharing", shell.file(MORE.replace("COMMAND", "no-such")))
     assert (refused.returncode, b"no-such" in refused.stderr) == (1, True)
@@ -196,6 +197,7 @@ def test_ctrl_c_stops_the_pod(shell: Shell) -> None:
     ) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == b"one | up\n"
+        shell.out("pod", "start", "lasting")  # not before all of it runs
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=60)
     assert (running.returncode, err) == (137, b"hyper: stopping pod lasting; once more kills it\n")

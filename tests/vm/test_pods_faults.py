@@ -285,7 +285,8 @@ def test_a_daemon_killed_at_any_moment(own_daemon: Hyperd, busybox: str) -> None
             life = pool.submit(lambda: [deed() for deed in deeds(daemon, body)])
             until(events, action, name)
             daemon.kill()
-            assert isinstance(life.exception(), OSError | EOFError)
+            # The last answer may have been on its way already.
+            assert isinstance(life.exception(), OSError | EOFError | None)
         events.close()
         daemon.start()
         for pod in daemon.api.get("/hyper/v1/pods"):

@@ -35,9 +35,9 @@ def answers(source: str, port: int) -> bool:
         return b"200 OK" in stream.recv(4096)
 
 
-def gets(daemon: Hyperd, name: str, target: str) -> bool:
+def gets(daemon: Hyperd, name: str, target: str, *, wait_s: int = 30) -> bool:
     """Whether a container gets the page from there."""
-    return "hello" in says(daemon, name, f"timeout 3 wget -q -O - http://{target}/")[1]
+    return "hello" in says(daemon, name, f"timeout {wait_s} wget -q -O - http://{target}/")[1]
 
 
 def rules(daemon: Hyperd) -> str:
@@ -98,7 +98,7 @@ def test_white_lists(own_daemon: Hyperd, busybox: str) -> None:
             fetch(address, 80)
         for target in (f"{address}:80", f"{address}:81", f"{mine}:{port}"):
             assert gets(daemon, "friend", target), target
-        assert not gets(daemon, "stranger", f"{mine}:{port}")
+        assert not gets(daemon, "stranger", f"{mine}:{port}", wait_s=3)
 
     check()
     port = published(daemon)
@@ -108,7 +108,7 @@ def test_white_lists(own_daemon: Hyperd, busybox: str) -> None:
     check()
     # A network that is joined while it runs has the wall, too.
     daemon.run("network", "connect", "bridge", "web")
-    assert not gets(daemon, "stranger", f"{address_of(daemon, 'web', 'bridge')}:80")
+    assert not gets(daemon, "stranger", f"{address_of(daemon, 'web', 'bridge')}:80", wait_s=3)
     port = published(daemon)
     assert (answers("127.0.0.2", port), answers("127.0.0.1", port)) == (True, False)
     daemon.run("network", "disconnect", "bridge", "web")
@@ -116,7 +116,7 @@ def test_white_lists(own_daemon: Hyperd, busybox: str) -> None:
     daemon.run("network", "connect", "--ip", "10.206.0.8", "net", "stranger")
     address = view(daemon)["Ip"]
     assert gets(daemon, "stranger", f"{address}:80")
-    assert not gets(daemon, "stranger", f"{address}:81")
+    assert not gets(daemon, "stranger", f"{address}:81", wait_s=3)
     daemon.run("network", "disconnect", "net", "stranger")
     daemon.api.post("/hyper/v1/pods/web/stop?t=0")
     wait_without(daemon, "wall-")
@@ -161,7 +161,7 @@ def test_services(own_daemon: Hyperd, busybox: str) -> None:
     pod = make(daemon, box(busybox, "one", "sleep 6000"), Network="net", Services=services)
     assert pod["Services"] == services
 
-    ask = "for n in 1 2 3 4; do timeout 5 wget -q -O - http://10.254.0.1:8080/; done"
+    ask = "for n in 1 2 3 4; do timeout 30 wget -q -O - http://10.254.0.1:8080/; done"
 
     def check() -> None:
         code, text = says(daemon, "web-one", ask)
