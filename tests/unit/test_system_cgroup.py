@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,44 @@ def test_version_2_switches_controllers_on(tmp_path: Path) -> None:
     assert groups.reasons == ()
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +pids"
     assert (tmp_path / "hyper/cgroup.subtree_control").read_text() == "+cpu +memory +pids"
+
+
+@pytest.fixture
+def version_2(tmp_path: Path) -> Iterator[Hierarchy]:
+    """A real one, with a controller that nobody else has use for."""
+    folder = tmp_path / "cgroup2"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "cgroup2", "none", folder], check=True)
+    control = folder / "cgroup.subtree_control"
+    spare = set((folder / "cgroup.controllers").read_text().split()) & {"hugetlb", "misc", "rdma"}
+    on = set(control.read_text().split())
+    try:
+        if not spare:
+            pytest.skip("no controller of version 2 is free")
+        control.write_text(" ".join(f"+{name}" for name in spare))
+        own = folder / f"test-{os.getpid()}"
+        own.mkdir()
+        (own / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in spare))
+        yield Hierarchy(2, own, frozenset(spare))
+        own.rmdir()
+        for name in spare - on:
+            control.write_text(f"-{name}")
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_a_parent_that_another_daemon_took_along(version_2: Hierarchy) -> None:
+    """It is made again with its controllers: the limits of the next group have their files."""
+    ours, theirs = Groups([version_2]), Groups([version_2])
+    ours.create("ours", GroupLimits()).remove()
+    theirs.create("theirs", GroupLimits()).remove()
+    assert list(version_2.folder.glob("hyper")) == []
+    group = ours.create("ours", GroupLimits())
+    [(_, folder)] = group.places
+    found = (folder / "cgroup.controllers").read_text().split()
+    group.remove()
+    assert set(found) == version_2.controllers
 
 
 async def test_without_controllers_there_are_reasons(tmp_path: Path) -> None:

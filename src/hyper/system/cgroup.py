@@ -11,7 +11,7 @@ import logging
 import math
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,8 @@ _PARENT = "hyper"
 _PERIOD_US = 100_000
 #: Below one millisecond a period the kernel refuses a quota.
 _MINIMUM_QUOTA_US = 1000
+#: How often in a row others may take our groups' parent along while we make a group in it.
+_ATTEMPTS = 100
 _WANTED = ("cpu", "pids", "memory")
 
 
@@ -101,8 +103,8 @@ class Groups:
         """
         group = self.find(name)
         try:
-            for _, folder in group.places:
-                folder.mkdir(parents=True, exist_ok=True)
+            for hierarchy, folder in group.places:
+                _make(hierarchy, folder)
             group.limit(limits)
         except OSError:
             group.remove()
@@ -170,6 +172,24 @@ class Group:
                 folder.parent.rmdir()
 
 
+def _make(hierarchy: Hierarchy, folder: Path) -> None:
+    """``folder`` is a group whose files are there, and so is its parent: with its last group another daemon took that.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    for attempt in range(_ATTEMPTS):
+        folder.parent.mkdir(exist_ok=True)
+        try:
+            if hierarchy.version == 2:
+                _enable(folder.parent, hierarchy.controllers)
+            folder.mkdir(exist_ok=True)
+            return
+        except OSError as error:  # taken again meanwhile
+            if error.errno not in (errno.ENOENT, errno.ENODEV) or attempt == _ATTEMPTS - 1:
+                raise
+
+
 def _write_all(folder: Path, files: dict[str, str]) -> None:
     for name, content in files.items():
         (folder / name).write_text(content)
@@ -224,7 +244,7 @@ def _delegate(folder: Path) -> set[str]:
     return available
 
 
-def _enable(folder: Path, controllers: set[str]) -> None:
+def _enable(folder: Path, controllers: Set[str]) -> None:
     control = folder / "cgroup.subtree_control"
     missing = controllers - set(control.read_text().split())
     if missing:
