@@ -37,6 +37,8 @@ class FakePods:
         self.unready = ""
         #: The pod runs until it is told to stop.
         self.until_stopped = False
+        #: Its start takes until then.
+        self.starts_for_ever = False
         self.requests: list[tuple[str, str]] = []
         self.bodies: list[dict[str, Any]] = []
         self.pods: dict[str, dict[str, Any]] = {}
@@ -125,6 +127,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if fake.start_error:
             self._answer(500, {"message": fake.start_error})
+            return
+        if fake.starts_for_ever:
+            fake.started.set()
+            assert fake.stopped.wait(_PATIENCE_S)
+            self._answer(409, {"message": f"pod {name} is being ended"})
             return
         for box in pod["Containers"]:
             box["Status"] = "exited"

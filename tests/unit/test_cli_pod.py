@@ -115,6 +115,22 @@ def test_a_pod_that_does_not_start(hyper: Hyper, fake: FakePods, capfd: Out) -> 
 def test_a_signal_stops_the_pod(
     hyper: Hyper, fake: FakePods, capfd: Out, number: signal.Signals
 ) -> None:
+    assert interrupted(hyper, fake, number) == 137
+    assert "stopping pod shop" in capfd.readouterr().err
+    assert "/hyper/v1/pods/shop/stop" in fake.asked("POST")
+
+
+def test_a_signal_ends_a_start(hyper: Hyper, fake: FakePods, capfd: Out) -> None:
+    """That this start failed is no news to whoever wanted it to."""
+    fake.starts_for_ever = True
+    assert interrupted(hyper, fake, signal.SIGINT) == 137
+    assert capfd.readouterr().err.splitlines()[1:] == [
+        "hyper: stopping pod shop; once more kills it"
+    ]
+
+
+def interrupted(hyper: Hyper, fake: FakePods, number: signal.Signals) -> int:
+    """The code of a run that is sent ``number`` once the daemon has been asked to start the pod."""
     fake.until_stopped = True
     fake.status = 137
     main_thread = threading.main_thread().ident
@@ -126,10 +142,9 @@ def test_a_signal_stops_the_pod(
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    assert hyper("pod", "run", "shop.yml") == 137
+    code = hyper("pod", "run", "shop.yml")
     thread.join()
-    assert "stopping pod shop" in capfd.readouterr().err
-    assert "/hyper/v1/pods/shop/stop" in fake.asked("POST")
+    return code
 
 
 def test_run_detached(hyper: Hyper, fake: FakePods, capfd: Out) -> None:

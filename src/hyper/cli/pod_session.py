@@ -33,6 +33,8 @@ _READ_SIZE = 64 * 1024
 _NANO = 1_000_000_000
 #: How long news of a restart may take after the end of all.
 _LAST_NEWS_S = 2.0
+#: What a start that somebody ended is answered.
+_CONFLICT = 409
 #: The user insists: the second signal kills the pod, the third ends us.
 _KILL, _LEAVE = 2, 3
 
@@ -96,7 +98,7 @@ class PodSession:
     def _live(self) -> None:
         engine = self._context.engine
         try:
-            engine.post(pod_path(self._name, "/start"))
+            self._start()
             answer = engine.get(pod_path(self._name, "/wait"), condition="exited")
             self._status = int(answer["StatusCode"])
         except HyperError as error:
@@ -104,6 +106,14 @@ class PodSession:
         except (KeyError, TypeError, ValueError):
             self._failure = ConnectionLost("the daemon ended while the pod ran")
         self._wake()
+
+    def _start(self) -> None:
+        try:
+            self._context.engine.post(pod_path(self._name, "/start"))
+        except ApiError as error:
+            # Whoever stops a pod that is still starting wants that start to fail.
+            if error.status != _CONFLICT or not self._signals_seen:
+                raise
 
     def _wake(self) -> None:
         with suppress(OSError):  # it waits no more
