@@ -192,7 +192,7 @@ def _told(pid: int) -> str:
 
 
 def _owners() -> Iterator[tuple[int, int]]:
-    """Of processes that run. A machine found again is no child of the daemon's: who reaps it does so in its own time."""
+    """Of processes that run. A machine found again is no child of the daemon's: who reaps it takes its time."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with contextlib.suppress(OSError):

@@ -25,13 +25,6 @@ SERVE = (
 )
 
 
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 def create(daemon: Hyperd, image: str, *cmd: str, name: str = "", **body: Any) -> str:
     """The id of a new container that runs ``cmd``."""
     query = f"?name={name}" if name else ""
