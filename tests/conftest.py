@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tools import imagebuilder
 
 from tests.support.dockerd import Engine, dockerd, why_not
@@ -24,8 +25,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tests find what was unpacked for them."""
+    """Tests find what was unpacked for them, and Hypothesis tries the same in each run, however busy the machine is."""
     add_unpacked_programs()
+    # 200 ms an example are soon over where two tests share a core.
+    settings.register_profile(
+        "hyper", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("hyper")
 
 
 def add_unpacked_programs() -> None:

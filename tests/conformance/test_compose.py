@@ -13,6 +13,7 @@ from tools import application_images, demo_image
 
 from tests.support.hyperd import Hyperd, hyperd
 from tests.support.registry import RealRegistry
+from tests.vm.test_run import follow
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
 
@@ -81,6 +82,11 @@ class Project:
         assert done.returncode == 0, f"{words}: {done.stderr[-2000:]}"
         return done.stdout
 
+    def up(self) -> None:
+        """All run, and nginx serves: ``up`` waits only for what another service depends on."""
+        self("up", "-d")
+        follow(self.daemon, self("ps", "-q", "web").strip(), "start worker process")
+
     def page(self) -> str:
         """What a visitor gets to see."""
         address = self("port", "web", "80").strip()
@@ -104,7 +110,7 @@ def project(real_registry: RealRegistry, tmp_path: Path) -> Iterator[Project]:
 
 def test_a_shop(project: Project) -> None:
     """up waits for health, names resolve per network, exec and logs work, data outlives ``down``, not ``down -v``."""
-    project("up", "-d")
+    project.up()
     listed = project("ps")
     assert listed.count("Up") == 3
     assert listed.count("(healthy)") == 2
@@ -119,7 +125,7 @@ def test_a_shop(project: Project) -> None:
     api = project.daemon.api
     assert api.get("/containers/json?all=1") == []
     assert [item["Name"] for item in api.get("/volumes")["Volumes"]] == ["shop_data"]
-    project("up", "-d")
+    project.up()
     assert project.page() == "visit 3"
     project("down", "-v", "-t", "1")
     assert not api.get("/volumes")["Volumes"]

@@ -198,8 +198,6 @@ LOOKS = [
     ["ps", "-a", "--format", "table {{upper .Names}}\t{{if .Ports}}{{.Ports}}{{else}}none{{end}}"],
     ["ps", "-a", "--format", '{{range split .Names ","}}{{printf "%-9s|" .}}{{end}}{{len .Image}}'],
     ["ps", "-aq", "--no-trunc"],
-    ["ps", "-a", "--format", "{{.Names}} {{.Size}}"],
-    ["ps", "-as", "--format", "table {{.Names}}\t{{.Size}}"],
     ["ps", "-a", "-f", "name=sleeper", "-f", "status=running", "--format", "{{.ID}}"],
     ["ps", "-f", "name=nobody"],
     ["ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.CreatedAt}} {{.Networks}}"],
@@ -261,6 +259,29 @@ def test_words_that_change_nothing(
 ) -> None:
     words = [engine.image if word == "busybox" else word for word in words]
     same(hyper(*words), docker(*words))
+
+
+SIZES = [
+    ["ps", "-a", "--format", "{{.Names}} {{.Size}}"],
+    ["ps", "-as", "--format", "table {{.Names}}\t{{.Size}}"],
+    ["inspect", "--size", "-f", "{{.SizeRw}}", "wrote"],
+    ["system", "df"],
+]
+
+
+@pytest.fixture
+def wrote(hyper: Run, engine: Engine, clean: None) -> str:
+    """A container that has written and ended: what a running one wrote counts once its machine has written it back."""
+    words = ("run", "--name", "wrote", engine.image, "sh", "-c", "yes | head -c 3000000 >/file")
+    assert hyper(*words).returncode == 0
+    return "wrote"
+
+
+@pytest.mark.parametrize("words", SIZES, ids=" ".join)
+def test_words_that_tell_sizes(hyper: Run, docker: Run, wrote: str, words: list[str]) -> None:
+    mine = hyper(*words)
+    same(mine, docker(*words))
+    assert re.search(rb"3(\.\d+)?MB|3\d{6}", mine.stdout)
 
 
 def test_ps_and_list(hyper: Run, docker: Run, sleeper: str) -> None:

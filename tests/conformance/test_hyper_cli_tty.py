@@ -13,10 +13,12 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.support.api import Api
 from tests.support.dockerd import Engine
 from tests.support.registry import PASSWORD, USER, RealRegistry, registry
 
@@ -116,6 +118,17 @@ def _docker(engine: Engine, *words: str) -> str:
     return done.stdout
 
 
+@contextmanager
+def removed(engine: Engine, container: str) -> Iterator[None]:
+    """After the block, in which it ends, the container is gone: attach, unlike run --rm, does not wait for that."""
+    api = Api(Path(engine.host.removeprefix("unix://")))
+    with closing(api.begin("POST", f"/containers/{container}/wait?condition=removed")) as waiting:
+        answer = waiting.getresponse()
+        assert answer.status == 200
+        yield
+        answer.read()
+
+
 def test_exit_code_and_restored_terminal(shell: Terminal) -> None:
     assert shell.is_raw()
     shell.type(b"exit 23\r")
@@ -169,8 +182,9 @@ def test_detach_and_attach_again(
     terminals.append(again)
     again.type(b"echo $X\r")
     again.until(rb"kept\r\n")
-    again.type(b"exit 9\r")
-    assert again.end() == 9
+    with removed(engine, "box"):
+        again.type(b"exit 9\r")
+        assert again.end() == 9
 
 
 def test_keys_of_our_own_and_none(
@@ -290,8 +304,9 @@ def test_dockers_own_client_in_a_terminal(engine: Engine, terminals: list[Termin
     again.type(b"\x01d")
     assert again.end() == 1
     last = docker("attach", "box")
-    last.type(b"exit 9\r")
-    assert last.end() == 9
+    with removed(engine, "box"):
+        last.type(b"exit 9\r")
+        assert last.end() == 9
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ def test_a_call_is_refused(engine: Engine, client: list[str], tmp_path: Path) ->
             "held",
             "sh",
             "-c",
-            "until grep -q sleep /proc/1/cmdline; do :; done",
+            "until grep -q ^sleep /proc/1/cmdline; do :; done",
         )
         logs = call(engine, client, "logs", "held")
         assert logs.stdout == b"/y\nup\n"

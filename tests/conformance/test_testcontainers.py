@@ -15,7 +15,8 @@ from tests.support.hyperd import Hyperd
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
 
-_SERVE = "mkdir /www; echo hello > /www/index.html; echo ready; exec httpd -f -p 80 -h /www"
+#: Without -f, httpd goes to the background once it listens: "ready" is true then.
+_SERVE = "mkdir /www; echo hello > /www/index.html; httpd -p 80 -h /www; echo ready; exec sleep 600"
 
 
 @pytest.fixture

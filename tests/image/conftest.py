@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,17 @@ from hyper.image.images import Images
 from hyper.image.registry import Patience
 from tests.support.registry import RealRegistry, registry
 
-#: For registries that misbehave on purpose.
+#: Few attempts with short pauses, for registries that misbehave on purpose. Honest ones may be slow: so is the machine.
 SHORT = Patience(
-    connect_s=5.0, answer_s=0.5, stall_s=0.5, attempts=3, first_pause_s=0.01, longest_pause_s=0.05
+    connect_s=30.0,
+    answer_s=30.0,
+    stall_s=30.0,
+    attempts=3,
+    first_pause_s=0.01,
+    longest_pause_s=0.05,
 )
+#: For those that stand still.
+HASTY = replace(SHORT, answer_s=1.0, stall_s=1.0)
 
 
 @pytest.fixture(scope="session")

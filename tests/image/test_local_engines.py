@@ -37,8 +37,10 @@ OTHER = imagebuilder.image([BASE, [file("other", "other")]])
 DIGEST = "app@sha256:" + "d" * 64
 #: The engines of a test are in its own process.
 TRUSTED = LocalEngines(
-    patience=EnginePatience(answer_s=0.5, export_s=0.5, stall_s=0.5), max_bytes=MIB, own_pid=-1
+    patience=EnginePatience(answer_s=30, export_s=30, stall_s=30), max_bytes=MIB, own_pid=-1
 )
+#: With one that stands still.
+HASTY = EnginePatience(answer_s=0.5, export_s=0.5, stall_s=0.5)
 
 
 @asynccontextmanager
@@ -272,7 +274,12 @@ async def test_a_bad_engine_costs_a_note(tmp_path: Path, what: str) -> None:
         engine.replies |= replies
         engine.about |= about
         lines: list[str] = []
-        async with engine.serving(tmp_path / "s") as where, opened(tmp_path, where) as images:
+        hangs = any(reply.end == "hang" for reply in replies.values())
+        patience = HASTY if hangs else TRUSTED.patience
+        async with (
+            engine.serving(tmp_path / "s") as where,
+            opened(tmp_path, where, patience=patience) as images,
+        ):
             with pytest.raises(HyperError) as failure:
                 await images.bring(registry.reference, elsewhere=False)
             assert images.list() == []
@@ -387,11 +394,7 @@ async def test_a_cancelled_taking_leaves_nothing(tmp_path: Path) -> None:
     """The client has gone while the engine sends."""
     engine = FakeEngine(IMAGE, tags=("app:1",))
     engine.replies["get"] = Reply(body=WHOLE, cut=5000, end="hang")
-    patience = EnginePatience(answer_s=30, export_s=30, stall_s=30)
-    async with (
-        engine.serving(tmp_path / "s") as where,
-        opened(tmp_path, where, patience=patience) as images,
-    ):
+    async with engine.serving(tmp_path / "s") as where, opened(tmp_path, where) as images:
         found = asyncio.Event()
         task = asyncio.create_task(images.bring("app:1", progress=lambda _: found.set()))
         await found.wait()

@@ -21,6 +21,7 @@ from hyper.errors import (
 )
 from hyper.image.images import Images
 from hyper.image.registry import VerificationFailed
+from tests.image.conftest import HASTY
 from tests.support.registry import Answer, HostileRegistry
 
 LAYER = b"".join(bytes([n % 251]) * 997 for n in range(3000))
@@ -92,6 +93,8 @@ async def test_refusals(
     ids=["500", "429", "503", "hang", "cut", "reset"],
 )
 async def test_trouble_that_passes(images: Images, where: str, trouble: Answer) -> None:
+    if trouble.end == "hang":
+        images._patience = HASTY
     async with HostileRegistry(ONE) as server:
         server.script[where] = [trouble, trouble]
         record = await images.pull(server.reference)
@@ -102,6 +105,8 @@ async def test_trouble_that_passes(images: Images, where: str, trouble: Answer) 
 @pytest.mark.parametrize("where", ["/manifests/latest", "/blobs/" + LAYERS[1]])
 @pytest.mark.parametrize("end", ["hang", "reset", "close"])
 async def test_trouble_that_stays(images: Images, where: str, end: str) -> None:
+    if end == "hang":
+        images._patience = HASTY
     async with HostileRegistry(ONE) as server:
         server.always[where] = Answer(length=len(LAYER), end=end)
         message = await _fails(images, server, Unavailable)

@@ -8,7 +8,7 @@ from tools.imagebuilder import Image, file, image
 from hyper.errors import Forbidden, HyperError, Unauthorized, Unavailable
 from hyper.image.auth import RegistryAuth
 from hyper.image.images import Images
-from tests.image.conftest import SHORT
+from tests.image.conftest import HASTY
 from tests.support.registry import Answer, HostileRegistry
 
 ONE: Image = image([[file("a", b"abc" * 10_000)]])
@@ -43,10 +43,12 @@ async def test_a_push_ends(
         before = await images.pull(server.reference)
         server.requests.clear()
         server.always.update(answers)
+        if any(answer.end == "hang" for answer in answers.values()):
+            images._patience = HASTY
         with pytest.raises(kind) as caught:
             await images.push(server.reference, auth=RegistryAuth("alice", "secret"))
         assert text in str(caught.value)
-        assert len(server.requests) <= 8 * SHORT.attempts
+        assert len(server.requests) <= 8 * HASTY.attempts
         assert images.get(server.reference) == before
 
 

@@ -8,13 +8,16 @@ import random
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tools.imagebuilder import Item, file, image
 
 from hyper.errors import Conflict, HyperError
 from hyper.image import schema
+from hyper.image.download import download
 from hyper.image.images import Images
 from hyper.image.record import ImageRecord, PullEvent
 from tests.contract.image_store import AB, A, Add, ImageStoreContract
@@ -128,13 +131,32 @@ def _check_consistency(images: Images) -> None:
     assert images._store.rows("PRAGMA foreign_key_check") == []
 
 
-async def test_pulls_join(images: Images, real: RealRegistry) -> None:
+async def test_pulls_join(
+    images: Images, real: RealRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ten pulls of one image and one of a relative: each layer is brought once, all are told."""
+    late = set(range(11))
+    all_wait = asyncio.Event()
+
+    async def once_all_wait(*words: Any) -> None:
+        await all_wait.wait()
+        await download(*words)
+
+    monkeypatch.setattr("hyper.image.pull.download", once_all_wait)
     name = real.push(deep(4), "joined:4")
     other = real.push(deep(5), "joined:5")
     events: list[list[PullEvent]] = [[] for _ in range(11)]
-    pulls = [images.pull(name, progress=events[n].append) for n in range(10)]
-    records = await asyncio.gather(*pulls, images.pull(other, progress=events[10].append))
+
+    def note(number: int, event: PullEvent) -> None:
+        events[number].append(event)
+        if event.status == "Pulling fs layer":
+            late.discard(number)
+        if not late:
+            all_wait.set()
+
+    names = [name] * 10 + [other]
+    pulls = [images.pull(one, progress=partial(note, n)) for n, one in enumerate(names)]
+    records = await asyncio.gather(*pulls)
     assert len({record.id for record in records}) == 2
     done = [event for one in events[:1] for event in one if event.status == "Pull complete"]
     assert len(done) == 4

@@ -19,7 +19,7 @@ PIECES = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(pieces=PIECES, leaves_after=st.integers(0, 40))
 def test_log_and_clients_get_every_byte_once(
     pieces: list[tuple[int, bytes]], leaves_after: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tools.imagebuilder import Item, directory, file, hardlink, symlink, tar, whiteout
 
@@ -51,7 +51,6 @@ def _convert(data: bytes) -> bytes | None:
     raise AssertionError("asked twice to be careful")
 
 
-@settings(deadline=None)
 @given(st.lists(_ITEMS, max_size=12))
 def test_output_is_strict(items: list[Item]) -> None:
     output = _convert(tar(items))
@@ -68,7 +67,6 @@ def test_output_is_strict(items: list[Item]) -> None:
         assert not member.islnk() or not members[member.linkname].isdir()
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from("abcdefgh"), st.binary(max_size=3000)))
 def test_files_survive(files: dict[str, bytes]) -> None:
     output = _convert(tar(file(name, data) for name, data in files.items()))
@@ -82,13 +80,11 @@ def test_files_survive(files: dict[str, bytes]) -> None:
     assert found == files
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=3000))
 def test_any_bytes(data: bytes) -> None:
     _convert(data)
 
 
-@settings(deadline=None)
 @given(
     st.lists(_ITEMS, min_size=1, max_size=3),
     st.integers(0, 5000),

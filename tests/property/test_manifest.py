@@ -78,7 +78,7 @@ def check(plan: PodPlan) -> None:
             base64.b64decode(file.content, validate=True)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.binary(max_size=60)
     | st.text(max_size=80).map(lambda text: text.encode("utf-8", "surrogatepass"))
@@ -96,13 +96,13 @@ YAMLISH = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(YAMLISH)
 def test_anything_that_looks_like_yaml(text: str) -> None:
     outcome(text.encode())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(VALUES)
 def test_any_data_is_read_alike_from_json_and_yaml(value: Any) -> None:
     """What is JSON is YAML, too: but for letters that JSON escapes by halves, which YAML does not know."""
@@ -116,7 +116,7 @@ def test_any_data_is_read_alike_from_json_and_yaml(value: Any) -> None:
         assert documents(b"# YAML\n" + text.encode()) == found
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.dictionaries(NAMES, VALUES, max_size=6), VALUES)
 def test_any_fields_of_a_pod_file(fields: dict[str, Any], box: Any) -> None:
     fields.pop("kind", None)
@@ -126,7 +126,7 @@ def test_any_fields_of_a_pod_file(fields: dict[str, Any], box: Any) -> None:
     outcome(_text({"containers": boxes, "volumes": [{"name": "v"}], "files": [{"name": "f"}]}))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.dictionaries(NAMES, VALUES, max_size=6), VALUES)
 def test_any_fields_of_a_manifest(fields: dict[str, Any], box: Any) -> None:
     boxes = [{"name": "a", "image": "busybox", **box}] if isinstance(box, dict) else [box]

@@ -105,7 +105,7 @@ class InputLink(Link):
         self.acks.append(self.receiver.taken)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps)
 def test_output_is_neither_lost_nor_doubled(schedule: list[tuple[str, int]]) -> None:
     link = Link()
@@ -115,7 +115,7 @@ def test_output_is_neither_lost_nor_doubled(schedule: list[tuple[str, int]]) -> 
     assert link.durable == link.given
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps)
 def test_input_is_neither_lost_nor_doubled(schedule: list[tuple[str, int]]) -> None:
     link = InputLink()

@@ -8,6 +8,8 @@ import hashlib
 import http.server
 import json
 import lzma
+import os
+import select
 import shutil
 import ssl
 import subprocess
@@ -159,8 +161,19 @@ class Signer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        subprocess.run(["gpgconf", "--homedir", str(self.home), "--kill", "all"], check=True)
+        # The agent removes its sockets only after it has said that it will end.
+        agent = os.pidfd_open(self._agent())
+        try:
+            subprocess.run(["gpgconf", "--homedir", str(self.home), "--kill", "all"], check=True)
+            select.select([agent], [], [])
+        finally:
+            os.close(agent)
         shutil.rmtree(self.home)
+
+    def _agent(self) -> int:
+        argv = ["gpg-connect-agent", "--homedir", str(self.home), "GETINFO pid", "/bye"]
+        told = subprocess.run(argv, capture_output=True, check=True).stdout
+        return int(told.split()[1])
 
 
 @dataclass

@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -203,6 +204,9 @@ static int tcp(const char *address, int port)
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
     inet_pton(AF_INET, address, &to.sin_addr);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
+    /* Where nobody answers at all, the kernel would try for two minutes. */
+    struct timeval limit = {.tv_sec = 1};
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     int done = connect(fd, (struct sockaddr *)&to, sizeof to), saved = errno;
     close(fd);
     errno = saved;

@@ -140,10 +140,10 @@ class Hyperd:
         uids = self._machine_uids()
         # Once as many wait as should: one that is being made is not told from others.
         self.api.raw("GET", "/hyper/v1/pool?wait=1")
-        waiting = {
-            json.loads(path.read_bytes())["pid"]
-            for path in (self.exec_root / "pool").glob("*/machine.json")
-        }
+        waiting = set()
+        for path in (self.exec_root / "pool").glob("*/machine.json"):
+            with contextlib.suppress(FileNotFoundError):  # its time was over
+                waiting.add(json.loads(path.read_bytes())["pid"])
         return [pid for pid, uid in _owners() if uid in uids and pid not in waiting]
 
     def _machine_uids(self) -> range:
@@ -192,10 +192,13 @@ def _told(pid: int) -> str:
 
 
 def _owners() -> Iterator[tuple[int, int]]:
+    """Of processes that run. A machine found again is no child of the daemon's: who reaps it takes its time."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with contextlib.suppress(OSError):
-                yield int(entry.name), entry.stat().st_uid
+                _, _, after_name = (entry / "stat").read_text().rpartition(")")
+                if after_name.split()[0] != "Z":
+                    yield int(entry.name), entry.stat().st_uid
 
 
 @contextmanager

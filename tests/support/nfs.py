@@ -6,8 +6,9 @@ import os
 import re
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,11 +50,15 @@ def file_server() -> Iterator[FileServer]:
         with subprocess.Popen(
             _argv(Path(name)), stderr=subprocess.PIPE, text=True, env=_environ()
         ) as server:
+            drain = threading.Thread(target=_ignore, args=(server,))
             try:
                 _until_ready(server)
+                drain.start()
                 yield FileServer(folder, _port(server.pid), server)
             finally:
                 server.kill()
+                if drain.ident is not None:
+                    drain.join()
 
 
 def _argv(folder: Path) -> list[str]:
@@ -81,12 +86,20 @@ def _until_ready(server: subprocess.Popen[str]) -> None:
     raise AssertionError("the file server ended:\n" + "".join(told[-20:]))
 
 
+def _ignore(server: subprocess.Popen[str]) -> None:
+    """What it says later is of no use, but a full pipe would hold it up."""
+    assert server.stderr is not None
+    for _ in server.stderr:
+        pass
+
+
 def _port(pid: int) -> int:
     """The one port that ``pid`` listens on."""
     sockets = set()
     for entry in Path(f"/proc/{pid}/fd").iterdir():
-        if found := re.fullmatch(r"socket:\[(\d+)\]", str(entry.readlink())):
-            sockets.add(found[1])
+        with suppress(FileNotFoundError):  # it has closed that one meanwhile
+            if found := re.fullmatch(r"socket:\[(\d+)\]", str(entry.readlink())):
+                sockets.add(found[1])
     rows = [line.split() for line in Path("/proc/net/tcp6").read_text().splitlines()[1:]]
     ports = {
         int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A" and row[9] in sockets

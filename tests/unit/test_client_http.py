@@ -62,7 +62,7 @@ def test_bodies(data: bytes, body: bytes) -> None:
     assert body_of(data) == body
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(BODIES), st.data())
 def test_bodies_however_they_arrive(case: tuple[bytes, bytes], data: st.DataObject) -> None:
     sent, body = case
@@ -110,7 +110,7 @@ def test_what_is_not_http(data: bytes) -> None:
         body_of(data)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.binary(max_size=200))
 def test_garbage_is_refused_or_lost(data: bytes) -> None:
     with pytest.raises((ProtocolError, ConnectionLost)):
@@ -159,7 +159,7 @@ def test_queries() -> None:
     assert quote("a/b:c@d", "/:@") == "a/b:c@d"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_a_stream_of_messages_however_it_is_split(data: st.DataObject) -> None:
     text = '{"a": 1}\r\n{"b": "ü}{"}{"c": []}\n'.encode()

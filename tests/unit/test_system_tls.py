@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from hyper.client.errors import ConnectionLost, DaemonUnreachable
-from hyper.client.tls import TlsFiles, secure
+from hyper.client.tls import TlsFiles, TlsSocket, secure
 from hyper.errors import InvalidRequest
 from hyper.system import tls
 from tests.support.certificates import Authority, authority
@@ -210,15 +210,25 @@ async def test_what_was_written_before_close_arrives(ca: Authority) -> None:
     assert got == b"y" * MEGABYTE
 
 
-async def test_who_gets_in(ca: Authority, stranger: Authority) -> None:
+async def test_who_gets_in(
+    ca: Authority, stranger: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No certificate, or another authority's: told, and nothing above ever hears of it. So for the server's."""
     heard: list[bytes] = []
+    gone: asyncio.Queue[tls.TlsProtocol] = asyncio.Queue()
 
     async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heard.append(await reader.read())
         writer.close()
 
     async with serving(ca, note) as server:
+        forget = server.listener.forget
+
+        def forgotten(connection: tls.TlsProtocol) -> None:
+            forget(connection)
+            gone.put_nowait(connection)
+
+        monkeypatch.setattr(server.listener, "forget", forgotten)
         for files in (
             client_files(stranger, trusts=ca),
             client_files(ca, trusts=ca, known=False),
@@ -230,8 +240,24 @@ async def test_who_gets_in(ca: Authority, stranger: Authority) -> None:
             sock.close()
         with pytest.raises(DaemonUnreachable, match="certificate verify failed"):
             await asyncio.to_thread(server.connect, client_files(ca, trusts=stranger))
+        for _ in range(3):  # a client knows before the server whose certificate it refuses
+            await gone.get()
         assert heard == []
         assert server.listener.handshakes == 0
+
+
+@pytest.mark.parametrize("asked", [b"", b"GET / HTTP/1.1"])
+def test_the_reason_is_told_whatever_was_on_its_way(asked: bytes) -> None:
+    """The daemon's alert may come before the relay has taken the request from its end, which is reset then."""
+    ours, theirs = socket.socketpair()
+    with TlsSocket(fileno=theirs.detach()) as end:
+        end.sendall(asked)
+        end.failure = "certificate required"
+        ours.close()
+        with pytest.raises(ConnectionLost, match="certificate required"):
+            end.recv(1)
+        with pytest.raises(ConnectionLost, match="certificate required"):
+            end.sendall(b"x")
 
 
 async def test_old_protocols_are_refused(ca: Authority) -> None:
@@ -282,6 +308,7 @@ async def test_handshakes_end_in_time_and_are_few(
         for sock in socks:
             sock.close()
         assert server.listener.handshakes == 0
+        monkeypatch.setattr(tls, "HANDSHAKE_S", 10.0)
         sock = await asyncio.to_thread(server.connect, client_files(ca, trusts=ca))
         assert await asyncio.to_thread(exchange, sock, b"x") == b"xend"
 

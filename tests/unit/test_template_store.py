@@ -59,7 +59,7 @@ def test_what_was_kept_is_loaded(store: TemplateStore, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "template").iterdir()) == ["k-1"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.dictionaries(st.integers(0, 2 * MIB - 64), st.binary(max_size=64), max_size=8))
 def test_any_memory_survives(
     tmp_path_factory: pytest.TempPathFactory, memory: dict[int, bytes]

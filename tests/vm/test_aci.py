@@ -19,7 +19,7 @@ from tools.imagebuilder import busybox_items, directory, file
 from tests.support import aci
 from tests.support.command import HYPER
 from tests.support.hyperd import Hyperd, hyperd
-from tests.vm.test_run import SERVE, free_port
+from tests.vm.test_run import SERVE, published
 
 pytestmark = pytest.mark.vm
 
@@ -269,13 +269,14 @@ def test_a_port_is_published_by_its_name(cli: Cli) -> None:
         "exec": ["/bin/sh", "-c", SERVE],
         "ports": [{"name": "http", "port": 80, "protocol": "tcp"}],
     }
-    path, port = cli.write("app.aci", aci.busybox(app)), free_port()
-    cli("run", "-d", "--name", "web", "-p", f"127.0.0.1:{port}:http", path)
+    path = cli.write("app.aci", aci.busybox(app))
+    cli("run", "-d", "--name", "web", "-p", "127.0.0.1::http", path)
     logs = subprocess.Popen(
         [*HYPER, "-H", cli.daemon.host, "logs", "-f", "web"], stdout=subprocess.PIPE, text=True
     )
     assert logs.stdout is not None
     assert logs.stdout.readline() == "up\n"
+    port = published(cli.daemon, "web")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
         assert answer.read() == b"hello\n"
     cli("rm", "-f", "web")

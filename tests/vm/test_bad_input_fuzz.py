@@ -43,8 +43,6 @@ QUERY = st.text(max_size=30) | st.sampled_from(
 )
 MANY = settings(
     max_examples=150,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

@@ -25,13 +25,6 @@ SERVE = (
 )
 
 
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 def create(daemon: Hyperd, image: str, *cmd: str, name: str = "", **body: Any) -> str:
     """The id of a new container that runs ``cmd``."""
     query = f"?name={name}" if name else ""
@@ -100,15 +93,17 @@ def test_both_streams_arrive_apart(daemon: Hyperd, busybox: str) -> None:
 
 
 def test_a_published_port_answers(daemon: Hyperd, busybox: str) -> None:
-    """``-p`` to a server in the guest, and the free port that ``-P`` finds."""
-    port = free_port()
-    serve = SERVE
-    daemon.run(
-        "run", "-d", "--name", "web", "-p", f"127.0.0.1:{port}:80", busybox, "sh", "-c", serve
-    )
+    """``-p`` to a server in the guest, at a port that is found for it."""
+    daemon.run("run", "-d", "--name", "web", "-p", "127.0.0.1::80", busybox, "sh", "-c", SERVE)
     follow(daemon, "web", "up")
+    port = published(daemon, "web")
     assert fetch(port) == "hello\n"
     assert daemon.run("port", "web").decode() == f"80/tcp -> 127.0.0.1:{port}\n"
+
+
+def published(daemon: Hyperd, container: str) -> int:
+    """The host's port that leads to the container's port 80."""
+    return int(daemon.run("port", container, "80").rpartition(b":")[2])
 
 
 def follow(daemon: Hyperd, container: str, marker: str) -> None:
@@ -160,7 +155,7 @@ def test_exec_has_its_own_user_environment_and_code(daemon: Hyperd, busybox: str
 
 def test_a_stopped_container_keeps_its_files_and_starts_again(daemon: Hyperd, busybox: str) -> None:
     """Also after its machine was killed hard: the journal is replayed."""
-    script = "cat /kept 2>/dev/null || echo first; echo again > /kept; sync; exec sleep 600"
+    script = "cat /kept 2>/dev/null || { echo again > /kept; sync; echo first; }; exec sleep 600"
     daemon.run("run", "-d", "--name", "keep", busybox, "sh", "-c", script)
     follow(daemon, "keep", "first")
     daemon.run("stop", "-t", "0", "keep")

@@ -19,7 +19,7 @@ MIB = 1024 * 1024
 #: 30 MiB held in memory, some written to disk; then nothing more is done.
 HOLD = (
     "dd if=/dev/zero of=/dev/shm/x bs=1M count=30 && dd if=/dev/zero of=/x bs=1M count=4 conv=fsync && "
-    "wget -q -O /dev/null http://10.0.2.2:1/; echo held; exec sleep 600"
+    "ping -c 1 -W 1 $(ip route | sed -n 's/^default via \\([0-9.]*\\).*/\\1/p'); echo held; exec sleep 600"
 )
 SPIN = "echo spinning; while :; do :; done"
 
@@ -42,7 +42,7 @@ def test_numbers_are_plausible(daemon: Hyperd, busybox: str) -> None:
     create(daemon, busybox, "true", name="idle")
 
     spin = daemon.api.get("/containers/spin/stats?stream=false")
-    assert 80 < percent(spin) < 110
+    assert percent(spin) > 80
     hold = daemon.api.get("/containers/hold/stats?stream=false")
     assert percent(hold) < 30
     assert 30 * MIB < hold["memory_stats"]["usage"] < 60 * MIB
@@ -63,6 +63,9 @@ def test_numbers_are_plausible(daemon: Hyperd, busybox: str) -> None:
         daemon.api.get("/containers/spin/stats?one-shot=true")
 
     shown = daemon.run("stats", "--all", "--no-stream", "--format", "{{json .}}").decode()
+    # Within a second, a tick more or less counts: what is too much shows in the long run.
+    late = daemon.api.get("/containers/spin/stats?stream=false")
+    assert percent(late | {"precpu_stats": spin["precpu_stats"]}) < 110
     lines = {item["Name"]: item for item in map(json.loads, shown.splitlines())}
     assert float(lines["spin"]["CPUPerc"].rstrip("%")) > 60
     assert lines["hold"]["MemUsage"].endswith("/ 128MiB")
@@ -89,7 +92,12 @@ def test_a_stream_goes_on_until_the_container_is_removed(daemon: Hyperd, busybox
 
 def test_top(daemon: Hyperd, busybox: str) -> None:
     """The container's processes and no others, by user and command; more of them than one answer holds."""
-    many = "i=0; while [ $i -lt 60 ]; do sleep 600 & i=$((i+1)); done; echo ready; wait"
+    # A child is a shell until it has become what it was forked for.
+    many = (
+        "i=0; while [ $i -lt 60 ]; do sleep 600 & i=$((i+1)); done; "
+        "until [ $(grep -l ^sleep /proc/[0-9]*/cmdline 2>/dev/null | wc -l) -eq 60 ]; do :; done; "
+        "echo ready; wait"
+    )
     create(daemon, busybox, "sh", "-c", many, name="many", HostConfig={"Init": True})
     daemon.run("start", "many")
     follow(daemon, "many", "ready")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tools import imagebuilder
 
-from tests.support.descriptors import nothing_is_kept
+from tests.support.descriptors import nothing_is_kept, turns
 from tests.support.hyperd import Hyperd, hyperd
 from tests.vm.test_bad_input import bugs
 from tests.vm.test_faults_client import connect
@@ -50,9 +50,9 @@ def image_files(daemon: Hyperd) -> list[Path]:
 
 
 def left(daemon: Hyperd, before: list[Path]) -> list[Path]:
-    """What there is besides ``before``, once the daemon has had as long as 300 requests take to see who is gone."""
-    for _ in range(300):
-        daemon.api.get("/_ping")
+    """What there is besides ``before``, once the daemon has had the time to see who is gone."""
+    now = image_files(daemon)
+    for _ in turns(daemon):
         if (now := image_files(daemon)) == before:
             break
     return sorted(set(now) - set(before))
@@ -126,7 +126,7 @@ def test_a_client_that_disappears_from_a_copy(daemon: Hyperd, busybox: str, chun
     with nothing_is_kept(daemon):
         for _ in range(3):
             begin(daemon, "PUT", archive("on", "/"), tar, chunked=chunked)
-    for _ in range(300):  # what was killed may take a moment to be gone
+    for _ in turns(daemon):  # what was killed may take a moment to be gone
         running = daemon.api.get("/containers/on/top?ps_args=-o+pid,args")["Processes"]
         if len(running) == 1:
             break

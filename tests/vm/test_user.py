@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.api import ApiError
 from tests.support.hyperd import Hyperd, hyperd
-from tests.vm.test_run import SERVE, create, fetch, follow, free_port
+from tests.vm.test_run import SERVE, create, fetch, follow, published
 
 pytestmark = [
     pytest.mark.vm,
@@ -34,13 +34,9 @@ def test_run_exec_and_a_published_port_work(daemon: Hyperd, busybox: str) -> Non
     """The same as root's daemon: output, exit code, exec, a page on a port."""
     assert daemon.run("run", "--rm", busybox, "id", "-u") == b"0\n"
     assert daemon.docker("run", "--rm", busybox, "sh", "-c", "exit 4").returncode == 4
-    port = free_port()
-    serve = SERVE
-    daemon.run(
-        "run", "-d", "--name", "web", "-p", f"127.0.0.1:{port}:80", busybox, "sh", "-c", serve
-    )
+    daemon.run("run", "-d", "--name", "web", "-p", "127.0.0.1::80", busybox, "sh", "-c", SERVE)
     follow(daemon, "web", "up")
-    assert fetch(port) == "hello\n"
+    assert fetch(published(daemon, "web")) == "hello\n"
     assert daemon.run("exec", "web", "cat", "/w/index.html") == b"hello\n"
     daemon.run("rm", "-f", "web")
 

@@ -25,9 +25,11 @@ _MULTIPLEXED: Final = "application/vnd.docker.multiplexed-stream"
 #: Before, clients had to know it from the container.
 _TOLD_SINCE: Final = (1, 42)
 _READ_SIZE: Final = 64 * 1024
-#: How long what follows the head waits for the client to have read that, and how often it looks.
-_HEAD_TIMEOUT_S: Final = 0.1
-_HEAD_POLL_S: Final = 0.0005
+#: How long what follows the head waits for the client to have read that, however busy the machine is. Only one that
+#: writes all it has before it reads anything waits in vain.
+_HEAD_TIMEOUT_S: Final = 5.0
+#: How often it looks: most have read at once, and one that takes its time shall not cost any.
+_HEAD_POLLS_S: Final = (0.0005, 0.02)
 
 
 class _Tail:
@@ -116,8 +118,10 @@ class Connection:
         def has_to_wait() -> bool:
             return not self.lost.is_set() and sockets.unread(plain) and loop.time() < until
 
-        while has_to_wait():  # noqa: ASYNC110 (nothing tells)
-            await asyncio.sleep(_HEAD_POLL_S)
+        pause, longest = _HEAD_POLLS_S
+        while has_to_wait():  # nothing tells
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, longest)
 
 
 @asynccontextmanager

@@ -74,9 +74,14 @@ class TlsSocket(socket.socket):
         Raises:
             ConnectionLost: the connection ended for a reason that is known.
         """
-        data = super().recv(size, flags)
+        try:
+            data = super().recv(size, flags)
+        except ConnectionResetError as error:  # the other end was closed with something unread
+            if self.failure is None:
+                raise
+            raise self._lost() from error
         if not data and self.failure is not None:
-            raise ConnectionLost(f"the daemon ended the connection: {self.failure}")
+            raise self._lost()
         return data
 
     def sendall(self, data: Any, flags: int = 0) -> None:
@@ -87,10 +92,13 @@ class TlsSocket(socket.socket):
         """
         try:
             super().sendall(data, flags)
-        except BrokenPipeError as error:
+        except (BrokenPipeError, ConnectionResetError) as error:
             if self.failure is None:
                 raise
-            raise ConnectionLost(f"the daemon ended the connection: {self.failure}") from error
+            raise self._lost() from error
+
+    def _lost(self) -> ConnectionLost:
+        return ConnectionLost(f"the daemon ended the connection: {self.failure}")
 
 
 def secure(connection: socket.socket, host: str, files: TlsFiles) -> TlsSocket:

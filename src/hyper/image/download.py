@@ -11,6 +11,7 @@ from pathlib import Path
 from hyper.image import limits
 from hyper.image.endpoint import Endpoint
 from hyper.image.registry import Registry, Transient, VerificationFailed
+from hyper.system.uninterrupted import uninterrupted
 from hyper.types.oci import Descriptor
 
 
@@ -78,7 +79,8 @@ class _Receiver:
                     raise VerificationFailed(
                         f"layer {self._blob.digest} is longer than the {self._blob.size} bytes promised"
                     )
-                await asyncio.to_thread(self._store, piece)
+                # Else the thread of a cancelled pull would write to whatever has the descriptor's number next.
+                await uninterrupted(asyncio.to_thread(self._store, piece))
                 self._progress(self._offset)
 
     def _store(self, piece: bytes) -> None:

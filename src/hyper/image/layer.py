@@ -21,6 +21,7 @@ from hyper.image.squash import Bounds, squash
 from hyper.image.store import Store
 from hyper.image.tarstream import BadLayer
 from hyper.image.worker import Facts
+from hyper.system.uninterrupted import uninterrupted
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _MAGIC_BYTES = 6
@@ -69,7 +70,10 @@ async def keep_layer(
         info = LayerInfo(
             facts.diff_id, facts.content_bytes, size, facts.entries, facts.opaque, facts.empty
         )
-        await asyncio.to_thread(_adopt, store, info, built, raw if keep_blob else None)
+        # The pin has to outlive this: what is put there after a collection would stay for good.
+        await uninterrupted(
+            asyncio.to_thread(_adopt, store, info, built, raw if keep_blob else None)
+        )
     return facts
 
 

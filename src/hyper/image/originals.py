@@ -18,6 +18,7 @@ from hyper.image.layer import Received, keep_blob, scratch_file, storage_errors,
 from hyper.image.record import ImageRecord
 from hyper.image.shared import in_parallel
 from hyper.image.store import Store
+from hyper.system.uninterrupted import uninterrupted
 from hyper.types.oci import OCI_CONFIG, OCI_MANIFEST, Descriptor, decode_manifest
 
 #: What zlib's own default gains on this costs three times the time.
@@ -95,7 +96,7 @@ async def _restored(store: Store, descriptor: Descriptor, diff_id: str, fetch: F
         found = await asyncio.to_thread(_diff_id, raw.path)
         if found != diff_id:
             raise HyperError(f"{what} unpacks to {found}, the image promises {diff_id}")
-        return await asyncio.to_thread(_kept, store, raw, diff_id)
+        return await uninterrupted(asyncio.to_thread(_kept, store, raw, diff_id))
 
 
 async def _any_blob(store: Store, diff_id: str, *, compressed: bool) -> Blob:
@@ -107,7 +108,7 @@ async def _any_blob(store: Store, diff_id: str, *, compressed: bool) -> Blob:
         raise NotFound(f"layer {diff_id} is not kept in the form it came in")
     with storage_errors(store, f"layer {diff_id}"), scratch_file(store, ".gz") as target:
         raw = await asyncio.to_thread(_gzip, blobs.path(store, known[0].digest), target)
-        return await asyncio.to_thread(_kept, store, raw, diff_id)
+        return await uninterrupted(asyncio.to_thread(_kept, store, raw, diff_id))
 
 
 def _kept(store: Store, raw: Received, diff_id: str) -> Blob:
