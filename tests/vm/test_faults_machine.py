@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import random
 import re
@@ -242,6 +243,39 @@ def test_a_full_disk_on_the_host(busybox: str) -> None:
         assert run(daemon, busybox, "echo", "room") == (0, "room\n")
         daemon.api.post(f"/containers/{other}/start")
         assert "failed\nTraceback" not in daemon.log.read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
+@pytest.mark.parametrize("daemon_dies", [False, True], ids=["watched", "found again"])
+def test_a_write_to_a_full_disk_waits_for_room(busybox: str, daemon_dies: bool) -> None:
+    """The machine stands still, which is said, and then goes on: the program has not lost what it wrote."""
+    with (
+        small_disk("64m") as folder,
+        hyperd("--data-root", str(folder), "--templates=false") as daemon,
+    ):
+        daemon.run("pull", "-q", busybox)
+        script = "echo up; read x; head -c 9000000 /dev/zero >/f; sync; md5sum /f"
+        box = start(daemon, busybox, "sh", "-c", script, OpenStdin=True)
+        follow(daemon, box, "up")
+        with contextlib.suppress(OSError), (folder / "ballast").open("wb", buffering=0) as ballast:
+            while ballast.write(bytes(4096)):
+                pass
+        with subprocess.Popen(
+            ["docker", "attach", box], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={**os.environ, "DOCKER_HOST": daemon.host},
+        ) as client:  # fmt: skip
+            assert client.stdin is not None
+            client.stdin.write(b"go\n")
+            client.stdin.flush()
+            next(daemon.lines(f"machine {box[:16]} stands still: the host's disk is full"))
+            if daemon_dies:
+                daemon.kill()
+            (folder / "ballast").unlink()
+            if daemon_dies:
+                daemon.start()
+            assert daemon.api.post(f"/containers/{box}/wait")["StatusCode"] == 0
+        expected = hashlib.md5(bytes(9_000_000)).hexdigest()
+        assert daemon.run("logs", box).decode().split() == ["up", expected, "/f"]
 
 
 def test_a_fork_bomb_is_its_containers_problem(daemon: Hyperd, busybox: str) -> None:

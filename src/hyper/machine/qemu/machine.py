@@ -12,8 +12,9 @@ from pathlib import Path
 
 from hyper.errors import MachineError
 from hyper.machine.driver import MachineExit, MachineRecord, MachineStats
-from hyper.machine.qemu import hotplug, saving, share
+from hyper.machine.qemu import full_disk, hotplug, saving, share
 from hyper.machine.qemu.console import Console
+from hyper.machine.qemu.full_disk import FullDisk
 from hyper.machine.qemu.qmp import Monitor
 from hyper.machine.qemu.share import ShareServer
 from hyper.machine.qemu.walls import running_limits
@@ -52,6 +53,7 @@ class QemuMachine:
         self._parts = parts
         self._run_dir = Path(record.run_dir)
         self._closed = False
+        self._full_disk = FullDisk(record.name, parts.monitor)
         self._exit: asyncio.Future[MachineExit] = asyncio.get_running_loop().create_future()
         # Of a child, bubblewrap's process is watched: it knows the status, and ends after the machine.
         if parts.outer is None:
@@ -126,13 +128,16 @@ class QemuMachine:
             raise MachineError(f"cannot limit machine {self._record.name}: {error}") from error
 
     async def paused(self) -> bool:
-        """Whether its vCPUs are stopped.
+        """Whether its vCPUs were stopped by ``pause``.
 
         Raises:
             MachineError: it has ended, or does not answer.
         """
         answer = await self._parts.monitor.execute("query-status")
-        return isinstance(answer, dict) and answer.get("status") == "paused"
+        status = answer.get("status") if isinstance(answer, dict) else None
+        if status == full_disk.STATE:  # since before it was found again
+            self._full_disk.stands_still()
+        return status == "paused"
 
     async def add_disks(self, *disks: Disk) -> None:
         """The guest finds ``disks`` when it looks for them.
@@ -193,6 +198,7 @@ class QemuMachine:
             self._alone.cancel()
         if self._parts.share is not None:
             self._parts.share.close()
+        self._full_disk.close()
         await self._parts.monitor.close()
         if self._parts.console is not None:
             self._parts.console.close()

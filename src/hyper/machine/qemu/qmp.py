@@ -30,13 +30,27 @@ _library_log = logging.getLogger(f"{__name__}.library")
 _library_log.setLevel(logging.CRITICAL)
 
 
+#: For each name of an event who is told its data.
+_Told = dict[str, Callable[[dict[str, Any]], None]]
+
+
 class _Client(QMPClient):
-    """Writes nothing down: the library makes a pretty text of each message first, whether it is logged or not."""
+    """Tells of events as they come, and writes nothing down: the library makes a pretty text of each message first,
+    whether it is logged or not.
+    """
+
+    def __init__(self, told: _Told) -> None:
+        super().__init__()
+        self._told = told
 
     def _cb_outbound(self, msg: Message) -> Message:
         return msg
 
     def _cb_inbound(self, msg: Message) -> Message:
+        tell = self._told.get(str(msg.get("event")))
+        if tell is not None:
+            data: Any = msg.get("data")
+            tell(data)
         return msg
 
 
@@ -51,6 +65,11 @@ class Monitor:
         self._stream = stream
         self._client: QMPClient | None = None
         self._lock = asyncio.Lock()
+        self._told: _Told = {}
+
+    def on_event(self, name: str, tell: Callable[[dict[str, Any]], None]) -> None:
+        """From now on ``tell`` is called from the loop with the data of each event ``name``, while it is connected."""
+        self._told[name] = tell
 
     async def execute(
         self,
@@ -132,7 +151,7 @@ class Monitor:
 
     async def _connect(self) -> QMPClient:
         stream, self._stream = self._stream or sockets.connect(self._path), None
-        client = _Client()
+        client = _Client(self._told)
         client.logger = _library_log
         try:
             await client.connect(stream)
