@@ -274,6 +274,8 @@ def wrote(hyper: Run, engine: Engine, clean: None) -> str:
     """A container that has written and ended: what a running one wrote counts once its machine has written it back."""
     words = ("run", "--name", "wrote", engine.image, "sh", "-c", "yes | head -c 3000000 >/file")
     assert hyper(*words).returncode == 0
+    # When its program has ended the machine still writes back; who stops it waits for that.
+    assert hyper("stop", "wrote").returncode == 0
     return "wrote"
 
 
