@@ -20,6 +20,7 @@ from hyper.system import numbers
 from tests.support.api import Api
 from tests.support.dockerd import Engine
 from tests.support.hygiene import control_groups
+from tests.support.processes import runs
 
 START_TIMEOUT_S = 60.0
 
@@ -196,8 +197,7 @@ def _owners() -> Iterator[tuple[int, int]]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with contextlib.suppress(OSError):
-                _, _, after_name = (entry / "stat").read_text().rpartition(")")
-                if after_name.split()[0] != "Z":
+                if runs(int(entry.name)):
                     yield int(entry.name), entry.stat().st_uid
 
 

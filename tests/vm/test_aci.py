@@ -19,7 +19,7 @@ from tools.imagebuilder import busybox_items, directory, file
 from tests.support import aci
 from tests.support.command import HYPER
 from tests.support.hyperd import Hyperd, hyperd
-from tests.vm.test_run import SERVE, published
+from tests.vm.test_run import SERVE, port_of
 
 pytestmark = pytest.mark.vm
 
@@ -276,7 +276,7 @@ def test_a_port_is_published_by_its_name(cli: Cli) -> None:
     )
     assert logs.stdout is not None
     assert logs.stdout.readline() == "up\n"
-    port = published(cli.daemon, "web")
+    port = port_of(cli.daemon, "web", "80")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
         assert answer.read() == b"hello\n"
     cli("rm", "-f", "web")

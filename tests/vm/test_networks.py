@@ -19,6 +19,7 @@ import pytest
 from tests.support import dockerd
 from tests.support.api import ApiError
 from tests.support.hyperd import Hyperd
+from tests.vm.test_run import port_of
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
 
@@ -71,11 +72,6 @@ def fetch(host: str, port: int) -> bytes:
         while piece := stream.recv(4096):
             answer += piece
     return answer
-
-
-def port_of(daemon: Hyperd, name: str, port: str) -> int:
-    text = daemon.run("port", name, port).decode().split()[0]
-    return int(text.rpartition(":")[2])
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from hyper.engine.host import DAEMONS, MAX_DAEMONS
 from hyper.system import link, numbers
 from tests.support.hyperd import Hyperd
 from tests.vm.test_durable import end
-from tests.vm.test_networks import SERVER, address_of, fetch, port_of, resolves, says, up
+from tests.vm.test_networks import SERVER, address_of, fetch, resolves, says, up
+from tests.vm.test_run import port_of
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
 

@@ -285,8 +285,9 @@ def test_a_daemon_killed_at_any_moment(own_daemon: Hyperd, busybox: str) -> None
             life = pool.submit(lambda: [deed() for deed in deeds(daemon, body)])
             until(events, action, name)
             daemon.kill()
-            # The last answer may have been on its way already.
-            assert isinstance(life.exception(), OSError | EOFError | None)
+            # Of what is almost done the answer may have been on its way already.
+            answered = action == "destroy" and life.exception() is None
+            assert answered or isinstance(life.exception(), OSError | EOFError)
         events.close()
         daemon.start()
         for pod in daemon.api.get("/hyper/v1/pods"):

@@ -96,14 +96,15 @@ def test_a_published_port_answers(daemon: Hyperd, busybox: str) -> None:
     """``-p`` to a server in the guest, at a port that is found for it."""
     daemon.run("run", "-d", "--name", "web", "-p", "127.0.0.1::80", busybox, "sh", "-c", SERVE)
     follow(daemon, "web", "up")
-    port = published(daemon, "web")
+    port = port_of(daemon, "web", "80")
     assert fetch(port) == "hello\n"
     assert daemon.run("port", "web").decode() == f"80/tcp -> 127.0.0.1:{port}\n"
 
 
-def published(daemon: Hyperd, container: str) -> int:
-    """The host's port that leads to the container's port 80."""
-    return int(daemon.run("port", container, "80").rpartition(b":")[2])
+def port_of(daemon: Hyperd, container: str, port: str) -> int:
+    """The host's port that leads to the container's ``port``."""
+    first = daemon.run("port", container, port).split()[0]
+    return int(first.rpartition(b":")[2])
 
 
 def follow(daemon: Hyperd, container: str, marker: str) -> None:

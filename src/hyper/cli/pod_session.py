@@ -33,8 +33,6 @@ _READ_SIZE = 64 * 1024
 _NANO = 1_000_000_000
 #: How long news of a restart may take after the end of all.
 _LAST_NEWS_S = 2.0
-#: What a start that somebody ended is answered.
-_CONFLICT = 409
 #: The user insists: the second signal kills the pod, the third ends us.
 _KILL, _LEAVE = 2, 3
 
@@ -112,7 +110,7 @@ class PodSession:
             self._context.engine.post(pod_path(self._name, "/start"))
         except ApiError as error:
             # Whoever stops a pod that is still starting wants that start to fail.
-            if error.status != _CONFLICT or not self._signals_seen:
+            if error.status != 409 or not self._signals_seen:
                 raise
 
     def _wake(self) -> None:
