@@ -97,6 +97,26 @@ def test_the_three_files_say_who_and_where_the_container_is() -> None:
     assert files["/etc/resolv.conf"] == f"nameserver {user.DNS}\nsearch example.org\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "domain", "names"),
+    [
+        ("web.example.com", "", "web.example.com web"),
+        ("web.example.com", "d.org", "web.example.com.d.org web"),
+        ("web", "d.org", "web.d.org web"),
+        ("web", "", "web"),
+    ],
+)
+def test_a_container_is_known_by_its_full_name_and_its_first_part(
+    name: str, domain: str, names: str
+) -> None:
+    """As dockerd writes it into /etc/hosts; the kernel is told the domain."""
+    record = make(ContainerConfig(cmd=["x"], hostname=name, domainname=domain))
+    hosts = plan.network_files(record, user.attach(record.id))[1].content.decode()
+    assert f"{user.GUEST}\t{names}\n" in hosts
+    told = plan.sandbox_setup(record, None).sysctls
+    assert told == ((("kernel.domainname", domain),) if domain else ())
+
+
 def test_layers_are_named_lowest_first_and_read_only_is_passed_on() -> None:
     """The names are what the disks are called."""
     created = plan.container_create(
@@ -144,14 +164,20 @@ def test_ulimits_are_numbers_and_minus_one_is_unlimited() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("SIGTERM", 15), ("kill", 9), ("2", 2), ("RTMIN+3", 37), ("sighup", 1)]
+    ("text", "number"),
+    [
+        *(("SIGTERM", 15), ("kill", 9), ("2", 2), ("sighup", 1)),
+        *(("RTMIN", 34), ("RTMIN+3", 37), ("SIGRTMIN+30", 64), ("rtmax", 64), ("RTMAX-2", 62)),
+    ],
 )
 def test_signals_by_name_and_number(text: str, number: int) -> None:
     """Docker's forms."""
     assert plan.signal_number(text) == number
 
 
-@pytest.mark.parametrize("text", ["0", "65", "NOPE", "", "RTMIN+99", "-1"])
+@pytest.mark.parametrize(
+    "text", ["0", "65", "NOPE", "", "RTMIN+31", "RTMIN-1", "RTMAX+1", "RTMAX-31", "-1"]
+)
 def test_signals_that_are_none_are_refused(text: str) -> None:
     """Before anything is sent."""
     with pytest.raises(InvalidRequest, match="invalid signal"):

@@ -4,7 +4,7 @@ import pytest
 
 from hyper.errors import ProtocolError
 from hyper.proto.frame import Flag, FrameDecoder
-from hyper.proto.limits import MAX_BODY, MAX_ITEMS, MAX_PROCESS_ID, MAX_REQUEST, MAX_STR
+from hyper.proto.limits import MAX_ARGS, MAX_BODY, MAX_ITEMS, MAX_PROCESS_ID, MAX_REQUEST, MAX_STR
 from hyper.proto.message import (
     ContainerCreate,
     File,
@@ -72,7 +72,8 @@ def test_fragments_are_not_mixed() -> None:
         Shutdown(1 << 32),
         ProcessStart(1, 1, ("a\0b",)),
         ProcessStart(1, 1, ("a" * (MAX_STR + 1),)),
-        ProcessStart(1, 1, ("a",) * (MAX_ITEMS + 1)),
+        ProcessStart(1, 1, ("a",) * (MAX_ARGS + 1)),
+        ProcessStart(1, 1, ("a",), groups=("a",) * (MAX_ITEMS + 1)),
         ProcessStart(1, 1, ("\udfff\ud800",)),
     ],
 )

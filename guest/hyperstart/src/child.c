@@ -27,11 +27,19 @@
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-static struct rlimit descriptors;
+/* What a program may take unless asked otherwise: as in a container on a server. The kernel's own
+ * first limits are those of a small machine (tunables.c). */
+static const struct {
+    int resource;
+    struct rlimit limit;
+} usual[] = {
+    {RLIMIT_NOFILE, {1048576, 1048576}},
+    {RLIMIT_NPROC, {RLIM_INFINITY, RLIM_INFINITY}},
+    {RLIMIT_SIGPENDING, {65536, 65536}},
+};
 
-void child_save_limits(void)
+void child_raise_limits(void)
 {
-    getrlimit(RLIMIT_NOFILE, &descriptors);
     setrlimit(RLIMIT_NOFILE, &(struct rlimit){16384, 16384});
 }
 
@@ -70,6 +78,20 @@ static bool keep_descriptors(struct child *c, struct error *e)
     *joined = kept < 0 ? -1 : dup3(kept, 4, O_CLOEXEC);
     syscall(SYS_close_range, kept < 0 ? 4 : 5, ~0U, 0);
     return true;
+}
+
+/* What stands for no input is the container's own /dev/null: that of the agent would show as
+ * "/null". In a container that runs already anything may be at this path. */
+static void renew_null(const struct child *c)
+{
+    struct stat s;
+    if (c->in >= 0 || c->start->flags & START_TTY)
+        return;
+    int flags = O_RDWR | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC;
+    _cleanup_close_ int null = open("/dev/null", flags);
+    if (null >= 0 && !fstat(null, &s) && S_ISCHR(s.st_mode) && s.st_rdev == makedev(1, 3) &&
+        dup2(null, 0) == 0)
+        fcntl(0, F_SETFL, 0);
 }
 
 /* The container's first process makes its root; the others join it. */
@@ -156,7 +178,9 @@ static bool make_cwd(const char *cwd, struct error *e)
 
 static bool set_limits(const struct start *s, struct error *e)
 {
-    setrlimit(RLIMIT_NOFILE, &descriptors);
+    for (size_t i = 0; i < COUNT(usual); i++)
+        if (setrlimit(usual[i].resource, &usual[i].limit))
+            return fail(e, SYSTEM, errno, "resource limit ", DEC(usual[i].resource), NULL);
     for (uint32_t i = 0; i < s->limit_count; i++) {
         const struct limit *l = &s->limits[i];
         struct rlimit r = {l->soft, l->hard};
@@ -183,7 +207,8 @@ static bool bound_capabilities(uint64_t wanted, struct error *e)
     return true;
 }
 
-/* Sets all three sets to wanted, and effective and permitted to what is in kept, too. */
+/* Sets effective and permitted to wanted and what is in kept, too. Nothing is inheritable: a file
+ * with inheritable capabilities would give them to any user (CVE-2022-24769). */
 static bool set_capabilities(uint64_t wanted, uint64_t kept, struct error *e)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -193,7 +218,7 @@ static bool set_capabilities(uint64_t wanted, uint64_t kept, struct error *e)
     for (size_t i = 0; i < 2; i++) {
         uint32_t set = (uint32_t)(wanted >> 32 * i) & now[i].permitted;
         uint32_t held = set | ((uint32_t)(kept >> 32 * i) & now[i].permitted);
-        data[i] = (struct __user_cap_data_struct){held, held, set};
+        data[i] = (struct __user_cap_data_struct){held, held, 0};
     }
     if (syscall(SYS_capset, &header, data))
         return fail(e, SYSTEM, errno, "set capabilities", NULL);
@@ -273,6 +298,18 @@ static bool look_up(const char *program, const char **env, char *full, struct er
                 NULL);
 }
 
+/* What may be executed, and cannot (of another architecture, or its interpreter is missing), counts
+ * as a program that was started, says why, and ends with runc's status. */
+static _Noreturn void cannot_run(const char *program, int err)
+{
+    char reason[128], line[PATH_MAX + 160];
+    join(reason, sizeof reason, strerror(err), NULL);
+    *reason = (char)(*reason | 0x20); /* a small letter, as Go has it */
+    join(line, sizeof line, "exec ", program, ": ", reason, "\n", NULL);
+    (void)!write(2, line, strlen(line));
+    child_exit(255);
+}
+
 bool child_execute(const struct filter *filter, const char **args, const char **env,
                    struct error *e)
 {
@@ -287,7 +324,10 @@ bool child_execute(const struct filter *filter, const char **args, const char **
     if (!filter_install(filter, e))
         return false;
     execve(program, (char **)args, (char **)env);
-    return refused(args[0], errno, e);
+    int err = errno;
+    if (err != EACCES && !faccessat(AT_FDCWD, program, X_OK, AT_EACCESS))
+        cannot_run(program, err);
+    return refused(args[0], err, e);
 }
 
 static const char **with_home(const struct start *s, const char *home)
@@ -336,6 +376,7 @@ static bool run(struct child *c, struct error *e)
         return run_builtin(c, e);
     if (!enter(c, e) || (s->flags & START_TTY && !open_terminal(c, e)))
         return false;
+    renew_null(c);
     umask(022);
     if (!user_lookup(&user, s->user, s->groups, s->group_count, e) || !make_cwd(s->cwd, e) ||
         (c->init < 0 && !root_seal(c->container, e)) || !set_limits(s, e) || !become(s, &user, e))

@@ -27,5 +27,5 @@ _Noreturn void child_failed(int status, const struct error *e);
 /* Ends this process, whatever a filter says. */
 _Noreturn void child_exit(int status);
 
-/* The resource limits children begin with: the agent's own before it raised them. */
-void child_save_limits(void);
+/* Raises the agent's own limits: it holds descriptors of every process. */
+void child_raise_limits(void);

@@ -60,6 +60,15 @@ static bool writable_directory(struct container *c, char *path, size_t size, str
     return make_directory(path, 0700, e);
 }
 
+/* By this file programs see that they are in a container: systemd, build tools, libraries. */
+static bool mark_root(const char *root, struct error *e)
+{
+    char path[80];
+    join(path, sizeof path, root, "/.dockerenv", NULL);
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+    return fd >= 0 || errno == EEXIST || fail(e, SYSTEM, errno, "make ", path, NULL);
+}
+
 static bool stack_root(struct container *c, struct error *e)
 {
     char lower[MAX_LAYERS * 32], writable[96], upper[112], work[112], root[64], data[3072];
@@ -78,9 +87,9 @@ static bool stack_root(struct container *c, struct error *e)
         return false;
     if (!join(data, sizeof data, "lowerdir=", lower, ",upperdir=", upper, ",workdir=", work, NULL))
         return fail(e, LIMIT, 0, "too many layers", NULL);
-    if (mount("overlay", root, "overlay", MS_NODEV, data))
+    if (mount("overlay", root, "overlay", 0, data))
         return fail(e, MOUNT_FAILED, errno, "stack the layers of container ", DEC(c->id), NULL);
-    return true;
+    return mark_root(root, e);
 }
 
 /* Keeps a file's content where it can be bind-mounted from. */

@@ -7,6 +7,8 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "tunables.h"
+
 /* A free place has no source. */
 struct shared {
     char *source;
@@ -35,9 +37,7 @@ bool runtime_prepare(struct error *e)
     /* Counting memory tells a kill by the OOM killer from any other; all is what stats are made of.
      */
     write_file("/cgroup/cgroup.subtree_control", "+memory +pids +io");
-    /* Otherwise kcompactd wakes the host twice a second, in every idle guest, to see whether memory
-     * might once be too scattered. It is compacted when it is asked for. */
-    write_file("/proc/sys/vm/compaction_proactiveness", "0");
+    tunables_set();
     if (mkdir("/run", 0755) && errno != EEXIST)
         return fail(e, SYSTEM, errno, "mkdir /run", NULL);
     if (mkdir(RUN, 0700) && errno != EEXIST)

@@ -13,9 +13,10 @@ enum {
     DATA_HEADER = 8,
     WINDOW = 262144,
 
-    MAX_REQUEST = 1024 * 1024,
+    MAX_REQUEST = 4 * 1024 * 1024,
     MAX_STR = 131072,
     MAX_ITEMS = 8192,
+    MAX_ARGS = 262144,
     MAX_TEXT = 512,
     MAX_PROCESSES = 1024,
     MAX_PROCESS_ID = (1 << 30) - 1,

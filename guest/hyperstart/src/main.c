@@ -41,7 +41,7 @@ static void boot(void)
     watch(session.port, EPOLLIN | EPOLLOUT | EPOLLET, TAG_PORT);
     child_signal = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
     watch(child_signal, EPOLLIN | EPOLLET, TAG_CHILD);
-    child_save_limits();
+    child_raise_limits();
     session.readable = true;
 }
 

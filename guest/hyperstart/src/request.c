@@ -109,8 +109,8 @@ static void read_start(struct reader *r, struct start *s)
     s->container = read_u32(r);
     s->flags = read_u32(r);
     r->bad |= s->flags > START_FLAGS;
-    s->args = read_strs(r, MAX_ITEMS, &s->arg_count);
-    s->env = read_strs(r, MAX_ITEMS, &s->env_count);
+    s->args = read_strs(r, MAX_ARGS, &s->arg_count);
+    s->env = read_strs(r, MAX_ARGS, &s->env_count);
     s->cwd = read_str(r);
     s->user = read_str(r);
     s->groups = read_strs(r, MAX_ITEMS, &s->group_count);

@@ -15,11 +15,12 @@
 
 static const unsigned long safe = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 
-static bool mount_at(int root, const char *target, const char *type, unsigned long flags,
-                     const char *data, struct error *e)
+/* source: what /proc/mounts calls it, as in Docker's containers. */
+static bool mount_at(int root, const char *target, const char *source, const char *type,
+                     unsigned long flags, const char *data, struct error *e)
 {
     _cleanup_close_ int fd = target_make(root, target, DIRECTORY);
-    if (fd < 0 || !mount_on(fd, type, type, flags, data))
+    if (fd < 0 || !mount_on(fd, source, type, flags, data))
         return fail(e, MOUNT_FAILED, errno, "mount ", type, " on ", target, NULL);
     return true;
 }
@@ -46,15 +47,15 @@ static bool fill_dev(int root, struct error *e)
 /* What every container has. */
 static bool mount_standard(int root, struct error *e)
 {
-    return mount_at(root, "/proc", "proc", safe, NULL, e) &&
-           mount_at(root, "/sys", "sysfs", safe | MS_RDONLY, NULL, e) &&
-           mount_at(root, "/sys/fs/cgroup", "cgroup2", safe | MS_RDONLY, NULL, e) &&
-           mount_at(root, "/dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=755,size=64m", e) &&
+    return mount_at(root, "/proc", "proc", "proc", safe, NULL, e) &&
+           mount_at(root, "/sys", "sysfs", "sysfs", safe | MS_RDONLY, NULL, e) &&
+           mount_at(root, "/sys/fs/cgroup", "cgroup", "cgroup2", safe | MS_RDONLY, NULL, e) &&
+           mount_at(root, "/dev", "tmpfs", "tmpfs", MS_NOSUID, "mode=755,size=64m", e) &&
            fill_dev(root, e) &&
-           mount_at(root, "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+           mount_at(root, "/dev/pts", "devpts", "devpts", MS_NOSUID | MS_NOEXEC,
                     "newinstance,ptmxmode=0666,mode=0620,gid=5", e) &&
-           mount_at(root, "/dev/shm", "tmpfs", safe, "mode=1777,size=64m", e) &&
-           mount_at(root, "/dev/mqueue", "mqueue", safe, NULL, e);
+           mount_at(root, "/dev/shm", "shm", "tmpfs", safe, "mode=1777,size=64m", e) &&
+           mount_at(root, "/dev/mqueue", "mqueue", "mqueue", safe, NULL, e);
 }
 
 /* Binds an open file or directory on an open target; flags are set by a second mount. */
@@ -234,7 +235,7 @@ bool root_enter(const struct container *c, struct error *e)
 bool root_seal(const struct container *c, struct error *e)
 {
     if (c->request.create.flags & CONTAINER_READ_ONLY &&
-        mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV, NULL))
+        mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL))
         return fail(e, MOUNT_FAILED, errno, "make the root read-only", NULL);
     return true;
 }

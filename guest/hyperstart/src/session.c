@@ -173,10 +173,11 @@ static bool perform(struct session *s, struct request *q, struct error *e)
         return true;
     case CONTAINER_REMOVE:
         return !removal_begin(q->remove, q->id, e);
-    default:
+    case SHUTDOWN:
         shutdown_begin(q->id, q->shutdown_ms);
         return false;
     }
+    return !fail(e, UNKNOWN_OP, 0, "unknown request ", DEC(q->op), NULL);
 }
 
 static void handle_request(struct session *s, uint32_t id, uint8_t *body, size_t size)

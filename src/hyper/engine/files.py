@@ -33,7 +33,7 @@ from hyper.types.archive import ChangeAnswer, PathStat
 #: What every root has whether the image has it or not: no change of the container's.
 MADE: Final = (
     *("/dev", "/proc", "/sys", "/etc"),
-    *("/etc/hostname", "/etc/hosts", "/etc/resolv.conf"),
+    *("/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/.dockerenv"),
 )
 #: Changes that are listed at most; beyond this the answer would be hundreds of megabytes.
 MAX_CHANGES: Final = 1_000_000

@@ -80,7 +80,10 @@ _RLIMITS: Final = {
     if name.startswith("RLIMIT_")
 }
 _UNLIMITED: Final = 2**64 - 1
-#: HOST_NAME_MAX of Linux.
+#: Real-time signals of Linux, but for the two that C libraries keep for themselves.
+_RTMIN: Final = 34
+_RTMAX: Final = 64
+#: HOST_NAME_MAX of Linux, which holds for both names.
 _MAX_HOSTNAME: Final = 64
 
 
@@ -101,6 +104,8 @@ def check_paths(record: ContainerRecord) -> None:
         raise InvalidRequest("conflicting options: hostname and the UTS mode")
     if len(hostname(record).encode(errors="replace")) > _MAX_HOSTNAME:
         raise InvalidRequest(f"invalid hostname: more than {_MAX_HOSTNAME} bytes")
+    if len(config.domainname.encode(errors="replace")) > _MAX_HOSTNAME:
+        raise InvalidRequest(f"invalid domainname: more than {_MAX_HOSTNAME} bytes")
 
 
 def check_working_dir(path: str) -> None:
@@ -138,8 +143,13 @@ def sandbox_setup(record: ContainerRecord, network: Attachment | None) -> Sandbo
     return SandboxSetup(
         hostname=hostname(record),
         interfaces=network.interfaces if network else (),
-        sysctls=tuple((record.host_config.sysctls or {}).items()),
+        sysctls=(*_domain(record.config.domainname), *(record.host_config.sysctls or {}).items()),
     )
+
+
+def _domain(name: str) -> tuple[tuple[str, str], ...]:
+    """The kernel's domain name: containers get the UTS name space of the machine, or a copy of it."""
+    return (("kernel.domainname", name),) if name else ()
 
 
 def layer_name(record: ContainerRecord, index: int, path: Path) -> str:
@@ -274,11 +284,17 @@ def _hosts(record: ContainerRecord, name: str, network: Attachment | None) -> st
                 continue
         lines.append(f"{address}\t{host}")
     if network is not None:
-        domain = record.config.domainname
-        names = f"{name}.{domain} {name}" if domain else name
+        names = _own_names(name, record.config.domainname)
         lines += [f"{address}\t{names}" for address in network.addresses]
         lines += [f"{address}\t{known}" for address, known in network.known]
     return "\n".join(lines) + "\n"
+
+
+def _own_names(name: str, domain: str) -> str:
+    """The full name and, if that has parts, its first one (moby, libnetwork/sandbox_dns_unix.go)."""
+    full = f"{name}.{domain}" if domain else name
+    first, dot, _ = full.partition(".")
+    return f"{full} {first}" if dot else full
 
 
 def split_extra_host(extra: str) -> tuple[str, str]:
@@ -457,10 +473,11 @@ def signal_number(text: str) -> int:
     if re.fullmatch("[0-9]{1,2}", text) and 0 < int(text) <= 64:
         return int(text)
     name = text.upper().removeprefix("SIG")
-    base, _, offset = name.partition("+")
-    if base == "RTMIN" and re.fullmatch("[0-9]{0,2}", offset):
-        number = 34 + int(offset or 0)
-        if number <= 64:
+    real_time = re.fullmatch(r"RT(MIN|MAX)(?:([+-])([0-9]{1,2}))?", name)
+    if real_time and real_time[2] in (None, "+" if real_time[1] == "MIN" else "-"):
+        base, _, offset = real_time.groups(default="0")
+        number = _RTMIN + int(offset) if base == "MIN" else _RTMAX - int(offset)
+        if _RTMIN <= number <= _RTMAX:
             return number
     try:
         return signal.Signals[f"SIG{name}"].value

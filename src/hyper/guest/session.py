@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 #: A guest that logs more lines than this in one session is not listened to any more.
 MAX_GUEST_LOG: Final = 100
-#: Bytes that may wait for a guest that does not read; a few of the largest requests.
+#: Bytes that may wait for a guest that does not read, and one request more: two of the largest ones.
 MAX_UNREAD: Final = 8 * 1024 * 1024
 
 

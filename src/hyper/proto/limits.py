@@ -19,9 +19,11 @@ MAX_DATA: Final = MAX_BODY - DATA_HEADER
 WINDOW: Final = 262144
 """Bytes of one stream that may be sent and not acknowledged; FIN is not counted."""
 
-MAX_REQUEST: Final = 1024 * 1024
+MAX_REQUEST: Final = 4 * 1024 * 1024
 MAX_STR: Final = 131072
 MAX_ITEMS: Final = 8192
+MAX_ARGS: Final = 262144
+"""Arguments of a program, or variables: more than these do not fit into what Linux allows for both, 2 MiB."""
 MAX_TEXT: Final = 512
 MAX_PROCESSES: Final = 1024
 MAX_PROCESS_ID: Final = (1 << 30) - 1

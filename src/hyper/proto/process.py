@@ -8,7 +8,7 @@ from enum import IntFlag
 from typing import ClassVar, Self
 
 from hyper.errors import ProtocolError
-from hyper.proto.limits import MAX_PROCESS_ID, MAX_SECCOMP, SECCOMP_INSTRUCTION
+from hyper.proto.limits import MAX_ARGS, MAX_PROCESS_ID, MAX_SECCOMP, SECCOMP_INSTRUCTION
 from hyper.proto.request import Op, Request, read_flags
 from hyper.proto.wire import Reader, Writer
 
@@ -78,8 +78,8 @@ class ProcessStart(Request):
         write_process(to, self.process)
         to.u32(self.container)
         to.u32(self.flags)
-        to.items(self.args, to.string)
-        to.items(self.env, to.string)
+        to.items(self.args, to.string, limit=MAX_ARGS)
+        to.items(self.env, to.string, limit=MAX_ARGS)
         to.string(self.cwd)
         to.string(self.user)
         to.items(self.groups, to.string)
@@ -96,8 +96,8 @@ class ProcessStart(Request):
             process=read_process(source),
             container=source.u32(),
             flags=read_flags(source, ProcessFlag),
-            args=source.items(source.string),
-            env=source.items(source.string),
+            args=source.items(source.string, limit=MAX_ARGS),
+            env=source.items(source.string, limit=MAX_ARGS),
             cwd=source.string(),
             user=source.string(),
             groups=source.items(source.string),

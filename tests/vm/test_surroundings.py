@@ -1,0 +1,134 @@
+"""What a program finds around it: its kernel's tunables, limits, devices, names, and the marks of a container.
+
+Many checks share a machine; each is a line of what the container prints.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.hyperd import Hyperd
+from tests.vm.test_run import create, follow
+
+pytestmark = pytest.mark.vm
+
+#: As on a server, whatever the machine's size (docs/decisions/0024-memory-defaults.md).
+TUNABLES = {
+    "vm/overcommit_memory": "1",
+    "vm/max_map_count": "1048576",
+    "kernel/pid_max": "32768",
+    "kernel/threads-max": "65536",
+    "fs/file-max": "9223372036854775807",
+    "fs/nr_open": "1073741816",
+    "fs/aio-max-nr": "1048576",
+    "fs/epoll/max_user_watches": "1048576",
+    "fs/inotify/max_user_instances": "8192",
+    "fs/inotify/max_user_watches": "1048576",
+    "fs/fanotify/max_user_marks": "65536",
+    "user/max_user_namespaces": "32768",
+    "user/max_net_namespaces": "32768",
+    "net/core/somaxconn": "4096",
+    "net/ipv4/tcp_rmem": "4096\t131072\t6291456",
+    "net/ipv4/tcp_wmem": "4096\t16384\t4194304",
+    "net/ipv4/tcp_max_syn_backlog": "1024",
+    "net/ipv4/tcp_max_tw_buckets": "32768",
+    "net/ipv4/tcp_max_orphans": "32768",
+    "net/netfilter/nf_conntrack_max": "262144",
+    "net/ipv4/ip_unprivileged_port_start": "0",
+    "net/ipv4/ping_group_range": "0\t2147483647",
+}
+#: Of a user: RLIMIT_NOFILE, RLIMIT_NPROC; more memory than there is, untouched; a low port; no capability.
+USER = """
+ulimit -n; ulimit -Hn; ulimit -u; ulimit -i
+dd if=/dev/null of=/dev/null bs=2000M count=1 2>/dev/null && echo mapped
+mkdir /tmp/w && httpd -p 80 -h /tmp/w && echo hi >/tmp/w/f && wget -qO- 127.0.0.1/f
+awk '/^Cap(Inh|Eff|Amb)/ {print $2}' /proc/self/status
+"""
+#: Of root: devices work wherever they are made; what is what in /proc/mounts; standard input; the mark.
+ROOT = """
+mknod /tmp/n c 1 3 && echo x >/tmp/n && echo device
+mknod /tmp/d b 254 0 && { head -c1 /tmp/d >/dev/null 2>&1 || echo wall; }
+awk '$2 ~ "^/(dev|dev/shm|sys/fs/cgroup)$" {print $1, $2, $3}' /proc/mounts
+ls -l /proc/self/fd/0 | sed 's/.*-> //'
+stat -c '%a %s' /.dockerenv
+awk '/^Cap(Inh|Amb)/ {print $2}' /proc/self/status
+cat /proc/sys/kernel/domainname; hostname; tail -n1 /etc/hosts | cut -f2
+"""
+
+
+def test_the_kernel_is_tuned_as_a_servers(shared_daemon: Hyperd, busybox: str) -> None:
+    """Also in a machine of 128 MiB; a tunable the user names is the user's."""
+    script = " ".join(f"/proc/sys/{path}" for path in TUNABLES)
+    out = shared_daemon.run("run", "--rm", "-m", "128m", busybox, "cat", *script.split()).decode()
+    assert dict(zip(TUNABLES, out.splitlines(), strict=True)) == TUNABLES
+    asked = ["--sysctl", "net.ipv4.ip_unprivileged_port_start=500"]
+    path = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
+    assert shared_daemon.run("run", "--rm", *asked, busybox, "cat", path) == b"500\n"
+
+
+def test_a_user_without_privileges(shared_daemon: Hyperd, busybox: str) -> None:
+    """Limits are wide, memory may be mapped that is not there, and ports below 1024 are anyone's."""
+    out = shared_daemon.run("run", "--rm", "-u", "1000", busybox, "sh", "-c", USER).decode()
+    nothing = "0" * 16
+    assert out.splitlines() == [
+        *("1048576", "1048576", "unlimited", "65536"),
+        *("mapped", "hi", nothing, nothing, nothing),
+    ]
+
+
+def test_root_and_names(shared_daemon: Hyperd, busybox: str) -> None:
+    """Nodes work on the root, disks of the machine stay behind the wall; none of it shows in a diff."""
+    name = ["--name", "around", "--hostname", "web.example.com", "--domainname", "d.org"]
+    try:
+        out = shared_daemon.run("run", *name, busybox, "sh", "-c", ROOT).decode()
+        assert out.splitlines() == [
+            *("device", "wall"),
+            *("cgroup /sys/fs/cgroup cgroup2", "tmpfs /dev tmpfs", "shm /dev/shm tmpfs"),
+            *("/dev/null", "755 0", "0" * 16, "0" * 16),
+            *("d.org", "web.example.com", "web.example.com.d.org web"),
+        ]
+        changed = shared_daemon.run("diff", "around").decode().splitlines()
+        assert sorted(changed) == ["A /tmp/d", "A /tmp/n", "C /tmp"]
+    finally:
+        shared_daemon.run("rm", "-f", "around")
+
+
+def test_programs_that_cannot_be_executed_end_as_dockers(
+    shared_daemon: Hyperd, busybox: str
+) -> None:
+    """One of another architecture and a script without its interpreter were started, say why, and end with 255.
+
+    Arguments and environments are bounded by the kernel's 2 MiB, not by the way to it.
+    """
+    foreign = r"printf '\177ELF\2\1\1\0\0\0\0\0\0\0\0\0\2\0\267\0\1\0\0\0' >/arm; head -c 200 /dev/zero >>/arm"
+    make = (
+        f"{foreign}; printf '#!/nosuch\\n' >/script; chmod +x /arm /script; echo up; exec sleep 600"
+    )
+    shared_daemon.run("run", "-d", "--name", "cannot", busybox, "sh", "-c", make)
+    try:
+        follow(shared_daemon, "cannot", "up")
+        for words, reason in {
+            ("/arm",): b"exec /arm: exec format error\n",
+            ("/script",): b"exec /script: no such file or directory\n",
+        }.items():
+            done = shared_daemon.docker("exec", "cannot", *words)
+            assert (done.returncode, done.stderr) == (255, reason)
+        count = shared_daemon.run("exec", "cannot", "sh", "-c", "echo $#", "sh", *["a"] * 30_000)
+        assert count == b"30000\n"
+        image = shared_daemon.run("commit", "cannot").decode().strip()
+        for init in ([], ["--init"]):
+            done = shared_daemon.docker("run", "--rm", *init, image, "/arm")
+            assert (done.returncode, done.stderr) == (255, b"exec /arm: exec format error\n")
+        for variables, ends in (
+            (14, (7, b"")),
+            (22, (255, b"exec /bin/sh: argument list too long\n")),
+        ):
+            large = [f"V{number}={'x' * 100_000}" for number in range(variables)]
+            box = create(shared_daemon, busybox, "sh", "-c", "exit 7", name="large", Env=large)
+            shared_daemon.api.post(f"/containers/{box}/start")
+            code = shared_daemon.api.post(f"/containers/{box}/wait")["StatusCode"]
+            assert (code, shared_daemon.docker("logs", box).stderr) == ends
+            shared_daemon.run("rm", box)
+        shared_daemon.run("rmi", image)
+    finally:
+        shared_daemon.run("rm", "-f", "cannot")
