@@ -37,6 +37,13 @@ class Config:
     log_level: str = "info"
     insecure_registries: tuple[str, ...] = ()
     registry_mirrors: tuple[str, ...] = ()
+    #: Files of certificates that sign for registries, beside the system's.
+    registry_ca: tuple[Path, ...] = ()
+    #: What registries are asked through; "": directly.
+    http_proxy: str = ""
+    https_proxy: str = ""
+    #: Hosts that are asked directly, as Go has it.
+    no_proxy: str = ""
     #: Pulled layers are kept as squashfs only, and fetched again when they are pushed or saved.
     discard_blobs: bool = False
     #: "auto" probes; "kvm" and "tcg" insist.
@@ -111,7 +118,24 @@ def defaults() -> Config:
         hosts=(f"unix://{exec_root}/hyper.sock",),
         assets=Path(os.environ.get("HYPER_ASSETS", f"{sys.prefix}/share/hyper")),
         local_engines=usual_engines(),
+        http_proxy=_either_case("HTTP_PROXY"),
+        https_proxy=_either_case("HTTPS_PROXY"),
+        no_proxy=_either_case("NO_PROXY"),
     )
+
+
+def _either_case(name: str) -> str:
+    """A variable of the environment that is written in capitals, or not."""
+    return os.environ.get(name) or os.environ.get(name.lower(), "")
+
+
+def certs_dirs() -> tuple[Path, ...]:
+    """Folders with registries' certificates: the user's own before the system's, Hyper's before Docker's."""
+    system = tuple(Path("/etc", name, "certs.d") for name in ("hyper", "docker"))
+    if os.getuid() == 0:
+        return system
+    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return (*(Path(base, name, "certs.d") for name in ("hyper", "docker")), *system)
 
 
 def usual_engines() -> tuple[Path, ...]:

@@ -112,3 +112,29 @@ class GuestError(HyperError):
 
 class ProtocolError(HyperError):
     """A peer sent bytes that its protocol does not allow."""
+
+
+#: OpenSSL's codes of certificates that nobody trusted has signed.
+_UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})
+_EXPIRED = frozenset({9, 10})
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed, in the system's words (Go's for TLS) and without Python's: numbers, classes, objects."""
+    code = getattr(error, "verify_code", None)
+    if isinstance(code, int):
+        if code in _UNKNOWN_AUTHORITY:
+            return "x509: certificate signed by unknown authority"
+        if code in _EXPIRED:
+            return "x509: certificate has expired or is not yet valid"
+        return f"x509: {str(getattr(error, 'verify_message', '')).rstrip('.')}"
+    if isinstance(error, OSError):
+        library = getattr(error, "library", None)
+        if library is not None or "_ssl.c" in str(error):
+            words = getattr(error, "reason", None) or "handshake failed"
+            return f"tls: {str(words).replace('_', ' ').lower()}"
+        where = f": {error.filename}" if error.filename is not None else ""
+        return (error.strerror or str(error) or type(error).__name__).lower() + where
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error) or type(error).__name__

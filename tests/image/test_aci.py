@@ -307,7 +307,7 @@ async def test_only_who_is_known_is_spoken_to(served: aci.Site, tmp_path: Path) 
     served.files.clear()
     served.files["/x.aci"] = small("localhost/app", "x")
     served.files["/down.aci"] = f"http://{served.host}/x.aci"
-    store = Images(tmp_path / "a", patience=SHORT, certs_dir=tmp_path / "none")
+    store = Images(tmp_path / "a", patience=SHORT, certs_dirs=[tmp_path / "none"])
     await store.open()
     with pytest.raises(Unavailable, match="certificate"):
         await fetch(store, f"https://{served.host}/x.aci")
@@ -315,14 +315,14 @@ async def test_only_who_is_known_is_spoken_to(served: aci.Site, tmp_path: Path) 
         await fetch(store, f"http://{served.host}/x.aci")
     await store.close()
     aci.trust_site(tmp_path / "certs.d", served)
-    store = Images(tmp_path / "b", patience=SHORT, certs_dir=tmp_path / "certs.d")
+    store = Images(tmp_path / "b", patience=SHORT, certs_dirs=[tmp_path / "certs.d"])
     await store.open()
     with pytest.raises(InvalidRequest, match="is not encrypted"):
         await fetch(store, f"https://{served.host}/down.aci")
     await store.close()
     insecure = (served.host,)
     store = Images(
-        tmp_path / "c", patience=SHORT, certs_dir=tmp_path / "none", insecure_registries=insecure
+        tmp_path / "c", patience=SHORT, certs_dirs=[tmp_path / "none"], insecure_registries=insecure
     )
     await store.open()
     assert (await fetch(store, f"https://{served.host}/x.aci")).size

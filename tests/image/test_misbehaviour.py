@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from hyper.errors import (
     Unavailable,
 )
 from hyper.image.images import Images
+from hyper.image.patience import retry_after
 from hyper.image.registry import VerificationFailed
 from tests.image.conftest import HASTY
 from tests.support.registry import Answer, HostileRegistry
@@ -301,13 +303,105 @@ async def test_retry_after_is_obeyed(images: Images, monkeypatch: pytest.MonkeyP
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr("hyper.image.registry.asyncio.sleep", sleep)
+    monkeypatch.setattr("hyper.image.patience.asyncio.sleep", sleep)
     images._patience = type(images._patience)(5, 5, 5, 5, 0.5, 30)
     async with HostileRegistry(ONE) as server:
         wait = Answer(429, headers={"Retry-After": "7"})
         server.script["/manifests/"] = [wait, Answer(500), Answer(500)]
         await images.pull(server.reference)
     assert pauses == [7.0, 1.0, 2.0]
+
+
+async def test_a_rate_limit_is_waited_out_within_bounds(
+    images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Users are told for how long; more often than other failures, and never longer than the bound in all."""
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr("hyper.image.patience.asyncio.sleep", sleep)
+    images._patience = replace(images._patience, first_pause_s=8, longest_pause_s=30, limit_s=100)
+    slow = _error("TOOMANYREQUESTS", "slow down")
+    told: list[str] = []
+    async with HostileRegistry(ONE) as server:
+        server.script["/manifests/"] = [
+            Answer(429, slow, {"Retry-After": "40"}),
+            *[Answer(429, slow)] * 2,
+        ]
+        await images.pull(server.reference, progress=lambda event: told.append(event.status))
+        assert pauses == [40, 16, 30]
+        said = f"registry {server.host}: HTTP 429: toomanyrequests: slow down: waiting 40 s"
+        assert told[1:4] == [said, said.replace("40", "16"), said.replace("40", "30")]
+        server.always["/manifests/"] = Answer(429, slow)
+        del pauses[:]
+        with pytest.raises(Unavailable, match="HTTP 429: toomanyrequests: slow down"):
+            await images.pull(server.reference)
+        assert pauses == [8, 16, 30, 30]
+        server.always["/manifests/"] = Answer(429, slow, {"Retry-After": "21600"})
+        del pauses[:]
+        with pytest.raises(Unavailable, match="asked again in 21600 s"):
+            await images.pull(server.reference)
+        assert pauses == []
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "most"),
+    [
+        ("7", 7, 7),
+        ("", 0, 0),
+        ("-1", 0, 0),
+        ("soon", 0, 0),
+        ("9" * 40, 1e8, 1e9),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
+        ("Fri, 31 Dec 2199 23:59:59 GMT", 1e9, 1e10),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", 0, 0),
+    ],
+)  # fmt: skip
+def test_retry_after(value: str, least: float, most: float) -> None:
+    """Seconds or a date; nonsense and the past mean no pause."""
+    assert least <= retry_after(value) <= most
+
+
+async def test_what_answers_is_not_repeated(images: Images) -> None:
+    """A service that speaks no HTTP: its first line is in no error, and no object of Python's."""
+
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-Secret_9.2\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    with pytest.raises(Unavailable, match=f"registry {host}: malformed HTTP response") as caught:
+        await images.pull(f"{host}/image")
+    assert "Secret" not in str(caught.value)
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://x/", "gopher://x", "data:,x"])
+async def test_other_schemes_are_refused_at_once(images: Images, target: str) -> None:
+    """One request, whatever patience is left; for redirects as for token servers."""
+    async with HostileRegistry(ONE) as server:
+        server.always["/manifests/"] = Answer(302, headers={"Location": target})
+        await _fails(images, server, Unavailable)
+        assert len(server.paths("/manifests/")) == 1
+        challenge = {"WWW-Authenticate": f'Bearer realm="{target}",service="s"'}
+        server.always["/manifests/"] = Answer(401, headers=challenge)
+        await _fails(images, server, Unavailable)
+        assert len(server.paths("/manifests/")) == 2
+
+
+async def test_metadata_of_a_cloud_is_out_of_reach(images: Images) -> None:
+    """Even for a registry on this host; nothing is asked again, nobody waits."""
+    async with HostileRegistry(ONE) as server:
+        away = {"Location": "http://169.254.169.254/latest/meta-data/"}
+        server.always["/blobs/"] = Answer(307, headers=away)
+        message = await _fails(images, server, Forbidden)
+        assert message.startswith(
+            f"{server.host} leads to 169.254.169.254, and 169.254.169.254 is a link-local address"
+        )
 
 
 def _tags(*tags: str, following: str = "") -> Answer:

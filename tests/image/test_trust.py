@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import ssl
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from tools.imagebuilder import file, image, index
 
-from hyper.errors import InvalidRequest, NotFound, Unauthorized, Unavailable
+from hyper.errors import HyperError, InvalidRequest, NotFound, Unauthorized, Unavailable
 from hyper.image import endpoint
 from hyper.image.auth import RegistryAuth
 from hyper.image.images import Images
 from tests.image.conftest import SHORT
+from tests.support import certificates
 from tests.support.images import busybox, full_config
 from tests.support.registry import PASSWORD, USER, Answer, HostileRegistry, RealRegistry, registry
 
@@ -34,7 +36,7 @@ async def _opened(tmp_path: Path, secure: RealRegistry, host: str, *, trusted: b
     certs = tmp_path / str(trusted)
     if trusted:
         shutil.copytree(secure.certs_dir / secure.host, certs / host)
-    images = Images(tmp_path / "i", certs_dir=certs, patience=SHORT)
+    images = Images(tmp_path / "i", certs_dirs=[certs], patience=SHORT)
     images._endpoints._networks = []  # loopback is trusted otherwise
     await images.open()
     return images
@@ -79,6 +81,49 @@ async def test_a_push_by_an_own_certificate_authority(tmp_path: Path) -> None:
             await images.close()
 
 
+async def test_an_authority_for_all_registries(tmp_path: Path) -> None:
+    """`--registry-ca` signs for every server; a file that is none keeps the daemon from starting, with its name."""
+    with registry(tls=True) as secure:
+        secure.push(busybox(), "x:1")
+        host = secure.host.replace("localhost", "127.0.0.1")
+        authority = secure.folder / "ca.pem"
+        images = Images(tmp_path / "i", authorities=[authority], patience=SHORT)
+        images._endpoints._networks = []  # loopback is trusted otherwise
+        await images.open()
+        assert (await images.pull(f"{host}/x:1")).id == busybox().id
+        await images.close()
+        for bad in (tmp_path / "none.pem", secure.folder / "config.yml"):
+            with pytest.raises(HyperError, match=f"cannot use the authority {bad}: "):
+                Images(tmp_path / "j", authorities=[bad])
+
+
+async def test_a_registry_that_wants_a_clients_certificate(tmp_path: Path) -> None:
+    """*.cert with its *.key in any of the folders says who we are; one without the other is an error that names it."""
+    made = certificates.authority(tmp_path / "ca")
+    served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=made.folder / "ca.pem")
+    served.load_cert_chain(made.folder / "server.pem", made.folder / "server-key.pem")
+    served.verify_mode = ssl.CERT_REQUIRED
+    async with HostileRegistry(busybox(), tls=served) as server:
+        folder = tmp_path / "second" / server.host
+        folder.mkdir(parents=True)
+        shutil.copy(made.folder / "ca.pem", folder / "ca.crt")
+        images = Images(
+            tmp_path / "i", certs_dirs=[tmp_path / "first", tmp_path / "second"], patience=SHORT
+        )
+        images._endpoints._hosts = set()  # localhost is trusted otherwise
+        await images.open()
+        with pytest.raises(
+            Unavailable, match=f"registry {server.host}: .*(alert|certificate|reset|hung)"
+        ):
+            await images.pull(server.reference)
+        shutil.copy(made.folder / "cert.pem", folder / "client.cert")
+        with pytest.raises(HyperError, match=r"client\.cert has no client\.key beside it"):
+            await images.pull(server.reference)
+        shutil.copy(made.folder / "key.pem", folder / "client.key")
+        assert (await images.pull(server.reference)).id == busybox().id
+        await images.close()
+
+
 async def test_insecure_registry_with_a_strange_certificate(images: Images) -> None:
     with registry(tls=True) as secure:
         name = secure.push(busybox(), "x:1")
@@ -99,6 +144,10 @@ async def test_mirror_first_then_the_hub(tmp_path: Path, monkeypatch: pytest.Mon
         mirror.always["/"] = Answer(500)
         assert (await images.pull("nginx", auth=RegistryAuth("u", "p"))).id == one.id
         assert hub.paths("/v2/library/nginx/")
+        mirror.always = {"/": Answer(length=100, end="reset")}
+        await images.remove("nginx")
+        assert (await images.pull("nginx")).id == one.id
+        mirror.always = {"/": Answer(500)}
         hub.always["/manifests/"] = Answer(500)
         with pytest.raises(Unavailable) as caught:
             await images.pull("nginx")
@@ -108,6 +157,31 @@ async def test_mirror_first_then_the_hub(tmp_path: Path, monkeypatch: pytest.Mon
         with pytest.raises(Unavailable):
             await images.pull("localhost:1/nginx")
         assert len(mirror.requests) == before
+        await images.close()
+
+
+async def test_the_mirrors_answers_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first that has it; a no of one that answers stays a no where the registry itself is out of reach."""
+    missing = Answer(404, b'{"errors": [{"code": "NAME_UNKNOWN", "message": "unknown"}]}')
+    async with HostileRegistry(busybox()) as first, HostileRegistry(busybox()) as second:
+        monkeypatch.setattr(endpoint, "HUB_HOST", "registry.invalid")
+        urls = tuple(f"http://{one.host}" for one in (first, second))
+        images = Images(tmp_path / "i", registry_mirrors=urls, patience=SHORT)
+        await images.open()
+        first.always["/manifests/"] = missing
+        assert (await images.pull("nginx")).id == busybox().id
+        second.always["/manifests/"] = missing
+        with pytest.raises(NotFound) as caught:
+            await images.pull("nginx:2")
+        assert str(caught.value) == "repository nginx not found: name unknown: unknown"
+        first.always["/manifests/"] = second.always["/manifests/"] = Answer(500)
+        with pytest.raises(Unavailable) as lost:
+            await images.pull("nginx:3")
+        assert str(lost.value).count("HTTP 500") == 2
+        assert "dial tcp: lookup registry.invalid: " in str(lost.value)
+        assert "object at" not in str(lost.value)
         await images.close()
 
 

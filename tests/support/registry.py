@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import socket
+import ssl
 import struct
 import subprocess
 import tempfile
@@ -51,12 +52,17 @@ class RealRegistry:
 
 
 @contextmanager
-def registry(*, auth: bool = False, tls: bool = False) -> Iterator[RealRegistry]:
-    """A registry with empty storage on a free loopback port. ``auth``: htpasswd; ``tls``: by a CA of its own."""
-    with tempfile.TemporaryDirectory(prefix="hyper-registry-") as name:
-        folder = Path(name)
+def registry(
+    *, auth: bool = False, tls: bool = False, name: str = "registry.example"
+) -> Iterator[RealRegistry]:
+    """A registry with empty storage on a free loopback port. ``auth``: htpasswd; ``tls``: by a CA of its own.
+
+    ``name``: what its certificate says beside localhost.
+    """
+    with tempfile.TemporaryDirectory(prefix="hyper-registry-") as made:
+        folder = Path(made)
         if tls:
-            _make_certificates(folder)
+            _make_certificates(folder, name)
         process, port = _start(folder, auth=auth, tls=tls)
         try:
             host = f"localhost:{port}"
@@ -123,13 +129,14 @@ http:
     return text
 
 
-def _make_certificates(folder: Path) -> None:
-    """A CA (ca.pem) and a certificate of it for localhost (server.pem, server.key)."""
+def _make_certificates(folder: Path, name: str) -> None:
+    """A CA (ca.pem) and a certificate of it for localhost and ``name`` (server.pem, server.key)."""
     new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
     commands = [
         ["req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test CA"],
         ["req", "-x509", *new, "-keyout", "server.key", "-out", "server.pem", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE",
+         "-addext", f"subjectAltName=DNS:localhost,DNS:{name},IP:127.0.0.1",
+         "-addext", "basicConstraints=critical,CA:FALSE",
          "-CA", "ca.pem", "-CAkey", "ca.key"],
     ]  # fmt: skip
     for command in commands:
@@ -155,8 +162,9 @@ class Answer:
 class HostileRegistry:
     """Serves one image in-process; ``script`` holds answers that come first, by a piece of the path."""
 
-    def __init__(self, image: Image) -> None:
+    def __init__(self, image: Image, *, tls: ssl.SSLContext | None = None) -> None:
         self.image = image
+        self._tls = tls
         self.script: dict[str, list[Answer]] = {}
         self.always: dict[str, Answer] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
@@ -181,7 +189,7 @@ class HostileRegistry:
         return [path for path, _ in self.requests if piece in path]
 
     async def __aenter__(self) -> HostileRegistry:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -196,9 +204,9 @@ class HostileRegistry:
         assert task is not None
         self._busy.add(task)
         try:
-            head = await _request_head(reader)
+            head = await request_head(reader)
             if head is not None:
-                await self._answer(*head, writer)
+                await self._answer(*head[1:], writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
@@ -244,8 +252,8 @@ class HostileRegistry:
         return Answer(body=body)
 
 
-async def _request_head(reader: asyncio.StreamReader) -> tuple[str, dict[str, str]] | None:
-    """Path and headers of a request; None for what is no plain HTTP (a TLS client's hello)."""
+async def request_head(reader: asyncio.StreamReader) -> tuple[str, str, dict[str, str]] | None:
+    """Method, path and headers of a request; None for what is no plain HTTP (a TLS client's hello)."""
     first = await reader.read(1)
     if not first.isalpha():
         return None
@@ -254,4 +262,5 @@ async def _request_head(reader: asyncio.StreamReader) -> tuple[str, dict[str, st
     headers = {
         name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
     }
-    return request.split(" ")[1], headers
+    method, path, _ = request.split(" ")
+    return method, path, headers

@@ -37,6 +37,15 @@ DEFAULTS = [
     (["--log-opt", "k=v"], {"log-opts": {"k": "v"}}, "log_opts", {"k": "v"}),
     (["-p", "/x/pid"], {"pidfile": "/x/pid"}, "pidfile", Path("/x/pid")),
     (["--label", "a=b"], {"labels": ["a=b"]}, "labels", ("a=b",)),
+    (["--http-proxy", "http://p:1"], {"http-proxy": "http://p:1"}, "http_proxy", "http://p:1"),
+    (
+        ["--https-proxy", "p:1"],
+        {"proxies": {"https-proxy": "p:1", "no-proxy": "x"}},
+        "https_proxy",
+        "p:1",
+    ),
+    (["--no-proxy", "a,b"], {"proxies": {"no-proxy": "a,b"}}, "no_proxy", "a,b"),
+    (["--registry-ca", "/x/ca"], {"registry-ca": ["/x/ca"]}, "registry_ca", (Path("/x/ca"),)),
     (["--local-engines=false"], {"local-engines": False}, "local_engines", ()),
     (["--local-engines"], {"local-engines": True}, "local_engines", usual_engines()),
     (
@@ -109,6 +118,24 @@ def test_a_files_mistakes_are_named(tmp_path: Path, content: Any, why: str) -> N
     """The key and what is wrong with it."""
     with pytest.raises(InvalidRequest, match=why):
         read_file(tmp_path, content)
+
+
+def test_proxies_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Either case, capitals first; the file wins over it, the command line over both."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.setenv(name.lower(), f"small-{name.lower()}")
+    assert defaults().http_proxy == "small-http_proxy"
+    monkeypatch.setenv("HTTP_PROXY", "capital")
+    found = defaults()
+    assert found.http_proxy == "capital"
+    assert (found.https_proxy, found.no_proxy) == ("small-https_proxy", "small-no_proxy")
+    content = {"proxies": {"http-proxy": "file"}}
+    assert read_file(tmp_path, content).http_proxy == "file"
+    words = ["--config-file", str(tmp_path / "daemon.json"), "--http-proxy", "word"]
+    assert options.read(words)[0].http_proxy == "word"
+    with pytest.raises(InvalidRequest, match=r"key proxies: .*unknown field `ftp-proxy`"):
+        read_file(tmp_path, {"proxies": {"ftp-proxy": "x"}})
 
 
 def test_the_usual_engines(monkeypatch: pytest.MonkeyPatch) -> None:

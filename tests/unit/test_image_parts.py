@@ -65,7 +65,7 @@ def test_endpoints(tmp_path: Path) -> None:
     endpoints = Endpoints(
         insecure=("reg.lan:5000", "plain.lan", "10.1.0.0/16"),
         mirrors=("https://mirror.lan/base/",),
-        certs_dir=tmp_path,
+        certs_dirs=[tmp_path],
     )
     mirror, hub = endpoints.of(parse("nginx"))
     assert (mirror.host, mirror.prefix, mirror.mirror) == ("mirror.lan", "/base", True)

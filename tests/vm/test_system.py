@@ -39,7 +39,8 @@ def test_a_service_units_words_reach_the_containers(busybox: str, tmp_path: Path
         "--live-restore --iptables=true --log-driver json-file --shutdown-timeout 5 --label a=b"
     )
     file = tmp_path / "pid"
-    with hyperd("-p", str(file), *words.split(), *always.split()) as started:
+    outside = "--https-proxy http://joe:pw@proxy.corp:3128 --no-proxy .corp,10.0.0.0/8 --insecure-registry r.corp:5000"
+    with hyperd("-p", str(file), *words.split(), *always.split(), *outside.split()) as started:
         assert file.read_text() == f"{started.pid}\n"
         started.run("pull", "-q", busybox)
         script = "ulimit -n; cat /proc/1/comm; df -m /dev/shm | awk 'END {print $2}'; tail -1 /etc/resolv.conf"
@@ -48,6 +49,9 @@ def test_a_service_units_words_reach_the_containers(busybox: str, tmp_path: Path
         info = started.api.get("/info")
         assert (info["LiveRestoreEnabled"], info["Labels"]) == (True, ["a=b"])
         assert info["LoggingDriver"] == "json-file"
+        assert info["HttpsProxy"] == "http://xxxxx:xxxxx@proxy.corp:3128"
+        assert (info["HttpProxy"], info["NoProxy"]) == ("", ".corp,10.0.0.0/8")
+        assert info["RegistryConfig"]["IndexConfigs"]["r.corp:5000"]["Secure"] is False
     assert not file.exists()
 
 

@@ -17,6 +17,7 @@ from hyper.api import API_VERSION, MIN_API_VERSION
 from hyper.api.event_filter import passes
 from hyper.api.http import Routes, asked_version, filters_of, json_lines, json_response, moment_of
 from hyper.api.shortcomings import shortcomings
+from hyper.config import Config
 from hyper.engine import log_options
 from hyper.engine.containers import by_status
 from hyper.engine.engine import Engine
@@ -24,6 +25,8 @@ from hyper.engine.events import EngineEvent
 from hyper.engine.networks import PREDEFINED
 from hyper.engine.state import Status
 from hyper.errors import InvalidRequest
+from hyper.image import proxy
+from hyper.image.reference import DEFAULT_DOMAIN
 from hyper.types import response as wire
 from hyper.units import rfc3339
 
@@ -132,9 +135,10 @@ class SystemRoutes:
                 ncpu=os.cpu_count() or 1,
                 mem_total=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
                 index_server_address="https://index.docker.io/v1/",
-                registry_config=wire.RegistryServiceConfig(
-                    ["127.0.0.0/8"], {}, list(config.registry_mirrors)
-                ),
+                registry_config=_registries(config),
+                http_proxy=proxy.masked(config.http_proxy),
+                https_proxy=proxy.masked(config.https_proxy),
+                no_proxy=config.no_proxy,
                 name=socket.gethostname(),
                 labels=list(config.labels),
                 experimental_build=False,
@@ -170,6 +174,17 @@ class SystemRoutes:
                 if passes(event, filters):
                     await lines.send(_message(event))
         return lines.response
+
+
+def _registries(config: Config) -> wire.RegistryServiceConfig:
+    """What the daemon was told of registries, as dockerd shows it."""
+    mirrors = list(config.registry_mirrors)
+    networks = [entry for entry in config.insecure_registries if "/" in entry]
+    known = {DEFAULT_DOMAIN: wire.IndexInfo(DEFAULT_DOMAIN, mirrors, True, True)}
+    for host in config.insecure_registries:
+        if "/" not in host:
+            known[host] = wire.IndexInfo(host, [], False, False)
+    return wire.RegistryServiceConfig(["::1/128", "127.0.0.0/8", *networks], known, mirrors)
 
 
 def _hypervisors(engine: Engine) -> list[wire.HypervisorView]:

@@ -103,9 +103,6 @@ FIXED: Final = (
     Fixed("max-concurrent-downloads", _TRANSFERS),
     Fixed("max-concurrent-uploads", _TRANSFERS),
     Fixed("max-download-attempts", _TRANSFERS),
-    Fixed("http-proxy", "proxies are not supported yet"),
-    Fixed("https-proxy", "proxies are not supported yet"),
-    Fixed("no-proxy", "proxies are not supported yet"),
     Fixed("allow-nondistributable-artifacts", "foreign layers are not pushed"),
     Fixed("features", "there are no builds and no other image stores to switch on"),
 )  # fmt: skip

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from hyper import log
 from hyper.api.server import build_app
-from hyper.config import Config
+from hyper.config import Config, certs_dirs
 from hyper.daemon import options
 from hyper.daemon.listen import listen
 from hyper.engine import defaults, fast
@@ -33,6 +33,7 @@ from hyper.engine.tasks import Tasks
 from hyper.engine.volumes import Volumes
 from hyper.engine.wires import Wires
 from hyper.errors import HyperError
+from hyper.image import proxy
 from hyper.image.images import Images
 from hyper.image.nearest import LocalEngines
 from hyper.machine.qemu.driver import QemuDriver
@@ -101,6 +102,9 @@ async def _engine(config: Config) -> AsyncIterator[Engine]:
             config.data_root / "image",
             insecure_registries=config.insecure_registries,
             registry_mirrors=config.registry_mirrors,
+            certs_dirs=certs_dirs(),
+            authorities=config.registry_ca,
+            proxies=proxy.read(config.http_proxy, config.https_proxy, config.no_proxy),
             keep_blobs=not config.discard_blobs,
             local_engines=LocalEngines(config.local_engines),
         )

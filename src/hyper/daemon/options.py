@@ -16,6 +16,7 @@ from hyper.config import MINIMUM_MEMORY_MIB, Config, defaults
 from hyper.daemon import engine_options
 from hyper.daemon.default_options import FLAG, add_defaults, from_json, json_type
 from hyper.daemon.fixed import add_fixed, check_key, check_options
+from hyper.daemon.registry_options import PROXIES, add_registries, proxies_of
 from hyper.errors import InvalidRequest
 from hyper.log import LEVELS
 
@@ -37,7 +38,7 @@ _KEYS: Final = {
 }
 _LISTS: Final = frozenset(
     {"hosts", "insecure_registries", "registry_mirrors", "labels", "default_address_pools"}
-    | {"dns", "dns_search", "dns_opts"}
+    | {"dns", "dns_search", "dns_opts", "registry_ca"}
 )
 _PATHS: Final = frozenset(
     {"data_root", "exec_root", "assets", "tlscacert", "tlscert", "tlskey", "pidfile"}
@@ -73,20 +74,7 @@ def parser() -> argparse.ArgumentParser:
     add("-l", "--log-level", choices=[*LEVELS], help="how much to log (default: info)")
     add("-D", "--debug", action="store_true", help="the same as --log-level debug")
     add("-G", "--group", help="group that may use the socket (default: docker, where it exists)")
-    add(
-        "--insecure-registry",
-        action="append",
-        dest="insecure_registries",
-        metavar="HOST[:PORT]",
-        help="registry that may be spoken to without TLS (loopback ones always may; repeatable)",
-    )
-    add(
-        "--registry-mirror",
-        action="append",
-        dest="registry_mirrors",
-        metavar="URL",
-        help="mirror of Docker Hub to ask first (repeatable)",
-    )
+    add_registries(result)
     add(
         "--discard-blobs",
         action="store_true",
@@ -209,12 +197,15 @@ def from_file(path: Path) -> dict[str, Any]:
             if value:
                 settings["log_level"] = "debug"
             continue
+        if key == PROXIES:
+            settings |= proxies_of(value)
+            continue
         if check_key(key, value):
             continue
         if key not in known:
             raise InvalidRequest(
                 f"the configuration file {path} has an unknown key: {key}",
-                hint="known keys: " + ", ".join(sorted([*known, "debug"])),
+                hint="known keys: " + ", ".join(sorted([*known, "debug", PROXIES])),
             )
         name = known[key]
         settings[name] = _typed(name, _checked(key, name, value))
@@ -247,6 +238,8 @@ def _typed(name: str, value: Any) -> Any:
         return None
     if name in _PATHS:
         return Path(os.path.abspath(value))  # noqa: PTH100 (does not resolve links: people know their names)
+    if name == "registry_ca":
+        return tuple(Path(os.path.abspath(item)) for item in value)  # noqa: PTH100 (as above)
     if name == "log_opts":
         return dict(value)
     return tuple(value) if name in _LISTS or isinstance(value, list) else value

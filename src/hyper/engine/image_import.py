@@ -6,15 +6,12 @@ Source: moby daemon/images/image_import.go (v20.10).
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import aiohttp
-
-from hyper.errors import InvalidRequest, Unavailable
+from hyper.errors import InvalidRequest
 from hyper.image import instructions
 from hyper.image import platform as platforms
 from hyper.image.assemble import Recipe
@@ -23,8 +20,6 @@ from hyper.image.record import ImageRecord, PullEvent
 from hyper.image.reference import Reference, parse_tag
 from hyper.units import rfc3339
 
-_CHUNK: Final = 1 << 20
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=15.0, sock_read=30.0)
 _MAX_TEXT: Final = 64 * 1024
 
 Progress = Callable[[PullEvent], None]
@@ -48,7 +43,7 @@ async def import_image(
     """The image is here.
 
     Raises:
-        InvalidRequest: a bad name, instruction, URL or tar. Unavailable: the URL does not answer. HyperError: no space…
+        InvalidRequest: a bad name, instruction, URL or tar. HyperError: no space…; as `Web.download` for the URL.
     """
     name = _name(request)
     config = _config(request)
@@ -56,7 +51,11 @@ async def import_image(
         return await images.assemble(Recipe(config, tar=body, name=name))
     url = _url(request.source)
     progress(PullEvent("", f"Downloading from {url}"))
-    async with _download(url, progress) as pieces:
+
+    def tell(done: int, total: int) -> None:
+        progress(PullEvent("", "Importing", done, total))
+
+    async with images.web.download(url, tell, plain=True) as (pieces, _):
         return await images.assemble(Recipe(config, tar=pieces, name=name))
 
 
@@ -95,25 +94,3 @@ def _url(source: str) -> str:
     if not valid:
         raise InvalidRequest(f"invalid source: {source[:200]!r} is no http or https URL")
     return url
-
-
-@asynccontextmanager
-async def _download(url: str, progress: Progress) -> AsyncIterator[AsyncIterator[bytes]]:
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar()) as session,
-            session.get(url) as response,
-        ):
-            if response.status != 200:
-                raise Unavailable(f"{url} answered HTTP {response.status}")
-            yield _pieces(response, progress)
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise Unavailable(f"cannot get {url}: {error or type(error).__name__}") from error
-
-
-async def _pieces(response: aiohttp.ClientResponse, progress: Progress) -> AsyncIterator[bytes]:
-    done, total = 0, response.content_length or 0
-    async for piece in response.content.iter_chunked(_CHUNK):
-        done += len(piece)
-        progress(PullEvent("", "Importing", done, total))
-        yield piece

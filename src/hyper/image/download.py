@@ -10,7 +10,8 @@ from pathlib import Path
 
 from hyper.image import limits
 from hyper.image.endpoint import Endpoint
-from hyper.image.registry import Registry, Transient, VerificationFailed
+from hyper.image.patience import Transient
+from hyper.image.registry import Registry, VerificationFailed
 from hyper.system.uninterrupted import uninterrupted
 from hyper.types.oci import Descriptor
 
@@ -57,7 +58,7 @@ class _Receiver:
             try:
                 await self._transfer(registry, endpoint)
             except Transient as error:
-                raise Transient(str(error), progress=self._offset > before) from error
+                raise error.again(progress=self._offset > before) from error
         if self._offset < self._blob.size:
             raise Transient(
                 f"layer {self._blob.digest} ended after {self._offset} of {self._blob.size} bytes",

@@ -7,28 +7,32 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hyper.errors import HyperError, InvalidRequest
+from hyper.errors import HyperError, InvalidRequest, reason
 from hyper.image.reference import DEFAULT_DOMAIN, Reference
 
 #: Where the images of docker.io really are.
 HUB_HOST = "registry-1.docker.io"
-DEFAULT_CERTS_DIR = Path("/etc/docker/certs.d")
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One server to ask. ``schemes`` in the order to try; ``tls`` None: never TLS."""
+    """One server to ask. ``schemes`` in the order to try; ``tls`` None: never TLS.
+
+    ``elsewhere``: whom to trust where it leads to: its authorities sign for what belongs to it, too.
+    """
 
     host: str
     schemes: tuple[str, ...]
     tls: ssl.SSLContext | None
     prefix: str = ""
     mirror: bool = False
+    elsewhere: ssl.SSLContext | bool = True
 
     def __str__(self) -> str:
         return self.host
@@ -42,22 +46,29 @@ class Endpoints:
         *,
         insecure: tuple[str, ...] = (),
         mirrors: tuple[str, ...] = (),
-        certs_dir: Path,
+        certs_dirs: Sequence[Path],
+        authorities: Sequence[Path] = (),
         trust_loopback: bool = True,
     ) -> None:
-        """``insecure``: host[:port] or CIDR; ``mirrors``: URLs. ``trust_loopback``: this host is insecure unasked.
+        """``certs_dirs``: folders HOST[:PORT] in them hold ``*.crt`` (authorities) and ``*.cert`` with ``*.key`` (who
+        we are). ``insecure``: host[:port] or CIDR; ``mirrors``: URLs. ``trust_loopback``: this host is insecure
+        without a word. ``authorities``: files of certificates that sign for every server, beside the system's.
 
         Raises:
-            InvalidRequest: a mirror that is no http(s) URL.
+            InvalidRequest: a mirror that is no http(s) URL. HyperError: an authority that cannot be read.
         """
+        self._certs_dirs = tuple(certs_dirs)
+        self._authorities = tuple(authorities)
+        self._named = {*insecure, *(urlsplit(url).netloc for url in mirrors)}
         hosts, networks = ({"localhost"}, _LOOPBACK) if trust_loopback else (set(), ())
         self._hosts = {entry for entry in insecure if "/" not in entry} | hosts
         self._networks = [
             ipaddress.ip_network(entry, strict=False)
             for entry in (*networks, *(item for item in insecure if "/" in item))
         ]
-        self._certs_dir = certs_dir
         self._mirrors = [self._mirror(url) for url in mirrors]
+        if authorities:
+            self._context("", verify=True)
 
     def of(self, reference: Reference) -> list[Endpoint]:
         """The servers of a repository, in the order to ask them. Never empty.
@@ -80,10 +91,15 @@ class Endpoints:
             return False
         return any(address in network for network in self._networks)
 
+    def is_named(self, host: str) -> bool:
+        """Whether whoever runs this daemon wrote ``host[:port]`` down: anybody may lead there."""
+        return host in self._named or bool(self._folders(host))
+
     def _endpoint(self, host: str) -> Endpoint:
         insecure = self.is_insecure(host)
         schemes = ("https", "http") if insecure else ("https",)
-        return Endpoint(host, schemes, self._context(host, verify=not insecure))
+        tls = self._context(host, verify=not insecure)
+        return Endpoint(host, schemes, tls, elsewhere=self._elsewhere(host))
 
     def _mirror(self, url: str) -> Endpoint:
         parts = urlsplit(url)
@@ -91,19 +107,56 @@ class Endpoints:
             raise InvalidRequest(f"invalid mirror: {url!r} is no http or https URL without user")
         verify = not self.is_insecure(parts.netloc)
         tls = self._context(parts.netloc, verify=verify) if parts.scheme == "https" else None
-        return Endpoint(parts.netloc, (parts.scheme,), tls, parts.path.rstrip("/"), mirror=True)
+        prefix, elsewhere = parts.path.rstrip("/"), self._elsewhere(parts.netloc)
+        return Endpoint(parts.netloc, (parts.scheme,), tls, prefix, True, elsewhere)
 
-    def _context(self, host: str, *, verify: bool) -> ssl.SSLContext:
+    def _folders(self, host: str) -> list[Path]:
+        """Those that hold something for ``host[:port]``."""
+        if not host or "/" in host or host in (".", ".."):
+            return []
+        return [folder for root in self._certs_dirs if (folder := root / host).is_dir()]
+
+    def _elsewhere(self, host: str) -> ssl.SSLContext | bool:
+        if not self._authorities and not self._folders(host):
+            return True
+        return self._context(host, verify=True, identity=False)
+
+    def _context(self, host: str, *, verify: bool, identity: bool = True) -> ssl.SSLContext:
         context = ssl.create_default_context()
         if not verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        folder = self._certs_dir / host
-        try:
-            for authority in sorted(folder.glob("*.crt")):
-                context.load_verify_locations(cafile=authority)
-            for certificate in sorted(folder.glob("*.cert")):
-                context.load_cert_chain(certificate, certificate.with_suffix(".key"))
-        except (OSError, ssl.SSLError) as error:
-            raise HyperError(f"cannot use the certificates in {folder}: {error}") from error
+        for file in self._authorities:
+            _trust(context, file)
+        for folder in self._folders(host):
+            for file in sorted(folder.glob("*.crt")):
+                _trust(context, file)
+            if identity:
+                _identify(context, folder)
         return context
+
+
+def _trust(context: ssl.SSLContext, authority: Path) -> None:
+    try:
+        context.load_verify_locations(cafile=authority)
+    except OSError as error:
+        raise HyperError(f"cannot use the authority {authority}: {reason(error)}") from error
+
+
+def _identify(context: ssl.SSLContext, folder: Path) -> None:
+    """Say who we are with the certificates of the folder, each with its key."""
+    keys = {file.stem for file in folder.glob("*.key")}
+    certificates = {file.stem for file in folder.glob("*.cert")}
+    for stem in sorted(keys ^ certificates):
+        have, miss = ("cert", "key") if stem in certificates else ("key", "cert")
+        raise HyperError(
+            f"{folder}/{stem}.{have} has no {stem}.{miss} beside it",
+            hint="authorities are *.crt; *.cert is who we are, with its *.key",
+        )
+    for stem in sorted(certificates):
+        try:
+            context.load_cert_chain(folder / f"{stem}.cert", folder / f"{stem}.key")
+        except OSError as error:
+            raise HyperError(
+                f"cannot use {folder}/{stem}.cert and its key: {reason(error)}"
+            ) from error

@@ -32,16 +32,19 @@ from hyper.image.assemble import Recipe, assemble
 from hyper.image.auth import RegistryAuth
 from hyper.image.describe import describe
 from hyper.image.download import download
-from hyper.image.endpoint import DEFAULT_CERTS_DIR, Endpoint, Endpoints
+from hyper.image.endpoint import Endpoint, Endpoints
 from hyper.image.layer import Received
 from hyper.image.merge import Merger
 from hyper.image.nearest import LocalEngines
 from hyper.image.origin import coming
 from hyper.image.originals import Original, original
+from hyper.image.outbound import Outbound
+from hyper.image.patience import Patience
+from hyper.image.proxy import Proxies
 from hyper.image.pull import Jobs, LayerFetcher, find, pinned
 from hyper.image.record import HistoryItem, ImageRecord, Origin, PullEvent, Usage
 from hyper.image.reference import DEFAULT_DOMAIN, Reference, named, parse, parse_tag
-from hyper.image.registry import Patience, Registry
+from hyper.image.registry import Registry
 from hyper.image.squash import Bounds
 from hyper.image.store import Store
 from hyper.types.oci import Descriptor, Platform, decode_manifest
@@ -72,28 +75,37 @@ class Images:
         *,
         insecure_registries: tuple[str, ...] = (),
         registry_mirrors: tuple[str, ...] = (),
-        certs_dir: Path = DEFAULT_CERTS_DIR,
+        certs_dirs: Sequence[Path] = (),
+        authorities: Sequence[Path] = (),
+        proxies: Proxies | None = None,
         patience: Patience | None = None,
         bounds: Bounds | None = None,
         keep_blobs: bool = True,
         local_engines: LocalEngines | None = None,
     ) -> None:
         """Nothing is touched before `open`. ``keep_blobs`` False: pulled layers are fetched again when pushed or saved.
-        ``local_engines``: where `bring` looks first.
+        ``local_engines``: where `bring` looks first. ``authorities``: files of certificates to trust everywhere.
 
         Raises:
-            InvalidRequest: a mirror that is no URL.
+            InvalidRequest: a mirror that is no URL. HyperError: an authority that cannot be read.
         """
         self._root = root
         self._endpoints = Endpoints(
-            insecure=insecure_registries, mirrors=registry_mirrors, certs_dir=certs_dir
+            insecure=insecure_registries,
+            mirrors=registry_mirrors,
+            certs_dirs=certs_dirs,
+            authorities=authorities,
         )
         self._patience = patience or Patience()
+        self._outbound = Outbound(proxies or Proxies(), self._endpoints.is_named)
         # Loopback is as good as any host here: nobody can expect that images by name come from it unchecked.
-        self._web = Web(
-            Endpoints(insecure=insecure_registries, certs_dir=certs_dir, trust_loopback=False),
-            self._patience,
+        strict = Endpoints(
+            insecure=insecure_registries,
+            certs_dirs=certs_dirs,
+            authorities=authorities,
+            trust_loopback=False,
         )
+        self.web = Web(strict, self._outbound, self._patience)
         self._bounds = bounds or Bounds()
         self._keep_blobs = keep_blobs
         self._local_engines = local_engines or LocalEngines()
@@ -118,13 +130,36 @@ class Images:
         self._opened = await asyncio.to_thread(Store, self._root)
         self._merger = Merger(self._opened)
         trust = Trust(self._root / "trust")
-        self._apps = AppImages(self._opened, self._bounds, self._web, trust)
+        self._apps = AppImages(self._opened, self._bounds, self.web, trust)
 
     @property
     def apps(self) -> AppImages:
         """The way of App Container Images into this store."""
         assert self._apps is not None, "not open"
         return self._apps
+
+    async def _registry(
+        self,
+        reference: Reference,
+        auth: RegistryAuth | None = None,
+        *,
+        actions: str = "pull",
+        also: Sequence[str] = (),
+        mirrors: bool = True,
+        progress: Progress = lambda _: None,
+    ) -> Registry:
+        """The registry of ``reference``; without ``mirrors`` it alone. ``progress`` hears what is waited for."""
+        endpoints = await asyncio.to_thread(self._endpoints.of, reference)
+        return Registry(
+            reference,
+            [one for one in endpoints if mirrors or not one.mirror],
+            auth,
+            self._patience,
+            self._outbound,
+            actions=actions,
+            also=tuple(also),
+            tell=lambda text: progress(PullEvent("", text)),
+        )
 
     async def close(self) -> None:
         """Close the store. Pulls must have ended."""
@@ -138,8 +173,7 @@ class Images:
         Raises: as ``pull``; NotFound also for a repository without tags.
         """
         named = parse(repository)
-        endpoints = await asyncio.to_thread(self._endpoints.of, named)
-        async with Registry(named, endpoints, auth, self._patience) as registry:
+        async with await self._registry(named, auth) as registry:
             return [item.familiar for item in await tags.find(registry, named)]
 
     async def pull(
@@ -160,13 +194,12 @@ class Images:
         wanted = platforms.parse(platform) if platform else platforms.host()
         wanted_name = parse(reference).with_default_tag()
         finish = coming("registry", wanted_name.familiar)
-        endpoints = await asyncio.to_thread(self._endpoints.of, wanted_name)
         progress(
             PullEvent(
                 wanted_name.tag or wanted_name.digest or "", f"Pulling from {wanted_name.path}"
             )
         )
-        async with Registry(wanted_name, endpoints, auth, self._patience) as registry:
+        async with await self._registry(wanted_name, auth, progress=progress) as registry:
             found = await find(registry, wanted_name, wanted)
             layers = found.layers()
             try:
@@ -352,19 +385,18 @@ class Images:
     async def _push(
         self, reference: Reference, found: Original, auth: RegistryAuth | None, progress: Progress
     ) -> None:
-        endpoints = await asyncio.to_thread(self._endpoints.of, reference)
         others = [
             path
             for layer in found.layers
             for path in push.mount_candidates(self._store, reference, layer.digest)
         ]
-        async with Registry(
+        async with await self._registry(
             reference,
-            [one for one in endpoints if not one.mirror],
             auth,
-            self._patience,
             actions="pull,push",
-            also=tuple(dict.fromkeys(others))[: push.MAX_MOUNTS],
+            also=list(dict.fromkeys(others))[: push.MAX_MOUNTS],
+            mirrors=False,
+            progress=progress,
         ) as registry:
             await push.push(self._store, registry, reference, found, progress)
 
@@ -375,19 +407,12 @@ class Images:
             Unauthorized: it does not. Unavailable: it does not answer.
         """
         reference = Reference(domain, "")
-        endpoints = await asyncio.to_thread(self._endpoints.of, reference)
 
         async def ask(endpoint: Endpoint) -> None:
             async with registry.request(endpoint, "GET", "/v2/"):
                 pass
 
-        async with Registry(
-            reference,
-            [one for one in endpoints if not one.mirror],
-            auth,
-            self._patience,
-            actions="",
-        ) as registry:
+        async with await self._registry(reference, auth, actions="", mirrors=False) as registry:
             await registry.on_endpoints(ask)
 
     async def search(self, domain: str, term: str, limit: int) -> Hits:
@@ -398,8 +423,7 @@ class Images:
         """
         host = search.HUB if domain == DEFAULT_DOMAIN else domain
         reference = Reference(host, "")
-        endpoints = await asyncio.to_thread(self._endpoints.of, reference)
-        async with Registry(reference, endpoints, None, self._patience, actions="") as registry:
+        async with await self._registry(reference, actions="") as registry:
             return await search.search(registry, domain, term, limit)
 
     async def describe(self, name: str, auth: RegistryAuth | None) -> tuple[Descriptor, Platforms]:
@@ -408,8 +432,7 @@ class Images:
         Raises: as `pull`.
         """
         reference = parse(name).with_default_tag()
-        endpoints = await asyncio.to_thread(self._endpoints.of, reference)
-        async with Registry(reference, endpoints, auth, self._patience) as registry:
+        async with await self._registry(reference, auth) as registry:
             return await describe(registry, reference)
 
     async def _original(
@@ -426,9 +449,8 @@ class Images:
             for name in dict.fromkeys(names):
                 reference = named(name, digest=blob.digest)
                 mine = auth[1] if auth is not None and auth[0] == reference.domain else None
-                endpoints = await asyncio.to_thread(self._endpoints.of, reference)
                 try:
-                    async with Registry(reference, endpoints, mine, self._patience) as registry:
+                    async with await self._registry(reference, mine) as registry:
                         await download(registry, blob, target, lambda _: None)
                 except HyperError as error:
                     log.warning("layer %s: %s has it no more: %s", blob.digest, name, error)

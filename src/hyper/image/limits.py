@@ -45,5 +45,7 @@ EXPORT_TIMEOUT_S = 600.0
 MAX_ATTEMPTS = 5
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+#: Seconds that one request is held back, in all, where a registry says that we ask too often (429).
+RATE_LIMIT_WAIT_S = 300.0
 #: Layers of one pull under way at the same time.
 PARALLEL_LAYERS = 2

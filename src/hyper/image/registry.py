@@ -11,7 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -21,7 +21,10 @@ from hyper.errors import Forbidden, HyperError, NotFound, Unauthorized, Unavaila
 from hyper.image import limits
 from hyper.image.auth import Challenge, RegistryAuth, challenges
 from hyper.image.endpoint import Endpoint
+from hyper.image.outbound import Outbound, Trip
+from hyper.image.patience import Patience, Transient, Waiting, retry_after
 from hyper.image.reference import Reference
+from hyper.image.trouble import cause, words
 from hyper.types.oci import INDEX_TYPES, MANIFEST_TYPES, MAX_DOCUMENT_BYTES
 
 log = logging.getLogger(__name__)
@@ -31,33 +34,13 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 #: What a request sends: whole, or in pieces.
 Body = Callable[[], bytes | AsyncIterator[bytes]]
 _TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
+_TOO_MANY = 429
 _CHUNK = 1 << 20
 _ACCEPT = ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a registry may keep us waiting, in seconds, and how often it is asked."""
-
-    connect_s: float = limits.CONNECT_TIMEOUT_S
-    answer_s: float = limits.ANSWER_TIMEOUT_S
-    stall_s: float = limits.STALL_TIMEOUT_S
-    attempts: int = limits.MAX_ATTEMPTS
-    first_pause_s: float = limits.FIRST_PAUSE_S
-    longest_pause_s: float = limits.LONGEST_PAUSE_S
-
-
 class VerificationFailed(HyperError):
     """Bytes that are not those their digest promised."""
-
-
-class Transient(Exception):
-    """A failure that may pass. ``progress``: bytes came before it."""
-
-    def __init__(self, why: str, *, pause_s: float = 0.0, progress: bool = False) -> None:
-        super().__init__(why)
-        self.pause_s = pause_s
-        self.progress = progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +74,16 @@ class Registry:
         endpoints: list[Endpoint],
         auth: RegistryAuth | None,
         patience: Patience,
+        outbound: Outbound,
         *,
         actions: str = "pull",
         also: tuple[str, ...] = (),
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """``actions``: what tokens are asked for; "" for none. ``also``: paths of repositories to read too."""
+        """``actions``: what tokens are asked for; "" for none. ``also``: paths of repositories to read too.
+
+        ``tell`` hears what is waited for, when it takes a while.
+        """
         self._reference = reference
         self._actions = actions
         self._also = also
@@ -104,23 +92,18 @@ class Registry:
         self._patience = patience
         self._authorization: dict[Endpoint, str] = {}
         self._scheme: dict[Endpoint, str] = {}
-        self._session: aiohttp.ClientSession | None = None
+        verb = "pushing" if "push" in actions else "pulling"
+        self._waiting = Waiting(patience, f"{verb} {reference.familiar}", tell)
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=patience.connect_s, sock_read=patience.stall_s
+        )
+        self._trip = Trip(outbound, timeout)
 
     async def __aenter__(self) -> Registry:
-        timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=self._patience.connect_s, sock_read=self._patience.stall_s
-        )
-        self._session = aiohttp.ClientSession(
-            timeout=timeout,
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": "hyper/0.1", "Accept-Encoding": "identity"},
-        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._session is not None
-        await self._session.close()
+        await self._trip.close()
 
     async def manifest(self, tag_or_digest: str) -> tuple[bytes, str]:
         """The raw manifest or index, verified if asked for by digest, and the Content-Type it came with.
@@ -173,41 +156,10 @@ class Registry:
         """What ``ask`` gets from the first endpoint that has it; each is asked again while its failures may pass.
 
         Raises:
-            HyperError: the last endpoint's answer. Unavailable names every endpoint and what happened there.
+            HyperError: the last endpoint's answer; an earlier one's "not found" where the last cannot be reached.
+            Unavailable names every endpoint and what happened there.
         """
-        tried: list[str] = []
-        for endpoint in self._endpoints:
-            try:
-                return await self._patiently(endpoint, ask)
-            except HyperError as error:
-                tried.append(error.message)
-                if endpoint is not self._endpoints[-1]:
-                    log.warning("mirror %s: %s; trying the next", endpoint, error.message)
-                elif len(tried) > 1 and isinstance(error, Unavailable):
-                    raise Unavailable("; ".join(tried)) from error
-                else:
-                    raise
-        raise AssertionError("no endpoint")
-
-    async def _patiently(self, endpoint: Endpoint, ask: Callable[[Endpoint], Awaitable[_T]]) -> _T:
-        failures = 0
-        while True:
-            try:
-                return await ask(endpoint)
-            except Transient as error:
-                failures = 1 if error.progress else failures + 1
-                if failures >= (1 if endpoint.mirror else self._patience.attempts):
-                    raise Unavailable(
-                        f"registry {endpoint}: {error} ({self._what()}, {failures} attempts)"
-                    ) from error
-                pause = max(error.pause_s, self._patience.first_pause_s * 2 ** (failures - 1))
-                wait = min(pause, self._patience.longest_pause_s)
-                log.info("registry %s: %s; again in %.1f s", endpoint, error, wait)
-            await asyncio.sleep(wait)
-
-    def _what(self) -> str:
-        verb = "pushing" if "push" in self._actions else "pulling"
-        return f"{verb} {self._reference.familiar}"
+        return await self._waiting.first(self._endpoints, ask)
 
     @asynccontextmanager
     async def _get(
@@ -255,45 +207,48 @@ class Registry:
                     await self._refused(endpoint, response)
                 yield response
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorDNSError) as error:
-            raise Unavailable(f"registry {endpoint}: {error}") from error
+            raise Unavailable(f"registry {endpoint}: {words(error)}") from error
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
+            raise Unavailable(f"registry {endpoint} leads to what is no URL to follow") from error
         except aiohttp.ClientConnectorError as error:
-            if isinstance(error.os_error, ConnectionRefusedError):
-                raise Unavailable(f"registry {endpoint}: connection refused") from error
-            raise Transient(str(error)) from error
-        except TimeoutError as error:
-            raise Transient("no answer in time") from error
-        except aiohttp.InvalidURL as error:
-            raise Unavailable(f"registry {endpoint}: bad redirect") from error
-        except (aiohttp.ClientError, ConnectionError) as error:
-            raise Transient(f"{error or type(error).__name__}") from error
+            if isinstance(cause(error), ConnectionRefusedError):
+                raise Unavailable(f"registry {endpoint}: {_refusal(error)}") from error
+            raise Transient(words(error)) from error
+        except aiohttp.ClientHttpProxyError as error:
+            raise _proxy_failure(endpoint, error) from error
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            raise Transient(words(error)) from error
 
     async def _follow(self, endpoint: Endpoint, asked: _Request) -> aiohttp.ClientResponse:
         """The first answer that is no redirect. Credentials stay with the registry's own origin."""
         url = asked.url
+        leaders = [f"{self._scheme[endpoint]}://{endpoint.host}"]
         for _ in range(limits.MAX_REDIRECTS + 1):
-            response = await self._send(endpoint, asked, url)
+            response = await self._send(endpoint, asked, url, leaders)
             if response.status not in _REDIRECTS or asked.method not in ("GET", "HEAD"):
                 return response
             target = urljoin(url, response.headers.get("Location", ""))
             response.close()
-            self._check_downgrade(endpoint, url, target)
+            self._check_target(endpoint, url, target)
+            leaders.append(url)
             url = target
         raise Unavailable(f"registry {endpoint}: more than {limits.MAX_REDIRECTS} redirects")
 
-    async def _send(self, endpoint: Endpoint, asked: _Request, url: str) -> aiohttp.ClientResponse:
-        assert self._session is not None
+    async def _send(
+        self, endpoint: Endpoint, asked: _Request, url: str, leaders: list[str]
+    ) -> aiohttp.ClientResponse:
         ours = _origin(url) == (self._scheme[endpoint], endpoint.host)
         extra = dict(asked.headers)
         if ours and endpoint in self._authorization:
             extra["Authorization"] = self._authorization[endpoint]
-        tls = endpoint.tls if ours and endpoint.tls is not None else True
+        tls = endpoint.tls if ours and endpoint.tls is not None else endpoint.elsewhere
         limit = self._patience.connect_s + self._patience.answer_s
         async with asyncio.timeout(limit) as deadline:
             data = asked.body() if asked.body is not None else None
             if isinstance(data, AsyncIterator):
                 data = _watched(data, deadline, limit)
-            return await self._session.request(
-                asked.method, url, headers=extra, data=data, allow_redirects=False, ssl=tls
+            return await self._trip.request(
+                asked.method, url, leaders=leaders, headers=extra, data=data, ssl=tls
             )
 
     def location(
@@ -308,23 +263,24 @@ class Registry:
         if not target:
             raise Unavailable(f"registry {endpoint} does not say where to upload to")
         url = urljoin(str(response.url), target)
-        self._check_downgrade(endpoint, str(response.url), url)
+        self._check_target(endpoint, str(response.url), url)
         return url
 
-    def _check_downgrade(self, endpoint: Endpoint, url: str, target: str) -> None:
-        if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
+    def _check_target(self, endpoint: Endpoint, url: str, target: str) -> None:
+        """Raises: Unavailable, where ``url`` leads to is no place to go to, or less safe."""
+        scheme = urlsplit(target).scheme
+        if scheme not in ("http", "https"):
+            raise Unavailable(f"registry {endpoint} leads to {target[:80]!r}: no URL to follow")
+        if urlsplit(url).scheme == "https" and scheme != "https":
             raise Unavailable(f"registry {endpoint}: redirects from https to {target[:80]!r}")
 
     async def _find_scheme(self, endpoint: Endpoint) -> str:
         """https where it answers; where the configuration allows, http otherwise."""
-        assert self._session is not None
         for scheme in endpoint.schemes[:-1]:
             try:
                 async with asyncio.timeout(self._patience.connect_s):
                     url = f"{scheme}://{endpoint.host}/v2/"
-                    async with self._session.get(
-                        url, allow_redirects=False, ssl=endpoint.tls or True
-                    ):
+                    async with await self._trip.request("GET", url, ssl=endpoint.tls or True):
                         pass
             except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
                 log.debug("%s does not speak %s: %s", endpoint, scheme, error)
@@ -386,7 +342,6 @@ class Registry:
         query: list[tuple[str, str]],
         auth: RegistryAuth | None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        assert self._session is not None
         parts = urlsplit(realm)
         insecure = len(endpoint.schemes) > 1 or endpoint.schemes == ("http",)
         if parts.scheme not in (("https", "http") if insecure else ("https",)):
@@ -401,14 +356,14 @@ class Registry:
                 "service": query[0][1],
                 "scope": scopes,
             }
-            context = self._session.post(realm, data=form, ssl=tls, allow_redirects=False)
+            options: dict[str, Any] = {"method": "POST", "data": form}
         else:
             headers = {"Authorization": auth.basic} if auth is not None and auth.basic else {}
-            context = self._session.get(
-                realm, params=query, headers=headers, ssl=tls, allow_redirects=False
-            )
+            options = {"method": "GET", "params": query, "headers": headers}
+        leaders = [f"{self._scheme[endpoint]}://{endpoint.host}"]
         async with asyncio.timeout(self._patience.connect_s + self._patience.answer_s):
-            async with context as response:
+            response = await self._trip.request(url=realm, leaders=leaders, ssl=tls, **options)
+            async with response:
                 yield response
 
     async def _refused(self, endpoint: Endpoint, response: aiohttp.ClientResponse) -> None:
@@ -419,7 +374,9 @@ class Registry:
         )
         name = self._reference.familiar_name
         if status in _TRANSIENT:
-            raise Transient(f"HTTP {status}", pause_s=_retry_after(response))
+            why = f"HTTP {status}" + (f": {said}" if item.code else "")
+            pause_s = retry_after(response.headers.get("Retry-After", ""))
+            raise Transient(why, pause_s=pause_s, limited=status == _TOO_MANY)
         if "push" in self._actions:
             self._push_refused(endpoint, status, said)
         if status in (401, 403) and (
@@ -521,7 +478,19 @@ async def _first_error(response: aiohttp.ClientResponse) -> _ErrorItem:
     return _ErrorItem(item.code[:64], item.message[:300])
 
 
-def _retry_after(response: aiohttp.ClientResponse) -> float:
-    """Seconds a 429 or 503 asks us to wait; 0 if it does not say (dates are ignored)."""
-    value = response.headers.get("Retry-After", "")
-    return float(value) if value.isdigit() and len(value) < 6 else 0.0
+def _refusal(error: aiohttp.ClientConnectorError) -> str:
+    """Of the server itself, or of the proxy before it."""
+    through = isinstance(error, aiohttp.ClientProxyConnectionError)
+    return words(error) if through else "connection refused"
+
+
+def _proxy_failure(endpoint: Endpoint, error: aiohttp.ClientHttpProxyError) -> Exception:
+    """What a proxy's no to CONNECT means: final where it is about us, else it may pass."""
+    if error.status == 407:
+        return Unavailable(
+            f"registry {endpoint}: the proxy wants to know who asks (407)",
+            hint="write user and password into its URL: http://USER:PASSWORD@HOST:PORT",
+        )
+    if error.status in _TRANSIENT:
+        return Transient(words(error))
+    return Unavailable(f"registry {endpoint}: {words(error)}")

@@ -13,7 +13,8 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from hyper.image.endpoint import Endpoint
-from hyper.image.registry import Registry, Transient
+from hyper.image.patience import Transient
+from hyper.image.registry import Registry
 from hyper.types.oci import Descriptor
 
 _CHUNK = 1 << 20
@@ -144,9 +145,7 @@ class _Sender:
                 await self._patch(endpoint)
             await _finish(self._registry, endpoint, self._location, self._blob.digest, b"")
         except Transient as error:
-            raise Transient(
-                str(error), pause_s=error.pause_s, progress=self._offset > before
-            ) from error
+            raise error.again(progress=self._offset > before) from error
 
     async def _resume(self, endpoint: Endpoint) -> None:
         """Ask how far it got; where that cannot be said, begin anew."""

@@ -441,9 +441,18 @@ class HyperInfo(Wire):
     default_memory_mib: int = field(name="DefaultMemoryMiB")
 
 
+class IndexInfo(Wire):
+    """A registry that the daemon knows something of."""
+
+    name: str
+    mirrors: list[str]
+    secure: bool
+    official: bool
+
+
 class RegistryServiceConfig(Wire):
     insecure_registry_cidrs: list[str] = field(name="InsecureRegistryCIDRs")
-    index_configs: dict[str, Any]
+    index_configs: dict[str, IndexInfo]
     mirrors: list[str]
 
 
@@ -498,6 +507,9 @@ class InfoAnswer(Wire):
     mem_total: int
     index_server_address: str
     registry_config: RegistryServiceConfig
+    http_proxy: str
+    https_proxy: str
+    no_proxy: str
     name: str
     labels: list[str]
     experimental_build: bool

@@ -26,6 +26,7 @@ from hyper.image.aci.unpack import Unpacked, render, unpack
 from hyper.image.assemble import finished_config
 from hyper.image.layer import Received, keep_layer, receive, scratch_file, storage_errors
 from hyper.image.origin import coming
+from hyper.image.reach import ANYWHERE, Reach
 from hyper.image.record import ImageRecord, Origin, PullEvent
 from hyper.image.reference import Reference
 from hyper.image.registry import VerificationFailed
@@ -61,6 +62,8 @@ class _Visit:
     ready: list[_Ready] = field(default_factory=list)
     #: Where hosts are asked: a port that was given for an image counts for what it depends on.
     ports: dict[str, int] = field(default_factory=dict)
+    #: How far the servers of the images so far may lead.
+    within: Reach = ANYWHERE
 
     @contextmanager
     def at(self, image_id: str, name: str, labels: dict[str, str]) -> Iterator[None]:
@@ -123,7 +126,7 @@ class AppImages:
             visit.ports |= ports
             with self._archive() as target:
                 archive = await self._obtain(visit, place, target)
-                return await self._take(visit, archive, lambda: self._signature(place))
+                return await self._take(visit, archive, lambda: self._signature(visit, place))
 
         return await self._whole(work, progress)
 
@@ -355,7 +358,7 @@ class AppImages:
         wanted = replace(wanted, port=visit.ports.get(domain))
         visit.progress(PullEvent("", f"Looking for {wanted}"))
         missing: list[str] = []
-        for place in await self._places(wanted):
+        for place in await self._places(visit, wanted):
             with self._archive() as target:
                 try:
                     archive = await self._obtain(visit, place, target, size)
@@ -363,21 +366,24 @@ class AppImages:
                     missing.append(error.message)
                     continue
                 return await self._take(
-                    visit, archive, partial(self._signature, place), wanted, image_id
+                    visit, archive, partial(self._signature, visit, place), wanted, image_id
                 )
         raise NotFound(
             f"no App Container Image {wanted}: {'; '.join(missing) or 'its host names no place'}",
             hint=f'discovery looks for <meta name="ac-discovery"> at https://{wanted.host}',
         )
 
-    async def _places(self, wanted: names.Wanted) -> list[discovery.Places]:
+    async def _places(self, visit: _Visit, wanted: names.Wanted) -> list[discovery.Places]:
         for page in discovery.pages(wanted):
             try:
-                html = await self._web.document(page, max_bytes=discovery.MAX_PAGE_BYTES)
+                html, reach = await self._web.document(
+                    page, max_bytes=discovery.MAX_PAGE_BYTES, within=visit.within
+                )
             except NotFound:
                 continue
             found = discovery.tags(html.decode(errors="replace"))
             if found:
+                visit.within = reach
                 return discovery.places(wanted, found)
         by_name = discovery.simple(wanted)
         return [by_name] if by_name is not None else []
@@ -393,7 +399,8 @@ class AppImages:
             visit.progress(PullEvent(shown, "Downloading", done, total))
 
         most = limits.MAX_LAYER_BLOB_BYTES
-        async with self._web.download(place.image, tell) as pieces:
+        async with self._web.download(place.image, tell, within=visit.within) as (pieces, reach):
+            visit.within = reach
             archive = await receive(
                 self._store, pieces, target, max_bytes=most if size is None else min(size, most)
             )
@@ -403,14 +410,17 @@ class AppImages:
             )
         return archive
 
-    async def _signature(self, place: discovery.Places) -> bytes | None:
+    async def _signature(self, visit: _Visit, place: discovery.Places) -> bytes | None:
         """The detached signature of an image; None if there is none."""
         if place.signature is None:
             return None
         try:
-            return await self._web.document(place.signature, max_bytes=keys.MAX_SIGNATURE_BYTES)
+            data, _ = await self._web.document(
+                place.signature, max_bytes=keys.MAX_SIGNATURE_BYTES, within=visit.within
+            )
         except NotFound:
             return None
+        return data
 
     @contextmanager
     def _archive(self) -> Iterator[Path]:

@@ -1,7 +1,8 @@
-"""What discovery and downloads need of HTTP: GET over TLS, suspicious of every answer.
+"""What discovery, downloads and imports need of HTTP: GET over TLS, suspicious of every answer.
 
-TLS as for registries (`hyper.image.endpoint`): the host's authorities and ``certs.d``; without verification, or without
-TLS, only where the daemon was told so (``--insecure-registry``). Loopback is no exception here.
+Proxies, and how near servers may lead: `hyper.image.outbound`. TLS as for registries (`hyper.image.endpoint`): the
+host's authorities and ``certs.d``; without verification, or without TLS, only where the daemon was told so
+(``--insecure-registry``). Loopback is no exception here.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ import aiohttp
 from hyper.errors import InvalidRequest, NotFound, Unauthorized, Unavailable
 from hyper.image import limits
 from hyper.image.endpoint import Endpoints
+from hyper.image.outbound import Outbound, Trip
+from hyper.image.patience import Patience
+from hyper.image.reach import ANYWHERE, Reach
 from hyper.image.reference import Reference
-from hyper.image.registry import Patience
+from hyper.image.trouble import words
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CHUNK = 1 << 20
@@ -27,81 +31,87 @@ _CHUNK = 1 << 20
 class Web:
     """Other hosts, as this daemon trusts them."""
 
-    def __init__(self, endpoints: Endpoints, patience: Patience) -> None:
+    def __init__(self, endpoints: Endpoints, outbound: Outbound, patience: Patience) -> None:
         self._endpoints = endpoints
+        self._outbound = outbound
         self._patience = patience
 
-    async def document(self, url: str, *, max_bytes: int) -> bytes:
-        """What is at ``url``.
+    async def document(
+        self, url: str, *, max_bytes: int, within: Reach = ANYWHERE
+    ) -> tuple[bytes, Reach]:
+        """What is at ``url``, and how far its server may lead.
 
         Raises:
             NotFound: nothing (any 4xx). InvalidRequest: more than ``max_bytes``, or a URL we do not follow.
-            Unauthorized, Unavailable: as `opened`.
+            Unauthorized, Unavailable, Forbidden: as `download`.
         """
-        async with self.opened(url) as response:
-            data = bytearray()
-            async for piece in self._pieces(response, lambda _: None):
+        data = bytearray()
+        async with self.download(url, lambda _done, _total: None, within=within) as (pieces, reach):
+            async for piece in pieces:
                 data += piece
                 if len(data) > max_bytes:
                     raise InvalidRequest(f"{url} is longer than {max_bytes} bytes")
-            return bytes(data)
+        return bytes(data), reach
 
     @asynccontextmanager
     async def download(
-        self, url: str, progress: Callable[[int, int], None]
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The pieces of what is at ``url``. ``progress`` gets bytes so far and in all (0: not known).
+        self,
+        url: str,
+        progress: Callable[[int, int], None],
+        *,
+        within: Reach = ANYWHERE,
+        plain: bool = False,
+    ) -> AsyncIterator[tuple[AsyncIterator[bytes], Reach]]:
+        """The pieces of what GET ``url`` brings, redirects followed; and how far those servers together may lead.
 
-        Raises: as `opened`.
-        """
-        async with self.opened(url) as response:
-            total = response.content_length or 0
-            yield self._pieces(response, lambda done: progress(done, total))
-
-    @asynccontextmanager
-    async def opened(self, url: str) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer to GET ``url`` with status 200, redirects followed.
+        ``progress`` gets bytes so far and in all (0: not known). ``within``: how far whoever named the URL may lead;
+        users anywhere. ``plain``: http is as good as https, until somebody speaks https.
 
         Raises:
             NotFound: the server has it not. Unauthorized: it wants to know who asks. Unavailable: it does not answer,
-            or not with 200. InvalidRequest: a URL that is not followed.
+            or not with 200. InvalidRequest: a URL that is not followed. Forbidden: it leads where it may not.
         """
         patience = self._patience
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=patience.connect_s, sock_read=patience.stall_s
         )
+        trip = Trip(self._outbound, timeout)
         try:
-            async with aiohttp.ClientSession(
-                timeout=timeout,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"Accept-Encoding": "identity"},
-                auto_decompress=False,
-            ) as session:
-                response = await self._follow(session, url)
-                try:
-                    _check(response)
-                    yield response
-                finally:
-                    response.close()
+            response, reach = await self._follow(trip, url, within, plain=plain)
+            try:
+                _check(response)
+                total = response.content_length or 0
+                yield self._pieces(response, lambda done: progress(done, total)), reach
+            finally:
+                response.close()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Unavailable(f"cannot get {url}: {error or type(error).__name__}") from error
+            raise Unavailable(f"cannot get {url}: {words(error)}") from error
+        finally:
+            await trip.close()
 
-    async def _follow(self, session: aiohttp.ClientSession, url: str) -> aiohttp.ClientResponse:
+    async def _follow(
+        self, trip: Trip, url: str, within: Reach, *, plain: bool
+    ) -> tuple[aiohttp.ClientResponse, Reach]:
+        leaders: list[str] = []
         for _ in range(limits.MAX_REDIRECTS + 1):
-            context = await self._trusted(url)
+            context = await self._trusted(url, plain=plain)
             async with asyncio.timeout(self._patience.answer_s):
-                response = await session.get(url, ssl=context, allow_redirects=False)
+                response = await trip.request(
+                    "GET", url, leaders=leaders, within=within, ssl=context
+                )
+            leaders.append(url)
             if response.status not in _REDIRECTS:
-                return response
+                return response, within & trip.reach(urlsplit(one).netloc for one in leaders)
             response.close()
+            plain = plain and urlsplit(url).scheme == "http"
             url = _joined(url, response.headers.get("Location", ""))
         raise Unavailable(f"{url}: more than {limits.MAX_REDIRECTS} redirects")
 
-    async def _trusted(self, url: str) -> ssl.SSLContext:
+    async def _trusted(self, url: str, *, plain: bool) -> ssl.SSLContext:
         """How to speak TLS with the host of ``url``. Raises: InvalidRequest for one that is not followed."""
         parts = _split(url)
         endpoint = (await asyncio.to_thread(self._endpoints.of, Reference(parts.netloc, "")))[-1]
-        if parts.scheme not in endpoint.schemes:
+        if parts.scheme not in endpoint.schemes and not plain:
             raise InvalidRequest(
                 f"{url[:200]} is not encrypted",
                 hint=f"hyperd --insecure-registry {parts.netloc} allows it",
