@@ -179,15 +179,20 @@ def _make(hierarchy: Hierarchy, folder: Path) -> None:
         OSError: the kernel refused.
     """
     for attempt in range(_ATTEMPTS):
-        folder.parent.mkdir(exist_ok=True)
         try:
-            if hierarchy.version == 2:
-                _enable(folder.parent, hierarchy.controllers)
+            _make_parent(hierarchy.version, folder.parent, hierarchy.controllers)
             folder.mkdir(exist_ok=True)
             return
         except OSError as error:  # taken again meanwhile
             if error.errno not in (errno.ENOENT, errno.ENODEV) or attempt == _ATTEMPTS - 1:
                 raise
+
+
+def _make_parent(version: int, folder: Path, controllers: Set[str]) -> None:
+    """``folder`` is there, and groups in it can have ``controllers``. Raises: OSError."""
+    folder.mkdir(exist_ok=True)
+    if version == 2:
+        _enable(folder, controllers)
 
 
 def _write_all(folder: Path, files: dict[str, str]) -> None:
@@ -226,11 +231,9 @@ def _usable(version: int, folder: Path, options: set[str], reasons: list[str]) -
         controllers = options & set(_WANTED) if version == 1 else _delegate(folder)
         if not controllers:
             return None
-        (folder / _PARENT).mkdir(exist_ok=True)
+        _make_parent(version, folder / _PARENT, controllers)
         if not os.access(folder / _PARENT, os.W_OK):  # made by root's daemon, and we are not root
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        if version == 2:
-            _enable(folder / _PARENT, controllers)
     except OSError as error:
         reasons.append(f"no groups in {folder}: {error.strerror}")
         return None
