@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import select
+import signal
 import socket
 import threading
 from collections.abc import Iterator
 
 import pytest
 
+from hyper.api.connections import MAX_BODIES, MAX_BODY
 from tests.support.descriptors import nothing_is_kept
 from tests.support.hyperd import Hyperd
 from tests.vm.test_bad_input import bugs
@@ -84,6 +87,9 @@ def test_garbage_instead_of_http(daemon: Hyperd, seed: int) -> None:
                 while sock.recv(65536):
                     pass
     assert bugs(daemon) == []
+    log = daemon.log.read_text()
+    assert "a malformed request was refused: " in log
+    assert "Traceback" not in log
 
 
 @pytest.mark.parametrize("lie", [10**6, 10**18])
@@ -104,6 +110,46 @@ def test_two_hundred_connections_opened_and_dropped(daemon: Hyperd) -> None:
             sock = stack.enter_context(connect(daemon))
             sock.sendall(b"GET /info HT"[: number % 12])
         assert daemon.api.get("/_ping") == b"OK"
+
+
+def test_unfinished_bodies_have_a_common_bound(daemon: Hyperd) -> None:
+    """Large bodies that do not come to their end: so many are kept, the others are refused in words, and
+    ordinary requests are served meanwhile."""
+    most = MAX_BODIES // (MAX_BODY // 2) + 4
+    head_ = f"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: {MAX_BODY}\r\n\r\n"
+    with nothing_is_kept(daemon), contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(connect(daemon)) for _ in range(most)]
+        for sock in opened:
+            sock.sendall(head_.encode() + b"{" * (MAX_BODY // 2))
+        refusals = [sock.recv(4096) for sock in select.select(opened, [], [], 60)[0]]
+        assert refusals
+        for answer in refusals:
+            assert answer.startswith(b"HTTP/1.1 503 "), answer
+            assert b"too many large requests are under way" in answer
+        assert daemon.api.get("/_ping") == b"OK"
+        status, _ = daemon.api.raw("POST", "/containers/create", b'{"Image": "nosuch"}')
+        assert status == 404
+
+
+def test_a_queue_for_all_who_come_at_once(own_daemon: Hyperd) -> None:
+    """The daemon has no time for them, and hundreds of clients connect: none is turned away, and all are served."""
+    os.kill(own_daemon.pid, signal.SIGSTOP)
+    try:
+        with contextlib.ExitStack() as stack:
+            socks = [
+                stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+                for _ in range(800)
+            ]
+            for sock in socks:
+                sock.setblocking(False)
+                sock.connect(str(own_daemon.socket))  # BlockingIOError: the queue is full
+            os.kill(own_daemon.pid, signal.SIGCONT)
+            for sock in socks:
+                sock.setblocking(True)
+                sock.sendall(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert all(sock.recv(64).startswith(b"HTTP/1.1 200 ") for sock in socks)
+    finally:
+        os.kill(own_daemon.pid, signal.SIGCONT)
 
 
 STREAMS = {

@@ -10,6 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from hyper.api import progress
+from hyper.api.connections import CONNECTIONS
 from hyper.api.http import Routes, flag, json_response
 from hyper.engine import image_events
 from hyper.engine.engine import Engine
@@ -90,7 +91,7 @@ class AppImageRoutes:
 
     async def trust(self, request: web.Request) -> web.StreamResponse:
         """The keys in the body are trusted for ``prefix``."""
-        data = await request.read()
+        data = await request.app[CONNECTIONS].body(request)
         prefix = request.query.get("prefix", "")
         facts = await self._apps.trust.add(data, prefix)
         return json_response(

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import msgspec
 from aiohttp import web
 
+from hyper.api.connections import CONNECTIONS
 from hyper.api.http import Routes, body_of, flag, json_response
 from hyper.engine import commit, files
 from hyper.engine.container import Container
@@ -73,7 +74,7 @@ class ArchiveRoutes:
             raise InvalidRequest('invalid name or ID supplied: ""')
         container = self._engine.containers.changeable(query["container"])
         # docker's client says null for "as it is".
-        null = (await request.read()).strip() == b"null"
+        null = (await request.app[CONNECTIONS].body(request)).strip() == b"null"
         asked = commit.CommitRequest(
             repository=query.get("repo", ""),
             tag=query.get("tag", ""),

@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import web
 
 from hyper.api import API_VERSION, MIN_API_VERSION
+from hyper.api.connections import CONNECTIONS
 from hyper.errors import HyperError, InvalidRequest, NotImplementedYet, Unavailable
 from hyper.types.container import without_nulls
 from hyper.types.response import ErrorBody
@@ -25,8 +26,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Routes = list[tuple[str, str, Handler]]
 T = TypeVar("T")
 
-#: The largest JSON body accepted.
-MAX_BODY: Final = 4 * 1024 * 1024
 _TRUE: Final = frozenset({"1", "true", "True", "TRUE", "yes", "on"})
 #: The version in a path, as a route has it and as it is found.
 VERSION: Final = r"[0-9]{1,9}\.[0-9]{1,9}"
@@ -83,8 +82,6 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except HyperError as error:
         return _failed(request, error)
-    except web.HTTPRequestEntityTooLarge:
-        return error_response(InvalidRequest(f"the request's body is larger than {MAX_BODY} bytes"))
     except web.HTTPNotFound:
         return json_response(ErrorBody("page not found"), status=404)
     except web.HTTPMethodNotAllowed:
@@ -120,9 +117,10 @@ async def body_of(request: web.Request, kind: type[T]) -> tuple[T, dict[str, Any
     """The request's JSON body as ``kind``, and as plain data. No body at all is an empty object.
 
     Raises:
-        InvalidRequest: not JSON, not an object, or a member of the wrong type.
+        InvalidRequest: not JSON, not an object, or a member of the wrong type; too large, or not whole in time.
+        Unavailable: too many large ones are being read.
     """
-    data = await request.read()
+    data = await request.app[CONNECTIONS].body(request)
     if data.strip() and request.content_type not in ("application/json", "text/plain"):
         raise InvalidRequest(
             f'malformed Content-Type header ({request.content_type}): must be "application/json"'

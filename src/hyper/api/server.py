@@ -9,10 +9,11 @@ from aiohttp import web
 from hyper.api import API_VERSION
 from hyper.api.app_images import AppImageRoutes
 from hyper.api.archive import ArchiveRoutes
+from hyper.api.connections import CONNECTIONS, MAX_BODY, Connections, begun
 from hyper.api.containers import ContainerRoutes
 from hyper.api.execs import ExecRoutes
 from hyper.api.fast import FastRoutes
-from hyper.api.http import MAX_BODY, VERSION, errors, not_in_a_swarm, not_yet, note_answer
+from hyper.api.http import VERSION, errors, not_in_a_swarm, not_yet, note_answer
 from hyper.api.images import ImageRoutes
 from hyper.api.lifecycle import LifecycleRoutes
 from hyper.api.networks import NetworkRoutes
@@ -40,7 +41,8 @@ _SWARM_LEAVE: Final = ("POST", "/swarm/leave", not_in_a_swarm)
 
 def build_app(engine: Engine) -> web.Application:
     """The application that serves ``engine``."""
-    app = web.Application(middlewares=[errors], client_max_size=MAX_BODY)
+    app = web.Application(middlewares=[begun, errors], client_max_size=MAX_BODY)
+    app[CONNECTIONS] = Connections()
     routes = [
         *SystemRoutes(engine).routes(),
         *LifecycleRoutes(engine).routes(),

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from hyper.api.connections import CONNECTIONS
 from hyper.config import Config
 from hyper.errors import HyperError, InvalidRequest
 from hyper.system import socket as sockets
@@ -50,11 +51,16 @@ async def listen(
         path = Path(host.removeprefix("unix://"))
         path.parent.mkdir(parents=True, exist_ok=True)
         sock = sockets.listen(path, mode=0o660, gid=_gid(config.group))
-        await web.SockSite(runner, sock).start()
+        # Not the runner's own way, which listens once more, for 128.
+        loop = asyncio.get_running_loop()
+        server = await loop.create_unix_server(
+            _protocols(runner), sock=sock, backlog=sockets.BACKLOG
+        )
         # Ours from now on, and not before: a failure to listen may mean that it is another daemon's.
         try:
             yield host
         finally:
+            server.close()
             path.unlink(missing_ok=True)
     elif parts.scheme == "tcp" and parts.hostname:
         async with _tcp(runner, parts.hostname, port, config, gone) as number:
@@ -68,8 +74,7 @@ async def listen(
 async def _tcp(
     runner: web.AppRunner, address: str, port: int | None, config: Config, gone: AsyncExitStack
 ) -> AsyncIterator[int]:
-    factory = runner.server
-    assert factory is not None
+    factory = _protocols(runner)
     listener: tls.TlsListener | None = None
     if config.tls or (config.tls is None and config.tlsverify):
         listener = tls.TlsListener(_context(config), factory)
@@ -80,7 +85,9 @@ async def _tcp(
         port = _PORT if port is None else port
     loop = asyncio.get_running_loop()
     try:
-        server = await loop.create_server(listener or factory, address, port)
+        server = await loop.create_server(
+            listener or factory, address, port, backlog=sockets.BACKLOG
+        )
     except socket.gaierror as error:
         raise InvalidRequest(f"invalid host: {address}: {error.strerror}") from None
     except OSError as error:
@@ -90,6 +97,12 @@ async def _tcp(
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+
+
+def _protocols(runner: web.AppRunner) -> Callable[[], asyncio.BaseProtocol]:
+    """Makes those of the runner's connections."""
+    assert runner.server is not None
+    return runner.app[CONNECTIONS].watched(runner.server)
 
 
 def _check_open(address: str, config: Config) -> None:

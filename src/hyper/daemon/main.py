@@ -16,6 +16,7 @@ from typing import Final
 from aiohttp import web
 
 from hyper import log
+from hyper.api import connections
 from hyper.api.server import build_app
 from hyper.config import Config, certs_dirs
 from hyper.daemon import options
@@ -97,6 +98,11 @@ async def _engine(config: Config) -> AsyncIterator[Engine]:
         for root, mode in ((config.data_root, 0o700), (config.exec_root, 0o711)):
             files.make_private_dir(root, mode=mode)
             stack.enter_context(lock.hold(root / "lock", purpose=f"the folder {root}"))
+        # What machines there are is nobody's business; theirs are the folders within.
+        for name in ("vm", "pool"):
+            folder = config.exec_root / name
+            folder.mkdir(mode=0o711, exist_ok=True)
+            folder.chmod(0o711)
         _check_assets(config.assets)
         images = Images(
             config.data_root / "image",
@@ -202,7 +208,12 @@ def _check_assets(folder: Path) -> None:
 @asynccontextmanager
 async def _http(config: Config, engine: Engine) -> AsyncIterator[None]:
     runner = web.AppRunner(
-        build_app(engine), access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S
+        build_app(engine),
+        access_log=None,
+        logger=connections.logger(),
+        handler_cancellation=True,
+        keepalive_timeout=connections.IDLE_TIMEOUT_S,
+        shutdown_timeout=_SHUTDOWN_S,
     )
     await runner.setup()
     async with AsyncExitStack() as gone, AsyncExitStack() as stack:

@@ -20,7 +20,7 @@ from hyper.errors import Conflict, InvalidRequest
 #: sizeof(sun_path) − 1.
 UNIX_PATH_MAX = 107
 #: Connections that wait to be taken; more are refused by the kernel at once.
-_BACKLOG = 1024
+BACKLOG = 1024
 
 
 def unread(sock: socket.socket) -> bool:
@@ -62,7 +62,7 @@ def listen(path: Path, *, mode: int = 0o600, gid: int | None = None) -> socket.s
         path.chmod(mode)
         if gid is not None:
             os.chown(path, -1, gid)
-        server.listen(_BACKLOG)
+        server.listen(BACKLOG)
     except BaseException:
         server.close()
         raise
