@@ -98,6 +98,10 @@ class MachineError(HyperError):
         )
 
 
+class Unreachable(MachineError):
+    """A virtual machine runs and its sockets are gone: nobody will ever reach it."""
+
+
 class GuestError(HyperError):
     """The agent in the guest answered a request with an error.
 

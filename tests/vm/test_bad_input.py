@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
+from hyper.engine.execs import MAX_WAITING
 from tests.support.hyperd import Hyperd
 from tests.vm.test_run import create
 
@@ -423,6 +424,24 @@ def test_an_exec_starts_once(shared_daemon: Hyperd, running: str) -> None:
         )
     refused(shared_daemon, 409, "is not running", "POST", f"/exec/{exec_id}/resize?h=1&w=1")
     assert api.get(f"/exec/{exec_id}/json")["ExitCode"] == 0
+
+
+def test_execs_that_nobody_starts(daemon: Hyperd, busybox: str) -> None:
+    """They are kept until their container's program ends, as with dockerd, whatever others do; and there is an end to
+    how many."""
+    box = create(daemon, busybox, "sleep", "3600")
+    daemon.api.post(f"/containers/{box}/start")
+    path, body = f"/containers/{box}/exec", {"Cmd": ["true"], "AttachStdout": True}
+    ids = [daemon.api.post(path, body)["Id"] for _ in range(MAX_WAITING)]
+    words = f"{MAX_WAITING} execs that were created and not started"
+    refused(daemon, 409, words, "POST", path, body)
+    for exec_id in ids[:2]:
+        assert daemon.api.raw("POST", f"/exec/{exec_id}/start", b"{}")[0] == 200
+    assert all(daemon.api.get(f"/exec/{exec_id}/json")["ID"] == exec_id for exec_id in ids)
+    daemon.api.post(path, body)
+    daemon.api.post(f"/containers/{box}/kill")
+    assert daemon.api.get(f"/exec/{ids[0]}/json")["ExitCode"] == 0
+    refused(daemon, 404, f"No such exec instance: {ids[-1]}", "GET", f"/exec/{ids[-1]}/json")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -422,14 +424,20 @@ def test_a_daemon_that_dies_while_it_hands_one_out(own_daemon: Hyperd, busybox: 
 
 
 def test_a_killed_daemon_leaves_no_waiting_machine(own_daemon: Hyperd, busybox: str) -> None:
-    """Its successor ends what waited, and finds those that had been handed out."""
+    """Its successor ends what waited, also where somebody has wiped its folder, and finds those that had been handed
+    out: an identity of a machine that nobody knows would be given to another."""
     run(own_daemon, busybox, "first")
     settled(own_daemon)
     assert run(own_daemon, busybox, "second") == "pool"
     pid = waiting(own_daemon)
     own_daemon.kill()
+    shutil.rmtree(own_daemon.exec_root / "pool")
     own_daemon.start()
     assert not runs(pid)
+    folders = [own_daemon.exec_root / name for name in ("vm", "pool")]
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o711}
+    kept = (own_daemon.data_root / "machine/machines").iterdir()
+    assert pid not in {json.loads(path.read_bytes())["pid"] for path in kept}
     assert own_daemon.run("exec", "second", "echo", "here") == b"here\n"
     assert own_daemon.run("stop", "-t", "0", "second") == b"second\n"
 

@@ -41,6 +41,7 @@ class ExecRoutes:
         body, _ = await body_of(request, ExecBody)
         detach_keys(body.detach_keys)
         container = self._engine.containers.get(request.match_info["id"])
+        await container.answering()
         item = self._engine.execs.create(container, body)
         return json_response(IdAnswer(item.record.id), status=201)
 

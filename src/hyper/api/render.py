@@ -10,7 +10,7 @@ import msgspec
 
 from hyper.api.fast import start_view
 from hyper.engine import endpoints, links
-from hyper.engine.container import Container
+from hyper.engine.container import SILENT, Container
 from hyper.engine.execs import Exec
 from hyper.engine.mounts import DRIVER, VOLUME, MountPoint
 from hyper.engine.network_record import EndpointRecord
@@ -105,7 +105,7 @@ def _state(container: Container) -> wire.ContainerState:
         dead=record.status is Status.DEAD,
         pid=machine.pid if machine and container.live else 0,
         exit_code=record.exit_code,
-        error=record.error,
+        error=SILENT if container.live and container.silent else record.error,
         started_at=_time(record.started_ns),
         finished_at=_time(record.finished_ns),
         health=_health(record),
@@ -230,7 +230,7 @@ def summary(container: Container, *, others: Sequence[str] = ()) -> wire.Contain
         ports=_ports(record),
         labels=record.config.labels or {},
         state=record.status.value,
-        status=status_text(record, now_ns=time.time_ns()),
+        status=status_text(record, now_ns=time.time_ns(), silent=container.silent),
         host_config=wire.SummaryHostConfig(record.host_config.network_mode),
         network_settings=wire.SummaryNetworks(_networks(container)),
         mounts=_mounts(container),
@@ -252,11 +252,14 @@ def _ports(record: ContainerRecord) -> list[wire.Port]:
     return result
 
 
-def status_text(record: ContainerRecord, *, now_ns: int) -> str:
-    """``Up 3 minutes``, ``Exited (0) 2 hours ago``: as docker ps shows it."""
+def status_text(record: ContainerRecord, *, now_ns: int, silent: bool = False) -> str:
+    """``Up 3 minutes``, ``Exited (0) 2 hours ago``: as docker ps shows it. ``silent``: its machine does not answer."""
     match record.status:
         case Status.CREATED:
             return "Created"
+        case Status.RUNNING | Status.PAUSED if silent:
+            up = f"Up {human_duration((now_ns - record.started_ns) / 1e9)}"
+            return f"{up} (not answering)"
         case Status.RUNNING:
             up = f"Up {human_duration((now_ns - record.started_ns) / 1e9)}"
             return f"{up} ({health_text(record.health)})" if record.health else up

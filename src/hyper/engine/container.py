@@ -24,7 +24,7 @@ from hyper.engine.record import ContainerRecord, Seat
 from hyper.engine.state import LIVE, UP, Event, Status, next_status
 from hyper.engine.visit import Home, Visits
 from hyper.engine.wires import Wiring
-from hyper.errors import Conflict, GuestError, HyperError, MachineError
+from hyper.errors import Conflict, GuestError, HyperError, MachineError, Unavailable
 from hyper.guest.process import GuestProcess
 from hyper.machine.driver import MachineRecord
 from hyper.proto.message import ProcessExit, ProcessResize, ProcessSignal, ReplyCode
@@ -38,6 +38,10 @@ REQUEST_TIMEOUT_S: Final = 20.0
 #: Exit code of a program whose machine went away under it: as if killed; unknown: as Docker after a reboot.
 CODE_KILLED: Final = 137
 CODE_UNKNOWN: Final = 255
+#: What is said of one whose machine runs and has not been heard of.
+SILENT: Final = "its machine runs and has not answered since the daemon started"
+#: How long an operation waits for a machine that has not answered since the daemon started.
+ANSWER_TIMEOUT_S: Final = 10.0
 
 
 class Container:
@@ -70,6 +74,9 @@ class Container:
         self.removed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.exec_ids: list[str] = []
         self.exits = Exits()
+        #: Not set: its machine is to be found again, and has not answered this daemon (engine/recovery.py).
+        self.found = asyncio.Event()
+        self.found.set()
         self._started = asyncio.Event()
         self._machine_gone = asyncio.Event()
         self._machine_gone.set()
@@ -91,6 +98,11 @@ class Container:
         """The machine it is in, be it another's; None: none."""
         shared = self.sandbox if self._owner is not None else None
         return shared.machine.record if shared is not None else self.record.machine
+
+    @property
+    def silent(self) -> bool:
+        """Whether its machine, which an earlier daemon has started, has not answered this one yet."""
+        return not self.found.is_set()
 
     @property
     def paused(self) -> bool:
@@ -224,6 +236,7 @@ class Container:
             self.expected -= 1
 
     async def _join_running(self) -> None:
+        await sharing.owner_answers(self)
         owner = sharing.owner_of(self)
         sharing.sit_down(self.record, owner)
         disks = self.host.attachments.attach(self.record, max_disks=self.host.driver.max_disks)
@@ -424,11 +437,44 @@ class Container:
     def _forget_run_dir(self) -> None:
         shutil.rmtree(self.host.run_dir(self.record.id), ignore_errors=True)
 
-    def lost_in_absence(self) -> None:
+    # A machine that an earlier daemon has started
+
+    def await_machine(self, machine: MachineRecord | None) -> None:
+        """Its machine is to be found again: meanwhile it keeps what it has, volumes among it."""
+        self.found.clear()
+        if machine is not None:
+            self._machine_gone.clear()
+        if self.live:
+            self.host.attachments.attached(self.record)
+
+    def lost_in_absence(
+        self,
+        code: int = CODE_UNKNOWN,
+        error: str = "the machine was gone when the daemon came back",
+    ) -> None:
         """It ran when an earlier daemon was killed, and its machine is gone now."""
         if self.live:
-            self._exited(CODE_UNKNOWN, error="the machine was gone when the daemon came back")
+            self._exited(code, error=error)
+            self.hub.finish()
         self._gone()
+
+    async def answering(self) -> None:
+        """Its machine answers, as far as is known, or it has none.
+
+        Raises:
+            Unavailable: it has not answered since the daemon started, and does not in 10 s.
+        """
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                await self.found.wait()
+        except TimeoutError:
+            raise self._silence() from None
+
+    def _silence(self) -> Unavailable:
+        return Unavailable(
+            f"container {self.record.id[:12]}: {SILENT}",
+            hint="it is asked again and again; docker kill or docker rm -f ends it",
+        )
 
     # What may be asked of a running one
 
@@ -437,7 +483,10 @@ class Container:
 
         Raises:
             Conflict: it does not run.
+            Unavailable: it is silent.
         """
+        if self.live and self.silent:
+            raise self._silence()
         if not self.live or self.sandbox is None or self.main is None:
             raise self._not_running()
         return self.sandbox, self.main
@@ -474,6 +523,7 @@ class Container:
             Conflict: it does not run, or is paused already.
             MachineError: the machine does not stop.
         """
+        await self.answering()
         sandbox, _ = self.running()
         if self.paused:
             raise Conflict(f"Container {self.record.id} is already paused")
@@ -487,6 +537,7 @@ class Container:
             Conflict: it is not paused.
             MachineError: the machine does not go on.
         """
+        await self.answering()
         if not self.paused or self.sandbox is None:
             raise Conflict(f"Container {self.record.id} is not paused")
         await self.sandbox.power.unpause(self.record.seat.container, *before)
@@ -506,6 +557,7 @@ class Container:
             Conflict: the container, or the process the request is about, does not run (any more).
             GuestError, MachineError: it failed for another reason.
         """
+        await self.answering()
         sandbox, _ = self.running()
         try:
             async with sandbox.power.awake():

@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from hyper.engine import (
@@ -30,11 +30,11 @@ from hyper.engine.container import Container
 from hyper.engine.host import CONTAINER_UIDS, Host
 from hyper.engine.mounts import MountPoint
 from hyper.engine.record import ContainerRecord, Member, PodRecord
-from hyper.engine.state import Event, Status
+from hyper.engine.recovery import Recovery
+from hyper.engine.state import Status
 from hyper.errors import Conflict, HyperError, InvalidRequest, NotFound
 from hyper.ids import NAME_PATTERN, is_valid_name, new_id, random_name
 from hyper.machine.driver import MachineRecord
-from hyper.proto.message import ProcessInfo
 from hyper.sandbox.sandbox import Sandbox
 from hyper.system import affinity, files
 from hyper.types.container import ContainerConfig, CreateBody, HostConfig
@@ -337,35 +337,39 @@ class Containers:
 
     # Coming back
 
+    def kept_machines(self) -> list[MachineRecord]:
+        """The machines that containers of an earlier daemon were in."""
+        machines = (record.machine for record in self._host.store.containers())
+        return [machine for machine in machines if machine is not None]
+
     async def recover(self) -> None:
         """Every kept container is known; those whose machine still runs are watched over again."""
         records = self._host.store.containers()
         for record in records:
             self._host.volumes.held(record)
         await self._host.wires.open(records)
-        # Whoever runs in another's machine comes after that.
-        for record in sorted(records, key=lambda record: bool(record.seat.owner)):
-            if not self._is_whole(record):
+        whole = []
+        for record in records:
+            if self._is_whole(record):
+                whole.append(Container(record, self._host, self.get))
+                self._adopt(whole[-1])
+            else:
                 await self._discard(record)
-                continue
-            container = Container(record, self._host, self.get)
-            self._adopt(container)
-            try:
-                await self._recover(container)
-            except HyperError as error:
-                logger.error("container %s: cannot be taken up again: %s", record.id[:12], error)
-                container.lost_in_absence()
-        for sandbox in {item.sandbox for item in self.all() if item.sandbox is not None}:
-            await sandbox.power.settle()
+        await Recovery(self._host, self._by_id.get).run(whole)
 
-    def start_pending(self) -> None:
+    def silent(self) -> list[Container]:
+        """Those whose machines run, or may, and have not answered this daemon yet."""
+        return [item for item in self.all() if item.silent]
+
+    def start_pending(self, among: Collection[Container]) -> None:
         """Containers whose restart policy wants them to run are being started, a few at a time."""
-        pending = [item for item in self.all() if restart.starts_with_daemon(item.record)]
+        pending = [item for item in among if restart.starts_with_daemon(item.record)]
         room = asyncio.Semaphore(_STARTS_PER_CPU * len(affinity.available()))
 
         async def start(container: Container, linked: list[asyncio.Task[None]]) -> None:
             if linked:
                 await asyncio.wait(linked)
+            await sharing.owner_is_found(container)
             async with room:
                 await container.start_with_daemon()
 
@@ -390,7 +394,7 @@ class Containers:
         """Nothing is left of a container that a killed daemon had begun to make or to remove."""
         logger.warning("container %s is not whole: it is removed", record.id[:12])
         if record.machine is not None:
-            await self._end_deaf_machine(record.machine)
+            await Sandbox.end(self._host.driver, record.machine)
         await self._host.driver.clear(self._host.run_dir(record.id))
         self._host.wires.give_up(record)
         shutil.rmtree(self._host.run_dir(record.id), ignore_errors=True)
@@ -400,85 +404,10 @@ class Containers:
         await self._host.volumes.release(record, anonymous=True)
         self._host.store.delete_container(record.id)
 
-    async def _recover(self, container: Container) -> None:
-        record = container.record
-        sandbox = None
-        if record.seat.owner:
-            await self._recover_guest(container)
-            return
-        if record.machine is None:
-            # Killed between a launch and keeping its record, the last daemon left a machine nobody knows.
-            await self._host.driver.clear(self._host.run_dir(record.id))
-        else:
-            try:
-                sandbox = await Sandbox.reattach(self._host.driver, record.machine)
-            except HyperError:
-                await self._end_deaf_machine(record.machine)
-                raise
-        if record.status in (Status.REMOVING, Status.DEAD):
-            await self._finish_removal(container, sandbox)
-        elif sandbox is None:
-            container.lost_in_absence()
-            await self._auto_remove(container)
-        elif not container.live or (info := _main_of(record, sandbox)) is None:
-            await sandbox.shut_down()
-            container.lost_in_absence()
-            await self._auto_remove(container)
-        else:
-            await self._go_on(container, sandbox, info)
-
-    async def _recover_guest(self, container: Container) -> None:
-        """The same, of one that ran in another's machine."""
-        found = await sharing.recover(container, self._by_id.get(container.record.seat.owner))
-        if container.record.status in (Status.REMOVING, Status.DEAD):
-            await self._finish_removal(container, None)
-        elif found is None:
-            container.lost_in_absence()
-            await self._auto_remove(container)
-        else:
-            await self._go_on(container, *found)
-
-    async def _end_deaf_machine(self, kept: MachineRecord) -> None:
-        """A machine whose agent does not answer is of no use to anybody."""
-        machine = await self._host.driver.attach(kept)
-        if machine is not None:
-            await machine.kill()
-            await machine.close()
-
-    async def _finish_removal(self, container: Container, sandbox: Sandbox | None) -> None:
-        if sandbox is not None:
-            await sandbox.destroy()
-        container.lost_in_absence()
-        await container.remove(force=True, volumes=container.record.remove_volumes)
-
-    async def _auto_remove(self, container: Container) -> None:
-        if container.record.host_config.auto_remove:
-            await container.remove(force=True, volumes=True)
-
-    async def _go_on(self, container: Container, sandbox: Sandbox, info: ProcessInfo) -> None:
-        log = container.hub.log
-        assert log is not None
-        # Where the guest has forgotten more than the log has, the log had no room for it.
-        log.skip(1, max(0, info.stdout - log.stdout))
-        log.skip(2, max(0, info.stderr - log.stderr))
-        start = {0: info.stdin, 1: log.stdout, 2: log.stderr}
-        main = sandbox.session.process(info.process, tty=container.record.config.tty, start=start)
-        container.adopt(sandbox, main)
-        main.resume()
-        paused = sandbox.power.found(container.record.seat.container, paused=container.paused)
-        if paused and not container.paused:
-            container.note_pause(Event.PAUSE)
-
     async def close(self) -> None:
         """The daemon lets go of all; machines go on."""
         for container in self._by_id.values():
             await container.let_go()
-
-
-def _main_of(record: ContainerRecord, sandbox: Sandbox) -> ProcessInfo | None:
-    """What the agent of a machine found again says of the container's own program."""
-    found = (info for info in sandbox.hello.processes if info.process == record.seat.process)
-    return next(found, None)
 
 
 def _dry_run(record: ContainerRecord) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 DEFAULT_STOP_TIMEOUT_S: Final = 10
 #: How long a program may take to die of SIGKILL before its machine is ended.
 KILL_TIMEOUT_S: Final = 10.0
+#: How long the agent may take to say that it has sent SIGKILL. One that is silent for so long (its machine stands
+#: still, its guest took its port away) is not waited for: the machine is ended.
+SILENCE_S: Final = 5.0
 
 
 async def kill(container: Container, number: int) -> None:
@@ -34,9 +37,37 @@ async def kill(container: Container, number: int) -> None:
             await container.end_restarting()
         if not container.live:
             return
+    if container.silent and container.live:
+        await _kill_silent(container, number)
+        return
     container.running()
     container.note_stop(number)
     await _send(container, number)
+
+
+async def _kill_silent(container: Container, number: int) -> None:
+    """SIGKILL needs no answer of the machine: that is ended. Other signals wait for one.
+
+    Raises:
+        Unavailable: it is silent. Conflict: it has ended.
+    """
+    if number != signal.SIGKILL:
+        await container.answering()
+        await kill(container, number)
+        return
+    container.note_stop(number)
+    container.publish("kill", signal=str(number))
+    await _end_machine(container)
+
+
+async def _end_machine(container: Container) -> None:
+    """The machine it is in, which an earlier daemon has started, is gone, and that is known."""
+    owner = container.record.seat.owner
+    first = container.find(owner) if owner else container
+    ended = container.exits.next()
+    if first.record.machine is not None:
+        await Sandbox.end(first.host.driver, first.record.machine)
+    await ended
 
 
 async def stop(container: Container, *, timeout_s: int | None, number: int | None) -> bool:
@@ -60,6 +91,16 @@ async def stop(container: Container, *, timeout_s: int | None, number: int | Non
     return True
 
 
+async def _is_found(container: Container, timeout_s: int) -> bool:
+    """Whether its machine has answered, or is known to be gone, within ``timeout_s`` (< 0: no limit)."""
+    try:
+        async with asyncio.timeout(timeout_s if timeout_s >= 0 else None):
+            await container.found.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
 async def end_with_machine(guest: Container) -> None:
     """The machine that ``guest`` shares is about to end, and it has: asked to, then made to, as ``stop`` would.
 
@@ -73,11 +114,23 @@ async def end_with_machine(guest: Container) -> None:
 
 async def _end(container: Container, number: int | None, timeout_s: int) -> None:
     """Its program was sent ``number`` (or its stop signal), after ``timeout_s`` SIGKILL; nothing of the run is left."""
+    if not await _is_found(container, timeout_s):
+        await _kill_silent(container, signal.SIGKILL)
+    if container.live:
+        await _end_heard(container, number, timeout_s)
+    await container.settled()
+
+
+async def _end_heard(container: Container, number: int | None, timeout_s: int) -> None:
     ended = container.exits.next()
     try:
-        await _send(container, number or plan.stop_signal(container.record.config))
+        sandbox, _ = container.running()
+        async with asyncio.timeout(max(timeout_s, SILENCE_S) if timeout_s >= 0 else None):
+            await _send(container, number or plan.stop_signal(container.record.config))
     except Conflict:
         pass  # it ended by itself meanwhile
+    except TimeoutError:
+        await _enforce(sandbox, ended, 0)  # nor would its agent hear more
     except HyperError:
         timeout_s = 0  # it cannot be asked
     try:
@@ -86,7 +139,6 @@ async def _end(container: Container, number: int | None, timeout_s: int) -> None
     except TimeoutError:
         with contextlib.suppress(Conflict):
             await _send(container, signal.SIGKILL)
-    await container.settled()
 
 
 async def _send(container: Container, number: int) -> None:
@@ -101,10 +153,13 @@ async def _send(container: Container, number: int) -> None:
         container.publish("kill", signal=str(number))
         return
     ended = container.exits.next()
-    with contextlib.suppress(HyperError):  # whatever the agent says: it will end
-        await _signal(container, number)
+    heard = False
+    with contextlib.suppress(HyperError, TimeoutError):  # whatever the agent says: it will end
+        async with asyncio.timeout(SILENCE_S):
+            await _signal(container, number)
+            heard = True
     container.publish("kill", signal=str(number))
-    await _enforce(sandbox, ended)
+    await _enforce(sandbox, ended, KILL_TIMEOUT_S if heard else 0)
 
 
 def _stop_timeout_s(container: Container) -> int:
@@ -128,9 +183,10 @@ async def _signal(container: Container, number: int) -> None:
         await container.ask(request)
 
 
-async def _enforce(sandbox: Sandbox, ended: asyncio.Future[int]) -> None:
+async def _enforce(sandbox: Sandbox, ended: asyncio.Future[int], timeout_s: float) -> None:
+    """It has ended: by itself within ``timeout_s``, or with its machine."""
     try:
-        async with asyncio.timeout(KILL_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             await asyncio.shield(ended)
     except TimeoutError:
         await sandbox.machine.kill()

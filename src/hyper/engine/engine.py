@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hyper.engine.clocks import GuestClocks
+from hyper.engine.container import Container
 from hyper.engine.containers import Containers
 from hyper.engine.execs import Execs
 from hyper.engine.host import Host
@@ -27,15 +28,27 @@ class Engine:
 
     async def open(self) -> None:
         """What an earlier daemon left is known and watched over again."""
-        await self.host.driver.recover()
+        await self.host.driver.recover(self.containers.kept_machines())
         await self.host.volumes.open()
         await self.containers.recover()
         await self.host.starter.open()
+        silent = self.containers.silent()
         self.execs.recover()
         self._health.open()
         self._clocks.open()
         await self.pods.open()
-        self.containers.start_pending()
+        known = [item for item in self.containers.all() if item not in silent]
+        self.containers.start_pending(known)
+        for container in silent:
+            name = f"{container.record.id[:12]} is taken up"
+            self.host.tasks.spawn(self._take_up(container), name=name)
+
+    async def _take_up(self, container: Container) -> None:
+        """Its machine, which was silent, answers or is gone: what ``open`` does of others is done of it."""
+        await container.found.wait()
+        self.execs.take_up(container)
+        self._health.take_up(container)
+        self.containers.start_pending([container])
 
     async def close(self) -> None:
         """Nothing of this process works on containers any more; their machines go on."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import time
+from collections.abc import Iterable
 from typing import Final
 
 from hyper.engine import plan
 from hyper.engine.container import REQUEST_TIMEOUT_S, Container
 from hyper.engine.containers import Containers
+from hyper.engine.events import EngineEvent
 from hyper.engine.host import Host
 from hyper.engine.output import OutputHub
 from hyper.engine.program_error import program_error
@@ -22,8 +26,11 @@ from hyper.types.container import ExecBody
 
 logger = logging.getLogger(__name__)
 
-#: Execs kept per container once they have ended; older ones are forgotten.
-MAX_ENDED: Final = 256
+#: Execs of one container that have been made and not started: whoever wants more starts or ends some.
+MAX_WAITING: Final = 1024
+#: An exec that has ended is known for so long (dockerd forgets it within 5 to 10 minutes), and so many of a container.
+KEEP_ENDED_S: Final = 600
+MAX_ENDED: Final = 1024
 
 
 class Exec:
@@ -63,13 +70,14 @@ class Execs:
         """An exec that is ready to be started.
 
         Raises:
-            Conflict: the container does not run.
+            Conflict: the container does not run, or has too many execs that nobody has started.
             InvalidRequest: no program.
         """
         container.running()
         container.refuse_paused("exec")
         if not body.cmd:
             raise InvalidRequest("No exec command specified")
+        self._check_room(container)
         record = ExecRecord(
             id=new_id(),
             container_id=container.record.id,
@@ -92,6 +100,14 @@ class Execs:
         container.publish(f"exec_create: {' '.join(body.cmd)}", execID=record.id)
         return self._by_id[record.id]
 
+    def _check_room(self, container: Container) -> None:
+        waiting = sum(self._by_id[item].record.waits for item in container.exec_ids)
+        if waiting >= MAX_WAITING:
+            raise Conflict(
+                f"container {container.record.id[:12]} has {waiting} execs that were created and not started",
+                hint="start them; they are forgotten when the container ends",
+            )
+
     def _add(self, item: Exec) -> None:
         record = item.record
         self._by_id[record.id] = item
@@ -113,6 +129,7 @@ class Execs:
             InvalidRequest: the program cannot be run.
         """
         record, container = item.record, item.container
+        await container.answering()
         if record.process:
             raise Conflict(f"exec {record.id} has already been started")
         sandbox, _ = container.running()
@@ -164,18 +181,34 @@ class Execs:
 
     def _end(self, item: Exec, code: int) -> None:
         record = item.record
-        record.running, record.exit_code = False, code
+        record.running, record.exit_code, record.ended_ns = False, code, time.time_ns()
         item.process = None
         if not item.container.removed.done():
             self._try_save(record)
             self._forget_old(item.container)
 
     def _forget_old(self, container: Container) -> None:
-        ended = [id for id in container.exec_ids if not self._by_id[id].record.running]
-        for exec_id in ended[:-MAX_ENDED]:
-            container.exec_ids.remove(exec_id)
-            del self._by_id[exec_id]
-            self._host.store.delete_exec(exec_id)
+        """Those that ended long ago, or before many others, are not known any more."""
+        records = [self._by_id[item].record for item in container.exec_ids]
+        ended = [record for record in records if record.ended]
+        oldest_ns = time.time_ns() - KEEP_ENDED_S * 10**9
+        self._forget(container, [item for item in ended if item.ended_ns < oldest_ns])
+        self._forget(container, ended[:-MAX_ENDED])
+
+    def _forget_waiting(self, container: Container) -> None:
+        """Its program has ended: execs that were not started never will be (as with dockerd)."""
+        records = (self._by_id[item].record for item in container.exec_ids)
+        self._forget(container, [record for record in records if record.waits])
+
+    def _forget(self, container: Container, records: Iterable[ExecRecord]) -> None:
+        gone = {record.id for record in records if self._by_id.pop(record.id, None) is not None}
+        if not gone:
+            return
+        container.exec_ids[:] = [item for item in container.exec_ids if item not in gone]
+        try:
+            self._host.store.delete_execs(sorted(gone))
+        except HyperError as error:
+            logger.error("%d execs were not forgotten on disk: %s", len(gone), error)
 
     async def resize(self, item: Exec, rows: int, columns: int) -> None:
         """Its terminal has this size.
@@ -198,10 +231,25 @@ class Execs:
                 container = self._containers.get(record.container_id)
             except NotFound:
                 continue
-            item = Exec(record, container)
-            self._add(item)
+            self._add(Exec(record, container))
+        for container in self._containers.all():
+            if not container.silent:
+                self.take_up(container)
+        self._host.events.listen(self._on_event)
+
+    def take_up(self, container: Container) -> None:
+        """What is known of the execs of one whose machine has answered, or is gone, is so again."""
+        for item in [self._by_id[exec_id] for exec_id in container.exec_ids]:
+            record = item.record
             if record.running or (record.process and record.exit_code is None):
                 self._take_up(item)
+        if not container.up:
+            self._forget_waiting(container)
+
+    def _on_event(self, event: EngineEvent) -> None:
+        if event.type == "container" and event.action == "die":
+            with contextlib.suppress(NotFound):
+                self._forget_waiting(self._containers.get(event.actor))
 
     def _take_up(self, item: Exec) -> None:
         sandbox = item.container.sandbox

@@ -44,6 +44,7 @@ async def connect(container: Container, network: NetworkRecord, asked: EndpointA
             "to any other network"
         )
     endpoint = endpoints.of(network, asked)
+    await container.answering()
     async with container.lock:
         if endpoint_on(record, network.id) is not None:
             raise Forbidden(
@@ -81,6 +82,8 @@ async def disconnect(container: Container, network: NetworkRecord, *, force: boo
         HyperError: the host or the agent failed.
     """
     wires, record = container.host.wires, container.record
+    if not force:
+        await container.answering()
     async with container.lock:
         endpoint = endpoint_on(record, network.id)
         if endpoint is None:
@@ -119,6 +122,7 @@ async def unlink(container: Container, alias: str) -> None:
         HyperError: the agent failed.
     """
     record = container.record
+    await container.answering()
     async with container.lock:
         if alias not in record.links:
             raise NotFound(f"No such link: /{record.name}/{alias}")

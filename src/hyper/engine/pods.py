@@ -76,6 +76,8 @@ class Pods:
                 self._end_soon(pod)
 
     async def _go_on(self, pod: Container) -> None:
+        for item in (pod, *self.members(pod)):
+            await item.found.wait()
         try:
             await self.start(pod)
         except HyperError as error:
@@ -271,6 +273,7 @@ class Pods:
             record = _pod(pod)
             if pod.live and not record.starting and all(it.up for it in self._mains(pod)):
                 return False
+            await pod.answering()
             record.starting, record.error = True, ""
             try:
                 pod.save()
@@ -415,7 +418,8 @@ class Pods:
         """Whether it runs and all its containers do, healthy where somebody asks how they are."""
         record = _pod(pod)
         mains = self._mains(pod)
-        return pod.live and not record.starting and all(is_ready(item) for item in mains)
+        known = not (pod.silent or record.starting)
+        return pod.live and known and all(is_ready(item) for item in mains)
 
     async def _until(self, true: Callable[[], bool]) -> None:
         while not true():

@@ -64,9 +64,21 @@ class HealthChecks:
         for sandbox in {item.sandbox for item in live if item.sandbox is not None}:
             self._end_strays(sandbox, [item for item in live if item.sandbox is sandbox])
         for container in live:
-            if not container.paused:
-                self._begin(container, fresh=container.record.health is None)
+            self._go_on(container)
         self._host.events.listen(self._on_event)
+
+    def take_up(self, container: Container) -> None:
+        """The same, of one whose machine has answered only now."""
+        sandbox = container.sandbox
+        if sandbox is not None and container.live:
+            beside = [item for item in self._containers.all() if item.sandbox is sandbox]
+            if not container.record.seat.owner:
+                self._end_strays(sandbox, beside)
+            self._go_on(container)
+
+    def _go_on(self, container: Container) -> None:
+        if not container.paused:
+            self._begin(container, fresh=container.record.health is None)
 
     def _on_event(self, event: EngineEvent) -> None:
         if event.type != "container":

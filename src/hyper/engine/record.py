@@ -146,7 +146,10 @@ class ContainerRecord(Struct):
 
 
 class ExecRecord(Struct):
-    """A program run beside a container's own. ``process`` is its number in the guest, 0 before the start."""
+    """A program run beside a container's own. ``process`` is its number in the guest, 0 before the start.
+
+    ``ended_ns``: since the epoch; 0 before its end (and of those that ended under an older Hyper).
+    """
 
     id: str
     container_id: str
@@ -166,3 +169,14 @@ class ExecRecord(Struct):
     pid: int = 0
     running: bool = False
     exit_code: int | None = None
+    ended_ns: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether it ran to its end, or could not be started."""
+        return not self.running and self.exit_code is not None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it was made and nobody has started it."""
+        return not self.process and self.exit_code is None

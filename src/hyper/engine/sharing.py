@@ -127,6 +127,23 @@ def owner_of(container: Container) -> Container:
     return owner
 
 
+async def owner_answers(container: Container) -> None:
+    """The machine that ``container`` is to run in answers, as far as is known.
+
+    Raises:
+        NotFound: its container is gone. Unavailable: it is silent since the daemon started.
+    """
+    await container.find(owner_named(container.record.host_config)).answering()
+
+
+async def owner_is_found(container: Container) -> None:
+    """Nobody waits any more for the machine that ``container`` is to run in, should it be another's."""
+    name = owner_named(container.record.host_config)
+    if name:
+        with contextlib.suppress(NotFound):
+            await container.find(name).found.wait()
+
+
 async def owner_is_back(container: Container) -> None:
     """The container whose machine ``container`` wants is not about to be started again: it runs, or will not."""
     name = owner_named(container.record.host_config)

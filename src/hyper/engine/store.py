@@ -155,9 +155,10 @@ class Store:
         """All of them."""
         return self._documents("SELECT document FROM exec", self._execs)
 
-    def delete_exec(self, exec_id: str) -> None:
-        """Nothing is kept of the exec."""
-        self._do("DELETE FROM exec WHERE id=?", (exec_id,))
+    def delete_execs(self, exec_ids: Sequence[str]) -> None:
+        """Nothing is kept of these execs."""
+        ids = msgspec.json.encode(exec_ids).decode()
+        self._do("DELETE FROM exec WHERE id IN (SELECT value FROM json_each(?))", (ids,))
 
     def save_network(self, network_id: str, record: NetworkRecord) -> None:
         """``record`` is kept as it is now."""

@@ -25,6 +25,7 @@ async def top(container: Container, ps_args: str) -> TopAnswer:
         Conflict: it does not run.
     """
     columns = ps.columns(ps_args)
+    await container.answering()
     sandbox, _ = container.running()
     try:
         async with sandbox.power.awake():

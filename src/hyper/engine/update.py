@@ -22,9 +22,10 @@ async def update(container: Container, new: HostConfig, asked: dict[str, Any]) -
     Raises:
         InvalidRequest: values that make no sense.
         Conflict: it is being removed, or wants more memory than its running machine has.
-        GuestError, MachineError: a limit was refused; nothing is kept then.
+        GuestError, MachineError: a limit was refused; nothing is kept then. Unavailable: its machine is silent.
     """
     container.refuse_removed()
+    await container.answering()
     available = affinity.available()
     old = container.record.host_config
     changed = resources.updated(old, asked, new)

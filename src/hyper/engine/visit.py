@@ -153,7 +153,9 @@ class Visits:
 
         Raises:
             NotFound: the container is gone. MachineError: no machine could be booted. GuestError: the agent refuses.
+            Unavailable: its machine is silent.
         """
+        await self._container.answering()
         async with AsyncExitStack() as stack:
             visit = await self._join(stack, builtin)
             if visit is None:

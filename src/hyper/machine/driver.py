@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -82,6 +83,9 @@ class Machine(Protocol):
         Raises:
             MachineError: the machine is gone.
         """
+
+    def reachable(self) -> bool:
+        """Whether its sockets are where they were made: who has lost them never reaches it again."""
 
     async def wait(self) -> MachineExit:
         """Return once the machine's process has ended. May be awaited by several tasks and repeatedly."""
@@ -198,8 +202,8 @@ class Driver(Protocol):
         cards and host ports of ``spec`` do not matter to it; everything else does.
         """
 
-    async def recover(self) -> None:
-        """What a daemon that was killed while it probed has left is gone."""
+    async def recover(self, kept: Collection[MachineRecord]) -> None:
+        """Of the machines that an earlier daemon launched only ``kept`` ones run, wherever their folders are."""
 
     async def launch(self, spec: MachineSpec) -> Machine:
         """Start the machine: its process runs and its agent stream can be connected to.

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from hyper.errors import HyperError, MachineError, ProtocolError
+from hyper.errors import HyperError, MachineError, ProtocolError, Unreachable
 from hyper.guest.process import GuestProcess
 from hyper.guest.session import Session, checked
 from hyper.machine.driver import Driver, Machine, MachineExit, MachineRecord
@@ -141,32 +141,35 @@ class Sandbox:
             raise
 
     @classmethod
-    async def reattach(cls, driver: Driver, record: MachineRecord) -> Sandbox | None:
+    async def reattach(
+        cls, driver: Driver, record: MachineRecord, *, timeout_s: float = REATTACH_TIMEOUT_S
+    ) -> Sandbox | None:
         """The sandbox of a machine that an earlier daemon started; None when it is gone.
 
         Raises:
-            MachineError: the machine runs and its agent does not answer.
-            ProtocolError: it answers nonsense.
+            Unreachable: the machine runs and its sockets are gone.
+            MachineError: it runs, and it or its agent does not answer in time. Nothing has changed then.
+            ProtocolError: its agent answers nonsense.
         """
         machine = await driver.attach(record)
         if machine is None:
             return None
         try:
+            if not machine.reachable():
+                raise Unreachable(f"the sockets of machine {record.name} were taken away")
             paused = await machine.paused()
-            if paused:
-                await machine.resume()  # the container in it is frozen
-            session = await Session.open(machine.agent_socket(), resync=True)
-            try:
-                hello = await session.meet(timeout_s=REATTACH_TIMEOUT_S)
-                if paused:
-                    await machine.pause()
-            except BaseException:
-                session.abort(MachineError("the machine's agent does not answer"))
-                raise
+            session, hello = await _greet(machine, paused=paused, timeout_s=timeout_s)
         except BaseException:
             await machine.close()
             raise
         return cls(machine, session, hello, stopped=paused)
+
+    @staticmethod
+    async def end(driver: Driver, record: MachineRecord) -> None:
+        """A machine that an earlier daemon started is gone, whether it would answer or not."""
+        machine = await driver.attach(record)
+        if machine is not None:
+            await _discard(machine)
 
     # More containers
 
@@ -310,6 +313,26 @@ class Sandbox:
             exit = await self.machine.wait()
         await self.machine.kill()  # its control group and sockets go too
         return exit
+
+
+async def _greet(machine: Machine, *, paused: bool, timeout_s: float) -> tuple[Session, GuestHello]:
+    """A session with the agent of a machine found again, and what that says. It is ``paused`` again afterwards."""
+    if paused:
+        await machine.resume()  # the container in it is frozen
+    session = None
+    try:
+        session = await Session.open(machine.agent_socket(), resync=True)
+        hello = await session.meet(timeout_s=timeout_s)
+        if paused:
+            await machine.pause()
+    except BaseException:
+        if session is not None:
+            session.abort(MachineError("the machine's agent does not answer"))
+        if paused:
+            with contextlib.suppress(MachineError):
+                await machine.pause()
+        raise
+    return session, hello
 
 
 async def _explain(

@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from hyper.machine.probe import Host, Probe
 from hyper.machine.qemu import argv, saving, share
 from hyper.machine.qemu.console import Console
 from hyper.machine.qemu.descriptors import open_all
+from hyper.machine.qemu.inventory import Inventory
 from hyper.machine.qemu.machine import (
     CONSOLE_SOCKET,
     MONITOR_SOCKET,
@@ -76,6 +77,7 @@ class QemuDriver:
         uid = _PROBE_UID if os.geteuid() == 0 else None
         self._probe = Probe(NAME, launch=self.launch_on, state_dir=state_dir, uid=uid)
         self._state_dir = state_dir
+        self._inventory = Inventory(state_dir / "machines")
         self._groups = cgroup.discover()
         self._tsc = TscMeter()
         self._version = BinaryVersion(binary)
@@ -144,8 +146,12 @@ class QemuDriver:
         )
         return f"{await self.template_prefix()}-{_digest(' '.join(command))}"
 
-    async def recover(self) -> None:
-        """No machine of a probe runs."""
+    async def recover(self, kept: Collection[MachineRecord]) -> None:
+        """No machine of a probe runs, nor any other that is not ``kept``."""
+        known = {(record.pid, record.start_ticks) for record in kept}
+        for record in self._inventory.all():
+            if (record.pid, record.start_ticks) not in known:
+                await self._end_stray(record)
         for accelerator in self._accelerators:
             run_dir = self._probe.run_dir(accelerator)
             if run_dir.exists():
@@ -248,7 +254,8 @@ class QemuDriver:
                 f"the run folder of machine {spec.name} was taken away: {spec.run_dir}"
             )
         return QemuMachine(
-            record, Parts(jailed.inner, jailed.outer, group, monitor, console, server)
+            record,
+            Parts(jailed.inner, jailed.outer, group, monitor, console, server, self._inventory),
         )
 
     async def _serve_files(
@@ -319,6 +326,10 @@ class QemuDriver:
                 uid=spec.uid,
             )
             save_record(record)
+            try:
+                self._inventory.add(record)
+            except OSError as error:  # its run folder says the same, unless that is wiped
+                log.warning("machine %s is not in the inventory: %s", record.name, error)
             if spec.limits.cpu_set:
                 affinity.set_all(pid, spec.limits.cpu_set)
 
@@ -343,8 +354,20 @@ class QemuDriver:
         await self._tidy(record)
         await _remove(first)
 
+    async def _end_stray(self, record: MachineRecord) -> None:
+        held = Pidfd.open_same(record.pid, record.start_ticks)
+        if held is not None:
+            log.warning("ending machine %s, which nobody knows any more", record.name)
+            held.send(signal.SIGKILL)
+            await held.wait()
+            held.close()
+        if load_record(Path(record.run_dir)) in (None, record):
+            await self._tidy(record)
+        self._inventory.remove(record)
+
     async def _tidy(self, record: MachineRecord) -> None:
         """Remove what the dead machine of ``record`` left."""
+        self._inventory.remove(record)
         await share.end(Path(record.run_dir))
         await _remove(self._groups.find(record.name))
         for name in (*SOCKETS, RECORD_FILE):  # the record last: by it the rest is found
@@ -371,7 +394,15 @@ class QemuDriver:
         run_dir = Path(record.run_dir)
         monitor = Monitor(run_dir / MONITOR_SOCKET)
         group = self._groups.find(record.name)
-        parts = Parts(held, None, group, monitor, connect_console(run_dir), share.find(run_dir))
+        parts = Parts(
+            held,
+            None,
+            group,
+            monitor,
+            connect_console(run_dir),
+            share.find(run_dir),
+            self._inventory,
+        )
         return QemuMachine(record, parts)
 
 

@@ -15,6 +15,7 @@ from hyper.machine.driver import MachineExit, MachineRecord, MachineStats
 from hyper.machine.qemu import full_disk, hotplug, saving, share
 from hyper.machine.qemu.console import Console
 from hyper.machine.qemu.full_disk import FullDisk
+from hyper.machine.qemu.inventory import Inventory
 from hyper.machine.qemu.qmp import Monitor
 from hyper.machine.qemu.share import ShareServer
 from hyper.machine.qemu.walls import running_limits
@@ -43,6 +44,7 @@ class Parts:
     monitor: Monitor
     console: Console | None
     share: ShareServer | None = None
+    inventory: Inventory | None = None
 
 
 class QemuMachine:
@@ -82,6 +84,10 @@ class QemuMachine:
             message = f"machine {self._record.name} has no agent stream: {error.strerror}"
             raise MachineError(message, console=self.console_tail()) from error
 
+    def reachable(self) -> bool:
+        """Whether its sockets are where they were made."""
+        return all((self._run_dir / name).exists() for name in (AGENT_SOCKET, MONITOR_SOCKET))
+
     async def wait(self) -> MachineExit:
         """Return once the process has ended."""
         return await asyncio.shield(self._exit)
@@ -104,6 +110,8 @@ class QemuMachine:
             await self._parts.share.outer.wait()
         await self.close()
         self._parts.group.remove()
+        if self._parts.inventory is not None:
+            self._parts.inventory.remove(self._record)
         for name in (*SOCKETS, RECORD_FILE):  # the record last: by it the rest is found
             (self._run_dir / name).unlink(missing_ok=True)
 

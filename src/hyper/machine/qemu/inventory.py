@@ -1,0 +1,57 @@
+"""The inventory of a daemon's machines, kept apart from their run folders: those may be wiped while machines run.
+
+One file a machine, by its name, in the daemon's own state. A daemon that starts ends what is in it and in nobody's
+record: it would go on for ever, and its identity is given to another.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from hyper.machine.driver import MachineRecord
+from hyper.system import files
+
+_SUFFIX = ".json"
+
+
+class Inventory:
+    """The machines that were launched with one state folder, and have not been seen to end."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def add(self, record: MachineRecord) -> None:
+        """It runs. Raises: OSError."""
+        files.make_private_dir(self._folder.parent)
+        files.make_private_dir(self._folder)
+        # Not synced: after a power loss there is no machine to find.
+        files.write_atomically(
+            self._path(record.name), json.dumps(asdict(record)).encode(), durable=False
+        )
+
+    def remove(self, record: MachineRecord) -> None:
+        """It has ended. A later machine of its name stays."""
+        found = _read(self._path(record.name))
+        if found is not None and _same(found, record):
+            self._path(record.name).unlink(missing_ok=True)
+
+    def all(self) -> list[MachineRecord]:
+        """Every one, as it was launched: its run folder may have moved since."""
+        paths = self._folder.glob(f"*{_SUFFIX}") if self._folder.is_dir() else []
+        return [record for path in paths if (record := _read(path)) is not None]
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}{_SUFFIX}"
+
+
+def _same(one: MachineRecord, other: MachineRecord) -> bool:
+    return (one.pid, one.start_ticks) == (other.pid, other.start_ticks)
+
+
+def _read(path: Path) -> MachineRecord | None:
+    try:
+        return MachineRecord(**json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
