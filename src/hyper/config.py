@@ -65,6 +65,8 @@ class Config:
     tlskey: Path | None = None
     #: Where networks without a --subnet get theirs; empty: Hyper's own choice.
     default_address_pools: tuple[str, ...] = ()
+    #: Whose machines may speak to services of the host: "none", "all", or "asked" for by a network or a container.
+    host_services: str = "asked"
     #: Holds the daemon's process id while it runs.
     pidfile: Path | None = None
     #: What containers have that do not say otherwise; limits as (name, soft, hard).

@@ -11,20 +11,29 @@ import os
 import select
 import socket
 import struct
-from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
+from hyper.network import fabric as fabric_module
 from hyper.network import ipam
+from hyper.network.budget import MAX_QUESTIONS_AT_ONCE
 from hyper.network.fabric import Fabric, Place
 from hyper.network.ipam6 import link_local_of
 from hyper.network.rules import Port, Segment
+from hyper.system import conntrack
 
 #: struct virtio_net_hdr_mrg_rxbuf: nothing is left to the card.
 HEADER = bytes(12)
+#: asm-generic/socket.h.
+SO_RCVBUFFORCE = 33
 TIMEOUT_S = 10.0
 BAD, VICTIM = IPv4Address("10.77.0.2"), IPv4Address("10.77.0.3")
 BAD6, VICTIM6 = IPv6Address("fd00:77::2"), IPv6Address("fd00:77::3")
 FAR, PEER, INNER = IPv4Address("10.78.0.2"), IPv4Address("10.78.0.3"), IPv4Address("10.79.0.2")
+HOSTED = IPv4Address("10.80.0.2")
+#: What one machine may have of the kernel's table of flows here.
+MAX_FLOWS = 50
+#: Questions, more than a machine may ask at once.
+TOO_MANY = 5 * MAX_QUESTIONS_AT_ONCE
 
 
 def mac(address: IPv4Address) -> bytes:
@@ -35,10 +44,12 @@ def ether(payload: bytes, *, kind: int, source: bytes, to: bytes) -> bytes:
     return to + source + struct.pack("!H", kind) + payload
 
 
-def udp(label: str, *, source: IPv4Address, to: IPv4Address, port: int = 9) -> bytes:
+def udp(
+    label: str, *, source: IPv4Address, to: IPv4Address, port: int = 9, source_port: int = 9
+) -> bytes:
     """An IPv4 packet that says ``label``."""
     text = label.encode()
-    data = struct.pack("!HHHH", 9, port, 8 + len(text), 0) + text
+    data = struct.pack("!HHHH", source_port, port, 8 + len(text), 0) + text
     head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(data), 0, 0, 64, 17, 0)
     head += source.packed + to.packed
     total = sum(struct.unpack("!10H", head))
@@ -132,27 +143,65 @@ def across(bad: int, peer: int, far: int, gateway: IPv4Address) -> list[str]:
     ]
 
 
-def at_the_host(inner: int, gateway: IPv4Address) -> dict[str, bool]:
-    """Which services of the host on an internal network's gateway hear of it."""
-    with ExitStack() as stack:
-        heard = {}
-        for port in (9999, 53):
-            sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            sock.bind((str(gateway), port))
-            sock.settimeout(TIMEOUT_S)
-            heard[port] = sock
-            packet = udp("hello", source=INNER, to=gateway, port=port)
-            send(inner, ether(packet, kind=0x0800, source=mac(INNER), to=mac(gateway)))
-        names = heard[53].recv(64) == b"hello"
-        return {"names": names, "else": bool(select.select([heard[9999]], [], [], 0)[0])}
+def question(tap: int, source: IPv4Address, port: int = 53, source_port: int = 9) -> None:
+    """One datagram to a port of the host, on its own gateway."""
+    gateway = IPv4Address(int(source) & ~0xFF | 1)
+    packet = udp("hello", source=source, to=gateway, port=port, source_port=source_port)
+    send(tap, ether(packet, kind=0x0800, source=mac(source), to=mac(gateway)))
+
+
+def listener(address: str, port: int) -> socket.socket:
+    """A service of the host that has room for all that is sent here."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 25)
+    sock.bind((address, port))
+    sock.settimeout(TIMEOUT_S)
+    return sock
+
+
+def at_the_host(tap: int, source: IPv4Address) -> dict[str, bool]:
+    """Which services of the host on a machine's gateway hear of it."""
+    with listener("0.0.0.0", 9999) as other, listener("0.0.0.0", 53) as names:
+        question(tap, source, 9999)
+        question(tap, source)
+        known = names.recv(64) == b"hello"
+        return {"names": known, "else": bool(select.select([other], [], [], 0)[0])}
+
+
+def heard(names: socket.socket, last: IPv4Address) -> int:
+    """How many questions have come before the first of ``last``, which has to come."""
+    count = 0
+    while names.recvfrom(64)[1][0] != str(last):
+        count += 1
+    return count
+
+
+def too_much(bad: int, victim: int) -> dict[str, int]:
+    """How much of what one machine sends comes; each time its neighbour, who asks once, is heard."""
+    with listener("0.0.0.0", 53) as names:
+        for number in range(MAX_FLOWS * 4):
+            question(bad, BAD, source_port=1024 + number)
+        question(victim, VICTIM)
+        flows = heard(names, VICTIM)
+        for _ in range(TOO_MANY):
+            question(bad, BAD, source_port=1024)
+        question(victim, VICTIM)
+        return {"flows": flows, "questions": heard(names, VICTIM)}
 
 
 async def main() -> None:
     """Print what each kind of attempt came to."""
     segments = [
-        Segment(f"hb-fe{n}", IPv4Network(f"10.{n}.0.0/24"), IPv4Address(f"10.{n}.0.1"), n == 79)
-        for n in (77, 78, 79)
+        Segment(
+            f"hb-fe{n}",
+            IPv4Network(f"10.{n}.0.0/24"),
+            IPv4Address(f"10.{n}.0.1"),
+            internal=n == 79,
+            host_services=n == 80,
+        )
+        for n in (77, 78, 79, 80)
     ]
+    fabric_module._SHARE = max(1, conntrack.max_flows() // MAX_FLOWS)  # type: ignore[misc]
     fabric = Fabric("feedfeedfeedfeed", 0xFEE)
     await fabric.open(segments, [])
     try:
@@ -163,15 +212,25 @@ async def main() -> None:
             (FAR, segments[1], None),
             (PEER, segments[1], None),
             (INNER, segments[2], None),
+            (HOSTED, segments[3], None),
         ):
             name = fabric.name("ht", f"{int(address) & 0xFFFFFF:07x}")
             taps[address] = fabric.tap(name)
             port = Port(segment, ipam.mac_of(address), address, address6=address6)
-            await fabric.settle(Place(name, (port,)))
+            await fabric.settle(Place(name, (port,), host_services=address == PEER))
         result = {
             "within": within_the_network(taps[BAD], taps[VICTIM]),
             "across": across(taps[BAD], taps[PEER], taps[FAR], segments[0].gateway),
-            "host": at_the_host(taps[INNER], segments[2].gateway),
+            "host": {
+                name: at_the_host(taps[address], address)
+                for name, address in (
+                    ("internal", INNER),
+                    ("plain", FAR),
+                    ("asked by the container", PEER),
+                    ("asked by the network", HOSTED),
+                )
+            },
+            "too much": too_much(taps[BAD], taps[VICTIM]),
         }
     finally:
         await fabric.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Hashable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import cast
@@ -11,7 +12,9 @@ from typing import cast
 import pytest
 from dnslib import QTYPE, RCODE, RR, A, DNSRecord
 
+from hyper.network import budget as budgets
 from hyper.network import dns
+from hyper.network.budget import Budget
 from hyper.network.dns import BadQuery, NameServer, Relay, View, answer
 
 LOOPBACK = IPv4Address("127.0.0.1")
@@ -96,7 +99,9 @@ def test_nonsense_is_not_answered(query: bytes) -> None:
 
 
 class Upstream(asyncio.DatagramProtocol):
-    """A resolver that knows one name, and says nothing of others."""
+    """A resolver that knows one name, and says nothing of others, or ``rcode`` of all."""
+
+    rcode: int | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.DatagramTransport, transport)
@@ -105,7 +110,11 @@ class Upstream(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self.asked += 1
         question = DNSRecord.parse(data)
-        if str(question.q.qname) == "example.org.":
+        if self.rcode is not None:
+            refusal = question.reply()
+            refusal.header.rcode = self.rcode
+            self.transport.sendto(refusal.pack(), addr)
+        elif str(question.q.qname) == "example.org.":
             reply = question.reply()
             reply.add_answer(RR("example.org", QTYPE.A, rdata=A("192.0.2.1"), ttl=1))
             forged = bytearray(reply.pack())
@@ -169,6 +178,26 @@ async def test_a_silent_resolver_is_a_failure_in_time(
     assert found.header.rcode == RCODE.SERVFAIL
 
 
+@pytest.mark.parametrize("rcode", [RCODE.SERVFAIL, RCODE.REFUSED, RCODE.NXDOMAIN])
+async def test_who_cannot_answer_is_not_the_last_to_be_asked(
+    upstream: Upstream, rcode: int
+) -> None:
+    """A resolver that fails or refuses leaves the question to the next one; one that knows that a name is none does
+    not. If none can answer, the guest hears what the first has said."""
+    upstream.rcode = rcode
+    port = upstream.transport.get_extra_info("sockname")[1]
+    loop = asyncio.get_running_loop()
+    query = ask("example.org")
+    second, knowing = await loop.create_datagram_endpoint(Upstream, local_addr=("127.0.0.2", port))
+    both = ("127.0.0.1", "127.0.0.2")
+    reply = parsed(await Relay().ask(LOOPBACK, query, both, tcp=False))
+    final = rcode == RCODE.NXDOMAIN
+    assert (reply.header.rcode, knowing.asked) == ((rcode, 0) if final else (RCODE.NOERROR, 1))
+    second.close()
+    alone = parsed(await Relay().ask(LOOPBACK, query, both[:1], tcp=False))
+    assert alone.header.rcode == rcode
+
+
 async def test_without_resolvers_nothing_is_asked() -> None:
     reply = await Relay().ask(LOOPBACK, ask("example.org"), (), tcp=False)
     assert parsed(reply).header.rcode == RCODE.SERVFAIL
@@ -207,6 +236,69 @@ async def test_over_tcp() -> None:
     writer.write(b"\xff\xff" + bytes(dns.MAX_QUERY))
     assert await reader.read(1) == b""
     writer.close()
+    await server.close()
+
+
+def test_each_guest_has_a_budget() -> None:
+    """So much at once, so much a second after that, whatever others do; a debt is paid by waiting."""
+    now = 100.0
+    budget = Budget(8, 5, clock=lambda: now)
+    assert [budget.take("a") for _ in range(7)] == [True] * 5 + [False] * 2
+    assert budget.take("b")
+    now += 0.125
+    assert [budget.take("a"), budget.take("a")] == [True, False]
+    assert [budget.debt_s("a") for _ in range(3)] == [0.125, 0.25, 0.375]
+    assert not budget.take("a")
+    now += 1000.0
+    assert [budget.take("a") for _ in range(6)] == [True] * 5 + [False]
+
+
+def test_guests_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked last is remembered; addresses cannot fill the memory."""
+    monkeypatch.setattr(budgets, "MAX_REMEMBERED", 2)
+    budget = Budget(1, 1, clock=lambda: 0.0)
+    assert [budget.take(name) for name in ("a", "b", "b", "c", "b")] == [
+        *(True, True, False, True, False)
+    ]
+    assert budget.take("a")
+
+
+class Told(Budget):
+    """A budget that knows who has asked it."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 1000)
+        self.asked: list[Hashable] = []
+
+    def debt_s(self, guest: Hashable) -> float:
+        self.asked.append(guest)
+        return super().debt_s(guest)
+
+
+async def test_over_tcp_each_question_counts_and_one_guest_keeps_nobody_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The budget is asked before each question is read; beyond its share of connections a guest's end at once."""
+    monkeypatch.setattr(dns, "MAX_CONNECTIONS_OF_ONE", 1)
+    server = NameServer(lambda _: view(), Relay())
+    budget = server._budget = Told()
+    await server.open(LOOPBACK, port=0)
+    assert server._server is not None
+    port = server._server.sockets[0].getsockname()[1]
+    query = ask("web")
+    first = await asyncio.open_connection("127.0.0.1", port)
+    for _ in range(3):
+        first[1].write(len(query).to_bytes(2, "big") + query)
+        await first[0].readexactly(int.from_bytes(await first[0].readexactly(2), "big"))
+    assert budget.asked[:3] == [LOOPBACK] * 3
+    second = await asyncio.open_connection("127.0.0.1", port)
+    with contextlib.suppress(ConnectionResetError):
+        assert await second[0].read(1) == b""
+    other = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+    other[1].write(len(query).to_bytes(2, "big") + query)
+    assert await other[0].readexactly(2)
+    for _, writer in (first, second, other):
+        writer.close()
     await server.close()
 
 

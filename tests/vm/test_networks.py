@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import re
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -220,12 +223,7 @@ def test_published_ports(daemon: Hyperd, busybox: str, echo: bytes) -> None:
     daemon.run("exec", "-i", "web", "sh", "-c", "cat >/echo && chmod +x /echo", stdin=echo)
     daemon.run("exec", "web", "/echo", "9")
     everywhere = port_of(daemon, "web", "9/udp")
-    for address in ("127.0.0.1", mine):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
-            datagrams.settimeout(10)
-            datagrams.connect((address, everywhere))
-            datagrams.send(b"ping")
-            assert datagrams.recv(16) == b"ping"
+    talks = [talk(address, everywhere) for address in ("127.0.0.1", mine)]
     taken = f"127.0.0.1:{by_address['127.0.0.1']}:80"
     refused = daemon.docker("run", "--rm", "-p", taken, busybox, "true")
     assert refused.returncode == 125
@@ -240,9 +238,79 @@ def test_published_ports(daemon: Hyperd, busybox: str, echo: bytes) -> None:
     daemon.run("network", "create", "apart")
     up(daemon, busybox, "stranger", "--network", "apart")
     assert "hello" in says(daemon, "stranger", ask)[1]
+    # A container reaches its own port by the host's address.
+    assert "hello" in says(daemon, "web", ask)[1]
     daemon.run("kill", "web")
-    up(daemon, busybox, "next", "-p", taken, script=SERVER)
+    for sock in talks:  # the kernel keeps where they go for as long as they go on
+        with contextlib.suppress(ConnectionRefusedError):
+            sock.send(b"nobody")
+    again = ["-p", f"{everywhere}:9/udp"]
+    up(daemon, busybox, "next", "-p", taken, *again, script=SERVER)
     assert fetch("127.0.0.1", by_address["127.0.0.1"]).endswith(b"hello\n")
+    # Who has been sending datagrams all the time reaches the new machine, from the same socket.
+    daemon.run("exec", "-i", "next", "sh", "-c", "cat >/echo && chmod +x /echo", stdin=echo)
+    daemon.run("exec", "next", "/echo", "9")
+    for sock in talks:
+        with contextlib.suppress(ConnectionRefusedError):  # told of before
+            sock.send(b"")
+        sock.send(b"again")
+        answers = iter(lambda sock=sock: sock.recv(16), b"again")  # type: ignore[misc]
+        assert set(answers) <= {b"", b"nobody"}
+        sock.close()
+
+
+def talk(address: str, port: int) -> socket.socket:
+    """A client's socket that has been answered once by an echo."""
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams.settimeout(10)
+    datagrams.connect((address, port))
+    datagrams.send(b"ping")
+    assert datagrams.recv(16) == b"ping"
+    return datagrams
+
+
+def test_services_of_the_host_are_for_who_asked_for_them(daemon: Hyperd, busybox: str) -> None:
+    """A listener on every address of the host is not there for a container, neither by the gateway nor by another
+    address; it is for one with a name for the host, and on a network that says so."""
+    mine = hosts_own_address()
+    daemon.run("network", "create", "-o", "hyper.host_services=true", "open")
+    with Greeter() as port:
+        asking = ["--add-host", "host.docker.internal:host-gateway"]
+        up(daemon, busybox, "plain")
+        up(daemon, busybox, "asking", *asking)
+        up(daemon, busybox, "on-open", "--network", "open")
+        gateway = daemon.api.get("/networks/bridge")["IPAM"]["Config"][0]["Gateway"]
+        inner = daemon.api.get("/networks/open")["IPAM"]["Config"][0]["Gateway"]
+        for name, address, fine in (
+            ("plain", gateway, False),
+            ("plain", mine, False),
+            ("asking", "host.docker.internal", True),
+            ("asking", mine, True),
+            ("on-open", inner, True),
+        ):
+            text = says(daemon, name, f"nc -w 5 {address} {port} </dev/null")[1]
+            assert ("hello" if fine else "refused") in text, (name, address, text)
+
+
+class Greeter(socketserver.ThreadingTCPServer):
+    """A service on every address of the host that says hello; entering it gives the port."""
+
+    class _Hello(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(b"hello\n")
+
+    def __init__(self) -> None:
+        super().__init__(("0.0.0.0", 0), self._Hello)
+        self._thread = threading.Thread(target=self.serve_forever)
+
+    def __enter__(self) -> int:  # type: ignore[override]
+        self._thread.start()
+        return int(self.server_address[1])
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
 
 
 def test_nobody_has_to_look_for_a_machine(daemon: Hyperd, busybox: str) -> None:

@@ -28,7 +28,7 @@ def server() -> Iterator[FileServer]:
 @pytest.fixture
 def address(daemon: Hyperd) -> Iterator[str]:
     """Where machines of the network ``files`` reach this host."""
-    daemon.run("network", "create", NETWORK)
+    daemon.run("network", "create", "-o", "hyper.host_services=true", NETWORK)
     (config,) = daemon.api.get(f"/networks/{NETWORK}")["IPAM"]["Config"]
     yield str(config["Gateway"])
     daemon.clear()

@@ -8,21 +8,33 @@ import sys
 
 import pytest
 
+from hyper.network.budget import MAX_QUESTIONS_AT_ONCE
+from tests.support.taps import MAX_FLOWS, TOO_MANY
+
 pytestmark = pytest.mark.root
 
 
 def test_who_holds_a_tap_is_its_machine_and_nobody_else() -> None:
     """Frames written to it by hand: none in another's name, none into another network, none to a service of the host
-    on an internal network but the name server; what is its own arrives."""
+    but the name server unless its network or its container has asked for that; what is its own arrives. Of flows and
+    questions one machine has its share, and its neighbour is heard while it floods."""
     argv = ["unshare", "--net", sys.executable, "-m", "tests.support.taps"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr[-3000:]
     seen = json.loads(done.stdout)
     own = ["own packet", "own arp", "own packet6", "own local6", "own advert", "own end"]
+    taken = seen.pop("too much")
+    assert MAX_FLOWS // 2 < taken["flows"] <= MAX_FLOWS
+    assert MAX_QUESTIONS_AT_ONCE // 2 < taken["questions"] < TOO_MANY
     assert seen == {
         "within": own,
         "across": ["neighbour"],
-        "host": {"names": True, "else": False},
+        "host": {
+            "internal": {"names": True, "else": False},
+            "plain": {"names": True, "else": False},
+            "asked by the container": {"names": True, "else": True},
+            "asked by the network": {"names": True, "else": True},
+        },
     }
 
 

@@ -47,7 +47,11 @@ _FLAGS: Final = frozenset(
     {"tls", "tlsverify", "discard_blobs", "init", "no_new_privileges", "templates"}
 )
 _NUMBERS: Final = frozenset({"default_memory_mib", "boot_timeout_s", "pool_memory_mib"})
-_CHOICES: Final = {"log_level": tuple(LEVELS), "accelerator": ("auto", "kvm", "tcg")}
+_CHOICES: Final = {
+    "log_level": tuple(LEVELS),
+    "accelerator": ("auto", "kvm", "tcg"),
+    "host_services": ("asked", "all", "none"),
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -121,6 +125,12 @@ def parser() -> argparse.ArgumentParser:
         dest="default_address_pools",
         metavar="base=NET,size=BITS",
         help="where networks without a subnet get one (repeatable)",
+    )
+    add(
+        "--host-services",
+        choices=_CHOICES["host_services"],
+        help="whose containers may speak to services of the host (default: asked, by a network's option "
+        "hyper.host_services or by --add-host NAME:host-gateway)",
     )
     _add_tls(result)
     add_defaults(result)

@@ -24,6 +24,8 @@ from hyper.types.container import (
 _ALIAS: Final = re.compile(r"[^\x00-\x20\x7f]{1,253}")
 _MAC: Final = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
 MAX_ALIASES: Final = 256
+#: In place of an address: where the host is.
+HOST_GATEWAY: Final = "host-gateway"
 
 Find = Callable[[str], NetworkRecord]
 
@@ -62,6 +64,11 @@ def of_new_container(
 def has_network(host: HostConfig) -> bool:
     """Whether the container is on networks of its own: not on none, and not on another's."""
     return host.network_mode != "none" and not host.network_mode.startswith("container:")
+
+
+def asks_for_host(host: HostConfig) -> bool:
+    """Whether the container has a name for the host (``--add-host NAME:host-gateway``): it means to speak to it."""
+    return any(re.split("[:=]", item)[-1] == HOST_GATEWAY for item in host.extra_hosts or [])
 
 
 def of(network: NetworkRecord, asked: EndpointAsked) -> EndpointRecord:

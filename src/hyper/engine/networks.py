@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Collection
+from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Final
 
@@ -35,6 +36,8 @@ _MASQUERADE: Final = f"{_PREFIX}bridge.enable_ip_masquerade"
 _MTU: Final = f"{_PREFIX}driver.mtu"
 HOST_BINDING: Final = f"{_PREFIX}bridge.host_binding_ipv4"
 _DEFAULT: Final = f"{_PREFIX}bridge.default_bridge"
+#: Whether its containers may speak to services of the host.
+HOST_SERVICES: Final = "hyper.host_services"
 _TRUTH: Final = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
 _MTUS: Final = range(68, 65536)
 
@@ -49,6 +52,7 @@ class Networks:
         self.why = why
         self._store = store
         self._events = events
+        self._host_services = config.host_services
         self._pools = [
             ipam.pool(text) for text in config.default_address_pools
         ] or ipam.DEFAULT_POOLS
@@ -201,7 +205,13 @@ class Networks:
     def segment(self, record: NetworkRecord) -> Segment:
         """What the host has of the network."""
         assert self.fabric is not None
-        return segment_options(record, self.fabric.name("hb", record.id))
+        asked = segment_options(record, self.fabric.name("hb", record.id))
+        opened = self._host_services == "all" or self.may_host(asked=asked.host_services)
+        return replace(asked, host_services=opened)
+
+    def may_host(self, *, asked: bool) -> bool:
+        """Whether who asks to speak to services of the host may."""
+        return asked and self._host_services != "none"
 
     # Removal
 
@@ -327,15 +337,16 @@ def segment_options(record: NetworkRecord, bridge: str) -> Segment:
         masquerade=_flag(options, _MASQUERADE),
         isolate=not _flag(options, _ICC),
         mtu=int(mtu),
+        host_services=_flag(options, HOST_SERVICES, default="false"),
     )
 
 
-def _flag(options: dict[str, str], key: str) -> bool:
-    text = options.get(key, "true")
+def _flag(options: dict[str, str], key: str, *, default: str = "true") -> bool:
+    text = options.get(key, default)
     if text.lower() not in _TRUTH:
         raise InvalidRequest(f"invalid {key}: {text[:100]!r}")
     return _TRUTH[text.lower()]
 
 
 def _is_known(key: str) -> bool:
-    return key in (_NAME, _ICC, _MASQUERADE, _MTU, HOST_BINDING, _DEFAULT)
+    return key in (_NAME, _ICC, _MASQUERADE, _MTU, HOST_BINDING, _DEFAULT, HOST_SERVICES)

@@ -354,7 +354,8 @@ class Wires:
         main = self._primary(record)
         published = tuple(_publication(port, main) for port in record.ports if main is not None)
         wall, services = pod_network.wall(record), pod_network.services(record)
-        return Place(fabric.name("ht", record.id), tuple(places), published, wall, services)
+        host = self.networks.may_host(asked=endpoints.asks_for_host(record.host_config))
+        return Place(fabric.name("ht", record.id), tuple(places), published, wall, services, host)
 
     def _check_ways(self, record: ContainerRecord) -> None:
         """Raises Conflict: the machine's services are not to be had on its networks, whose subnets are known."""

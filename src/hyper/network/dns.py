@@ -1,7 +1,8 @@
 """The embedded name server: containers by their names, everything else from the resolvers it is told.
 
 One ``NameServer`` listens on each network's gateway. What comes from a guest is hostile: only a header and one question
-are parsed, questions under way are bounded, each has a deadline, answers are relayed only when they fit the question.
+are parsed, each guest has so many questions a second and so many under way, each of these has a deadline, answers are
+relayed only when they fit the question. (Most of a flood is dropped before it comes here: ``rules``.)
 
 Source: RFC 1035 (4.1 format, 4.2 transport), RFC 2308 (no data).
 """
@@ -34,6 +35,7 @@ from dnslib import (
 )
 
 from hyper.errors import HyperError
+from hyper.network.budget import MAX_QUESTIONS_A_SECOND, MAX_QUESTIONS_AT_ONCE, Budget
 from hyper.system import socket as sockets
 
 logger = logging.getLogger(__name__)
@@ -46,12 +48,15 @@ MAX_ANSWERS: Final = 16
 #: Questions that wait for a resolver, of all guests and of one.
 MAX_PENDING: Final = 512
 MAX_PENDING_OF_ONE: Final = 64
+#: Over TCP, of all guests of a network and of one.
 MAX_CONNECTIONS: Final = 64
+MAX_CONNECTIONS_OF_ONE: Final = 8
 RESOLVER_TIMEOUT_S: Final = 3.0
 MAX_RESOLVERS: Final = 3
 IDLE_TIMEOUT_S: Final = 10.0
 _SUFFIX: Final = ".in-addr.arpa"
-
+#: What a resolver says that another one may know better.
+_UNHELPFUL: Final = frozenset({RCODE.SERVFAIL, RCODE.REFUSED})
 
 Address = IPv4Address | IPv6Address
 
@@ -152,21 +157,25 @@ class Relay:
     async def ask(
         self, client: IPv4Address, query: bytes, resolvers: Sequence[str], *, tcp: bool
     ) -> bytes:
-        """A resolver's answer, or that there is none. Raises: BadQuery."""
+        """The first resolver's answer that is one; else what they said, or that none did. Raises: BadQuery."""
         full = self._pending.total() >= MAX_PENDING
         if full or self._pending[client] >= MAX_PENDING_OF_ONE:
             return failure(query)
         self._pending[client] += 1
+        unhelpful: bytes | None = None
         try:
             for resolver in resolvers[:MAX_RESOLVERS]:
                 with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
                     async with asyncio.timeout(RESOLVER_TIMEOUT_S):
-                        return await (_by_tcp if tcp else _by_udp)(query, resolver)
+                        reply = await (_by_tcp if tcp else _by_udp)(query, resolver)
+                    if reply[3] & 0x0F not in _UNHELPFUL:
+                        return reply
+                    unhelpful = unhelpful or reply
         finally:
             self._pending[client] -= 1
             if not self._pending[client]:
                 del self._pending[client]
-        return failure(query)
+        return unhelpful or failure(query)
 
 
 class _Question(asyncio.DatagramProtocol):
@@ -218,7 +227,8 @@ class NameServer(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._connections = 0
+        self._connections: Counter[IPv4Address] = Counter()
+        self._budget = Budget(MAX_QUESTIONS_A_SECOND, MAX_QUESTIONS_AT_ONCE)
 
     async def open(self, gateway: IPv4Address, *, device: str = "", port: int = PORT) -> None:
         """It answers on ``gateway`` what comes in by ``device`` ("": by any). Close it.
@@ -264,6 +274,8 @@ class NameServer(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         client = IPv4Address(addr[0])
+        if not self._budget.take(client):
+            return
         view = self._view(client)
         if view is None or self._transport is None:
             return
@@ -295,20 +307,26 @@ class NameServer(asyncio.DatagramProtocol):
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        self._connections += 1
+        client = IPv4Address(writer.get_extra_info("peername")[0])
+        full = self._connections.total() >= MAX_CONNECTIONS
+        self._connections[client] += 1
         try:
-            if self._connections <= MAX_CONNECTIONS:
-                await self._talk(reader, writer)
+            if not full and self._connections[client] <= MAX_CONNECTIONS_OF_ONE:
+                await self._talk(client, reader, writer)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, BadQuery) as error:
             logger.debug("name query over TCP: %s", error)
         finally:
-            self._connections -= 1
+            self._connections[client] -= 1
+            if not self._connections[client]:
+                del self._connections[client]
             self._tasks.discard(task)
             writer.transport.abort()
 
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        client = IPv4Address(writer.get_extra_info("peername")[0])
+    async def _talk(
+        self, client: IPv4Address, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         while True:
+            await asyncio.sleep(self._budget.debt_s(client))
             async with asyncio.timeout(IDLE_TIMEOUT_S):
                 size = int.from_bytes(await reader.readexactly(2), "big")
                 query = await reader.readexactly(min(size, MAX_QUERY))

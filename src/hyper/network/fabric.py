@@ -24,7 +24,7 @@ from hyper.network.ipam import Pool
 from hyper.network.rules import Port, Publication, Segment
 from hyper.network.services import Service
 from hyper.network.walls import Wall
-from hyper.system import link, lock, nftables, process, tun
+from hyper.system import conntrack, link, lock, nftables, process, tun
 from hyper.system.nftables import NftFailed
 
 logger = logging.getLogger(__name__)
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 #: Held while a subnet is chosen and its bridge made: every Hyper daemon of the host looks at the same routes.
 LOCK: Final = Path("/run/hyper-networks.lock")
 _TIMEOUT_S: Final = 20.0
+#: The part of the kernel's table of flows that one machine may fill.
+_SHARE: Final = 8
 _KINDS: Final = ("hb", "ht", "hv")
 #: How many hexadecimal digits of the daemon's number and of the object's make a name: 15 characters in all.
 _DAEMON_DIGITS, _OBJECT_DIGITS = 3, 8
@@ -49,6 +51,8 @@ class Place:
     published: tuple[Publication, ...] = ()
     wall: Wall | None = None
     services: tuple[Service, ...] = ()
+    #: It may speak to services of the host, wherever it is.
+    host_services: bool = False
 
 
 def usable() -> str | None:
@@ -79,6 +83,8 @@ class Fabric:
         # First come, first served: what is taken away is gone before its successor comes.
         self._turn = asyncio.Lock()
         self._has_rules = False
+        #: Whether the kernel can count what a machine takes of it.
+        self._counts = True
 
     def name(self, kind: str, object_id: str) -> str:
         """The name of a bridge (``hb``), TAP (``ht``) or pair's end (``hv``) for ``object_id``."""
@@ -105,7 +111,7 @@ class Fabric:
             wanted |= {port.device for place in places for port in place.ports if port.device}
             await self._sweep(wanted)
             await self._end_walls()
-            await self._apply(self._everything() if segments else self._nothing())
+            await (self._apply_everything() if segments else self._apply(self._nothing()))
             self._has_rules = bool(segments)
 
     async def _sweep(self, wanted: Collection[str]) -> None:
@@ -170,8 +176,10 @@ class Fabric:
             self._ensure_bridge(segment, await self.taken())
             self._segments[segment.bridge] = segment
             try:
-                added = rules.add_segment(self._table, segment)
-                await self._apply(added if self._has_rules else self._everything())
+                if self._has_rules:
+                    await self._apply(rules.add_segment(self._table, segment))
+                else:
+                    await self._apply_everything()
                 self._has_rules = True
             except BaseException:
                 del self._segments[segment.bridge]
@@ -262,6 +270,7 @@ class Fabric:
             )
             self._places[place.tap] = place
             self._join(place, old)
+            await self._forget_flows(set(old.published) ^ set(place.published))
             for port in old.ports:
                 if port.device and port.device not in devices:
                     await self._forget(port.device)
@@ -270,14 +279,16 @@ class Fabric:
         """Who comes to the machine, and where its own connections go."""
         table, tap, ports = self._table, place.tap, place.ports
         built = services.build(table, tap, place.services, ports)
-        return (
-            built if place.wall is None else [*built, *walls.build(table, tap, place.wall, ports)]
-        )
+        if place.wall is not None:
+            built += walls.build(table, tap, place.wall, ports)
+        return [*built, *rules.admit(table, ports)] if place.host_services else built
 
     def _without_ways(self, place: Place) -> list[str]:
         table, tap, ports = self._table, place.tap, place.ports
         gone = services.remove(table, tap, place.services, ports)
-        return gone if place.wall is None else [*gone, *walls.remove(table, tap, ports)]
+        if place.wall is not None:
+            gone += walls.remove(table, tap, ports)
+        return [*gone, *rules.dismiss(table, ports)] if place.host_services else gone
 
     def _published(self, place: Place) -> list[str]:
         return [line for item in place.published for line in rules.publish(self._table, item)]
@@ -305,6 +316,9 @@ class Fabric:
             link.join_bridge(card, port.segment.bridge)
             if port.segment.isolate:
                 link.isolate_port(card)
+            if place.published:
+                # To itself by a published port: where bridges are filtered (br_netfilter) that goes out as it came in.
+                link.return_frames(card)
             if port.device:
                 link.set_up(port.device, mtu=port.segment.mtu)
             link.set_up(card, mtu=port.segment.mtu)
@@ -324,6 +338,17 @@ class Fabric:
                 return
             self._places[tap] = replace(place, published=())
             await self._apply(self._unpublished(place))
+            await self._forget_flows(place.published)
+
+    async def _forget_flows(self, changed: Collection[Publication]) -> None:
+        """Datagrams to ports that have changed go where these lead now, whoever has been sending them for how long.
+
+        What a TCP client sends to who is gone is nothing to anybody else, and ends with it (``leave``).
+        """
+        datagrams = [item for item in changed if item.protocol == "udp"]
+        await _forget(
+            [conntrack.to_port(item.protocol, item.host, item.host_port) for item in datagrams]
+        )
 
     async def leave(self, tap: str) -> None:
         """Nothing is left of a machine that has ended. Repeatable."""
@@ -337,15 +362,27 @@ class Fabric:
                 return
             for device in (tap, *(port.device for port in place.ports if port.device)):
                 await self._forget(device)
-            if place.wall is not None or place.services:
-                await self._apply(self._without_ways(place))
+            if gone := self._without_ways(place):
+                await self._apply(gone)
                 await self._end_walls()
+            # The next machine of this address has nothing to do with them.
+            await _forget([flows for port in place.ports for flows in conntrack.of(port.address)])
 
     async def _forget(self, device: str) -> None:
         if device.startswith("hv"):
             await link.end_pair(device)
         with contextlib.suppress(NftFailed):  # it had none, or they went with it
             await self._apply(rules.unguard(self._table, device))
+
+    async def _apply_everything(self) -> None:
+        try:
+            await self._apply(self._everything())
+        except NftFailed as error:
+            if not self._counts:
+                raise
+            self._counts = False
+            await self._apply(self._everything())
+            logger.warning("guests' questions and flows are not limited: %s", error.message)
 
     def _everything(self) -> list[str]:
         present = set(link.names())
@@ -354,7 +391,13 @@ class Fabric:
         }
         places = self._places.values()
         published = [item for place in places for item in place.published]
-        text = rules.everything(self._table, self._segments.values(), ports.items(), published)
+        text = rules.everything(
+            self._table,
+            self._segments.values(),
+            ports.items(),
+            published,
+            max_flows=conntrack.max_flows() // _SHARE if self._counts else None,
+        )
         anew = walls.nothing(self._table) if self._has_walls() else []
         ways = [line for place in places for line in self._ways(place)]
         return [*text.splitlines(), *anew, *ways]
@@ -364,6 +407,15 @@ class Fabric:
 
     async def _apply(self, lines: Sequence[str]) -> None:
         await nftables.apply("\n".join(lines) + "\n")
+
+
+async def _forget(wanted: Sequence[conntrack.Flows]) -> None:
+    try:
+        await conntrack.forget(wanted)
+    except (
+        HyperError
+    ) as error:  # they end by themselves, if only when nobody has sent anything for a while
+        logger.warning("%s", error.message)
 
 
 def _destinations(routes: Sequence[dict[str, object]]) -> Iterator[IPv4Network]:

@@ -2,7 +2,8 @@
 
 Tables of the daemon's own, all named alike; no other table is ever touched. Networks, published ports and
 name servers are elements of sets and maps, so that a change costs the same with one machine or a thousand. What a
-machine may send is a chain of its own in the netdev table.
+machine may send is a chain of its own in the netdev table, so its address is its own and what it takes of the host can
+be counted by it: questions to the name server, flows that the kernel keeps.
 
 Source: nft(8): "ADDRESS FAMILIES", "MAP", "NAT STATEMENTS", "FWD STATEMENT"; docs/decisions/0009-networks.md.
 """
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
+from hyper.network.budget import MAX_QUESTIONS_A_SECOND, MAX_QUESTIONS_AT_ONCE
 from hyper.network.ipam6 import link_local_of
 
 
@@ -27,6 +29,8 @@ class Segment:
     masquerade: bool = True
     isolate: bool = False
     mtu: int = 1500
+    #: Its machines may speak to services of the host.
+    host_services: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +70,20 @@ _CHAINS = """
   set pairs { type ifname . ifname; }
   set isolated { type ifname . ifname; }
   set servers { type ifname . ipv4_addr; }
+  set hosting { type ifname; }
+  set callers { type ifname . ipv4_addr; }
+  set themselves { type ipv4_addr . ipv4_addr; }
   map everywhere { type inet_proto . inet_service : ipv4_addr . inet_service; }
   map somewhere { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
   map walls { type ipv4_addr : verdict; }
   map services { type ipv4_addr . ipv4_addr . inet_proto . inet_service : verdict; }
   set served { type ipv4_addr . ipv4_addr; }
+  FLOWS
   chain early {
     type filter hook prerouting priority raw; policy accept;
     iifname @bridges ip daddr 127.0.0.0/8 drop
     iifname @bridges ip saddr 127.0.0.0/8 drop
+    QUESTIONS
   }
   chain published {
     dnat ip to ip daddr . meta l4proto . th dport map @somewhere
@@ -94,6 +103,7 @@ _CHAINS = """
     type nat hook postrouting priority srcnat; policy accept;
     oifname @bridges ip saddr 127.0.0.0/8 masquerade
     iifname . oifname @pairs ct status dnat masquerade
+    ip saddr . ip daddr @themselves ct status dnat masquerade
     iifname @masquerading oifname != @bridges masquerade
   }
   chain forward {
@@ -122,8 +132,25 @@ _CHAINS = """
     iifname . ip daddr @servers icmp type echo-request accept
     ct state established,related accept
     iifname @internal drop
+    iifname @bridges ip daddr 169.254.0.0/16 reject
+    iifname @hosting accept
+    iifname . ip saddr @callers accept
+    iifname @bridges meta l4proto tcp reject with tcp reset
+    iifname @bridges reject
   }
 """
+#: What is over a machine's share of questions is dropped before anything of the host has looked at it.
+_QUESTIONS = (
+    "iifname . ip daddr @servers meta l4proto { tcp, udp } th dport 53 update @asking { ip saddr "
+    f"limit rate over {MAX_QUESTIONS_A_SECOND}/second burst {MAX_QUESTIONS_AT_ONCE} packets }} drop"
+)
+_ASKING = "set asking { type ipv4_addr; flags dynamic, timeout; timeout 1m; size 65535; }"
+#: After conntrack (priority -200) and before anything is translated.
+_FLOWS = """set keeping { type ipv4_addr; flags dynamic; size 65535; }
+  chain flows {
+    type filter hook prerouting priority mangle; policy accept;
+    iifname @bridges ct status & confirmed == 0 add @keeping { ip saddr ct count over COUNT } drop
+  }"""
 
 
 def everything(
@@ -131,11 +158,16 @@ def everything(
     segments: Iterable[Segment],
     ports: Iterable[tuple[str, Sequence[Port]]],
     published: Iterable[Publication],
+    *,
+    max_flows: int | None,
 ) -> str:
-    """All of it anew, in one transaction: nobody meets a moment without. ``ports`` by the TAP that they are on."""
+    """All of it anew, in one transaction: nobody meets a moment without. ``ports`` by the TAP that they are on.
+
+    ``max_flows``: what the kernel keeps for one machine at a time; None: it can count neither these nor questions.
+    """
     lines = [
         *nothing(table).splitlines(),
-        f"table ip {table} {{{_CHAINS}}}",
+        f"table ip {table} {{{_chains(max_flows)}}}",
         f"table netdev {table} {{",
         "}",
         *(line for segment in segments for line in add_segment(table, segment)),
@@ -143,6 +175,13 @@ def everything(
         *(line for place in published for line in publish(table, place)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _chains(max_flows: int | None) -> str:
+    if max_flows is None:
+        return _CHAINS.replace("QUESTIONS", "").replace("FLOWS", "")
+    flows = f"{_ASKING}\n  {_FLOWS}".replace("COUNT", str(max_flows))
+    return _CHAINS.replace("QUESTIONS", _QUESTIONS).replace("FLOWS", flows)
 
 
 def nothing(table: str) -> str:
@@ -175,6 +214,7 @@ def _memberships(segment: Segment) -> list[str]:
         *([f"isolated {{ {name} . {name} }}"] if segment.isolate else []),
         f"servers {{ {name} . {segment.gateway} }}",
         *([f"internal {{ {name} }}"] if segment.internal else []),
+        *([f"hosting {{ {name} }}"] if segment.host_services else []),
         *([f"masquerading {{ {name} }}"] if segment.masquerade and not segment.internal else []),
     ]
 
@@ -232,14 +272,39 @@ def _chain(table: str, device: str) -> str:
 
 
 def publish(table: str, place: Publication) -> list[str]:
-    """``place`` leads to its endpoint."""
-    return [f"add element ip {table} {_element(place)}"]
+    """``place`` leads to its endpoint, also from there: by the gateway's address, else it would speak to itself."""
+    return [f"add element ip {table} {item}" for item in (_element(place), _itself(place))]
 
 
 def unpublish(table: str, place: Publication) -> list[str]:
     """``place`` leads nowhere. Repeatable."""
-    item = _element(place)
-    return [f"add element ip {table} {item}", f"delete element ip {table} {item}"]
+    # Added first: deleting what does not exist would fail.
+    return [
+        f"{verb} element ip {table} {item}"
+        for item in (_element(place), _itself(place))
+        for verb in ("add", "delete")
+    ]
+
+
+def _itself(place: Publication) -> str:
+    return f"themselves {{ {place.address} . {place.address} }}"
+
+
+def admit(table: str, ports: Iterable[Port]) -> list[str]:
+    """The machine at ``ports`` may speak to services of the host."""
+    return [f"add element ip {table} {item}" for item in _callers(ports)]
+
+
+def dismiss(table: str, ports: Iterable[Port]) -> list[str]:
+    """It may not. Repeatable."""
+    # Added first: deleting what does not exist would fail.
+    return [
+        f"{verb} element ip {table} {it}" for it in _callers(ports) for verb in ("add", "delete")
+    ]
+
+
+def _callers(ports: Iterable[Port]) -> list[str]:
+    return [f'callers {{ "{port.segment.bridge}" . {port.address} }}' for port in ports]
 
 
 def _element(place: Publication) -> str:

@@ -24,7 +24,10 @@ _SIOCBRADDBR, _SIOCBRDELBR, _SIOCBRADDIF, _SIOCBRDELIF = 0x89A0, 0x89A1, 0x89A2,
 _SIOCSIFFLAGS, _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8914, 0x8916, 0x891C
 _SIOCSIFMTU, _SIOCSIFHWADDR, _SIOCSIFNAME = 0x8922, 0x8924, 0x8923
 _IFF_UP = 1
-_RTM_NEWNEIGH, _NLM_FLAGS = 28, 0x1 | 0x4 | 0x100 | 0x400  # request, acknowledge, replace, create
+_RTM_SETLINK, _RTM_NEWNEIGH = 19, 28
+_ACKNOWLEDGED = 0x1 | 0x4  # request, acknowledge
+_PUT = _ACKNOWLEDGED | 0x100 | 0x400  # replace, create
+_IFLA_PROTINFO, _IFLA_BRPORT_MODE, _NESTED = 12, 4, 0x8000
 _NDA_DST, _NDA_LLADDR, _NTF_MASTER = 1, 2, 0x04
 _NUD_STALE, _NUD_NOARP = 0x04, 0x40
 _AF_BRIDGE = 7
@@ -105,6 +108,17 @@ def isolate_port(port: str) -> None:
     Path(f"/sys/class/net/{port}/brport/isolated").write_text("1")
 
 
+def return_frames(port: str) -> None:
+    """What comes in by ``port`` of a bridge may go out by it, too (hairpin mode).
+
+    Raises:
+        HyperError: it is no port of a bridge, or no right.
+    """
+    link = struct.pack("=BxHiII", _AF_BRIDGE, 0, _index(port), 0, 0)
+    mode = _attribute(_IFLA_PROTINFO | _NESTED, _attribute(_IFLA_BRPORT_MODE, b"\1"))
+    _ask(_RTM_SETLINK, _ACKNOWLEDGED, link + mode, f"let frames return by {port}")
+
+
 def know_neighbour(device: str, address: ipaddress.IPv4Address, mac: str) -> None:
     """The host has ``mac`` for ``address`` on ``device`` until it finds out otherwise, which it tries once it is used.
 
@@ -113,7 +127,7 @@ def know_neighbour(device: str, address: ipaddress.IPv4Address, mac: str) -> Non
     """
     attributes = _attribute(_NDA_DST, address.packed) + _attribute(_NDA_LLADDR, _hardware(mac))
     entry = struct.pack("=BxHiHBB", socket.AF_INET, 0, _index(device), _NUD_STALE, 0, 0)
-    _change_neighbour(entry + attributes, f"say who {address} is on {device}")
+    _ask(_RTM_NEWNEIGH, _PUT, entry + attributes, f"say who {address} is on {device}")
 
 
 def bind_port(port: str, mac: str) -> None:
@@ -123,7 +137,8 @@ def bind_port(port: str, mac: str) -> None:
         HyperError: it is no port of a bridge, or no right.
     """
     entry = struct.pack("=BxHiHBB", _AF_BRIDGE, 0, _index(port), _NUD_NOARP, _NTF_MASTER, 0)
-    _change_neighbour(entry + _attribute(_NDA_LLADDR, _hardware(mac)), f"bind {mac} to {port}")
+    entry += _attribute(_NDA_LLADDR, _hardware(mac))
+    _ask(_RTM_NEWNEIGH, _PUT, entry, f"bind {mac} to {port}")
 
 
 async def make_pair(name: str, peer: str) -> None:
@@ -166,9 +181,9 @@ def _attribute(kind: int, value: bytes) -> bytes:
     return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
 
 
-def _change_neighbour(entry: bytes, what: str) -> None:
-    """``entry``: a struct ndmsg with its attributes. Source: rtnetlink(7), netlink(7)."""
-    header = struct.pack("=IHHII", 16 + len(entry), _RTM_NEWNEIGH, _NLM_FLAGS, 1, 0)
+def _ask(kind: int, flags: int, entry: bytes, what: str) -> None:
+    """``entry``: the message's struct with its attributes. Source: rtnetlink(7), netlink(7)."""
+    header = struct.pack("=IHHII", 16 + len(entry), kind, flags, 1, 0)
     kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
     with socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE) as handle:
         handle.send(header + entry)
