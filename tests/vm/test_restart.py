@@ -145,3 +145,44 @@ def test_crashes_leave_nothing_behind(daemon: Hyperd, busybox: str) -> None:
         daemon.run("rm", *names)
     events.close()
     assert list((daemon.exec_root / "vm").iterdir()) == []
+
+
+def test_what_removes_itself_is_restarted(daemon: Hyperd, busybox: str) -> None:
+    """It keeps its files, is removed when it ends after that; execs that nobody started are gone with the first run."""
+    events = daemon.api.lines("/events")
+    script = "echo run >>/runs; wc -l </runs; exec sleep 1000"
+    daemon.run("run", "-d", "--rm", "--name", "box", busybox, "sh", "-c", script)
+    daemon.run("exec", "box", "true")
+    assert inspect(daemon, "box")["ExecIDs"] is None
+    idle = daemon.api.post("/containers/box/exec", {"Cmd": ["true"]})["Id"]
+    assert inspect(daemon, "box")["ExecIDs"] == [idle]
+    with daemon.api.open("/containers/box/logs?follow=1&stdout=1") as log:
+        assert log.read(10)[8:] == b"1\n"
+    daemon.api.post("/containers/box/restart?t=0")
+    with daemon.api.open("/containers/box/logs?follow=1&stdout=1") as log:
+        assert log.read(20)[18:] == b"2\n"
+    assert inspect(daemon, "box")["State"]["Running"]
+    status, content = daemon.api.raw("POST", f"/exec/{idle}/start", b"{}")
+    assert (status, b"No such exec instance" in content) == (404, True)
+    daemon.api.post("/containers/box/stop?t=0")
+    until(events, "destroy", "box")
+    events.close()
+
+
+def test_failures_that_nobody_waits_for(daemon: Hyperd, busybox: str) -> None:
+    """A restart that fails when its client has left is a line in the log; one that left a wait is none."""
+    start = daemon.log.stat().st_size
+    body = {"Image": busybox, "Cmd": ["/nosuch"]}
+    daemon.api.post("/containers/create?name=bad", body)
+    waiting = daemon.api.begin("POST", "/containers/bad/wait?condition=next-exit")
+    restarting = daemon.api.begin("POST", "/containers/bad/restart")
+    lines = daemon.lines("a request whose client has left failed", after=start)
+    events = daemon.api.lines("/events")
+    restarting.close()
+    waiting.close()
+    assert "/nosuch" in next(lines)
+    lines.close()
+    events.close()
+    said = daemon.log.read_bytes()[start:]
+    for words in (b"Traceback", b"never retrieved", b"Error handling request"):
+        assert words not in said

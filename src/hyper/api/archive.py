@@ -8,14 +8,13 @@ from collections.abc import AsyncIterator
 import msgspec
 from aiohttp import web
 
-from hyper.api.connections import CONNECTIONS
-from hyper.api.http import Routes, body_of, flag, json_response
+from hyper.api.http import CONTAINER, Routes, body_of, flag, json_response
 from hyper.engine import commit, files
 from hyper.engine.container import Container
 from hyper.engine.engine import Engine
 from hyper.errors import InvalidRequest
 from hyper.types.archive import PathStat
-from hyper.types.container import ContainerConfig, without_nulls
+from hyper.types.container import ContainerConfig
 from hyper.types.response import IdAnswer
 
 _STAT_HEADER = "X-Docker-Container-Path-Stat"
@@ -30,11 +29,11 @@ class ArchiveRoutes:
     def routes(self) -> Routes:
         """(method, path, handler) of each."""
         return [
-            ("HEAD", "/containers/{id}/archive", self.stat),
-            ("GET", "/containers/{id}/archive", self.get),
-            ("PUT", "/containers/{id}/archive", self.put),
-            ("GET", "/containers/{id}/export", self.export),
-            ("GET", "/containers/{id}/changes", self.changes),
+            ("HEAD", f"{CONTAINER}/archive", self.stat),
+            ("GET", f"{CONTAINER}/archive", self.get),
+            ("PUT", f"{CONTAINER}/archive", self.put),
+            ("GET", f"{CONTAINER}/export", self.export),
+            ("GET", f"{CONTAINER}/changes", self.changes),
             ("POST", "/commit", self.commit),
         ]
 
@@ -69,12 +68,11 @@ class ArchiveRoutes:
         return json_response(await files.changes(self._get(request)) or None)
 
     async def commit(self, request: web.Request) -> web.StreamResponse:
+        _, config = await body_of(request, ContainerConfig)
         query = request.query
         if not query.get("container"):
             raise InvalidRequest('invalid name or ID supplied: ""')
         container = self._engine.containers.changeable(query["container"])
-        # docker's client says null for "as it is".
-        null = (await request.app[CONNECTIONS].body(request)).strip() == b"null"
         asked = commit.CommitRequest(
             repository=query.get("repo", ""),
             tag=query.get("tag", ""),
@@ -82,7 +80,7 @@ class ArchiveRoutes:
             author=query.get("author", ""),
             pause=flag(request, "pause", default=True),
             changes=query.getall("changes", []),
-            config={} if null else without_nulls((await body_of(request, ContainerConfig))[1]),
+            config=config,
         )
         work = commit.commit(container, asked)
         return json_response(IdAnswer(await self._engine.host.tasks.see_through(work)), status=201)

@@ -11,8 +11,8 @@ from aiohttp import web
 
 from hyper.api import logs, render
 from hyper.api.attach_ws import accept
-from hyper.api.hijack import Hijacked, hijack
-from hyper.api.http import Routes, asked_version, body_of, flag, json_response, number
+from hyper.api.hijack import RAW, Hijacked, hijack
+from hyper.api.http import CONTAINER, Routes, asked_version, body_of, flag, json_response, number
 from hyper.api.streams import Input, Peer, Wanted, detach_keys, join
 from hyper.api.usage import sized
 from hyper.engine import ending, joining
@@ -21,7 +21,7 @@ from hyper.engine.engine import Engine
 from hyper.engine.log_file import LogQuery
 from hyper.engine.output import Subscription
 from hyper.engine.plan import signal_number
-from hyper.errors import Conflict, InvalidRequest
+from hyper.errors import Conflict, HyperError, InvalidRequest
 from hyper.guest.process import Output
 from hyper.types import response as wire
 from hyper.types.container import CreateBody, HostConfig
@@ -31,6 +31,11 @@ T = TypeVar("T")
 _CONDITIONS: Final = frozenset({"", "not-running", "next-exit", "removed"})
 
 
+#: Members of the body that say something of the container itself.
+_CONFIG: Final = frozenset(item.encode_name for item in msgspec.structs.fields(CreateBody)) - {
+    *("HostConfig", "NetworkingConfig", "Runtime"),
+}
+_PRIVATE_IPC_SINCE: Final = (1, 40)
 #: Since then what a container is called by itself is in DNSNames.
 _ALIASES_ONLY_SINCE: Final = (1, 45)
 
@@ -45,16 +50,16 @@ class ContainerRoutes:
         """(method, path, handler) of each."""
         return [
             ("POST", "/containers/create", self.create),
-            ("GET", "/containers/{id}/json", self.inspect),
-            ("POST", "/containers/{id}/start", self.start),
-            ("POST", "/containers/{id}/stop", self.stop),
-            ("POST", "/containers/{id}/restart", self.restart),
-            ("POST", "/containers/{id}/kill", self.kill),
-            ("POST", "/containers/{id}/wait", self.wait),
-            ("POST", "/containers/{id}/resize", self.resize),
-            ("POST", "/containers/{id}/attach", self.attach),
-            ("GET", "/containers/{id}/attach/ws", self.attach_ws),
-            ("GET", "/containers/{id}/logs", self.logs),
+            ("GET", f"{CONTAINER}/json", self.inspect),
+            ("POST", f"{CONTAINER}/start", self.start),
+            ("POST", f"{CONTAINER}/stop", self.stop),
+            ("POST", f"{CONTAINER}/restart", self.restart),
+            ("POST", f"{CONTAINER}/kill", self.kill),
+            ("POST", f"{CONTAINER}/wait", self.wait),
+            ("POST", f"{CONTAINER}/resize", self.resize),
+            ("POST", f"{CONTAINER}/attach", self.attach),
+            ("GET", f"{CONTAINER}/attach/ws", self.attach_ws),
+            ("GET", f"{CONTAINER}/logs", self.logs),
             ("DELETE", "/containers/{id:.+}", self.remove),
         ]
 
@@ -69,11 +74,21 @@ class ContainerRoutes:
         return await self._engine.host.tasks.see_through(work)
 
     async def create(self, request: web.Request) -> web.StreamResponse:
+        if not request.body_exists:
+            raise InvalidRequest("invalid JSON: got EOF while reading request body")
         body, plain = await body_of(request, CreateBody)
+        if not _CONFIG.intersection(plain):
+            raise InvalidRequest("config cannot be empty in order to create a container")
         host = body.host_config or HostConfig()
-        raw = plain.get("HostConfig") or {}
-        name = request.query.get("name") or None
-        container, warnings = await self._engine.containers.create(name, body, host, raw)
+        if asked_version(request) < _PRIVATE_IPC_SINCE:
+            host.ipc_mode = host.ipc_mode or "shareable"
+        container, warnings = await self._engine.containers.create(
+            request.query.get("name") or None,
+            body,
+            host,
+            plain.get("HostConfig") or {},
+            platform=request.query.get("platform", ""),
+        )
         return json_response(wire.CreateAnswer(container.record.id, warnings), status=201)
 
     async def inspect(self, request: web.Request) -> web.StreamResponse:
@@ -157,6 +172,17 @@ class ContainerRoutes:
         return await logs.serve(request, self._get(request))
 
     async def attach(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._attach(request)
+        except HyperError as error:
+            # As dockerd, which has taken the connection over by then: words in the stream's own type.
+            return web.Response(
+                body=f"{error}\r\n".encode(),
+                status=error.http_status,
+                headers={"Content-Type": RAW},
+            )
+
+    async def _attach(self, request: web.Request) -> web.StreamResponse:
         container = self._attachable(request)
         config = container.record.config
         wanted, source, stream = _attachment(request, container)

@@ -7,13 +7,13 @@ from aiohttp import web
 from hyper.api import render
 from hyper.api.containers import size_of
 from hyper.api.hijack import Connection, Hijacked, hijack
-from hyper.api.http import Routes, body_of, json_response
+from hyper.api.http import CONTAINER, Routes, body_of, json_response
 from hyper.api.streams import Input, Wanted, detach_keys, join
 from hyper.engine.engine import Engine
-from hyper.engine.execs import Exec
+from hyper.engine.execs import Exec, already_run
 from hyper.engine.output import Subscription
 from hyper.engine.record import ExecRecord
-from hyper.errors import Conflict, HyperError
+from hyper.errors import HyperError, InvalidRequest
 from hyper.guest.process import GuestProcess
 from hyper.types.container import ExecBody, ExecStartBody
 from hyper.types.response import IdAnswer
@@ -28,7 +28,7 @@ class ExecRoutes:
     def routes(self) -> Routes:
         """(method, path, handler) of each."""
         return [
-            ("POST", "/containers/{id}/exec", self.create),
+            ("POST", f"{CONTAINER}/exec", self.create),
             ("POST", "/exec/{id}/start", self.start),
             ("POST", "/exec/{id}/resize", self.resize),
             ("GET", "/exec/{id}/json", self.inspect),
@@ -39,18 +39,21 @@ class ExecRoutes:
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         body, _ = await body_of(request, ExecBody)
+        if not body.cmd:
+            raise InvalidRequest("No exec command specified")
         detach_keys(body.detach_keys)
-        container = self._engine.containers.get(request.match_info["id"])
+        name = request.match_info["id"]
+        container = self._engine.containers.get(name)
         await container.answering()
-        item = self._engine.execs.create(container, body)
+        item = self._engine.execs.create(container, body, name=name)
         return json_response(IdAnswer(item.record.id), status=201)
 
     async def start(self, request: web.Request) -> web.StreamResponse:
-        item = self._get(request)
         body, _ = await body_of(request, ExecStartBody)
+        item = self._get(request)
         record = item.record
         if record.process:
-            raise Conflict(f"exec {record.id} has already been started")
+            raise already_run(record)
         if body.detach:
             await self._start(item, body)
             return web.Response(status=200)

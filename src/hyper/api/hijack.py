@@ -14,13 +14,12 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
 
-from hyper.api.http import asked_version
+from hyper.api.http import Unanswered, asked_version
 from hyper.proto.docker_stream import DockerStream, encode_piece
 from hyper.system import socket as sockets
 
-_RAW: Final = "application/vnd.docker.raw-stream"
+RAW: Final = "application/vnd.docker.raw-stream"
 _MULTIPLEXED: Final = "application/vnd.docker.multiplexed-stream"
 #: Before, clients had to know it from the container.
 _TOLD_SINCE: Final = (1, 42)
@@ -60,14 +59,8 @@ class _Protocol(asyncio.StreamReaderProtocol):
         self.lost.set()
 
 
-class Hijacked(web.StreamResponse):
+class Hijacked(Unanswered):
     """What a handler returns after it has used the connection itself."""
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        return None
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        return None
 
 
 class Connection:
@@ -183,7 +176,7 @@ def _hung_up(loop: asyncio.AbstractEventLoop, watch: select.epoll, lost: asyncio
 
 def media_type(request: web.Request, *, tty: bool) -> str:
     """How the client has to read a stream, in words that its version knows."""
-    return _RAW if tty or asked_version(request) < _TOLD_SINCE else _MULTIPLEXED
+    return RAW if tty or asked_version(request) < _TOLD_SINCE else _MULTIPLEXED
 
 
 def _head(request: web.Request, content_type: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import re
 import time
@@ -12,11 +11,12 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 from hyper.api import API_VERSION, MIN_API_VERSION
+from hyper.api.bodies import parse
 from hyper.api.connections import CONNECTIONS
-from hyper.errors import HyperError, InvalidRequest, NotImplementedYet, Unavailable
-from hyper.types.container import without_nulls
+from hyper.errors import HyperError, InvalidRequest, NotFound, NotImplementedYet, Unavailable
 from hyper.types.response import ErrorBody
 from hyper.units import parse_timestamp_ns
 
@@ -30,6 +30,13 @@ _TRUE: Final = frozenset({"1", "true", "True", "TRUE", "yes", "on"})
 #: The version in a path, as a route has it and as it is found.
 VERSION: Final = r"[0-9]{1,9}\.[0-9]{1,9}"
 _PREFIX: Final = re.compile(r"/v([0-9]{1,9})\.([0-9]{1,9})(?=/)")
+#: What there is to say about building images, wherever a client asks for it.
+NO_BUILDS: Final = "building images is not implemented by Hyper yet"
+BUILD_ELSEWHERE: Final = (
+    "build with docker, podman or buildah elsewhere, then push the image to a registry or load it"
+)
+#: A container in a path: its name or id, or owner/alias of a link.
+CONTAINER: Final = "/containers/{id:[^{}/]+(?:/[^{}/]+)?}"
 #: Set on requests whose answer has begun.
 _ANSWERED: Final = "answered"
 
@@ -86,26 +93,46 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return json_response(ErrorBody("page not found"), status=404)
     except web.HTTPMethodNotAllowed:
         return json_response(ErrorBody("page not found"), status=404)
-    except ConnectionError:
-        raise
+    except ConnectionError as error:
+        return _left(request, error)
     except Exception:  # the boundary: a bug of ours must not take the daemon's other clients along
         logger.exception("%s %s failed", request.method, request.path)
         failure = HyperError("internal error, see the daemon's log")
         return _failed(request, failure)
 
 
-def _failed(request: web.Request, error: HyperError) -> web.StreamResponse:
-    """The error, or the connection's end where an answer is under way: the client must not take it for whole.
+class Unanswered(web.StreamResponse):
+    """What a handler returns when nothing is to be written to the connection any more; it is closed."""
 
-    Raises:
-        ConnectionResetError: the latter.
-    """
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        return None
+
+
+def _failed(request: web.Request, error: HyperError) -> web.StreamResponse:
+    """The error, or the connection's end where an answer is under way: the client must not take it for whole."""
     if _ANSWERED not in request:
         return json_response(ErrorBody(str(error)), status=error.http_status)
     logger.warning("%s %s broke off: %s", request.method, request.path, error.message)
+    return _broken_off(request)
+
+
+def _left(request: web.Request, error: ConnectionError) -> web.StreamResponse:
+    """The client has left, which is its right; a connection of ours that broke is a bug like any other."""
+    here = request.transport is not None and not request.transport.is_closing()
+    if here and _ANSWERED not in request:
+        logger.error("%s %s failed", request.method, request.path, exc_info=error)
+        return _failed(request, HyperError("internal error, see the daemon's log"))
+    logger.debug("%s %s: the client has left: %s", request.method, request.path, error)
+    return _broken_off(request)
+
+
+def _broken_off(request: web.Request) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort()
-    raise ConnectionResetError(str(error))
+    return Unanswered()
 
 
 async def note_answer(request: web.Request, _: web.StreamResponse) -> None:
@@ -113,40 +140,37 @@ async def note_answer(request: web.Request, _: web.StreamResponse) -> None:
     request[_ANSWERED] = True
 
 
-async def body_of(request: web.Request, kind: type[T]) -> tuple[T, dict[str, Any]]:
+async def body_of(
+    request: web.Request, kind: type[T], *, typed: bool = True
+) -> tuple[T, dict[str, Any]]:
     """The request's JSON body as ``kind``, and as plain data. No body at all is an empty object.
+
+    Read it before anything is looked for: a malformed request is told so whether its object is there or not. ``typed``:
+    the Content-Type has to say that it is JSON.
 
     Raises:
         InvalidRequest: not JSON, not an object, or a member of the wrong type; too large, or not whole in time.
         Unavailable: too many large ones are being read.
     """
     data = await request.app[CONNECTIONS].body(request)
-    if data.strip() and request.content_type not in ("application/json", "text/plain"):
+    if typed:
+        _check_type(request.headers.get("Content-Type", ""), empty=not data)
+    return parse(data, kind)
+
+
+def _check_type(text: str, *, empty: bool) -> None:
+    """Raises:
+    InvalidRequest: a body that does not call itself JSON (Docker's words).
+    """
+    if not text and empty:
+        return
+    media = text.partition(";")[0].strip().lower()
+    if "/" not in media:
+        raise InvalidRequest(f"malformed Content-Type header ({text[:100]}): mime: no media type")
+    if media != "application/json":
         raise InvalidRequest(
-            f'malformed Content-Type header ({request.content_type}): must be "application/json"'
+            f"unsupported Content-Type header ({media[:100]}): must be 'application/json'"
         )
-    try:
-        plain = msgspec.json.decode(data) if data.strip() else {}
-        if not isinstance(plain, dict):
-            raise InvalidRequest("invalid JSON: an object is expected")
-        plain = _named(plain, kind)
-        return msgspec.convert(without_nulls(plain), kind), plain
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(f"invalid JSON: {error}") from None
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise InvalidRequest(f"invalid JSON: {error}") from None
-
-
-def _named(plain: dict[str, Any], kind: type) -> dict[str, Any]:
-    """``plain`` with the names that ``kind`` has, whatever their case: dockerd does not mind it."""
-    names = _names(kind)
-    return {names.get(key.lower(), key): value for key, value in plain.items()}
-
-
-@functools.cache
-def _names(kind: type) -> dict[str, str]:
-    """The members of ``kind`` by their names in lower case. Kept: to find them out takes longer than the rest."""
-    return {item.encode_name.lower(): item.encode_name for item in msgspec.structs.fields(kind)}
 
 
 def flag(request: web.Request, name: str, *, default: bool = False) -> bool:
@@ -238,6 +262,34 @@ def has_label(labels: dict[str, str], wanted: str) -> bool:
 async def not_in_a_swarm(request: web.Request) -> web.StreamResponse:
     """Leaving a swarm: nobody here is in one. Clients make sure of that so, and know this answer."""
     raise Unavailable("This node is not part of a swarm")
+
+
+async def no_swarm_manager(request: web.Request) -> web.StreamResponse:
+    """What only a swarm's manager knows: clients that look for an object everywhere know dockerd's answer."""
+    raise Unavailable(
+        'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this '
+        "node to swarm and try again."
+    )
+
+
+async def no_plugins(request: web.Request) -> web.StreamResponse:
+    """There are no plugins."""
+    return json_response([])
+
+
+async def no_such_plugin(request: web.Request) -> web.StreamResponse:
+    """There are no plugins: none is found."""
+    raise NotFound(f'plugin "{request.match_info["name"]}" not found')
+
+
+async def options(request: web.Request) -> web.StreamResponse:
+    """As dockerd: whatever the path."""
+    return web.Response(status=200)
+
+
+async def no_builds(request: web.Request) -> web.StreamResponse:
+    """Images are not built here."""
+    raise NotImplementedYet(NO_BUILDS, hint=BUILD_ELSEWHERE)
 
 
 async def not_yet(request: web.Request) -> web.StreamResponse:

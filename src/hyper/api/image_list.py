@@ -84,7 +84,7 @@ def _summary(
         size=image.size,
         virtual_size=virtual_size(image, version),
         shared_size=-1 if shared is None else shared.get(image.id, 0),
-        labels=image_defaults(image.config.config).labels or {},
+        labels=image_defaults(image.config.config).labels,
         containers=len(users.get(image.id, ())),
     )
 

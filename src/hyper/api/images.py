@@ -20,7 +20,7 @@ from hyper.api.http import (
 )
 from hyper.api.render import origin_view
 from hyper.engine import image_events
-from hyper.engine.create import image_defaults
+from hyper.engine.create import image_config_view, image_defaults
 from hyper.engine.engine import Engine
 from hyper.errors import Conflict
 from hyper.image.record import HistoryItem, ImageRecord
@@ -72,13 +72,13 @@ class ImageRoutes:
                 created=record.created or wire.ZERO_TIME,
                 docker_version=record.config.docker_version or "",
                 author=record.config.author or "",
-                config=image_defaults(record.config.config),
+                config=image_config_view(record.config.config),
                 architecture=record.architecture,
-                variant=record.config.variant,
+                variant=wire.said(record.config.variant),
                 os=record.os,
                 size=record.size,
                 virtual_size=image_list.virtual_size(record, asked_version(request)),
-                graph_driver=wire.DriverData("squashfs", {}),
+                graph_driver=wire.DriverData("squashfs", None),
                 root_fs=wire.RootFs("layers", list(record.layers)),
                 metadata={"LastTagTime": rfc3339(tagged_ns) if tagged_ns else wire.ZERO_TIME},
                 container=record.config.container or UNSET,

@@ -8,7 +8,17 @@ from typing import Final
 from aiohttp import web
 
 from hyper.api import container_filter, render
-from hyper.api.http import Routes, filters_of, flag, has_label, json_response, moment, number
+from hyper.api.http import (
+    CONTAINER,
+    Routes,
+    asked_version,
+    filters_of,
+    flag,
+    has_label,
+    json_response,
+    moment,
+    number,
+)
 from hyper.api.usage import sized
 from hyper.engine import links
 from hyper.engine.container import Container
@@ -16,6 +26,7 @@ from hyper.engine.engine import Engine
 from hyper.errors import Conflict, InvalidRequest
 from hyper.types import response as wire
 
+_ANNOTATIONS_SINCE: Final = (1, 46)
 _PRUNE_FILTERS: Final = frozenset({"until", "label", "label!"})
 
 
@@ -30,7 +41,7 @@ class LifecycleRoutes:
         """(method, path, handler) of each."""
         return [
             ("GET", "/containers/json", self.list),
-            ("POST", "/containers/{id}/rename", self.rename),
+            ("POST", f"{CONTAINER}/rename", self.rename),
             ("POST", "/containers/prune", self.prune),
         ]
 
@@ -47,8 +58,11 @@ class LifecycleRoutes:
         if limit > 0:
             chosen = chosen[:limit]
         names = links.names(container.record for container in self._engine.containers.all())
+        annotated = asked_version(request) >= _ANNOTATIONS_SINCE
         rows = [
-            render.summary(container, others=names.get(container.record.id, ()))
+            render.summary(
+                container, others=names.get(container.record.id, ()), annotated=annotated
+            )
             for container in chosen
         ]
         if flag(request, "size"):
@@ -69,7 +83,7 @@ class LifecycleRoutes:
             work = _prune(self._engine, filters, until_ns)
             deleted, reclaimed = await self._engine.host.tasks.see_through(work)
         self._engine.host.events.publish("container", "prune", "", {"reclaimed": str(reclaimed)})
-        return json_response(wire.PruneContainersAnswer(deleted, reclaimed))
+        return json_response(wire.PruneContainersAnswer(deleted or None, reclaimed))
 
 
 async def _prune(

@@ -163,7 +163,7 @@ class NetworkRoutes:
 
     async def prune(self, request: web.Request) -> web.StreamResponse:
         filters = filters_of(request, _PRUNE_FILTERS)
-        return json_response(NetworksPruned(await self._whole(self._prune(filters))))
+        return json_response(NetworksPruned(await self._whole(self._prune(filters)) or None))
 
     async def _prune(self, filters: dict[str, set[str]]) -> list[str]:
         until = [moment(value, what="value for 'until'") for value in filters.get("until", ())]

@@ -35,7 +35,7 @@ class RegistryRoutes:
         ]
 
     async def auth(self, request: web.Request) -> web.StreamResponse:
-        body, _ = await body_of(request, AuthBody)
+        body, _ = await body_of(request, AuthBody, typed=False)
         domain = body.serveraddress.partition("://")[2] or body.serveraddress
         domain = domain.partition("/")[0]
         if domain in _HUB_NAMES:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-import msgspec
+from msgspec import UNSET, UnsetType, structs
 
 from hyper.api.fast import start_view
 from hyper.engine import endpoints, links
@@ -17,11 +17,12 @@ from hyper.engine.network_record import EndpointRecord
 from hyper.engine.networks import BRIDGE, PREDEFINED
 from hyper.engine.plan import hostname
 from hyper.engine.record import ContainerRecord, Health
-from hyper.engine.state import Status
+from hyper.engine.state import LIVE, Status
 from hyper.engine.volumes import Volumes
+from hyper.errors import HyperError
 from hyper.image.record import Origin
 from hyper.types import response as wire
-from hyper.types.container import ContainerConfig, PortBinding
+from hyper.types.container import ContainerConfig, HostConfig, PortBinding, to_json
 from hyper.units import rfc3339
 
 _LONG: Final = ((48, 1, "hours"), (336, 24, "days"), (1440, 168, "weeks"), (17520, 720, "months"))
@@ -75,7 +76,7 @@ def inspect(container: Container) -> wire.ContainerInspect:
         mount_label="",
         process_label="",
         app_armor_profile="",
-        exec_ids=list(container.exec_ids) or None,
+        exec_ids=list(container.open_execs) or None,
         host_config=_host_config(container),
         graph_driver=wire.DriverData("squashfs", {"Scratch": str(folder / "scratch.ext4")}),
         mounts=_mounts(container),
@@ -85,13 +86,32 @@ def inspect(container: Container) -> wire.ContainerInspect:
     )
 
 
-def _host_config(container: Container) -> wire.HostConfigView:
-    """What was asked; links of the default network as they are now."""
+#: Members that dockerd leaves out when they are empty, and those it leaves out when nobody said them (Go's pointers).
+_EMPTY_LEFT_OUT: Final = (
+    *("Annotations", "KernelMemory", "KernelMemoryTCP", "Mounts", "StorageOpt", "Sysctls", "Tmpfs"),
+    *("ExposedPorts", "Shell", "StopSignal"),
+)
+_NULL_LEFT_OUT: Final = ("Init", "Healthcheck", "StopTimeout")
+
+
+def _shown(asked: HostConfig | ContainerConfig) -> dict[str, Any]:
+    members: dict[str, Any] = to_json(asked)
+    for name in _EMPTY_LEFT_OUT:
+        if not members.get(name):
+            members.pop(name, None)
+    for name in _NULL_LEFT_OUT:
+        if members.get(name) is None:
+            members.pop(name, None)
+    return members
+
+
+def _host_config(container: Container) -> dict[str, Any]:
+    """What was asked; links of the default network as they are now (those of others are their endpoints')."""
     record = container.record
-    view = wire.HostConfigView(**msgspec.structs.asdict(record.host_config))
-    if record.links:
-        view.links = links.shown(record, container.host.wires.find)
-    return view
+    members = _shown(record.host_config)
+    members["Links"] = links.shown(record, container.host.wires.find)
+    members["ConsoleSize"] = members["ConsoleSize"] or [0, 0]
+    return members
 
 
 def _state(container: Container) -> wire.ContainerState:
@@ -112,10 +132,10 @@ def _state(container: Container) -> wire.ContainerState:
     )
 
 
-def _health(record: ContainerRecord) -> wire.HealthView | None:
+def _health(record: ContainerRecord) -> wire.HealthView | UnsetType:
     health = record.health
     if health is None:
-        return None
+        return UNSET
     log = [
         wire.ProbeView(rfc3339(item.start_ns), rfc3339(item.end_ns), item.exit_code, item.output)
         for item in health.log
@@ -127,11 +147,11 @@ def _time(timestamp_ns: int) -> str:
     return rfc3339(timestamp_ns) if timestamp_ns else wire.ZERO_TIME
 
 
-def _config(record: ContainerRecord) -> ContainerConfig:
-    config = msgspec.structs.replace(record.config, hostname=hostname(record))
-    config.labels = config.labels or {}
-    config.exposed_ports = config.exposed_ports or {}
-    return config
+def _config(record: ContainerRecord) -> dict[str, Any]:
+    members = _shown(record.config)
+    members["Hostname"] = hostname(record)
+    members["Labels"] = members["Labels"] or {}
+    return members
 
 
 def _mounts(container: Container) -> list[wire.Mount]:
@@ -208,7 +228,9 @@ def _network(container: Container) -> wire.NetworkSettings:
 
 
 def port_map(record: ContainerRecord) -> dict[str, list[PortBinding] | None]:
-    """Every port the container has, with where it is published."""
+    """Every port the container has while it runs, with where it is published."""
+    if record.status not in LIVE:
+        return {}
     result: dict[str, list[PortBinding] | None] = dict.fromkeys(record.config.exposed_ports or {})
     for port in record.ports:
         spec = f"{port.container_port}/{port.protocol}"
@@ -217,13 +239,16 @@ def port_map(record: ContainerRecord) -> dict[str, list[PortBinding] | None]:
     return result
 
 
-def summary(container: Container, *, others: Sequence[str] = ()) -> wire.ContainerSummary:
+def summary(
+    container: Container, *, others: Sequence[str] = (), annotated: bool = False
+) -> wire.ContainerSummary:
     """One entry of GET /containers/json. ``others``: what it is called by those who link to it."""
     record = container.record
+    annotations = wire.said(record.host_config.annotations) if annotated else UNSET
     return wire.ContainerSummary(
         id=record.id,
         names=[f"/{record.name}", *others],
-        image=record.image_ref,
+        image=_image_name(container),
         image_id=record.image_id,
         command=" ".join(record.command),
         created=record.created_ns // 10**9,
@@ -231,14 +256,37 @@ def summary(container: Container, *, others: Sequence[str] = ()) -> wire.Contain
         labels=record.config.labels or {},
         state=record.status.value,
         status=status_text(record, now_ns=time.time_ns(), silent=container.silent),
-        host_config=wire.SummaryHostConfig(record.host_config.network_mode),
-        network_settings=wire.SummaryNetworks(_networks(container)),
+        host_config=wire.SummaryHostConfig(
+            network_mode=record.host_config.network_mode, annotations=annotations
+        ),
+        network_settings=wire.SummaryNetworks(
+            {name: _brief(endpoint) for name, endpoint in _networks(container).items()}
+        ),
         mounts=_mounts(container),
         hyper=vm_view(container),
     )
 
 
+def _brief(endpoint: wire.Endpoint) -> wire.Endpoint:
+    """As lists show it: where it is, not what it is called."""
+    return structs.replace(endpoint, aliases=None, links=None, driver_opts=None, dns_names=None)
+
+
+def _image_name(container: Container) -> str:
+    """What the client called the image; its id once that names another, or none."""
+    record, images = container.record, container.host.images
+    if record.image_ref == record.image_id or record.pod is not None:
+        return record.image_ref
+    try:
+        same = images.id_of(record.image_ref) == record.image_id
+    except HyperError:
+        same = False
+    return record.image_ref if same else record.image_id
+
+
 def _ports(record: ContainerRecord) -> list[wire.Port]:
+    if record.status not in LIVE:
+        return []
     result = []
     published = {(port.container_port, port.protocol) for port in record.ports}
     for spec in record.config.exposed_ports or {}:
@@ -317,7 +365,7 @@ def exec_inspect(item: Exec) -> wire.ExecInspect:
             entrypoint=record.args[0],
             arguments=record.args[1:],
             privileged=record.privileged,
-            user=record.user,
+            user=wire.said(record.user),
         ),
         open_stdin=record.attach_stdin,
         open_stderr=record.attach_stderr,

@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
-from hyper.api.http import Routes, body_of, flag, json_response
+from hyper.api.http import CONTAINER, Routes, body_of, flag, json_response
 from hyper.engine.container import Container
 from hyper.engine.engine import Engine
 from hyper.engine.stats import Feed
@@ -30,11 +30,11 @@ class ResourceRoutes:
     def routes(self) -> Routes:
         """(method, path, handler) of each."""
         return [
-            ("GET", "/containers/{id}/stats", self.stats),
-            ("GET", "/containers/{id}/top", self.top),
-            ("POST", "/containers/{id}/update", self.update),
-            ("POST", "/containers/{id}/pause", self.pause),
-            ("POST", "/containers/{id}/unpause", self.unpause),
+            ("GET", f"{CONTAINER}/stats", self.stats),
+            ("GET", f"{CONTAINER}/top", self.top),
+            ("POST", f"{CONTAINER}/update", self.update),
+            ("POST", f"{CONTAINER}/pause", self.pause),
+            ("POST", f"{CONTAINER}/unpause", self.unpause),
         ]
 
     def _get(self, request: web.Request) -> Container:
@@ -65,10 +65,10 @@ class ResourceRoutes:
         return json_response(await top(self._get(request), ps_args))
 
     async def update(self, request: web.Request) -> web.StreamResponse:
-        container = self._changeable(request)
         body, asked = await body_of(request, HostConfig)
+        container = self._changeable(request)
         work = update(container, body, asked)
-        return json_response(UpdateAnswer(await self._engine.host.tasks.see_through(work)))
+        return json_response(UpdateAnswer(await self._engine.host.tasks.see_through(work) or None))
 
     async def pause(self, request: web.Request) -> web.StreamResponse:
         await self._engine.host.tasks.see_through(self._changeable(request).pause())

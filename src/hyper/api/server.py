@@ -13,7 +13,19 @@ from hyper.api.connections import CONNECTIONS, MAX_BODY, Connections, begun
 from hyper.api.containers import ContainerRoutes
 from hyper.api.execs import ExecRoutes
 from hyper.api.fast import FastRoutes
-from hyper.api.http import VERSION, errors, not_in_a_swarm, not_yet, note_answer
+from hyper.api.http import (
+    VERSION,
+    Routes,
+    errors,
+    no_builds,
+    no_plugins,
+    no_such_plugin,
+    no_swarm_manager,
+    not_in_a_swarm,
+    not_yet,
+    note_answer,
+    options,
+)
 from hyper.api.images import ImageRoutes
 from hyper.api.lifecycle import LifecycleRoutes
 from hyper.api.networks import NetworkRoutes
@@ -27,16 +39,20 @@ from hyper.api.usage import UsageRoutes
 from hyper.api.volumes import VolumeRoutes
 from hyper.engine.engine import Engine
 
-#: Parts of the Engine API that answer 501: their first path segment, or a whole path.
-NOT_YET: Final = (
-    "/{part:build|grpc|session}",
-    "/build/{rest:.*}",
-    "/{part:plugins|swarm|nodes|services|tasks|secrets|configs}{rest:(/.*)?}",
-)
-
-
-#: Clients leave to be sure that they are in none, and know the answer.
-_SWARM_LEAVE: Final = ("POST", "/swarm/leave", not_in_a_swarm)
+#: Parts of the Engine API that are not there: what they answer is what clients that look for something know.
+_ABSENT: Final[Routes] = [
+    ("POST", "/swarm/{what:init|join}", not_yet),
+    ("POST", "/swarm/leave", not_in_a_swarm),
+    ("*", "/{part:swarm|nodes|services|tasks|secrets|configs}{rest:(/.*)?}", no_swarm_manager),
+    ("GET", "/plugins", no_plugins),
+    ("GET", "/plugins/{name:.+}/json", no_such_plugin),
+    ("POST", "/plugins/{name:.+}/{what:enable|disable|set|push|upgrade}", no_such_plugin),
+    ("DELETE", "/plugins/{name:.+}", no_such_plugin),
+    ("*", "/plugins{rest:(/.*)?}", not_yet),
+    ("*", "/build{rest:(/.*)?}", no_builds),
+    ("*", "/{part:grpc|session}", no_builds),
+    ("OPTIONS", "/{rest:.*}", options),
+]
 
 
 def build_app(engine: Engine) -> web.Application:
@@ -53,7 +69,6 @@ def build_app(engine: Engine) -> web.Application:
         *TransferRoutes(engine).routes(),
         *RegistryRoutes(engine).routes(),
         *UsageRoutes(engine).routes(),
-        _SWARM_LEAVE,
         *VolumeRoutes(engine).routes(),
         *NetworkRoutes(engine).routes(),
         *ArchiveRoutes(engine).routes(),
@@ -61,12 +76,11 @@ def build_app(engine: Engine) -> web.Application:
         *PodRoutes(engine).routes(),
         *OpenApiRoutes().routes(),
         *AppImageRoutes(engine).routes(),
+        *_ABSENT,
     ]
     for prefix in ("", f"/v{{version:{VERSION}}}"):
         for method, path, handler in routes:
             app.router.add_route(method, prefix + path, handler)
-        for path in NOT_YET:
-            app.router.add_route("*", prefix + path, not_yet)
     app.on_response_prepare.append(_common_headers)
     app.on_response_prepare.append(note_answer)
     return app

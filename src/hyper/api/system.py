@@ -55,7 +55,12 @@ class SystemRoutes:
         ]
 
     async def ping(self, request: web.Request) -> web.StreamResponse:
-        headers = {"Builder-Version": "", "Cache-Control": "no-cache, no-store, must-revalidate"}
+        headers = {
+            "Builder-Version": "",
+            "Cache-Control": "no-cache, no-store, must-revalidate",
+            "Pragma": "no-cache",
+            "Swarm": "inactive",
+        }
         return web.Response(text="OK" if request.method == "GET" else "", headers=headers)
 
     async def version(self, request: web.Request) -> web.StreamResponse:
@@ -152,7 +157,7 @@ class SystemRoutes:
                 security_options=_NAMES_OF_SECURITY
                 if asked_version(request) < _SECURITY_IN_DETAIL_SINCE
                 else _SECURITY,
-                warnings=await shortcomings(engine),
+                warnings=await shortcomings(engine) or None,
                 hyper=wire.HyperInfo(
                     hypervisors=_hypervisors(engine),
                     kernel={"Path": str(config.assets / "vmlinux")},
@@ -184,7 +189,7 @@ def _registries(config: Config) -> wire.RegistryServiceConfig:
     for host in config.insecure_registries:
         if "/" not in host:
             known[host] = wire.IndexInfo(host, [], False, False)
-    return wire.RegistryServiceConfig(["::1/128", "127.0.0.0/8", *networks], known, mirrors)
+    return wire.RegistryServiceConfig(["::1/128", "127.0.0.0/8", *networks], known, mirrors or None)
 
 
 def _hypervisors(engine: Engine) -> list[wire.HypervisorView]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
+from msgspec import UNSET
 
 from hyper.api.http import (
     Routes,
@@ -117,8 +118,8 @@ def view(record: VolumeRecord, mountpoint: str, usage: Usage | None = None) -> w
         labels=record.labels,
         scope="local",
         options=record.options,
-        status={"Hyper": {"Kind": record.kind.value}} if record.kind else {},
-        usage_data=wire.UsageData(size=usage.size, ref_count=usage.references) if usage else None,
+        status={"Hyper": {"Kind": record.kind.value}} if record.kind else UNSET,
+        usage_data=wire.UsageData(size=usage.size, ref_count=usage.references) if usage else UNSET,
     )
 
 

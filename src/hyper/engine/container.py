@@ -61,6 +61,8 @@ class Container:
         self.guests: set[Container] = set()
         #: How many are about to: its machine is not without work then.
         self.expected = 0
+        #: How many are restarting it: it outlives its run although it removes itself.
+        self.restarting = 0
         self._owner: Container | None = None
         self.lock = asyncio.Lock()
         self.hub = OutputHub(
@@ -73,6 +75,8 @@ class Container:
         self.main: GuestProcess | None = None
         self.removed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.exec_ids: list[str] = []
+        #: Those of them that have not ended.
+        self.open_execs: list[str] = []
         self.exits = Exits()
         #: Not set: its machine is to be found again, and has not answered this daemon (engine/recovery.py).
         self.found = asyncio.Event()
@@ -108,6 +112,11 @@ class Container:
     def paused(self) -> bool:
         """Whether it is live and nothing of it executes."""
         return self.record.status is Status.PAUSED
+
+    @property
+    def goes_at_end(self) -> bool:
+        """Whether it is removed once its program has ended."""
+        return self.record.host_config.auto_remove and not self.restarting
 
     @property
     def up(self) -> bool:
@@ -329,10 +338,15 @@ class Container:
         self._gone()
         if self.record.status is Status.RESTARTING:
             self._restart_later()
-        elif self.record.host_config.auto_remove:
-            async with self.lock:
-                if not self.live:  # else somebody was quick to start it again
-                    await self._remove(volumes=True)
+        elif self.goes_at_end:
+            await self.remove_ended()
+
+    async def remove_ended(self) -> None:
+        """It removes itself: nothing is left of it, unless somebody was quick to start it again."""
+        async with self.lock:
+            if not self.live:
+                await self.settled()
+                await self._remove(volumes=True)
 
     def _exited(self, code: int, *, exit_event: ProcessExit | None = None, error: str = "") -> None:
         record = self.record
@@ -405,7 +419,7 @@ class Container:
             await sandbox.part(self.record.seat.container, self.record.seat.disks)
             return
         await asyncio.gather(*(ending.end_with_machine(guest) for guest in self.guests))
-        if self.record.host_config.auto_remove and not self.host.volumes.survive(self.record):
+        if self.goes_at_end and not self.host.volumes.survive(self.record):
             await sandbox.destroy()  # its file systems are thrown away: no need to unmount them
         else:
             await sandbox.shut_down()
@@ -507,13 +521,13 @@ class Container:
                 f'Container is marked for removal and cannot be "update": {self.record.id}'
             )
 
-    def refuse_paused(self, what: str) -> None:
+    def refuse_paused(self, what: str, *, name: str = "") -> None:
         """Raises:
-        Conflict: it is paused; ``what`` is impossible then (Docker's words).
+        Conflict: it is paused; ``what`` is impossible then (Docker's words). ``name``: as the client called it.
         """
         if self.paused:
             raise Conflict(
-                f"Container {self.record.id} is paused, unpause the container before {what}"
+                f"Container {name or self.record.id} is paused, unpause the container before {what}"
             )
 
     async def pause(self) -> None:

@@ -34,6 +34,7 @@ from hyper.engine.recovery import Recovery
 from hyper.engine.state import Status
 from hyper.errors import Conflict, HyperError, InvalidRequest, NotFound
 from hyper.ids import NAME_PATTERN, is_valid_name, new_id, random_name
+from hyper.image import platform as image_platform
 from hyper.machine.driver import MachineRecord
 from hyper.sandbox.sandbox import Sandbox
 from hyper.system import affinity, files
@@ -141,12 +142,17 @@ class Containers:
         host: HostConfig,
         raw: dict[str, Any],
         *,
+        platform: str = "",
         member: Member | None = None,
     ) -> tuple[Container, list[str]]:
         """A new container and warnings about what has no effect; nothing runs yet. ``member``: it is one of a pod's.
 
+        ``platform``: what its image has to be for. What can be found out at the start only, such as a network that is
+        not there yet, is left to the start, as dockerd does.
+
         Raises:
-            NotFound: the image is not here ("No such image"), or a network or linked container.
+            NotFound: the image is not here ("No such image"), or not for ``platform``; nothing else, for clients pull
+                it then and try again.
             InvalidRequest, NotImplementedYet: it cannot be as asked.
             Conflict: the name is taken.
         """
@@ -156,7 +162,9 @@ class Containers:
         if config.network_disabled and not sharing.owner_named(host):
             host.network_mode = "none"
         warnings += self._settle_host(host, raw)
+        wanted = image_platform.parse(platform) if platform else None
         image = self._host.images.get(config.image)
+        warnings += create.check_platform(image, config.image, wanted)
         aci = image.config.aci
         warnings += app_image.fill_in(host, raw, aci, _bounds())
         filter_ = await plan.seccomp_filter(host)
@@ -172,9 +180,13 @@ class Containers:
         record = self._record(name, merged, host, image.id, points)
         record.seccomp, record.member = filter_, member
         record.handlers = app_image.handlers(aci)
-        record.links = links.of_new_container(host, lambda linked: self.get(linked).record)
+        record.links = links.of_new_container(host, self._linked)
         record.endpoints = endpoints.of_new_container(
-            host, config.networking_config, config.mac_address, self._host.wires.networks.get
+            host,
+            config.networking_config,
+            config.mac_address,
+            self._host.wires.networks.get,
+            late=True,
         )
         _dry_run(record)
         warnings += mounts.warnings(record.mounts, is_socket=files.is_socket)
@@ -283,7 +295,16 @@ class Containers:
         return create.memory_mib(host, default, available_mib=create.host_memory_mib())
 
     def _mounts_of(self, name: str) -> list[mounts.MountPoint]:
-        return self.get(name).record.mounts
+        try:
+            return self.get(name).record.mounts
+        except NotFound as error:
+            raise InvalidRequest(error.message) from None
+
+    def _linked(self, name: str) -> ContainerRecord:
+        try:
+            return self.get(name).record
+        except NotFound as error:
+            raise InvalidRequest(f"could not get container for {name}: {error.message}") from None
 
     def _free_name(self) -> str:
         taken = self._making | {item.record.name for item in self._by_id.values()}

@@ -11,9 +11,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from msgspec import UNSET
+
 from hyper.config import DEFAULT_SHM_SIZE, MINIMUM_MEMORY_MIB
-from hyper.engine import health, log_options, modes, restart
-from hyper.errors import InvalidRequest
+from hyper.engine import health, log_options, modes, mounts, plan, restart
+from hyper.errors import InvalidRequest, NotFound
+from hyper.image import platform
+from hyper.image.record import ImageRecord
 from hyper.types import oci
 from hyper.types.container import (
     IGNORED,
@@ -23,10 +27,13 @@ from hyper.types.container import (
     HostConfig,
     is_asked_for,
 )
-from hyper.types.response import ImageConfig
+from hyper.types.oci import Platform
+from hyper.types.response import ImageConfig, ImageConfigView, said
 from hyper.units import MIB
 
 NANO = 1_000_000_000
+#: The kernel bounds no group to less.
+MINIMUM_CPUS = 0.01
 
 
 def image_defaults(config: oci.ContainerConfig | None) -> ImageConfig:
@@ -36,7 +43,7 @@ def image_defaults(config: oci.ContainerConfig | None) -> ImageConfig:
     return ImageConfig(
         user=config.user or "",
         exposed_ports=_set(config.exposed_ports),
-        env=list(config.env or ()),
+        env=list(config.env) if config.env else None,
         entrypoint=config.entrypoint_argv() or None,
         cmd=config.cmd_argv() or None,
         volumes=_set(config.volumes),
@@ -44,6 +51,33 @@ def image_defaults(config: oci.ContainerConfig | None) -> ImageConfig:
         labels=config.labels,
         stop_signal=config.stop_signal or None,
         healthcheck=_healthcheck(config.healthcheck),
+    )
+
+
+def image_config_view(config: oci.ContainerConfig | None) -> ImageConfigView:
+    """An image's configuration as inspect shows it."""
+    if config is None:
+        return ImageConfigView()
+    kept = image_defaults(config)
+    return ImageConfigView(
+        hostname=config.hostname or "",
+        domainname=config.domainname or "",
+        user=kept.user,
+        exposed_ports=said(kept.exposed_ports),
+        tty=config.tty,
+        open_stdin=config.open_stdin,
+        env=kept.env,
+        cmd=kept.cmd,
+        healthcheck=UNSET if kept.healthcheck is None else kept.healthcheck,
+        args_escaped=said(config.args_escaped),
+        volumes=kept.volumes,
+        working_dir=kept.working_dir,
+        entrypoint=kept.entrypoint,
+        on_build=list(config.on_build) if config.on_build else None,
+        labels=kept.labels,
+        stop_signal=said(kept.stop_signal),
+        stop_timeout=UNSET if config.stop_timeout is None else config.stop_timeout,
+        shell=said(list(config.shell or ())),
     )
 
 
@@ -83,18 +117,24 @@ def merge(asked: ContainerConfig, image: ImageConfig) -> ContainerConfig:
         tty=asked.tty,
         open_stdin=asked.open_stdin,
         stdin_once=asked.stdin_once,
-        env=merge_env(image.env or [], asked.env or []),
+        env=merge_env(image.env or [], asked.env or []) or None,
         cmd=cmd,
         image=asked.image,
         volumes={**(image.volumes or {}), **(asked.volumes or {})} or None,
-        working_dir=asked.working_dir or image.working_dir,
+        working_dir=_clean(asked.working_dir or image.working_dir),
         entrypoint=entrypoint,
         labels={**(image.labels or {}), **(asked.labels or {})},
         stop_signal=asked.stop_signal or image.stop_signal,
         stop_timeout=asked.stop_timeout,
         healthcheck=health.merge(asked.healthcheck, image.healthcheck),
         shell=asked.shell,
+        on_build=asked.on_build,
     )
+
+
+def _clean(path: str) -> str:
+    """A working directory as dockerd keeps it: without ``.``, ``..`` and doubled slashes."""
+    return mounts.clean(path) if path.startswith("/") else path
 
 
 def _program(
@@ -121,6 +161,27 @@ def merge_env(base: list[str], over: list[str]) -> list[str]:
             raise InvalidRequest(f"invalid environment variable: {item}")
         merged[name] = item
     return list(merged.values())
+
+
+def check_platform(image: ImageRecord, name: str, wanted: Platform | None) -> list[str]:
+    """Warnings about an image that is for other machines, though nobody asked for ``wanted``.
+
+    Raises:
+        NotFound: it is not for ``wanted``: the client pulls one that is.
+    """
+    own = Platform(image.architecture, image.os, image.config.variant)
+    if wanted is not None and not platform.matches(own, wanted):
+        raise NotFound(
+            f"image with reference {name} was found but its platform ({platform.show(own)}) does not match "
+            f"the specified platform ({platform.show(wanted)})"
+        )
+    host = platform.host()
+    if wanted is None and not platform.matches(own, host):
+        return [
+            f"The requested image's platform ({platform.show(own)}) does not match the detected host platform "
+            f"({platform.show(host)}) and no specific platform was requested"
+        ]
+    return []
 
 
 def memory_mib(host: HostConfig, default: int, *, available_mib: float = math.inf) -> int:
@@ -163,8 +224,11 @@ def cpus(host: HostConfig) -> float | None:
     Raises:
         InvalidRequest: negative, or both ways of saying it were used.
     """
-    if host.nano_cpus and host.cpu_quota:
-        raise InvalidRequest("Conflicting options: Nano CPUs and CPU Period cannot both be set.")
+    for value, what in ((host.cpu_period, "Period"), (host.cpu_quota, "Quota")):
+        if host.nano_cpus and value:
+            raise InvalidRequest(
+                f"Conflicting options: Nano CPUs and CPU {what} cannot both be set"
+            )
     if host.nano_cpus < 0 or host.cpu_quota < -1:
         raise InvalidRequest("invalid CPU limit: it must not be negative")
     if host.cpu_period and not 1000 <= host.cpu_period <= 1_000_000:
@@ -174,7 +238,7 @@ def cpus(host: HostConfig) -> float | None:
     if 0 < host.cpu_quota < 1000:
         raise InvalidRequest("CPU cfs quota can not be less than 1ms (i.e. 1000)")
     if host.nano_cpus:
-        return host.nano_cpus / NANO
+        return max(host.nano_cpus / NANO, MINIMUM_CPUS)
     if host.cpu_quota > 0:
         return host.cpu_quota / (host.cpu_period or 100_000)
     return None
@@ -189,11 +253,15 @@ def vcpus(host: HostConfig, *, default: int, available: int) -> int:
     limit = cpus(host)
     if limit is None:
         return default
-    if not 0.01 <= limit <= available:
-        raise InvalidRequest(
-            f"Range of CPUs is from 0.01 to {available:.2f}, as there are only {available} CPUs available"
-        )
+    if limit > available:
+        raise _no_such_cpus(available)
     return max(1, math.ceil(limit))
+
+
+def _no_such_cpus(available: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"Range of CPUs is from {MINIMUM_CPUS} to {available:.2f}, as there are only {available} CPUs available"
+    )
 
 
 def check(host: HostConfig, raw: dict[str, Any]) -> list[str]:
@@ -211,6 +279,8 @@ def check(host: HostConfig, raw: dict[str, Any]) -> list[str]:
     restart.check(host)
     warnings += log_options.check(host.log_config)
     _check_values(host)
+    if 0 < host.nano_cpus < MINIMUM_CPUS * NANO:
+        warnings.append(f"Less than {MINIMUM_CPUS} CPUs are not possible: that is the limit.")
     for member in IGNORED:
         if is_asked_for(raw.get(member)):
             warnings.append(f"HostConfig.{member} has no effect and was ignored.")
@@ -219,6 +289,14 @@ def check(host: HostConfig, raw: dict[str, Any]) -> list[str]:
 
 def fill_in(host: HostConfig) -> None:
     """What clients leave empty says what it amounts to, as dockerd does it."""
+    if host.network_mode in ("", "default"):
+        host.network_mode = "bridge"
+    host.restart_policy.name = host.restart_policy.name or restart.NEVER
+    if not host.privileged:
+        if host.masked_paths is None:
+            host.masked_paths = list(plan.MASKED)
+        if host.readonly_paths is None:
+            host.readonly_paths = list(plan.READONLY)
     host.cgroupns_mode = host.cgroupns_mode or "private"
     host.ipc_mode = host.ipc_mode or "private"
     host.runtime = host.runtime or "hyper"
@@ -239,6 +317,10 @@ def _check_modes(host: HostConfig) -> None:
 
 
 def _check_values(host: HostConfig) -> None:
+    if "" in (host.annotations or {}):
+        raise InvalidRequest(
+            "invalid Annotations: the empty string is not permitted as an annotation key"
+        )
     if host.shm_size < 0:
         raise InvalidRequest("SHM size can not be less than 0")
     for server in host.dns or []:

@@ -13,12 +13,13 @@ _NO_NEW_PRIVILEGES: Final = "no-new-privileges"
 
 def fill_in(host: HostConfig, raw: dict[str, Any], config: Config) -> None:
     """``host``, which was asked for as ``raw``, has the daemon's defaults where it says nothing."""
-    host.dns = host.dns or [*config.dns] or None
-    host.dns_search = host.dns_search or [*config.dns_search] or None
-    host.dns_options = host.dns_options or [*config.dns_opts] or None
+    # An empty list stays one: clients see again what they sent.
+    host.dns = host.dns or [*config.dns] or host.dns
+    host.dns_search = host.dns_search or [*config.dns_search] or host.dns_search
+    host.dns_options = host.dns_options or [*config.dns_opts] or host.dns_options
     said = {limit.name for limit in host.ulimits or []}
     missing = [Ulimit(*limit) for limit in config.default_ulimits if limit[0] not in said]
-    host.ulimits = [*(host.ulimits or []), *missing] or None
+    host.ulimits = [*(host.ulimits or []), *missing] or host.ulimits
     if not raw.get("ShmSize"):
         host.shm_size = config.default_shm_size
     if host.init is None and config.init:

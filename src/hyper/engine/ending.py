@@ -168,9 +168,18 @@ def _stop_timeout_s(container: Container) -> int:
 
 
 async def restart(container: Container, *, timeout_s: int | None, number: int | None) -> None:
-    """It was stopped, if it ran, and runs again. Raises: what ``stop`` and ``start`` raise."""
-    await stop(container, timeout_s=timeout_s, number=number)
-    await container.start()
+    """It was stopped, if it ran, and runs again. Raises: what ``stop`` and ``start`` raise.
+
+    A container that removes itself does so only when it does not run at the end of this.
+    """
+    container.restarting += 1
+    try:
+        await stop(container, timeout_s=timeout_s, number=number)
+        await container.start()
+    finally:
+        container.restarting -= 1
+        if container.goes_at_end and not container.up:
+            await container.remove_ended()
     container.publish("restart")
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from hyper.engine.network_record import EndpointRecord, NetworkRecord
 from hyper.engine.networks import BRIDGE, PREDEFINED, space6_of, space_of
 from hyper.engine.record import ContainerRecord
-from hyper.errors import InvalidRequest
+from hyper.errors import InvalidRequest, NotFound
 from hyper.ids import short_id
 from hyper.network.ipam6 import address6
 from hyper.types.container import (
@@ -31,14 +31,23 @@ Find = Callable[[str], NetworkRecord]
 
 
 def of_new_container(
-    host: HostConfig, networking: NetworkingConfig | None, mac: str, find: Find
+    host: HostConfig,
+    networking: NetworkingConfig | None,
+    mac: str,
+    find: Find,
+    *,
+    late: bool = False,
 ) -> list[EndpointRecord]:
     """The endpoints of a new container; ``find`` knows networks by name or id.
 
+    ``late``: one that is not there is looked for when the container starts (see ``settle``), as dockerd does.
+
     Raises:
-        NotFound: no such network.
+        NotFound: no such network, and not ``late``.
         InvalidRequest: what is asked makes no sense.
     """
+    if late:
+        find = _or_to_come(find)
     asked = dict((networking.endpoints_config if networking else None) or {})
     mode = host.network_mode
     if not has_network(host):
@@ -48,17 +57,55 @@ def of_new_container(
     main = BRIDGE if mode in ("", "default") else mode
     if main != BRIDGE or not asked:
         wanted = find(main)
-        names = [name for name in asked if find(name).id == wanted.id]
+        names = [name for name in asked if _key(find(name)) == _key(wanted)]
         settings = asked.pop(names[0]) if names else None
         asked = {wanted.name: settings, **asked}
     made = [of(find(name), settings or EndpointAsked()) for name, settings in asked.items()]
-    if len({item.network_id for item in made}) != len(made):
+    if len({item.network_id or item.network for item in made}) != len(made):
         raise InvalidRequest("a network is named twice")
     if mac and made:
         made[0].wanted_mac = _mac(mac)
     if made and made[0].network != BRIDGE:
         made[0].links += host.links or []
     return made
+
+
+def _or_to_come(find: Find) -> Find:
+    def found(name: str) -> NetworkRecord:
+        try:
+            return find(name)
+        except NotFound:
+            return NetworkRecord(id="", name=name, driver=BRIDGE, created_ns=0)
+
+    return found
+
+
+def _key(network: NetworkRecord) -> str:
+    return network.id or network.name
+
+
+def settle(endpoint: EndpointRecord, find: Find) -> None:
+    """The network of ``endpoint`` is known, and takes what is asked of it, although it was not there before.
+
+    Raises:
+        NotFound: it still is not (Docker's words).
+        InvalidRequest: what is asked makes no sense there.
+    """
+    if endpoint.network_id:
+        return
+    try:
+        network = find(endpoint.network)
+    except NotFound as error:
+        raise NotFound(f"failed to set up container networking: {error.message}") from None
+    addresses = EndpointIpamConfig(
+        ipv4_address=endpoint.wanted_address, ipv6_address=endpoint.wanted_address6
+    )
+    known = of(network, EndpointAsked(ipam_config=addresses, aliases=endpoint.aliases))
+    endpoint.network_id, endpoint.network = known.network_id, known.network
+    endpoint.wanted_address, endpoint.wanted_address6 = (
+        known.wanted_address,
+        known.wanted_address6,
+    )
 
 
 def has_network(host: HostConfig) -> bool:
@@ -115,6 +162,8 @@ def _address(network: NetworkRecord, asked: EndpointIpamConfig) -> str:
         raise InvalidRequest(
             f"{lead}: user specified IP address is supported on user defined networks only"
         )
+    if not network.id:  # its subnet is not known yet
+        return str(address)
     if network.chosen:
         raise InvalidRequest(
             f"{lead}: user specified IP address is supported only when connecting to networks "
@@ -127,6 +176,8 @@ def _address(network: NetworkRecord, asked: EndpointIpamConfig) -> str:
 def _address6(network: NetworkRecord, asked: EndpointIpamConfig) -> str:
     if not asked.ipv6_address:
         return ""
+    if not network.id:
+        return str(address6(asked.ipv6_address, "IPv6 address"))
     space = space6_of(network)
     if space is None:
         raise InvalidRequest(
@@ -142,13 +193,13 @@ def _address6(network: NetworkRecord, asked: EndpointIpamConfig) -> str:
 def _mac(text: str) -> str:
     """Raises: InvalidRequest: no unicast hardware address."""
     if not _MAC.fullmatch(text) or int(text[:2], 16) & 1:
-        raise InvalidRequest(f"invalid MAC address: {text[:100]!r}")
+        raise InvalidRequest(f"invalid MAC address: {text[:100]}")
     return text.lower().replace("-", ":")
 
 
 def dns_names(record: ContainerRecord, endpoint: EndpointRecord) -> list[str]:
     """What others on a user-defined network call the container, in Docker's order."""
-    if endpoint.network == BRIDGE:
+    if endpoint.network == BRIDGE or not endpoint.network_id:
         return []
     own = [record.name, *endpoint.aliases, short_id(record.id)]
     if record.config.hostname:

@@ -17,7 +17,7 @@ from hyper.engine.host import Host
 from hyper.engine.output import OutputHub
 from hyper.engine.program_error import program_error
 from hyper.engine.record import ExecRecord
-from hyper.errors import Conflict, GuestError, HyperError, InvalidRequest, NotFound
+from hyper.errors import Conflict, GuestError, HyperError, NotFound
 from hyper.guest.process import GuestProcess
 from hyper.ids import new_id
 from hyper.proto.message import ProcessExit, ProcessInfo, ProcessResize, ProcessSignal
@@ -66,22 +66,20 @@ class Execs:
         """The numbers of a container's execs in its guest."""
         return {self._by_id[item].record.process for item in container.exec_ids}
 
-    def create(self, container: Container, body: ExecBody) -> Exec:
-        """An exec that is ready to be started.
+    def create(self, container: Container, body: ExecBody, *, name: str = "") -> Exec:
+        """An exec that is ready to be started. ``name``: what the client called the container.
 
         Raises:
             Conflict: the container does not run, or has too many execs that nobody has started.
-            InvalidRequest: no program.
+            InvalidRequest: what is asked cannot be passed on.
         """
         container.running()
-        container.refuse_paused("exec")
-        if not body.cmd:
-            raise InvalidRequest("No exec command specified")
+        container.refuse_paused("exec", name=name)
         self._check_room(container)
         record = ExecRecord(
             id=new_id(),
             container_id=container.record.id,
-            args=body.cmd,
+            args=body.cmd or [],
             env=body.env or [],
             cwd=body.working_dir,
             user=body.user,
@@ -97,7 +95,7 @@ class Execs:
         plan.check_encodes(plan.exec_program(container.record, record, 1, record.console_size))
         self._host.store.save_exec(record)
         self._add(Exec(record, container))
-        container.publish(f"exec_create: {' '.join(body.cmd)}", execID=record.id)
+        container.publish(f"exec_create: {' '.join(record.args)}", execID=record.id)
         return self._by_id[record.id]
 
     def _check_room(self, container: Container) -> None:
@@ -115,11 +113,14 @@ class Execs:
         if not container.exec_ids:
             container.removed.add_done_callback(lambda _: self._forget_all(container))
         container.exec_ids.append(record.id)
+        if not record.ended:
+            container.open_execs.append(record.id)
 
     def _forget_all(self, container: Container) -> None:
         for exec_id in container.exec_ids:
             self._by_id.pop(exec_id, None)
         container.exec_ids.clear()
+        container.open_execs.clear()
 
     async def start(self, item: Exec, size: list[int] | None) -> GuestProcess:
         """Its program, which runs.
@@ -131,7 +132,7 @@ class Execs:
         record, container = item.record, item.container
         await container.answering()
         if record.process:
-            raise Conflict(f"exec {record.id} has already been started")
+            raise already_run(record)
         sandbox, _ = container.running()
         container.refuse_paused("exec")
         record.process = sandbox.new_process()
@@ -183,6 +184,8 @@ class Execs:
         record = item.record
         record.running, record.exit_code, record.ended_ns = False, code, time.time_ns()
         item.process = None
+        if record.id in item.container.open_execs:
+            item.container.open_execs.remove(record.id)
         if not item.container.removed.done():
             self._try_save(record)
             self._forget_old(item.container)
@@ -205,6 +208,7 @@ class Execs:
         if not gone:
             return
         container.exec_ids[:] = [item for item in container.exec_ids if item not in gone]
+        container.open_execs[:] = [item for item in container.open_execs if item not in gone]
         try:
             self._host.store.delete_execs(sorted(gone))
         except HyperError as error:
@@ -265,6 +269,12 @@ class Execs:
         item.process.resume()
         item.record.running = True
         self._watch(item, sandbox)
+
+
+def already_run(record: ExecRecord) -> Conflict:
+    """Docker's words for a second start."""
+    state = "is already running" if record.running else "has already run"
+    return Conflict(f"exec command {record.id} {state}")
 
 
 def _let_go(hub: OutputHub, exited: asyncio.Future[ProcessExit]) -> None:

@@ -22,7 +22,7 @@ async def connect(container: Container, network: NetworkRecord, asked: EndpointA
     """The container is on the network: from its next start on, or at once if it runs.
 
     Raises:
-        Forbidden: it is on it already, or there are no networks to join here.
+        Forbidden: it runs and is on it already, or there are no networks to join here.
         InvalidRequest: what is asked makes no sense (Docker's words).
         Conflict: an address is in use; it is paused.
         HyperError: the host or the agent failed; then it is not on the network.
@@ -47,6 +47,8 @@ async def connect(container: Container, network: NetworkRecord, asked: EndpointA
     await container.answering()
     async with container.lock:
         if endpoint_on(record, network.id) is not None:
+            if not container.live:
+                return  # as dockerd: it stays as it was asked for first
             raise Forbidden(
                 f"endpoint with name {record.name} already exists in network {network.name}"
             )

@@ -31,12 +31,15 @@ def of_new_container(host: HostConfig, find: Callable[[str], ContainerRecord]) -
         Conflict: an alias for two containers.
     """
     made: dict[str, str] = {}
+    default = host.network_mode in ("", "default", "bridge")
     for link in host.links or []:
         name, alias = split_link(link)
+        if not default:  # on a network of the user's it is a name, for whoever will be called so
+            continue
         wanted = find(name).id
         if made.setdefault(alias, wanted) != wanted:
             raise Conflict(f"Conflict. The link alias {alias!r} is for two containers")
-    return made if host.network_mode in ("", "default", "bridge") else {}
+    return made
 
 
 def shown(record: ContainerRecord, find: Find) -> list[str] | None:

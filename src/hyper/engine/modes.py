@@ -31,7 +31,8 @@ def check(host: HostConfig) -> list[str]:
                 f"HostConfig.{member} host is impossible: a virtual machine has a kernel of its own"
             )
         if value not in _OWN[member]:
-            raise InvalidRequest(f"invalid {member}: {value[:100]!r}")
+            kind = member.removesuffix("Mode").upper()
+            raise InvalidRequest(f"invalid {kind} mode: {value[:100]}")
     if host.userns_mode not in ("", "host"):
         raise InvalidRequest(f"invalid userns mode: {host.userns_mode[:100]}")
     if host.cgroupns_mode not in ("", "private", "host"):

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 class EndpointRecord(Struct):
     """A container's place on a network: what was asked, and what it has (or had last) while it runs.
 
+    ``network_id``: "" where ``network`` was not there yet when it was asked for: it is looked for at the start.
     ``direct``: its frames go through the machine's card as they are; others are told apart by their MAC.
     """
 

@@ -96,10 +96,12 @@ def check_paths(record: ContainerRecord) -> None:
     config = record.config
     check_working_dir(config.working_dir)
     for target in record.host_config.tmpfs or {}:
-        if not target.startswith("/") or target.strip("/.") == "":
+        if not target.startswith("/"):
             raise InvalidRequest(
-                f"invalid mount path: {target[:100]!r} must be absolute, and not /"
+                f"invalid mount path: '{target[:100]}' mount path must be absolute"
             )
+        if target.strip("/.") == "":
+            raise InvalidRequest("invalid specification: destination can't be '/'")
     if config.hostname and record.host_config.uts_mode == "host":
         raise InvalidRequest("conflicting options: hostname and the UTS mode")
     if len(hostname(record).encode(errors="replace")) > _MAX_HOSTNAME:
@@ -305,7 +307,7 @@ def split_extra_host(extra: str) -> tuple[str, str]:
     """
     match = re.fullmatch(r"([^:=\s]+)[:=](\S+)", extra)
     if match is None:
-        raise InvalidRequest(f"bad format for add-host: {extra!r}")
+        raise InvalidRequest(f'bad format for add-host: "{extra[:100]}"')
     return match[1], match[2].strip("[]")
 
 

@@ -41,7 +41,7 @@ def wanted(config: ContainerConfig, host: HostConfig) -> list[tuple[int, str, Po
     bindings = host.port_bindings or {}
     for spec, places in bindings.items():
         port, protocol = parse_port(spec)
-        for place in places or [PortBinding()]:
+        for place in places or ():
             _check(spec, place)
             result.append((port, protocol, place))
     if host.publish_all_ports:
@@ -57,7 +57,7 @@ def _check(spec: str, place: PortBinding) -> None:
     if place.host_port:
         first, _, last = place.host_port.partition("-")
         if not _is_port(first) or not _is_port(last or first) or int(last or first) < int(first):
-            raise InvalidRequest(f"invalid host port {place.host_port[:100]!r} for {spec}")
+            raise InvalidRequest(f'invalid port specification: "{place.host_port[:100]}"')
     if place.host_ip:
         try:
             address = ipaddress.ip_address(place.host_ip)

@@ -134,10 +134,12 @@ def cpu_set(host: HostConfig, *, available: Collection[int]) -> frozenset[int]:
         return frozenset()
     found: set[int] = set()
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,4})(?:-(\d{1,4}))?\s*", part, re.ASCII)
+        match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part, re.ASCII)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if first > last or last > _MAX_CPU:
-            raise InvalidRequest(f"Invalid value {text[:100]} for cpuset cpus")
+            raise InvalidRequest(
+                f"Invalid value {text[:100]} for cpuset cpus: invalid format: {text[:100]}"
+            )
         found |= set(range(first, last + 1))
     if not found <= set(available):
         there = ",".join(map(str, sorted(available)))

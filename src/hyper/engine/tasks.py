@@ -7,6 +7,8 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from hyper.errors import HyperError
+
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -26,11 +28,15 @@ class Tasks:
         return task
 
     async def see_through(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of ``work``, which goes on to its end also when the caller is cancelled."""
+        """The result of ``work``, which goes on to its end also when the caller is cancelled; then it is logged."""
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_tell_the_log)
+            raise
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -43,3 +49,13 @@ class Tasks:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+def _tell_the_log(task: asyncio.Task[Any]) -> None:
+    """Of a failure that nobody waits for any more."""
+    if task.cancelled() or (error := task.exception()) is None:
+        return
+    if isinstance(error, HyperError):
+        logger.info("a request whose client has left failed: %s", error)
+    else:
+        logger.error("a request whose client has left failed", exc_info=error)

@@ -89,6 +89,7 @@ def new_record(
     for name_ in wanted:
         if name_ not in _OPTIONS:
             raise InvalidRequest(f'create {name}: invalid option: "{name_[:100]}"')
+    _check_complete(name, wanted)
     record = VolumeRecord(name, time.time_ns(), labels, options, anonymous)
     kind, mount, device = wanted.get("type", ""), wanted.get("o", ""), wanted.get("device", "")
     if "size" in wanted:
@@ -112,10 +113,20 @@ def new_record(
     return record
 
 
+def _check_complete(name: str, wanted: dict[str, str]) -> None:
+    """As dockerd: what is mounted has a type and a device. Types of Hyper's own need no device.
+
+    Raises:
+        InvalidRequest: one is missing.
+    """
+    if wanted.get("type") in (Kind.IMAGE, Kind.DIRECTORY):
+        return
+    for option in ("device", "type"):
+        if {"type", "device", "o"} & {*wanted} and not wanted.get(option):
+            raise InvalidRequest(f'create {name}: missing required option: "{option}"')
+
+
 def _bind(record: VolumeRecord, kind: str, mount: str, device: str) -> VolumeRecord:
-    for option, value in (("type", kind), ("device", device)):
-        if not value:
-            raise InvalidRequest(f'create {record.name}: missing required option: "{option}"')
     words = set(mount.split(","))
     if kind not in ("none", "bind") or not words & {"bind", "rbind"}:
         raise InvalidRequest(

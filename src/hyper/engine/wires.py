@@ -178,6 +178,8 @@ class Wires:
         if not endpoints.has_network(record.host_config):
             yield Wiring((), None)
             return
+        for endpoint in record.endpoints:
+            endpoints.settle(endpoint, self.networks.get)
         fabric = self._fabric
         if fabric is None:
             if record.pod is not None:  # made when there were bridges

@@ -272,6 +272,10 @@ class Images:
         """
         return query.record(self._store, query.identify(self._store, name_or_id))
 
+    def id_of(self, name_or_id: str) -> str:
+        """The full id of the image that ``get`` finds. Raises: as ``get``."""
+        return query.identify(self._store, name_or_id)
+
     def list(self) -> Records:
         """Every image, newest first."""
         return query.all_images(self._store)

@@ -7,7 +7,7 @@ the member's default (clients of every age send both).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, UnsetType, field
@@ -15,6 +15,9 @@ from msgspec import UNSET, UnsetType, field
 from hyper.config import DEFAULT_SHM_SIZE
 from hyper.types.mount import MountSpec
 from hyper.types.wire import Wire
+
+#: A list of strings that may be one string on the wire, as Docker's strslice.
+StrSlice = Annotated[list[str], msgspec.Meta(extra={"or": "one string"})]
 
 
 class AuthBody(Wire, rename=None):
@@ -75,20 +78,21 @@ class ContainerConfig(Wire):
     open_stdin: bool = False
     stdin_once: bool = False
     env: list[str] | None = None
-    cmd: list[str] | None = None
+    cmd: StrSlice | None = None
     image: str = ""
     volumes: dict[str, dict[str, Any]] | None = None
     working_dir: str = ""
-    entrypoint: list[str] | None = None
+    entrypoint: StrSlice | None = None
+    on_build: list[str] | None = None
     labels: dict[str, str] | None = None
     stop_signal: str | None = None
     stop_timeout: int | None = None
     healthcheck: Healthcheck | None = None
-    shell: list[str] | None = None
+    shell: StrSlice | None = None
 
 
 class HostConfig(Wire):
-    """What depends on this host. The members Hyper acts on; see ``UNSUPPORTED`` for the others."""
+    """What depends on this host."""
 
     binds: list[str] | None = None
     mounts: list[MountSpec] | None = None
@@ -99,8 +103,8 @@ class HostConfig(Wire):
     port_bindings: dict[str, list[PortBinding] | None] | None = None
     restart_policy: RestartPolicy = field(default_factory=RestartPolicy)
     auto_remove: bool = False
-    cap_add: list[str] | None = None
-    cap_drop: list[str] | None = None
+    cap_add: StrSlice | None = None
+    cap_drop: StrSlice | None = None
     dns: list[str] | None = None
     dns_options: list[str] | None = None
     dns_search: list[str] | None = None
@@ -141,6 +145,26 @@ class HostConfig(Wire):
     storage_opt: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     device_cgroup_rules: list[str] | None = None
+    # What has no effect here, or cannot be: see IGNORED and IMPOSSIBLE.
+    devices: list[Any] | None = None
+    device_requests: list[Any] | None = None
+    cgroup_parent: str = ""
+    cgroup: str = ""
+    blkio_weight: int = 0
+    blkio_weight_device: list[Any] | None = None
+    blkio_device_read_bps: list[Any] | None = None
+    blkio_device_write_bps: list[Any] | None = None
+    blkio_device_read_iops: list[Any] | None = field(name="BlkioDeviceReadIOps", default=None)
+    blkio_device_write_iops: list[Any] | None = field(name="BlkioDeviceWriteIOps", default=None)
+    cpu_realtime_period: int = 0
+    cpu_realtime_runtime: int = 0
+    cpuset_mems: str = ""
+    kernel_memory: int = 0
+    kernel_memory_tcp: int = field(name="KernelMemoryTCP", default=0)
+    cpu_count: int = 0
+    cpu_percent: int = 0
+    io_maximum_iops: int = field(name="IOMaximumIOps", default=0)
+    io_maximum_bandwidth: int = field(name="IOMaximumBandwidth", default=0)
     container_id_file: str = field(default="", name="ContainerIDFile")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import field
+from msgspec import UNSET, UnsetType
 
 from hyper.types.wire import Wire
 
@@ -81,15 +81,15 @@ class VolumeView(Wire):
     labels: dict[str, str] | None
     scope: str
     options: dict[str, str] | None
-    status: dict[str, dict[str, str]]
-    usage_data: UsageData | None = None
+    status: dict[str, dict[str, str]] | UnsetType = UNSET
+    usage_data: UsageData | UnsetType = UNSET
 
 
 class VolumeList(Wire):
     """The answer to GET /volumes."""
 
     volumes: list[VolumeView]
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] | None = None
 
 
 class VolumesPruned(Wire):

@@ -3,21 +3,31 @@
 Source: engine-api v1.47, definitions ContainerInspectResponse, ContainerState, ContainerSummary, Port, MountPoint,
 NetworkSettings, ImageInspect, ImageSummary, SystemVersion, SystemInfo, EventMessage, and those of exec and wait.
 ``Hyper`` members are extensions: what Docker has no word for.
+
+Which members are there, null, or empty is part of the contract: clients tell "none" from "not said" by it. What dockerd
+leaves out when it is empty is UNSET here (``said``). ``tests/conformance/test_shapes.py`` holds both to each other.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import UNSET, UnsetType, field
 
 from hyper.types.aci import Aci
-from hyper.types.container import ContainerConfig, Healthcheck, HostConfig, PortBinding
+from hyper.types.container import Healthcheck, PortBinding
 from hyper.types.fast import StartView
 from hyper.types.mount import VolumeView
 from hyper.types.wire import Wire
 
+T = TypeVar("T")
+
 ZERO_TIME = "0001-01-01T00:00:00Z"
+
+
+def said(value: T | None) -> T | UnsetType:
+    """``value``, left out where it says nothing (Go's ``omitempty``)."""
+    return value or UNSET
 
 
 class ErrorBody(Wire, rename=None):
@@ -72,7 +82,7 @@ class ContainerState(Wire):
     error: str
     started_at: str = ZERO_TIME
     finished_at: str = ZERO_TIME
-    health: HealthView | None = None
+    health: HealthView | UnsetType = UNSET
 
 
 class Port(Wire, omit_defaults=True):
@@ -144,29 +154,7 @@ class NetworkSettings(Wire):
 
 class DriverData(Wire):
     name: str
-    data: dict[str, str]
-
-
-class HostConfigView(HostConfig):
-    """As it is kept, and the members that have no effect or cannot be, empty: clients look at them without asking."""
-
-    cgroup_parent: str = ""
-    cgroup: str = ""
-    blkio_weight: int = 0
-    blkio_weight_device: list[Any] | None = None
-    blkio_device_read_bps: list[Any] | None = None
-    blkio_device_write_bps: list[Any] | None = None
-    blkio_device_read_iops: list[Any] | None = field(name="BlkioDeviceReadIOps", default=None)
-    blkio_device_write_iops: list[Any] | None = field(name="BlkioDeviceWriteIOps", default=None)
-    cpu_realtime_period: int = 0
-    cpu_realtime_runtime: int = 0
-    cpuset_mems: str = ""
-    cpu_count: int = 0
-    cpu_percent: int = 0
-    io_maximum_iops: int = field(name="IOMaximumIOps", default=0)
-    io_maximum_bandwidth: int = field(name="IOMaximumBandwidth", default=0)
-    devices: list[Any] | None = None
-    device_requests: list[Any] | None = None
+    data: dict[str, str] | None
 
 
 class ContainerInspect(Wire):
@@ -188,10 +176,11 @@ class ContainerInspect(Wire):
     process_label: str
     app_armor_profile: str
     exec_ids: list[str] | None = field(name="ExecIDs")
-    host_config: HostConfigView
+    #: HostConfig and ContainerConfig, without what dockerd leaves out when it is empty.
+    host_config: dict[str, Any]
     graph_driver: DriverData
     mounts: list[Mount]
-    config: ContainerConfig
+    config: dict[str, Any]
     network_settings: NetworkSettings
     hyper: VmView | None
     size_rw: int | UnsetType = UNSET
@@ -199,7 +188,10 @@ class ContainerInspect(Wire):
 
 
 class SummaryHostConfig(Wire):
+    """``annotations``: since 1.46."""
+
     network_mode: str
+    annotations: dict[str, str] | UnsetType = UNSET
 
 
 class SummaryNetworks(Wire):
@@ -226,7 +218,7 @@ class ContainerSummary(Wire):
 
 
 class PruneContainersAnswer(Wire):
-    containers_deleted: list[str]
+    containers_deleted: list[str] | None
     space_reclaimed: int
 
 
@@ -236,7 +228,7 @@ class CreateAnswer(Wire):
 
 
 class UpdateAnswer(Wire):
-    warnings: list[str]
+    warnings: list[str] | None
 
 
 class TopAnswer(Wire):
@@ -264,7 +256,7 @@ class ProcessConfig(Wire, rename=None):
     entrypoint: str
     arguments: list[str]
     privileged: bool
-    user: str
+    user: str | UnsetType
 
 
 class ExecInspect(Wire):
@@ -296,6 +288,34 @@ class ImageConfig(Wire):
     healthcheck: Healthcheck | None = None
 
 
+class ImageConfigView(Wire):
+    """An image's configuration as inspect shows it; what dockerd leaves out when it is empty is UNSET."""
+
+    hostname: str = ""
+    domainname: str = ""
+    user: str = ""
+    attach_stdin: bool = False
+    attach_stdout: bool = False
+    attach_stderr: bool = False
+    exposed_ports: dict[str, dict[str, Any]] | UnsetType = UNSET
+    tty: bool = False
+    open_stdin: bool = False
+    stdin_once: bool = False
+    env: list[str] | None = None
+    cmd: list[str] | None = None
+    healthcheck: Healthcheck | UnsetType = UNSET
+    args_escaped: bool | UnsetType = UNSET
+    image: str = ""
+    volumes: dict[str, dict[str, Any]] | None = None
+    working_dir: str = ""
+    entrypoint: list[str] | None = None
+    on_build: list[str] | None = None
+    labels: dict[str, str] | None = None
+    stop_signal: str | UnsetType = UNSET
+    stop_timeout: int | UnsetType = UNSET
+    shell: list[str] | UnsetType = UNSET
+
+
 class RootFs(Wire):
     type: str
     layers: list[str]
@@ -316,9 +336,9 @@ class ImageInspect(Wire):
     created: str
     docker_version: str
     author: str
-    config: ImageConfig
+    config: ImageConfigView
     architecture: str
-    variant: str
+    variant: str | UnsetType
     os: str
     size: int
     graph_driver: DriverData
@@ -342,7 +362,7 @@ class ImageSummary(Wire):
     created: int
     size: int
     shared_size: int
-    labels: dict[str, str]
+    labels: dict[str, str] | None
     containers: int
     #: Until 1.43.
     virtual_size: int | UnsetType = UNSET
@@ -397,7 +417,6 @@ class DiskUsage(Wire):
     containers: list[ContainerSummary] | None = None
     volumes: list[VolumeView] | None = None
     build_cache: list[dict[str, Any]] | None = None
-    builder_size: int = 0
 
 
 class Component(Wire):
@@ -422,7 +441,6 @@ class VersionAnswer(Wire):
     arch: str
     kernel_version: str
     build_time: str
-    experimental: bool = False
 
 
 class HypervisorView(Wire):
@@ -453,7 +471,7 @@ class IndexInfo(Wire):
 class RegistryServiceConfig(Wire):
     insecure_registry_cidrs: list[str] = field(name="InsecureRegistryCIDRs")
     index_configs: dict[str, IndexInfo]
-    mirrors: list[str]
+    mirrors: list[str] | None
 
 
 class SwarmInfo(Wire):
@@ -462,12 +480,20 @@ class SwarmInfo(Wire):
     node_addr: str = ""
     control_available: bool = False
     error: str = ""
+    remote_managers: list[Any] | None = None
 
 
 class PluginsInfo(Wire):
     volume: list[str]
     network: list[str]
     log: list[str]
+    authorization: list[str] | None = None
+
+
+class ProgramCommit(Wire):
+    """A program beside the daemon that dockerd has and Hyper has not."""
+
+    id: str = field(name="ID", default="N/A")
 
 
 class InfoAnswer(Wire):
@@ -521,8 +547,12 @@ class InfoAnswer(Wire):
     isolation: str
     init_binary: str
     security_options: list[str]
-    warnings: list[str]
+    warnings: list[str] | None
     hyper: HyperInfo
+    generic_resources: list[Any] | None = None
+    containerd_commit: ProgramCommit = field(default_factory=ProgramCommit)
+    runc_commit: ProgramCommit = field(default_factory=ProgramCommit)
+    init_commit: ProgramCommit = field(default_factory=ProgramCommit)
 
 
 class EventActor(Wire):
