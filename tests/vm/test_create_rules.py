@@ -6,6 +6,7 @@ The right values were seen of dockerd 28.5.2.
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -209,3 +210,22 @@ def test_looking_for_an_object_of_any_kind(daemon: Hyperd) -> None:
     assert b"o such object: nosuch" in done.stderr
     assert b"not implemented" not in done.stderr
     assert daemon.run("plugin", "ls", "-q") == b""
+
+
+def test_buildkits_clients_are_told_that_nothing_is_built(daemon: Hyperd) -> None:
+    """buildx calls gRPC at /grpc before anything else; without an answer there it would run BuildKit in a container."""
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000 04 00 00000000")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(daemon.socket))
+        client.sendall(
+            b"POST /grpc HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+        )
+        with client.makefile("rb") as answer:
+            assert answer.readline().startswith(b"HTTP/1.1 101 ")
+            while answer.readline().strip():
+                pass
+            client.sendall(preface + bytes.fromhex("000001 01 05 00000001 82"))
+            client.shutdown(socket.SHUT_WR)
+            frames = answer.read()
+    assert b"building images is not implemented by Hyper yet: build with docker" in frames
+    assert status_of(daemon, "POST", "/grpc")[0] == 501

@@ -183,7 +183,8 @@ def _head(request: web.Request, content_type: str) -> bytes:
     upgrade = request.headers.get("Upgrade")
     lines = [f"Content-Type: {content_type}"]
     if upgrade:
-        lines = ["HTTP/1.1 101 UPGRADED", *lines, "Connection: Upgrade", "Upgrade: tcp"]
+        to = "h2c" if upgrade.lower() == "h2c" else "tcp"
+        lines = ["HTTP/1.1 101 UPGRADED", *lines, "Connection: Upgrade", f"Upgrade: {to}"]
     else:
         lines = ["HTTP/1.1 200 OK", *lines]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()

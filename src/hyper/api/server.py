@@ -9,6 +9,7 @@ from aiohttp import web
 from hyper.api import API_VERSION
 from hyper.api.app_images import AppImageRoutes
 from hyper.api.archive import ArchiveRoutes
+from hyper.api.buildkit import grpc
 from hyper.api.connections import CONNECTIONS, MAX_BODY, Connections, begun
 from hyper.api.containers import ContainerRoutes
 from hyper.api.execs import ExecRoutes
@@ -50,6 +51,7 @@ _ABSENT: Final[Routes] = [
     ("DELETE", "/plugins/{name:.+}", no_such_plugin),
     ("*", "/plugins{rest:(/.*)?}", not_yet),
     ("*", "/build{rest:(/.*)?}", no_builds),
+    ("POST", "/grpc", grpc),
     ("*", "/{part:grpc|session}", no_builds),
     ("OPTIONS", "/{rest:.*}", options),
 ]
