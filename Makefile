@@ -26,9 +26,9 @@ test: setup-test ## the whole test suite, VMs included
 test-fast: setup-test ## tests that boot nothing
 	@$(PY) -m pytest tests/unit tests/property $(ARGS)
 
-conformance: setup-test ## docker-py's own suite and schemathesis against hyperd; DOCKERD=1: the suite against dockerd
-	@$(PY) -m tests.dockerpy $(if $(DOCKERD),--dockerd) $(ARGS)
-	@$(if $(DOCKERD)$(ARGS),:,$(PY) -m tests.dockerpy.readonly)
+conformance: setup-test ## other people's suites and clients, and schemathesis, against hyperd; DOCKERD=1: the suites against dockerd
+	@$(PY) -m tests.suites $(if $(DOCKERD),--dockerd) $(ARGS)
+	@$(if $(DOCKERD)$(ARGS),:,$(PY) -m tests.suites.readonly)
 
 lint: setup-test ## ruff, mypy, import-linter, clang-format
 	$(PY) -m ruff check src tests tools bench

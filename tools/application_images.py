@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,8 @@ def front() -> Image:
 
 def application() -> Image:
     """Debian's python3 with as much of its library as the application imports."""
-    needed = [_PYTHON, *demo_image.libraries(_PYTHON), *_modules()]
-    for module in [path for path in needed if path.suffix == ".so"]:
-        needed += demo_image.libraries(module)
     items = [
-        *demo_image.from_host(needed),
+        *python("socket, encodings.idna", "-I", "-S"),
         directory("srv"),
         file("srv/application.py", APPLICATION),
     ]
@@ -84,16 +82,24 @@ def application() -> Image:
         "Env": [_PATH, "PYTHONUNBUFFERED=1"],
         "ExposedPorts": {"8000/tcp": {}},
     }
-    return image([_once([*busybox_items(), *items])], config)
+    return image([_once(items)], config)
 
 
-def _modules() -> list[Path]:
-    """The files of all modules that the application's imports amount to."""
+def python(imports: str, *flags: str) -> list[Item]:
+    """Busybox, Debian's python3, and of its library what ``imports`` take when it is started with ``flags``."""
+    needed = [_PYTHON, *demo_image.libraries(_PYTHON), *_modules(imports, flags)]
+    for module in [path for path in needed if path.suffix == ".so"]:
+        needed += demo_image.libraries(module)
+    return _once([*busybox_items(), *demo_image.from_host(needed)])
+
+
+def _modules(imports: str, flags: Iterable[str]) -> list[Path]:
+    """The files of all modules that the imports amount to."""
     script = (
-        "import sys, socket, encodings.idna, json\n"
+        f"import sys, json, {imports}\n"
         "print(json.dumps([m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)]))"
     )
-    argv = [_PYTHON, "-I", "-S", "-c", script]
+    argv = [_PYTHON, *flags, "-c", script]
     printed = subprocess.run(argv, check=True, capture_output=True).stdout
     return [Path(os.path.realpath(name)) for name in json.loads(printed)]
 

@@ -1,4 +1,4 @@
-"""``python -m tests.dockerpy.readonly``: schemathesis over the routes that only read, by Docker's own contract.
+"""``python -m tests.suites.readonly``: schemathesis over the routes that only read, by Docker's own contract.
 
 It sends what the description allows and what it does not. No answer may be a server's error (5xx), and each JSON answer
 is one that the description has. Names in paths are of things that are there, or of none.
@@ -18,12 +18,12 @@ import yaml
 from tools import imagebuilder
 
 from tests.conftest import add_unpacked_programs
-from tests.dockerpy.suite import Suite
+from tests.suites.catalogue import BY_NAME
+from tests.suites.environment import Environment
 from tests.support.api import CONTRACT
 from tests.support.hyperd import Hyperd, hyperd
 from tests.support.registry import registry
 
-ROOT = Path(__file__).parents[2]
 #: Not Hyper's, without an end, or questions to registries elsewhere.
 _OUT = re.compile(
     r"/(swarm|nodes|services|tasks|secrets|configs|plugins|session|events|distribution|images/search)|/(logs|stats|ws|export)$"
@@ -36,8 +36,8 @@ _TIMEOUT_S = 300
 def main() -> int:
     """Schemathesis' exit code: 0 when nothing was found."""
     add_unpacked_programs()
-    suite = Suite(ROOT / "build/dockerpy")
-    suite.prepare()
+    environment = BY_NAME["dockerpy"].environment
+    environment.prepare()
     with registry() as hub, hyperd("-H", "tcp://127.0.0.1:0") as daemon:
         image = hub.push(imagebuilder.busybox(), "busybox:latest")
         daemon.run("pull", "-q", image)
@@ -46,7 +46,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="readonly-") as name:
             file = Path(name, "contract.json")
             file.write_text(json.dumps(readable(_names(daemon, image))))
-            return _run(suite, file, f"http://{address}/v1.47", Path(name))
+            return _run(environment, file, f"http://{address}/v1.47", Path(name))
 
 
 def _names(daemon: Hyperd, image: str) -> list[str]:
@@ -90,10 +90,17 @@ def _loose(node: Any) -> Any:
     return made
 
 
-def _run(suite: Suite, contract: Path, url: str, folder: Path) -> int:
+def _run(environment: Environment, contract: Path, url: str, folder: Path) -> int:
     # Methods that a path does not have are another test's.
     (folder / "schemathesis.toml").write_text("[phases.coverage]\nunexpected-methods = []\n")
-    argv = [suite.python.with_name("schemathesis"), "run", contract, "--url", url, "--no-color"]
+    argv = [
+        environment.python.with_name("schemathesis"),
+        "run",
+        contract,
+        "--url",
+        url,
+        "--no-color",
+    ]
     argv += [
         "--checks",
         _CHECKS,

@@ -1,10 +1,14 @@
-"""The list of what docker-py's suite may do wrong: compared as it says, and the page about it is the data's."""
+"""The lists of what other people's suites may do wrong: compared as they say, and the page about them is the data's."""
 
 from __future__ import annotations
 
-from tests.dockerpy import expectation
-from tests.dockerpy.expectation import Expectation
-from tests.dockerpy.suite import Outcome, read_report
+import json
+import re
+
+from tests.suites import expectation
+from tests.suites.catalogue import SUITES
+from tests.suites.expectation import Expectation
+from tests.suites.outcome import Outcome, read_report
 
 REPORT = b"""<testsuites><testsuite>
 <testcase classname="tests.integration.a_test.T" name="good" time="1"/>
@@ -18,12 +22,28 @@ REPORT = b"""<testsuites><testsuite>
 def test_the_page_shows_the_data() -> None:
     """To write it anew: make conformance ARGS=--write."""
     page = expectation.PAGE.read_text()
-    assert expectation.with_section(page, expectation.load().section()) == page
+    told = [expectation.load(suite.home) for suite in SUITES]
+    assert expectation.with_sections(page, told) == page
+
+
+def test_every_suite_is_pinned() -> None:
+    """What a suite installs has a hash: requirements, source distributions, npm packages."""
+    for suite in SUITES:
+        for file in suite.home.glob("requirements.txt"), suite.home.glob("sdist.txt"):
+            text = "".join(path.read_text() for path in file)
+            lines = [line for line in text.splitlines() if re.match(r"[a-z]", line)]
+            assert text.count("--hash=sha256:") >= len(lines)
+        for lock in suite.home.glob("package-lock.json"):
+            packages = json.loads(lock.read_text())["packages"]
+            assert all("integrity" in one for name, one in packages.items() if name)
 
 
 def test_a_report() -> None:
     """Passed, failed, failed in its tear-down, skipped."""
-    found = {one.test: (one.verdict, one.complaint) for one in read_report("a_test", REPORT)}
+    found = {
+        one.test: (one.verdict, one.complaint)
+        for one in read_report("a_test", "tests.integration.a_test", REPORT)
+    }
     assert found == {
         "a_test::T::good": ("passed", ""),
         "a_test::T::bad": ("failed", "why"),

@@ -1,4 +1,4 @@
-"""What the suite is expected to do (expected.toml), compared with what it did, and told in docs/api-compat.md."""
+"""What a suite is expected to do (expected.toml), compared with what it did, and told in docs/api-compat.md."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from tests.dockerpy.suite import Outcome
+from tests.suites.outcome import Outcome
 
-FILE = Path(__file__).with_name("expected.toml")
 PAGE = Path(__file__).parents[2] / "docs/api-compat.md"
-_BEGIN = "<!-- docker-py: made by `make conformance ARGS=--write`; the data is tests/dockerpy/expected.toml -->"
-_END = "<!-- docker-py: end -->"
+_BEGIN = "<!-- suites: made by `make conformance ARGS=--write`; the data is tests/suites/*/expected.toml -->"
+_END = "<!-- suites: end -->"
 
 
 @dataclass(frozen=True)
 class Expectation:
     """Reasons by test. ``excluded`` names may be patterns; such a test is not counted, and if a whole file, not run.
 
-    ``fails``: runs, counts, and must fail. ``varies``: may do either, for a reason that is not ours.
+    ``fails``: runs, counts, and must fail. ``varies``: may do either, for a reason that is not ours. ``goal``: the
+    share of the tests that count which has to pass. ``title`` and ``text`` tell readers what the suite is.
     """
 
     excluded: dict[str, str]
     fails: dict[str, str]
     varies: dict[str, str]
+    title: str = ""
+    text: str = ""
+    goal: float = 0.0
 
     def excludes(self, test: str) -> bool:
         """Whether ``test`` (or a whole file, ``FILE::*``) does not count."""
@@ -55,30 +58,33 @@ class Expectation:
         ]
 
     def section(self) -> str:
-        """What docs/api-compat.md says about it."""
+        """What docs/api-compat.md says about the suite."""
         tables = [
             ("Expected to fail", self.fails),
             ("May pass or fail", self.varies),
             ("Not counted", self.excluded),
         ]
-        lines = [_BEGIN, ""]
+        lines = [f"## {self.title}", "", self.text.strip(), ""]
         for title, rows in tables:
             if rows:
-                lines += [f"### {title}", "", "| test | reason |", "|---|---|"]
+                lines += [f"### {title}: {self.title}", "", "| test | reason |", "|---|---|"]
                 lines += [f"| `{test}` | {reason} |" for test, reason in rows.items()]
                 lines.append("")
-        return "\n".join([*lines, _END])
+        return "\n".join(lines)
 
 
-def load(path: Path = FILE, *, engine: str = "hyperd") -> Expectation:
-    """The expectation for ``engine``: dockerd's has failures of its own."""
-    data = tomllib.loads(path.read_text())
-    own = data[engine]
-    return Expectation(data["excluded"], own.get("fails", {}), own.get("varies", {}))
+def load(home: Path, *, engine: str = "hyperd") -> Expectation:
+    """The expectation for ``engine`` of the suite in the folder ``home``: dockerd's has failures of its own."""
+    data = tomllib.loads((home / "expected.toml").read_text())
+    own = data.get(engine, {})
+    return Expectation(
+        data.get("excluded", {}), own.get("fails", {}), own.get("varies", {}), **data["about"]
+    )
 
 
-def with_section(page: str, section: str) -> str:
-    """``page`` with ``section`` in the place that is marked for it."""
+def with_sections(page: str, expectations: Iterable[Expectation]) -> str:
+    """``page`` with the sections of all suites in the place that is marked for them."""
     before, _, rest = page.partition(_BEGIN)
     _, _, after = rest.partition(_END)
-    return before + section + after
+    sections = "\n".join(one.section() for one in expectations)
+    return f"{before}{_BEGIN}\n\n{sections}\n{_END}{after}"

@@ -1,0 +1,61 @@
+"""All suites, in the order in which ``make conformance`` runs them."""
+
+from __future__ import annotations
+
+from tools.imagebuilder import Image
+
+from tests.suites import images
+from tests.suites.suite import NodeSuite, PytestSuite, Suite
+
+#: The reaper of Testcontainers is an image of Docker Hub that mounts the engine's socket.
+_NO_REAPER = {"TESTCONTAINERS_RYUK_DISABLED": "true"}
+
+
+def _aiodocker_images() -> dict[str, Image]:
+    names = ("alpine:3.18", "alpine:latest", "busybox:latest", "hello-world:latest")
+    return {
+        **images.busyboxes(*names),
+        "library/python:3.13-alpine": images.python("3.13"),
+        "library/python:3.14-alpine": images.python("3.14"),
+        "library/registry:2": images.registry(),
+    }
+
+
+def _whales_images() -> dict[str, Image]:
+    busyboxes = ("busybox:latest", "busybox:1", "busybox:1.26", "busybox:1.27.1")
+    return {
+        **images.busyboxes("alpine:latest", *busyboxes),
+        "library/hello-world:latest": images.hello_world(),
+        "library/registry:2": images.registry(),
+        "library/ubuntu:latest": images.ubuntu(),
+    }
+
+
+SUITES: tuple[Suite, ...] = (
+    PytestSuite(
+        "dockerpy",
+        lambda: images.busyboxes(
+            "alpine:3.10", "alpine:latest", "busybox:latest", "hello-world:latest"
+        ),
+        folder="tests/integration",
+        pattern="*_test.py",
+        # The client cannot open a websocket on a unix socket.
+        over_tcp=frozenset(
+            {"api_container_test::AttachContainerTest::test_run_container_reading_socket_ws"}
+        ),
+    ),
+    PytestSuite(
+        "aiodocker", _aiodocker_images, folder="tests", environ=_NO_REAPER, test_timeout_s=120
+    ),
+    PytestSuite(
+        "whales", _whales_images, folder="tests/python_on_whales", newest=True, test_timeout_s=120
+    ),
+    NodeSuite(
+        "node",
+        lambda: images.busyboxes("busybox:latest"),
+        environ=_NO_REAPER,
+        newest=True,
+        test_timeout_s=120,
+    ),
+)
+BY_NAME = {suite.name: suite for suite in SUITES}
