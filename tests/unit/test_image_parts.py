@@ -39,6 +39,7 @@ def test_challenges(header: str, expected: list[Challenge]) -> None:
 
 
 def test_credentials_from_the_header() -> None:
+    """What clients send; what is no JSON object names nobody, as with dockerd."""
     value = base64.urlsafe_b64encode(
         json.dumps({"username": "u", "password": "pä:s"}).encode()
     ).decode()
@@ -57,8 +58,7 @@ def test_credentials_from_the_header() -> None:
         base64.b64encode(b"[1]").decode(),
         base64.b64encode(b'{"auth": "\xff"}').decode(),
     ):
-        with pytest.raises(InvalidRequest, match="invalid X-Registry-Auth"):
-            RegistryAuth.from_header(bad)
+        assert RegistryAuth.from_header(bad) is None
 
 
 def test_endpoints(tmp_path: Path) -> None:

@@ -48,6 +48,31 @@ def _aux(daemon: Hyperd, name: str) -> dict[str, Any]:
     return dict(found)
 
 
+def test_a_tag_beside_a_name_that_has_one(
+    own_daemon: Hyperd, real_registry: RealRegistry, private: RealRegistry
+) -> None:
+    """As in dockerd: ``tag`` wins at a push and at a pull, and a header that is no JSON is nobody's credentials.
+
+    A registry that wants a password still refuses (a pull's 401 is a 404, as in the contract).
+    """
+    api, bad = own_daemon.api, {"X-Registry-Auth": "FAKE"}
+    name = f"{real_registry.host}/beside"
+    own_daemon.run("pull", "-q", real_registry.push(images.deep(1), "beside:one"))
+    own_daemon.run("tag", f"{name}:one", f"{name}:two")
+    for written in (f"{name}:two", f"{name}:nosuch"):
+        status, body = api.raw("POST", f"/images/{written}/push?tag=two", b"", **bad)
+        assert (status, b'"Tag":"two"' in body, b"error" in body) == (200, True, False), body
+    own_daemon.run("rmi", f"{name}:one", f"{name}:two")
+    for written in (f"{name}:one", name):
+        status, body = api.raw("POST", f"/images/create?fromImage={written}&tag=two", b"", **bad)
+        assert status == 200, body
+        named = api.get(f"/images/{name}:two/json")["RepoTags"]
+        assert [one for one in named if one.startswith(name)] == [f"{name}:two"]
+        own_daemon.run("rmi", f"{name}:two")
+    closed = f"/images/create?fromImage={private.host}/closed&tag=1"
+    assert api.raw("POST", closed, b"", **bad)[0] == 404
+
+
 def test_a_pulled_image_keeps_its_digest_elsewhere(
     own_daemon: Hyperd, real_registry: RealRegistry, other_registry: RealRegistry
 ) -> None:

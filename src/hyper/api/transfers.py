@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from aiohttp import web
@@ -54,14 +55,13 @@ class TransferRoutes:
 
     async def _pull(self, request: web.Request) -> web.StreamResponse:
         """The head waits for the registry's answer: until then a status can say what went wrong, later only a line."""
-        reference = _reference(request.query["fromImage"], request.query.get("tag", ""))
+        name, tag = request.query["fromImage"], request.query.get("tag", "")
         source = request.query.get("source", _REGISTRY)
         if source != _REGISTRY:
             # A name that has no tag may be an id, and clients say latest where people said nothing.
-            bare = request.query.get("tag") == "latest"
-            return await self._bring(
-                request, request.query["fromImage"] if bare else reference, source
-            )
+            bare = tag == "latest"
+            return await self._bring(request, name if bare else _reference(name, tag), source)
+        reference = _reference(name, tag)
         named = parse(reference)
         auth = RegistryAuth.from_header(request.headers.get("X-Registry-Auth", ""))
 
@@ -195,10 +195,17 @@ class TransferRoutes:
 
 
 def _reference(name: str, tag: str) -> str:
-    """``fromImage`` and ``tag`` together; a tag that is a digest is one."""
+    """``fromImage`` and ``tag`` together, as in dockerd: ``tag`` (or a digest there) replaces what the name has.
+
+    Raises:
+        InvalidRequest: the name is none.
+    """
     if not tag:
         return name
-    return f"{name}@{tag}" if tag.startswith("sha256:") else f"{name}:{tag}"
+    named = parse(name)
+    if tag.startswith("sha256:"):
+        return named.with_digest(tag).familiar
+    return replace(named, tag=tag).familiar
 
 
 def _hidden(error: HyperError) -> HyperError:

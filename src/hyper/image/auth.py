@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import re
 from dataclasses import dataclass, field
 
 import msgspec
 
-from hyper.errors import InvalidRequest
+logger = logging.getLogger(__name__)
 
 _MAX_HEADER = 64 * 1024
 _CHALLENGE = re.compile(r'\s*([A-Za-z]+)((?:\s+|\s*,\s*)[a-zA-Z_]+=(?:"[^"]*"|[^",\s]+))*')
@@ -40,8 +41,8 @@ class RegistryAuth:
     def from_header(value: str) -> RegistryAuth | None:
         """The credentials in an ``X-Registry-Auth`` header; None if it is empty or names nobody.
 
-        Raises:
-            InvalidRequest: not base64 of a JSON object.
+        A header that is not base64 of a JSON object names nobody, too, as with dockerd: clients send what they like
+        to registries that ask for nothing. One that asks refuses by itself.
         """
         if not value:
             return None
@@ -50,7 +51,8 @@ class RegistryAuth:
             raw = base64.urlsafe_b64decode(padded + "=" * (-len(padded) % 4))
             wire = msgspec.json.decode(raw[:_MAX_HEADER], type=_Wire)
         except (binascii.Error, ValueError, msgspec.DecodeError) as error:
-            raise InvalidRequest(f"invalid X-Registry-Auth header: {error}") from error
+            logger.info("an invalid X-Registry-Auth header is ignored: %s", error)
+            return None
         return wire.auth_config()
 
 
