@@ -284,6 +284,23 @@ def test_a_client_that_disappears_from_an_exec(daemon: Hyperd, box: str) -> None
     events.close()
 
 
+def test_the_size_of_an_execs_terminal_comes_with_its_start(daemon: Hyperd, box: str) -> None:
+    """Clients say it once they are connected, which is before the program runs: it is waited for, as by dockerd."""
+    body = {"Cmd": ["sh", "-c", "read go; stty size"], "Tty": True}
+    body |= {"AttachStdin": True, "AttachStdout": True}
+    exec_id = daemon.api.post(f"/containers/{box}/exec", body)["Id"]
+    start = f"/exec/{exec_id}/start"
+    with send(daemon, "POST", start, b'{"Tty": true}', upgrade=True) as sock:
+        head(sock)
+        status, answer = daemon.api.raw("POST", f"/exec/{exec_id}/resize?h=33&w=77")
+        assert status == 200, answer
+        sock.sendall(b"go\n")
+        said = b""
+        while piece := sock.recv(1000):
+            said += piece
+    assert b"33 77" in said
+
+
 @pytest.mark.parametrize("verb", ["start", "stop?t=0", "restart?t=0", "kill"])
 def test_what_was_begun_is_done_without_the_client(daemon: Hyperd, busybox: str, verb: str) -> None:
     """The client is gone before the answer: the container is not left half way."""

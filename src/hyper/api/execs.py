@@ -59,11 +59,13 @@ class ExecRoutes:
             return web.Response(status=200)
         item.container.running()
         subscription = item.hub.subscribe()
+        item.settled.clear()  # before the client is answered: a terminal's size comes right after that
         try:
             # As dockerd: it is the start's word that counts, whatever the program has.
             async with hijack(request, tty=body.tty) as connection:
                 await self._serve(connection, item, subscription, body)
         finally:
+            item.settled.set()
             subscription.close()
         return Hijacked()
 
@@ -83,7 +85,11 @@ class ExecRoutes:
     async def _start(self, item: Exec, body: ExecStartBody) -> GuestProcess:
         """Also to its end when the client does not wait for it."""
         starting = self._engine.execs.start(item, body.console_size)
-        return await self._engine.host.tasks.see_through(starting)
+        item.settled.clear()
+        try:
+            return await self._engine.host.tasks.see_through(starting)
+        finally:
+            item.settled.set()
 
     async def resize(self, request: web.Request) -> web.StreamResponse:
         rows, columns = size_of(request)

@@ -34,13 +34,18 @@ MAX_ENDED: Final = 1024
 
 
 class Exec:
-    """One exec. ``process``: while it runs; hundreds that have ended are kept for who asks for their exit codes."""
+    """One exec. ``process``: while it runs; hundreds that have ended are kept for who asks for their exit codes.
+
+    ``settled``: no start of it is under way.
+    """
 
     def __init__(self, record: ExecRecord, container: Container) -> None:
         self.record = record
         self.container = container
         self.hub = OutputHub(None)
         self.process: GuestProcess | None = None
+        self.settled = asyncio.Event()
+        self.settled.set()
 
 
 class Execs:
@@ -215,11 +220,12 @@ class Execs:
             logger.error("%d execs were not forgotten on disk: %s", len(gone), error)
 
     async def resize(self, item: Exec, rows: int, columns: int) -> None:
-        """Its terminal has this size.
+        """Its terminal has this size. A start that is under way is waited for: clients ask once they are connected.
 
         Raises:
             Conflict: it does not run.
         """
+        await item.settled.wait()
         if not item.record.running:
             raise Conflict(f"exec {item.record.id} is not running")
         await item.container.ask(ProcessResize(item.record.process, rows, columns))
