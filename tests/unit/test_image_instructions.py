@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hyper.errors import InvalidRequest
+from hyper.image import expansion
 from hyper.image.instructions import MAX_INSTRUCTIONS, applied
 
 
@@ -25,6 +26,17 @@ from hyper.image.instructions import MAX_INSTRUCTIONS, applied
         ({}, "USER app:staff", {"User": "app:staff"}),
         ({"WorkingDir": "/a"}, "WORKDIR b/../c", {"WorkingDir": "/a/c"}),
         ({}, "ONBUILD RUN x", {"OnBuild": ["RUN x"]}),
+        ({"OnBuild": ["RUN x"]}, "ONBUILD ADD $a /", {"OnBuild": ["RUN x", "ADD $a /"]}),
+        ({"Env": ["PATH=/bin"]}, "ENV PATH=/x:$PATH", {"Env": ["PATH=/x:/bin"]}),
+        ({"Env": ["a=1"]}, "ENV a=2 b=$a", {"Env": ["a=2", "b=1"]}),
+        ({"Env": ["a=1"]}, "ENV a=2\nENV b=$a", {"Env": ["a=2", "b=2"]}),
+        ({"Env": ["a=1"]}, "ENV b '$a'$a\"$a\"", {"Env": ["a=1", "b=$a11"]}),
+        ({"Env": ["a=1"]}, "LABEL k$a='$a' l=\"${a} \\$a\"", {"Env": ["a=1"], "Labels": {"k1": "$a", "l": "1 $a"}}),
+        ({"Env": ["u=joe"]}, "USER $u:${g:-staff}", {"Env": ["u=joe"], "User": "joe:staff"}),
+        ({"Env": ["d=/a"]}, "WORKDIR $d/b", {"Env": ["d=/a"], "WorkingDir": "/a/b"}),
+        ({"Env": ["p=80"]}, "EXPOSE $p", {"Env": ["p=80"], "ExposedPorts": {"80/tcp": {}}}),
+        ({"Env": ["d=/a"]}, 'VOLUME ["$d/x"]', {"Env": ["d=/a"], "Volumes": {"/a/x": {}}}),
+        ({"Env": ["a=1"]}, "CMD echo $a", {"Env": ["a=1"], "Cmd": ["/bin/sh", "-c", "echo $a"]}),
         ({}, "STOPSIGNAL SIGUSR1", {"StopSignal": "SIGUSR1"}),
         ({}, "HEALTHCHECK NONE", {"Healthcheck": {"Test": ["NONE"]}}),
         ({}, "HEALTHCHECK --interval=5s --retries=2 CMD x y",
@@ -49,3 +61,32 @@ def test_what_is_refused(change: str) -> None:
     """What makes no sense in a change, and what is malformed."""
     with pytest.raises(InvalidRequest):
         applied({}, [change])
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("$a", "1"), ("${a}b", "1b"), ("$ab", ""), ("$", "$"), ("a$", "a$"), ("$.", "$."), ("\\$a", "$a"),
+        ("'$a'", "$a"),
+        ('"$a"', "1"), ('"\\$a\\n"', "$a\\n"), ("${n:-x$a}", "x1"), ("${e:-x}", "x"), ("${e-x}", ""), ("${n-x}", "x"),
+        ("${a:+y}", "y"), ("${e:+y}", ""), ("${e+y}", "y"), ("${n+y}", ""), ("${a:?no}", "1"), ("${n:-${a:-z}}", "1"),
+        ("a\\", "a\\"), ("\\a", "a"), ("", ""),
+    ],
+)  # fmt: skip
+def test_variables_stand_for_what_they_do_in_a_shell(word: str, meant: str) -> None:
+    """The cases of Docker's documentation, "Environment replacement"."""
+    assert expansion.expand(word, {"a": "1", "e": ""}) == meant
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ("'a", "matching single-quote"), ('"a', "matching double-quote"), ("${a", "missing '}'"),
+        ("${}", "bad substitution"), ("${n:-" * 30 + "}" * 30, "substitutions within"),
+        ("${a/b/c}", "unsupported modifier"), ("${n:?gone}", "n: gone"),
+    ],
+)  # fmt: skip
+def test_words_that_mean_nothing_are_refused(word: str, why: str) -> None:
+    """With what is wrong."""
+    with pytest.raises(InvalidRequest, match=why):
+        expansion.expand(word, {"a": "1"})

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-import shlex
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from hyper.errors import InvalidRequest
+from hyper.image import expansion
 from hyper.units import parse_duration_s
 
 Config = dict[str, Any]
@@ -77,42 +77,49 @@ def _entrypoint(config: Config, rest: str) -> None:
     config["Entrypoint"] = _program(config, rest)
 
 
-def _words(rest: str) -> list[str]:
-    try:
-        return shlex.split(rest)
-    except ValueError as error:
-        raise InvalidRequest(f"{error}: {rest[:200]}") from None
+def _environment(config: Config) -> dict[str, str]:
+    """What variables of an instruction stand for: those of the image so far."""
+    pairs = (item.partition("=") for item in config.get("Env") or [])
+    return {name: value for name, _, value in pairs}
 
 
-def _pairs(instruction: str, rest: str) -> list[tuple[str, str]]:
-    """``a=b "c=d e"``, or the old form ``a b c``."""
+def _expanded(config: Config, word: str) -> str:
+    return expansion.expand(word, _environment(config))
+
+
+def _pairs(config: Config, instruction: str, rest: str) -> list[tuple[str, str]]:
+    """``a=b "c=d e"``, or the old form ``a b c``; what stands for variables is the same throughout."""
+    values = _environment(config)
     name, _, value = rest.partition(" ")
     if "=" not in name:
         if not value.strip():
             raise InvalidRequest(f"{instruction} must have two arguments")
-        return [(name, value.strip())]
-    pairs = [word.partition("=") for word in _words(rest)]
+        return [(expansion.expand(name, values), expansion.expand(value.strip(), values))]
+    pairs = [word.partition("=") for word in expansion.split(rest)]
     for name, equals, _ in pairs:
         if not equals or not name:
             raise InvalidRequest(
-                f"Syntax error - can't find = in {name!r}. Must be of the form: name=value"
+                f'Syntax error - can\'t find = in "{name[:200]}". Must be of the form: name=value'
             )
-    return [(name, value) for name, _, value in pairs]
+    return [
+        (expansion.expand(name, values), expansion.expand(value, values))
+        for name, _, value in pairs
+    ]
 
 
 def _env(config: Config, rest: str) -> None:
     merged = {item.partition("=")[0]: item for item in config.get("Env") or []}
-    merged |= {name: f"{name}={value}" for name, value in _pairs("ENV", rest)}
+    merged |= {name: f"{name}={value}" for name, value in _pairs(config, "ENV", rest)}
     config["Env"] = list(merged.values())
 
 
 def _label(config: Config, rest: str) -> None:
-    config["Labels"] = {**(config.get("Labels") or {}), **dict(_pairs("LABEL", rest))}
+    config["Labels"] = {**(config.get("Labels") or {}), **dict(_pairs(config, "LABEL", rest))}
 
 
 def _expose(config: Config, rest: str) -> None:
     ports = dict(config.get("ExposedPorts") or {})
-    for word in rest.split():
+    for word in _expanded(config, rest).split():
         match = _PORT.fullmatch(word)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if match is None or not 0 < first <= last <= 65535:
@@ -125,7 +132,8 @@ def _expose(config: Config, rest: str) -> None:
 def _volume(config: Config, rest: str) -> None:
     paths = _exec_form(rest)
     volumes = dict(config.get("Volumes") or {})
-    for path in rest.split() if paths is None else paths:
+    for word in expansion.split(rest) if paths is None else paths:
+        path = _expanded(config, word)
         if not path.strip():
             raise InvalidRequest("VOLUME specified can not be an empty string")
         volumes[path.strip()] = {}
@@ -133,12 +141,12 @@ def _volume(config: Config, rest: str) -> None:
 
 
 def _user(config: Config, rest: str) -> None:
-    config["User"] = rest
+    config["User"] = _expanded(config, rest)
 
 
 def _workdir(config: Config, rest: str) -> None:
     config["WorkingDir"] = posixpath.normpath(
-        posixpath.join("/", config.get("WorkingDir") or "/", rest)
+        posixpath.join("/", config.get("WorkingDir") or "/", _expanded(config, rest))
     )
 
 
@@ -150,7 +158,7 @@ def _onbuild(config: Config, rest: str) -> None:
 
 
 def _stopsignal(config: Config, rest: str) -> None:
-    config["StopSignal"] = rest
+    config["StopSignal"] = _expanded(config, rest)
 
 
 def _shell(config: Config, rest: str) -> None:
