@@ -37,7 +37,7 @@ async def test_the_history_is_bounded_and_keeps_the_newest() -> None:
 
 @pytest.mark.parametrize("until", [0, 1])
 async def test_an_end_in_the_past_ends_at_once(until: int) -> None:
-    """Without since there is nothing to tell; the subscription is gone afterwards."""
+    """All that is known is younger; the subscription is gone afterwards."""
     bus = EventBus()
     publish(bus, range(3))
     assert await collect(bus.subscribe(since_ns=None, until_ns=until)) == []
@@ -89,3 +89,10 @@ async def test_a_subscriber_that_is_cancelled_leaves_nothing() -> None:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
     assert bus.listeners == 0
+
+
+async def test_until_alone_shows_the_past() -> None:
+    """As in dockerd; without both there is nothing but what comes."""
+    bus = EventBus()
+    publish(bus, range(3))
+    assert await collect(bus.subscribe(since_ns=None, until_ns=time.time_ns())) == ["0", "1", "2"]

@@ -13,7 +13,7 @@ from hyper.errors import InvalidRequest
 from hyper.image import platform
 from hyper.image.auth import Challenge, RegistryAuth, challenges
 from hyper.image.endpoint import HUB_HOST, Endpoints
-from hyper.image.reference import parse
+from hyper.image.reference import parse, parse_tag
 from hyper.image.store import chain_ids
 from hyper.types import oci
 from hyper.types.oci import Descriptor, Platform
@@ -107,6 +107,23 @@ def test_platforms() -> None:
     for bad in ("", "a/b/c/d", "linux/", "linux/a b"):
         with pytest.raises(InvalidRequest):
             platform.parse(bad)
+    with pytest.raises(InvalidRequest, match='"foobar": unknown operating system or architecture'):
+        platform.parse("foobar")
+    for text, meant in (
+        ("macos", "darwin"),
+        ("windows", "windows"),
+        ("riscv64", "linux"),
+        ("x86_64", "linux"),
+    ):
+        assert platform.parse(text).os == meant
+
+
+def test_no_image_is_called_as_a_digest_begins() -> None:
+    """Docker's words; elsewhere than at Docker Hub the name is one like any other."""
+    for repository in ("sha256", "sha256:abc", "docker.io/library/sha256"):
+        with pytest.raises(InvalidRequest, match="refusing to create an ambiguous tag"):
+            parse_tag(repository, "")
+    assert parse_tag("example.com/sha256", "1").tag == "1"
 
 
 def test_configurations_as_strangers_write_them() -> None:

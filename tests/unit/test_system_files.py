@@ -49,6 +49,11 @@ def test_private_dir(tmp_path: Path) -> None:
     files.make_private_dir(path)
     assert path.stat().st_mode & 0o777 == 0o700
     path.chmod(0o755)
+    (path / "lost+found").mkdir()
+    files.make_private_dir(path)  # a new file system's
+    assert path.stat().st_mode & 0o777 == 0o700
+    path.chmod(0o755)
+    (path / "somebody's").touch()
     with pytest.raises(Forbidden, match="open to others"):
         files.make_private_dir(path)
 

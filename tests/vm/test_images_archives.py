@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import pytest
 from tools import imagebuilder
@@ -97,8 +98,10 @@ def test_an_import_runs(daemon: Hyperd) -> None:
     assert daemon.run("run", "--rm", "imported:1", "works") == b"works\n"
     (step,) = daemon.api.get("/images/imported:1/history")
     assert (step["Comment"], step["Id"], step["Tags"]) == ("why", shown["Id"], ["imported:1"])
+    made_at = datetime.fromisoformat(shown["Created"].partition(".")[0] + "+00:00").timestamp()
     with tarfile.open(fileobj=io.BytesIO(daemon.run("save", "imported:1"))) as archive:
-        assert "oci-layout" in archive.getnames()
+        times = {item.name.partition("/")[0]: item.mtime for item in archive}
+    assert (times["blobs"], times["oci-layout"], times["manifest.json"]) == (made_at, 0, 0)
 
 
 @contextmanager

@@ -186,7 +186,9 @@ def test_attach_through_a_websocket(daemon: Hyperd, busybox: str) -> None:
 async def _websockets(path: Path, box: str, term: str, words: str) -> None:
     connector = aiohttp.UnixConnector(str(path))
     async with aiohttp.ClientSession("http://docker", connector=connector) as session:
-        async with session.ws_connect(f"/v1.47/containers/{box}/attach/ws?{words}") as socket:
+        route = f"/v1.47/containers/{box}/attach/ws?{words}"
+        async with session.ws_connect(route, protocols=("chat",)) as socket:
+            assert socket.protocol == "chat"
             await socket.send_str("text\n")
             assert (await socket.receive()).data == b"text\n"
             await socket.send_bytes(b"\xff\n")

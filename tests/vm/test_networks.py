@@ -215,6 +215,9 @@ def test_published_ports(daemon: Hyperd, busybox: str, echo: bytes) -> None:
     up(daemon, busybox, "web", *ports, script=SERVER)
     bindings = daemon.api.get("/containers/web/json")["NetworkSettings"]["Ports"]
     assert bindings["7/tcp"] is None
+    for port, found in ((bindings["80/tcp"][0]["HostPort"], b"web\n"), ("80", b"")):  # as dockerd
+        words = ("ps", "--filter", f"publish={port}", "--format", "{{.Names}}")
+        assert daemon.run(*words) == found
     by_address = {item["HostIp"]: int(item["HostPort"]) for item in bindings["80/tcp"]}
     assert fetch("127.0.0.1", by_address["127.0.0.1"]).endswith(b"hello\n")
     assert fetch(mine, by_address[mine]).endswith(b"hello\n")

@@ -65,6 +65,12 @@ class WebSocketPeer:
             await self._arrived.put(data)
 
 
+def _protocols(request: web.Request) -> tuple[str, ...]:
+    """The subprotocols that the client speaks: whatever the first is called, it is agreed to, as in dockerd."""
+    asked = request.headers.get("Sec-WebSocket-Protocol", "")
+    return tuple(word for part in asked.split(",") if (word := part.strip()))
+
+
 @asynccontextmanager
 async def accept(
     request: web.Request, *, listens: bool
@@ -74,7 +80,7 @@ async def accept(
     Raises:
         InvalidRequest: the request is no WebSocket's.
     """
-    socket = web.WebSocketResponse(max_msg_size=_MAX_MESSAGE)
+    socket = web.WebSocketResponse(max_msg_size=_MAX_MESSAGE, protocols=_protocols(request))
     if not socket.can_prepare(request).ok:
         raise InvalidRequest("not websocket protocol")
     try:

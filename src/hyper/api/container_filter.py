@@ -134,11 +134,12 @@ def _ports(name: str, value: str) -> set[str]:
 
 
 def _publish(value: str) -> Check:
+    """The host's port, as dockerd does it whatever its documentation says."""
     wanted = _ports("publish", value)
 
     def check(container: Container) -> bool:
         ports = container.record.ports
-        return any(f"{port.container_port}/{port.protocol}" in wanted for port in ports)
+        return any(f"{port.host_port}/{port.protocol}" in wanted for port in ports)
 
     return check
 

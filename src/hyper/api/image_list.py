@@ -41,9 +41,15 @@ class Question:
 
 
 def summaries(
-    images: Images, question: Question, users: dict[str, list[str]], shared: dict[str, int] | None
+    images: Images,
+    question: Question,
+    users: dict[str, list[str]] | None,
+    shared: dict[str, int] | None,
 ) -> list[wire.ImageSummary]:
-    """The images asked for, newest first. ``shared``: bytes of shared layers by image, None if nobody asks."""
+    """The images asked for, newest first. ``shared``: bytes of shared layers by image; ``users``: containers by image.
+
+    None where nobody asks for them: then both are -1, as in Docker.
+    """
     filters = question.filters
     dangling = truth(filters, "dangling")
     bounds = _bounds(images, filters)
@@ -71,7 +77,7 @@ def _summary(
     image: ImageRecord,
     tags: list[str],
     digests: list[str],
-    users: dict[str, list[str]],
+    users: dict[str, list[str]] | None,
     shared: dict[str, int] | None,
     version: tuple[int, int],
 ) -> wire.ImageSummary:
@@ -85,7 +91,7 @@ def _summary(
         virtual_size=virtual_size(image, version),
         shared_size=-1 if shared is None else shared.get(image.id, 0),
         labels=image_defaults(image.config.config).labels,
-        containers=len(users.get(image.id, ())),
+        containers=-1 if users is None else len(users.get(image.id, ())),
     )
 
 

@@ -56,8 +56,7 @@ class ImageRoutes:
             filters.setdefault("reference", set()).add(request.query["filter"])
         question = image_list.Question(filters, flag(request, "all"), asked_version(request))
         shared = self._images.usage().shared if flag(request, "shared-size") else None
-        users = self._engine.containers.by_image()
-        return json_response(image_list.summaries(self._images, question, users, shared))
+        return json_response(image_list.summaries(self._images, question, None, shared))
 
     async def inspect(self, request: web.Request) -> web.StreamResponse:
         record = self._images.get(request.match_info["name"])

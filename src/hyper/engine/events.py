@@ -58,8 +58,13 @@ class EventBus:
     async def subscribe(
         self, *, since_ns: int | None, until_ns: int | None
     ) -> AsyncIterator[EngineEvent]:
-        """Past events from ``since_ns`` on (None: none), then live ones until ``until_ns`` (None: for ever)."""
+        """Past events from ``since_ns`` on, then live ones until ``until_ns`` (None: for ever).
+
+        Without ``since_ns`` all of the past that is known, up to ``until_ns``; without either none of it.
+        """
         queue: asyncio.Queue[EngineEvent | None] = asyncio.Queue()
+        if since_ns is None and until_ns is not None:
+            since_ns = 0
         past = [
             event for event in self._history if since_ns is not None and event.time_ns >= since_ns
         ]

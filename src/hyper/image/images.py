@@ -43,7 +43,14 @@ from hyper.image.patience import Patience
 from hyper.image.proxy import Proxies
 from hyper.image.pull import Jobs, LayerFetcher, find, pinned
 from hyper.image.record import HistoryItem, ImageRecord, Origin, PullEvent, Usage
-from hyper.image.reference import DEFAULT_DOMAIN, Reference, named, parse, parse_tag
+from hyper.image.reference import (
+    DEFAULT_DOMAIN,
+    Reference,
+    check_name,
+    named,
+    parse,
+    parse_tag,
+)
 from hyper.image.registry import Registry
 from hyper.image.squash import Bounds
 from hyper.image.store import Store
@@ -193,6 +200,7 @@ class Images:
         """
         wanted = platforms.parse(platform) if platform else platforms.host()
         wanted_name = parse(reference).with_default_tag()
+        check_name(wanted_name)
         finish = coming("registry", wanted_name.familiar)
         progress(
             PullEvent(
@@ -229,7 +237,11 @@ class Images:
                 raise
         progress(PullEvent("", f"Digest: {found.digest}"))
         progress(PullEvent("", _remark(wanted_name, fresh=fresh)))
-        return query.record(self._store, found.image_id)
+        record = query.record(self._store, found.image_id)
+        offered = Platform(record.architecture, record.os, record.config.variant or "")
+        if platform and not platforms.matches(offered, wanted):
+            progress(PullEvent("", _mismatch(wanted_name, wanted, offered)))
+        return record
 
     async def bring(
         self,
@@ -351,7 +363,11 @@ class Images:
             for record in records:
                 pins.enter_context(self._store.pinned(record.layers))
             saved = [
-                save.Saved(await self._original(record, None, compressed=False), chosen[record.id])
+                save.Saved(
+                    await self._original(record, None, compressed=False),
+                    chosen[record.id],
+                    query.created_s(record),
+                )
                 for record in records
             ]
             yield records, save.archive(self._store, saved)
@@ -566,6 +582,14 @@ class Images:
     def _check_known(self, image_id: str) -> None:
         if not self._store.rows("SELECT 1 FROM images WHERE id = ?", image_id):
             raise NotFound(f"No such image: {image_id}")
+
+
+def _mismatch(reference: Reference, wanted: Platform, offered: Platform) -> str:
+    """A name may lead to one image for one machine, whatever was asked for."""
+    return (
+        f"WARNING: image with reference {reference.familiar_name} was found but does not match the specified "
+        f"platform: wanted {platforms.show(wanted)}, actual: {platforms.show(offered)}"
+    )
 
 
 def _remark(reference: Reference, *, fresh: bool) -> str:

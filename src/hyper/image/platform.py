@@ -20,6 +20,15 @@ _ARCHITECTURES = {
     "armv7l": ("arm", "v7"),
     "armel": ("arm", "v6"),
 }
+#: Source: containerd/platforms database.go (isKnownOS, isKnownArch, normalizeOS).
+_SYSTEMS = frozenset(
+    "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris windows"
+    " zos".split()
+)
+_KNOWN = frozenset(
+    "386 amd64 amd64p32 arm armbe arm64 arm64be ppc64 ppc64le loong64 mips mipsle mips64 mips64le mips64p32 mips64p32le"
+    " ppc riscv riscv64 s390 s390x sparc sparc64 wasm".split()
+)
 _WORD = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -34,18 +43,25 @@ def parse(text: str) -> Platform:
     """The platform meant by ``linux/arm64/v8``, ``linux`` or ``arm64``.
 
     Raises:
-        InvalidRequest: empty words, strange characters, too many parts.
+        InvalidRequest: empty words, strange characters, too many parts, or one word that nobody knows.
     """
     parts = text.lower().split("/")
     if len(parts) > 3 or not all(_WORD.fullmatch(part) for part in parts):
         raise InvalidRequest(f'"{text}" is an invalid component of platform: platform specifier')
     if len(parts) == 1:
-        if parts[0] in ("linux", "windows"):
-            return Platform(architecture=host().architecture, os=parts[0])
+        system = "darwin" if parts[0] == "macos" else parts[0]
+        if system in _SYSTEMS:
+            return Platform(architecture=host().architecture, os=system)
+        if _ARCHITECTURES.get(parts[0], parts)[0] not in _KNOWN:
+            raise InvalidRequest(
+                f'"{text}": unknown operating system or architecture: invalid argument'
+            )
         parts.insert(0, "linux")
     architecture, variant = _ARCHITECTURES.get(parts[1], (parts[1], ""))
     return Platform(
-        architecture=architecture, os=parts[0], variant=parts[2] if len(parts) == 3 else variant
+        architecture=architecture,
+        os="darwin" if parts[0] == "macos" else parts[0],
+        variant=parts[2] if len(parts) == 3 else variant,
     )
 
 

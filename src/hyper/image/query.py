@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -13,9 +14,12 @@ from hyper.image.record import HistoryItem, ImageRecord, Usage
 from hyper.image.reference import Reference, named, parse
 from hyper.image.store import Store
 from hyper.types.oci import History, decode_config
+from hyper.units import parse_timestamp_ns
 
 _ID_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
 _MISSING = "<missing>"
+#: The last second that a tar header can say.
+_MAX_TIME_S = (1 << 33) - 1
 
 
 def identify(store: Store, name_or_id: str) -> str:
@@ -210,3 +214,12 @@ def _shown(name_or_id: str) -> str:
     if len(name_or_id) == 64 and _ID_PREFIX.fullmatch(name_or_id):
         return f"sha256:{name_or_id}"
     return parse(name_or_id).with_default_tag().familiar
+
+
+def created_s(image: ImageRecord) -> int:
+    """When an image was made, by its own word, in seconds since 1970; 0 for nothing, nonsense and the far future."""
+    try:
+        found = parse_timestamp_ns(image.created, now_ns=time.time_ns()) // 10**9
+    except ValueError:
+        return 0
+    return found if 0 <= found <= _MAX_TIME_S else 0

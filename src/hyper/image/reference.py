@@ -33,6 +33,7 @@ _TAG_ONLY = re.compile(_TAG)
 
 _HEX_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
 _INVALID = "invalid reference format"
+_DIGEST_ALGORITHM = "sha256"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +121,20 @@ def parse_tag(repository: str, tag: str) -> Reference:
     reference = parse(repository)
     if reference.digest is not None:
         raise InvalidRequest("refusing to create a tag with a digest reference")
+    check_name(reference)
     if tag and _TAG_ONLY.fullmatch(tag) is None:
         raise InvalidRequest("invalid tag format")
     return replace(reference, tag=tag or reference.tag or DEFAULT_TAG)
+
+
+def check_name(reference: Reference) -> None:
+    """Nothing happens for a name that an image may get.
+
+    Raises:
+        InvalidRequest: it would be taken for a digest.
+    """
+    if reference.familiar_name == _DIGEST_ALGORITHM:
+        raise InvalidRequest("refusing to create an ambiguous tag using digest algorithm as name")
 
 
 def split_domain(text: str) -> tuple[str, str]:

@@ -27,10 +27,11 @@ _BLOCK = 512
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """An image to save, and the tags it is saved with."""
+    """An image to save, the tags it is saved with, and when it was made (seconds since 1970, 0: not known)."""
 
     image: Original
     names: list[Reference]
+    created_s: int = 0
 
 
 async def archive(store: Store, images: list[Saved]) -> AsyncIterator[bytes]:
@@ -41,11 +42,11 @@ async def archive(store: Store, images: list[Saved]) -> AsyncIterator[bytes]:
         for digest, data in ((image.image_id, image.config), (image.digest, image.manifest)):
             if digest not in written:
                 written.add(digest)
-                yield _document(_blob(digest), data)
+                yield _document(_blob(digest), data, saved.created_s)
         for layer in image.layers:
             if layer.digest not in written:
                 written.add(layer.digest)
-                yield _header(_blob(layer.digest), layer.size)
+                yield _header(_blob(layer.digest), layer.size, saved.created_s)
                 async for piece in _pieces(blobs.path(store, layer.digest)):
                     yield piece
                 yield bytes(-layer.size % _BLOCK)
@@ -98,13 +99,14 @@ def _blob(digest: str) -> str:
     return f"blobs/sha256/{digest.removeprefix('sha256:')}"
 
 
-def _document(name: str, data: bytes) -> bytes:
-    return _header(name, len(data)) + data + bytes(-len(data) % _BLOCK)
+def _document(name: str, data: bytes, time_s: int = 0) -> bytes:
+    return _header(name, len(data), time_s) + data + bytes(-len(data) % _BLOCK)
 
 
-def _header(name: str, size: int) -> bytes:
+def _header(name: str, size: int, time_s: int) -> bytes:
+    """The directories have no time, as with Docker: the same images are the same bytes whenever they are saved."""
     info = tarfile.TarInfo(name)
-    info.size, info.mode = size, 0o644
+    info.size, info.mode, info.mtime = size, 0o644, time_s
     return info.tobuf(tarfile.GNU_FORMAT)
 
 

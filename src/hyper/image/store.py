@@ -24,7 +24,7 @@ from pathlib import Path
 
 from hyper.errors import Conflict
 from hyper.image.record import LayerInfo, Origin
-from hyper.image.reference import Reference, named
+from hyper.image.reference import Reference, check_name, named
 from hyper.image.schema import connect
 from hyper.system import files
 
@@ -206,7 +206,12 @@ class Store:
         return None
 
     def set_reference(self, reference: Reference, image_id: str) -> None:
-        """Make a tag (moved if it was another's) or a digest of a repository name the image."""
+        """Make a tag (moved if it was another's) or a digest of a repository name the image.
+
+        Raises:
+            InvalidRequest: the name would be taken for a digest.
+        """
+        check_name(reference)
         with self.change() as db:
             if reference.tag is not None:
                 values = (reference.name, reference.tag, image_id)

@@ -66,6 +66,8 @@ def is_socket(path: str) -> bool:
 def make_private_dir(path: Path, *, mode: int = 0o700) -> None:
     """``path`` is a folder of ours that only we (``mode``) can enter; parents are made (0755).
 
+    One that is ours and empty is closed to others; one that holds something stays as it is.
+
     Raises:
         Forbidden: it exists and belongs to somebody else, is open to more than ``mode``, or is no folder.
     """
@@ -78,11 +80,18 @@ def make_private_dir(path: Path, *, mode: int = 0o700) -> None:
     if status.st_uid != os.geteuid():
         raise Forbidden(f"{path} belongs to user {status.st_uid}, not to us ({os.geteuid()})")
     loose = stat.S_IMODE(status.st_mode) & ~mode
-    if loose:
+    if loose and _is_empty(path):
+        path.chmod(mode)
+    elif loose:
         raise Forbidden(
             f"{path} is open to others (mode {stat.S_IMODE(status.st_mode):04o})",
             hint=f"chmod {mode:04o} {path}",
         )
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether the folder holds nothing, or what a new file system has."""
+    return all(entry.name == "lost+found" for entry in path.iterdir())
 
 
 def make_device_copy(source: Path, target: Path, *, gid: int) -> None:
