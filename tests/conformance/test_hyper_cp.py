@@ -156,3 +156,19 @@ def test_archives_as_streams(engine: Engine, box: Callable[[str], bytes], tmp_pa
     target = tmp_path / "big"
     assert call(engine, HYPER, "cp", "box:/w/big", str(target)).returncode == 0
     assert target.read_bytes() == data
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="others make neither")
+def test_no_rights_on_this_host_come_from_a_container(
+    engine: Engine, box: Callable[[str], bytes], tmp_path: Path
+) -> None:
+    """A set-user-ID file and a device node: the one comes without the bit, the other not; both are named."""
+    box(
+        "mkdir /r && cp /bin/busybox /r/su && chmod 4755 /r/su && mknod /r/null c 1 3 && echo x >/r/x"
+    )
+    done = call(engine, HYPER, "cp", "box:/r", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert b"device nodes left out (1): r/null\n" in done.stderr
+    assert b"set-user-ID and set-group-ID bits dropped (1): r/su\n" in done.stderr
+    assert (tmp_path / "r/su").stat().st_mode & 0o7777 == 0o755
+    assert sorted(item.name for item in (tmp_path / "r").iterdir()) == ["su", "x"]

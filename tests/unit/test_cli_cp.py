@@ -154,3 +154,30 @@ def test_there_and_back_again(tmp_path: Path) -> None:
         if not stat.S_ISFIFO(found.st_mode):
             assert int(found.st_mtime) == int(made.st_mtime)
     assert (back / "l").readlink() == Path("sub/a")
+
+
+def test_nothing_gets_rights_on_this_host(tmp_path: Path) -> None:
+    """Set-id bits go, device nodes and hard links to them are left out and named; other modes, folders' too, stay."""
+    buffer = BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, kind, mode, link in (
+            ("su", tarfile.REGTYPE, 0o6755, ""), ("d", tarfile.DIRTYPE, 0o3775, ""),
+            ("d/tool", tarfile.REGTYPE, 0o2750, ""),
+            ("again", tarfile.LNKTYPE, 0o6755, "su"), ("null", tarfile.CHRTYPE, 0o666, ""),
+            ("sda", tarfile.BLKTYPE, 0o660, ""),
+            ("too", tarfile.LNKTYPE, 0o666, "null"), ("plain", tarfile.REGTYPE, 0o751, ""),
+        ):  # fmt: skip
+            info = tarfile.TarInfo(name)
+            info.type, info.mode, info.linkname, info.devmajor, info.devminor = (
+                kind,
+                mode,
+                link,
+                1,
+                3,
+            )
+            tar.addfile(info)
+    withheld = unpack(Pieces([buffer.getvalue()]), str(tmp_path), lambda name: name)
+    assert withheld.devices == ["null", "sda", "too"]
+    assert withheld.privileged == ["su", "d/tool"]
+    modes = {item.name: stat.S_IMODE(item.stat().st_mode) for item in tmp_path.rglob("*")}
+    assert modes == {"su": 0o755, "again": 0o755, "d": 0o3775, "tool": 0o750, "plain": 0o751}

@@ -1,5 +1,8 @@
 """A tar archive from a container onto our own disk. It may be hostile: nothing outside the folder is touched.
 
+Nor gets anything in it rights on this host: device nodes are left out, files lose their set-user-ID and set-group-ID
+bits. Docker's client makes both; as root that is another way from a container to the host.
+
 Every name is walked from the folder's descriptor without following a link, so that a link the archive brought cannot
 lead anywhere.
 """
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from typing import IO
 
 _PIECE = 256 * 1024
+_SET_ID = stat.S_ISUID | stat.S_ISGID
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -48,8 +52,27 @@ class Pieces:
         return made
 
 
-def unpack(stream: Pieces, folder: str, rename: Callable[[str], str]) -> None:
-    """Everything in the archive is below ``folder``, under the name that ``rename`` gives it.
+class Withheld:
+    """Names of the entries that did not become all that the archive says."""
+
+    def __init__(self) -> None:
+        self.devices: list[str] = []
+        self.privileged: list[str] = []
+
+    def takes(self, member: tarfile.TarInfo) -> bool:
+        """Whether an entry is left out; one that is not has no privileges afterwards."""
+        is_device = member.ischr() or member.isblk()
+        if is_device or (member.islnk() and member.linkname in self.devices):
+            self.devices.append(member.name)
+            return True
+        if member.isreg() and member.mode & _SET_ID:
+            self.privileged.append(member.name)
+            member.mode &= ~_SET_ID
+        return False
+
+
+def unpack(stream: Pieces, folder: str, rename: Callable[[str], str]) -> Withheld:
+    """Everything in the archive is below ``folder``, under the name that ``rename`` gives it; or is ``Withheld``.
 
     Modes and times are the archive's, owners ours. What is in the way is replaced, but no folder by a file or the
     other way round.
@@ -58,10 +81,13 @@ def unpack(stream: Pieces, folder: str, rename: Callable[[str], str]) -> None:
         LocalError: an entry would land elsewhere, or cannot be made; what was made before stays.
     """
     times: list[tuple[list[str], float]] = []
+    withheld = Withheld()
     root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with tarfile.open(fileobj=_as_file(stream), mode="r|", errorlevel=2) as archive:
             for member in archive:
+                if withheld.takes(member):
+                    continue
                 parts = _parts(rename(member.name))
                 if member.type == tarfile.LNKTYPE:
                     member.linkname = rename(member.linkname)
@@ -80,6 +106,7 @@ def unpack(stream: Pieces, folder: str, rename: Callable[[str], str]) -> None:
     # What follows the archive belongs to the answer: unread, the daemon would see a broken pipe.
     while stream.read(_PIECE):
         pass
+    return withheld
 
 
 def _as_file(stream: Pieces) -> IO[bytes]:
@@ -114,14 +141,6 @@ def _make(
             _make_hard_link(root, _parts(member.linkname), parent, name)
         elif member.isfifo():
             os.mkfifo(name, member.mode & 0o777, dir_fd=parent)
-        elif member.ischr() or member.isblk():
-            kind = stat.S_IFCHR if member.ischr() else stat.S_IFBLK
-            os.mknod(
-                name,
-                kind | (member.mode & 0o777),
-                os.makedev(member.devmajor, member.devminor),
-                dir_fd=parent,
-            )
 
 
 @contextmanager

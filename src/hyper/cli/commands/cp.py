@@ -8,6 +8,7 @@ import os
 import posixpath
 
 from hyper.cli import files
+from hyper.cli.context import say
 from hyper.cli.copied import Counter
 from hyper.cli.copypath import placed, renamed, split_argument, split_entry
 from hyper.cli.flags import Command, Flag, LocalError
@@ -18,8 +19,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hyper.cli.context import Context
     from hyper.cli.flags import Arguments
+    from hyper.cli.unpack import Withheld
     from hyper.client.http import Response
 
+#: Names that are told of those that did not come as they are.
+_MAX_NAMED = 3
 #: Bits of Go's FileMode.
 _GO_FOLDER, _GO_LINK, _GO_SPECIAL = 1 << 31, 1 << 27, 0b111 << 24 | 1 << 21 | 1 << 19
 
@@ -72,9 +76,21 @@ def _copy_out(
             return 0
         is_folder = Stat(response).is_folder
         with Counter("from", quiet=arguments.on("--quiet")) as counter:
-            _unpack(counter, response, path, name, target, is_folder=is_folder)
+            withheld = _unpack(counter, response, path, name, target, is_folder=is_folder)
             counter.succeed(target)
+    _tell_withheld(withheld)
     return 0
+
+
+def _tell_withheld(withheld: Withheld) -> None:
+    for names, what in (
+        (withheld.devices, "device nodes left out"),
+        (withheld.privileged, "set-user-ID and set-group-ID bits dropped"),
+    ):
+        if names:
+            shown = ", ".join(names[:_MAX_NAMED]) + (", …" if len(names) > _MAX_NAMED else "")
+            say(f"hyper: {what} ({len(names)}): {shown}")
+            say("to have them: hyper cp CONTAINER:PATH - | tar xp")
 
 
 def _followed(context: Context, container: str, path: str) -> tuple[str | None, str]:
@@ -97,7 +113,7 @@ def _unpack(
     target: str,
     *,
     is_folder: bool,
-) -> None:
+) -> Withheld:
     from hyper.cli.unpack import Pieces, unpack  # tarfile costs 10 ms
 
     final = _resolved(target)
@@ -109,7 +125,7 @@ def _unpack(
     )
     top, name = split_entry(path)[1], new or name
     pieces = Pieces(counter.watch(response.pieces()))
-    unpack(pieces, folder, lambda entry: renamed(entry, top, name))
+    return unpack(pieces, folder, lambda entry: renamed(entry, top, name))
 
 
 def _check_target(path: str) -> None:
