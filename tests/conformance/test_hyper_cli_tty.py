@@ -350,3 +350,31 @@ def test_login_and_push(
         assert max(len(line.decode()) for line in painted) < 40
     finally:
         _docker(engine, "rmi", target)
+
+
+def test_strangers_orders_do_not_reach_the_terminal(
+    engine: Engine, terminals: list[Terminal]
+) -> None:
+    """ESC, BEL, C1 and what turns writing, in commands and labels of a container: shown as they are written.
+
+    In a table wherever it goes, in a format on a terminal only; errors with the daemon's words on a terminal, too.
+    """
+    evil = "\x1b[31mX\x07\x9b2J\u202e"
+    written = r"\x1b[31mX\x07\x9b2J\u202e"
+    _docker(engine, "create", "--name", "box", "-l", f"l={evil}", engine.image, evil)
+    form = "{{.Labels}}"
+    for words, wanted in (
+        (["ps", "-a", "--no-trunc"], re.escape(written.encode())),
+        (["ps", "-a", "--format", form], re.escape(written.encode())),
+        (["start", "-a", "box"], rb"\\x1b\[31mX"),
+    ):
+        terminal = Terminal(engine, words, columns=400)
+        terminals.append(terminal)
+        assert b"\x1b[31" not in terminal.until(wanted)
+        terminal.end()
+        assert b"\x1b[31" not in terminal.seen
+    for words, text in ((["--no-trunc"], written), (["--format", form], f"l={evil}")):
+        done = subprocess.run(
+            [*HYPER, "ps", "-a", *words], capture_output=True, env=engine.environ()
+        )
+        assert text.encode() in done.stdout

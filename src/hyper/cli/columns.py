@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hyper.cli.safe import cell
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,15 +13,16 @@ _LEAST = 10
 
 
 def aligned(rows: Sequence[Sequence[str]], *, least: int = _LEAST) -> str:
-    """The rows as lines; every column but the last is as wide as its widest cell, and ``least``."""
+    """The rows as lines; every column but the last is as wide as its widest cell, and ``least``. Safe to show."""
     if not rows:
         return ""
+    rows = [[cell(text) for text in row] for row in rows]
     widths = [
         max(least, _GAP + max(len(row[index]) for row in rows)) for index in range(len(rows[0]) - 1)
     ]
     lines = []
     for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        cells = [text.ljust(width) for text, width in zip(row, widths, strict=False)]
         lines.append("".join(cells) + row[-1] + "\n")
     return "".join(lines)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from hyper.cli.safe import shown
 from hyper.client.address import find_address
 from hyper.client.engine import Engine
 
@@ -48,7 +49,7 @@ class Context:
 
 def say(line: str) -> None:
     """One line for the person, on standard error (standard output belongs to the result)."""
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(shown(line) + "\n")
     sys.stderr.flush()
 
 

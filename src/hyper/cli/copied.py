@@ -6,6 +6,7 @@ import sys
 import time
 
 from hyper.cli.context import say
+from hyper.cli.safe import paint, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Counter:
             if self._shows and time.monotonic() >= self._next:
                 self._next = time.monotonic() + _INTERVAL_S
                 self._painted = True
-                sys.stderr.write(f"\r{self._text}{_size(self.count)}\x1b[K")
+                paint(sys.stderr, f"\r{shown(self._text)}{_size(self.count)}\x1b[K")
                 sys.stderr.flush()
             yield piece
 
@@ -51,7 +52,7 @@ class Counter:
     def _wipe(self) -> None:
         if self._painted:
             self._painted = False
-            sys.stderr.write("\r\x1b[K")
+            paint(sys.stderr, "\r\x1b[K")
             sys.stderr.flush()
 
 

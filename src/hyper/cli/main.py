@@ -11,6 +11,7 @@ import sys
 from hyper import __version__
 from hyper.cli.context import Context, say
 from hyper.cli.flags import Flag, LocalError, UsageError, parse_flags, suggestion
+from hyper.cli.safe import guard
 from hyper.cli.tls import TLS_FLAGS, tls_files
 from hyper.errors import HyperError
 
@@ -50,6 +51,7 @@ def program() -> NoReturn:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line ``argv`` (default: ours); returns the exit code and raises nothing expected."""
     _open_standard_streams()
+    guard()
     debug = False
     try:
         given = parse_flags(sys.argv[1:] if argv is None else argv, GLOBAL_FLAGS, passes_on=True)
@@ -161,7 +163,7 @@ def _complain(error: HyperError, debug: bool) -> int:
     if debug:
         import traceback
 
-        traceback.print_exception(error)
+        say("".join(traceback.format_exception(error)))
     say(f"hyper: {error}")
     return error.exit_code
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from hyper.cli.safe import paint, shown
 from hyper.client.errors import ApiError
 
 TYPE_CHECKING = False
@@ -65,7 +66,7 @@ class Display:
         columns, rows = _size_of(self._output)
         # A line that has scrolled away cannot be reached: the cursor would stop at the top, on another.
         if up < rows:
-            self._output.write(f"\x1b[{up}A\r\x1b[2K{text[: columns - 1]}\x1b[{up}B\r")
+            paint(self._output, f"\x1b[{up}A\r\x1b[2K{text[: columns - 1]}\x1b[{up}B\r")
 
 
 def _size_of(output: TextIO) -> tuple[int, int]:
@@ -79,7 +80,7 @@ def _size_of(output: TextIO) -> tuple[int, int]:
 
 def _line(layer: str, message: dict[str, Any], detail: dict[str, Any]) -> str:
     prefix = f"{layer}: " if layer else ""
-    text = prefix + str(message.get("status") or message.get("stream") or "").rstrip("\n")
+    text = shown(prefix + str(message.get("status") or message.get("stream") or "").rstrip("\n"))
     current, total = detail.get("current"), detail.get("total")
     if not current:
         return text

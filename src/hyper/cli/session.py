@@ -6,12 +6,14 @@ import json
 import os
 import select
 import signal
+import sys
 from contextlib import ExitStack, contextmanager
 
 from hyper.cli import terminal
 from hyper.cli.context import say
 from hyper.cli.flags import LocalError, UsageError
 from hyper.cli.pump import Pump
+from hyper.cli.safe import paint
 from hyper.cli.signals import PROXIED, Signals
 from hyper.client.errors import ApiError, ConnectionLost
 from hyper.proto.detach import DEFAULT_KEYS, DetachKeys, parse_keys
@@ -113,7 +115,8 @@ class Session:
             self.first_output_ns = pump.first_output_ns
         if not has_ended:
             # The terminal is still raw: a line of its own needs the carriage return, too.
-            say("\r\nhyper: detached; it goes on running\r")
+            paint(sys.stderr, "\r\nhyper: detached; it goes on running\r\n")
+            sys.stderr.flush()
         return has_ended
 
     def exit_code(self, waiting: Response) -> int:

@@ -49,7 +49,6 @@ def image_defaults(config: oci.ContainerConfig | None) -> ImageConfig:
         volumes=_set(config.volumes),
         working_dir=config.working_dir or "",
         labels=config.labels,
-        on_build=list(config.on_build) if config.on_build else None,
         stop_signal=config.stop_signal or None,
         healthcheck=_healthcheck(config.healthcheck),
     )

@@ -284,7 +284,6 @@ class ImageConfig(Wire):
     volumes: dict[str, dict[str, Any]] | None = None
     working_dir: str = ""
     labels: dict[str, str] | None = None
-    on_build: list[str] | None = None
     stop_signal: str | None = None
     healthcheck: Healthcheck | None = None
 

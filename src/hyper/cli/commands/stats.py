@@ -11,6 +11,7 @@ from hyper.cli import figures
 from hyper.cli.context import say
 from hyper.cli.flags import Command, Flag
 from hyper.cli.listing import FORMAT, NO_TRUNC, show
+from hyper.cli.safe import paint, shown
 from hyper.client.engine import container_path, messages
 from hyper.errors import HyperError
 
@@ -138,7 +139,7 @@ def _paint(watch: Watch, text: str | None, *, ends: bool) -> int:
     is_terminal = sys.stdout.isatty()
     pause = threading.Event()
     if is_terminal:
-        sys.stdout.write(_CLEAR)
+        paint(sys.stdout, _CLEAR)
     while not watch.failed:
         rows = watch.rows()
         if ends and not rows:
@@ -146,10 +147,10 @@ def _paint(watch: Watch, text: str | None, *, ends: bool) -> int:
         made = io.StringIO()
         with redirect_stdout(made):
             show(rows, _HEADINGS, text)
-        table = made.getvalue()
+        table = shown(made.getvalue()) if is_terminal else made.getvalue()
         if is_terminal:
             table = _HOME + table.replace("\n", _REST_OF_LINE + "\n") + _REST_OF_SCREEN
-        sys.stdout.write(table)
+        paint(sys.stdout, table)
         sys.stdout.flush()
         pause.wait(_REPAINT_S)
     return _complain(watch)
