@@ -33,6 +33,8 @@ class Config:
     hosts: tuple[str, ...]
     #: Folder with vmlinux, initrd: the guest's half of Hyper.
     assets: Path
+    #: What machines boot, in place of the assets' vmlinux.
+    kernel: Path | None = None
     group: str = "docker"
     log_level: str = "info"
     insecure_registries: tuple[str, ...] = ()
@@ -81,6 +83,11 @@ class Config:
     log_opts: dict[str, str] = field(default_factory=dict)
     #: Sockets of container engines whose images are looked for before a registry is asked, in this order.
     local_engines: tuple[Path, ...] = ()
+
+    @property
+    def guest_kernel(self) -> Path:
+        """What machines boot that have no kernel of their own."""
+        return self.kernel or self.assets / "vmlinux"
 
     @property
     def socket(self) -> Path | None:

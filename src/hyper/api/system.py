@@ -160,7 +160,7 @@ class SystemRoutes:
                 warnings=await shortcomings(engine) or None,
                 hyper=wire.HyperInfo(
                     hypervisors=_hypervisors(engine),
-                    kernel={"Path": str(config.assets / "vmlinux")},
+                    kernel={"Path": str(config.guest_kernel)},
                     default_memory_mib=config.default_memory_mib,
                 ),
             )

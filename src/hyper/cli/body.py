@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from hyper.cli import values
 from hyper.cli.creation import CONFIG, HEALTH, HOST, HOST_MAPS
 from hyper.cli.endpoints import endpoints
@@ -103,6 +105,9 @@ def _health(arguments: Arguments) -> dict[str, Any]:
 def _host_config(arguments: Arguments, ports: Published, mode: str | None) -> dict[str, Any]:
     maps = {field: values.mapping(arguments.texts(flag.key)) for field, flag in HOST_MAPS}
     host = asked_for(arguments, HOST) | maps
+    if kernel := arguments.text("--kernel"):
+        # As the docker client can say it, too: --annotation hyper.kernel=/PATH.
+        host["Annotations"] = {**maps["Annotations"], "hyper.kernel": os.path.abspath(kernel)}  # noqa: PTH100 (links are the daemon's to follow)
     host |= {
         "Binds": [bind for bind, _ in _volumes(arguments) if bind is not None],
         "LogConfig": _log(arguments),

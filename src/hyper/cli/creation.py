@@ -78,6 +78,7 @@ HOST: tuple[tuple[str, Flag], ...] = (
 )  # fmt: skip
 #: As HOST; the flag's NAME=VALUE texts make a map.
 HOST_MAPS: tuple[tuple[str, Flag], ...] = (
+    ("Annotations", _many("--annotation", "NAME=VALUE", "Note to the engine, kept and shown", values.pair)),
     ("StorageOpt", _many("--storage-opt", "NAME=VALUE", "Option of its disk: size=20g", values.pair)),
     ("Sysctls", _many("--sysctl", "NAME=VALUE", "Kernel parameter", values.pair)),
 )  # fmt: skip
@@ -93,6 +94,7 @@ OTHERS: tuple[Flag, ...] = (
     Flag("-i", "--interactive", help="Pass our input on to it"),
     _one("--ip", "IP", "Its IPv4 address on its network"),
     _one("--ip6", "IP", "Its IPv6 address on its network"),
+    _one("--kernel", "FILE", "Kernel its machine boots: a vmlinux or bzImage of the daemon's host"),
     _many("-l --label", "NAME=VALUE", "Label it", values.label),
     _many("--label-file", "FILE", "Give it the labels of a file, one a line", values.label_file),
     _many("--link-local-ip", "IP", "A link-local address on its network"),

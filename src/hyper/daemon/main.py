@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Final
 
 from aiohttp import web
@@ -37,6 +36,7 @@ from hyper.errors import HyperError
 from hyper.image import proxy
 from hyper.image.images import Images
 from hyper.image.nearest import LocalEngines
+from hyper.machine import kernel_file
 from hyper.machine.qemu.driver import QemuDriver
 from hyper.network.fabric import Fabric, usable
 from hyper.sandbox.scratch import ScratchDisks
@@ -103,7 +103,7 @@ async def _engine(config: Config) -> AsyncIterator[Engine]:
             folder = config.exec_root / name
             folder.mkdir(mode=0o711, exist_ok=True)
             folder.chmod(0o711)
-        _check_assets(config.assets)
+        _check_guest(config)
         images = Images(
             config.data_root / "image",
             insecure_registries=config.insecure_registries,
@@ -165,6 +165,7 @@ def _host(config: Config, images: Images, store: Store, number: int | None) -> H
         assets=config.assets,
         state_dir=config.data_root / "machine",
         accelerator=config.accelerator,
+        kernel=config.kernel,
     )
     uids = None if number is None else machine_uids(number)
     identities = Identities(None if uids is None else uids[CONTAINER_UIDS:])
@@ -196,13 +197,16 @@ def _fabric(store: Store, number: int | None) -> tuple[Fabric | None, str]:
     return Fabric(store.daemon_id, number), ""
 
 
-def _check_assets(folder: Path) -> None:
+def _check_guest(config: Config) -> None:
+    """Raises: HyperError: a file of the guest's half is missing, or the kernel in place of ours is none."""
     for name in ("vmlinux", "initrd"):
-        if not (folder / name).is_file():
+        if not (config.assets / name).is_file():
             raise HyperError(
-                f"the guest's {name} is missing in {folder}",
+                f"the guest's {name} is missing in {config.assets}",
                 hint="run `make setup` in Hyper's source folder, or say --assets DIR",
             )
+    if config.kernel is not None:
+        kernel_file.read(config.kernel)
 
 
 @asynccontextmanager

@@ -41,7 +41,7 @@ _LISTS: Final = frozenset(
     | {"dns", "dns_search", "dns_opts", "registry_ca"}
 )
 _PATHS: Final = frozenset(
-    {"data_root", "exec_root", "assets", "tlscacert", "tlscert", "tlskey", "pidfile"}
+    {"data_root", "exec_root", "assets", "tlscacert", "tlscert", "tlskey", "pidfile", "kernel"}
 )
 _FLAGS: Final = frozenset(
     {"tls", "tlsverify", "discard_blobs", "init", "no_new_privileges", "templates"}
@@ -118,6 +118,12 @@ def parser() -> argparse.ArgumentParser:
     )
     engine_options.add_engines(result)
     add("--assets", type=Path, metavar="DIR", help="folder with the guest's vmlinux and initrd")
+    add(
+        "--kernel",
+        type=Path,
+        metavar="FILE",
+        help="what machines boot in place of the assets' vmlinux",
+    )
     add("--label", action="append", dest="labels", metavar="KEY=VALUE", help="label in info")
     add(
         "--default-address-pool",

@@ -17,6 +17,7 @@ from hyper.engine import (
     defaults,
     endpoints,
     health,
+    kernels,
     links,
     log_segment,
     mounts,
@@ -168,6 +169,7 @@ class Containers:
         aci = image.config.aci
         warnings += app_image.fill_in(host, raw, aci, _bounds())
         filter_ = await plan.seccomp_filter(host)
+        await kernels.check(host)
         # From here to where the name is taken nothing else happens in this daemon.
         self._check_name(name)
         merged = create.merge(config, create.image_defaults(image.config.config))

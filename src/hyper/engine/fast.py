@@ -102,7 +102,7 @@ def _fast(
                 await fabric.let_go(name)
 
     place = Place(
-        kernel=config.assets / "vmlinux",
+        kernel=config.guest_kernel,
         initrd=config.assets / "initrd",
         run_root=config.exec_root / "pool",
         identity=identities.lease,

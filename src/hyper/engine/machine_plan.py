@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hyper.engine import endpoints, plan, pod_machine, ports, resources
+from hyper.engine import endpoints, kernels, plan, pod_machine, ports, resources
 from hyper.engine.attachment import Attachment
 from hyper.engine.host import Host
 from hyper.engine.record import ContainerRecord
@@ -23,7 +23,7 @@ def fit(record: ContainerRecord) -> None:
 def shape(record: ContainerRecord, host: Host, attached: Attachment) -> Shape | None:
     """Which waiting machine would do for ``record``; None: none."""
     fit(record)
-    if attached.shared:
+    if attached.shared or kernels.own(record.host_config) is not None:
         return None
     if not endpoints.has_network(record.host_config):
         return Shape(record.vcpus, record.memory_mib, Card.NONE)
@@ -50,6 +50,7 @@ async def machine_plan(
         HyperError: an image's layer is missing, or they are more than the machine takes.
     """
     fit(record)
+    await kernels.check(record.host_config)
     layers = await _layers(record, host, host.driver.max_disks - 1 - attached.slots)
     network = wiring.attachment
     scratch = host.container_dir(record.id) / "scratch.ext4"
@@ -58,7 +59,7 @@ async def machine_plan(
         name=record.id[:16],
         vcpus=record.vcpus,
         memory_mib=record.memory_mib,
-        kernel=host.config.assets / "vmlinux",
+        kernel=kernels.of(record.host_config, host.config),
         initrd=host.config.assets / "initrd",
         disks=(*disks, Disk(plan.scratch_name(record), scratch, False), *attached.disks),
         shared=attached.shared,

@@ -116,6 +116,9 @@ class Starter:
     ) -> Template | None:
         if self.fast is None:
             return None
+        if spec.kernel != self.fast.templates.kernel:
+            timeline.note("machines with a kernel of their own are not made from templates")
+            return None
         shape = shape_of(spec)
         if shape is None:
             timeline.note("machines that share files with the host are not made from templates")

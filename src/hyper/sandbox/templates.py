@@ -97,6 +97,11 @@ class Templates:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._building_now = asyncio.Lock()
 
+    @property
+    def kernel(self) -> Path:
+        """What all of them have booted."""
+        return self._place.kernel
+
     async def open(self) -> None:
         """What cannot be used any more is gone from the disk."""
         prefix = await self._driver.template_prefix()

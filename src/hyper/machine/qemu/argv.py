@@ -105,10 +105,12 @@ def arguments(
     accelerator: str,
     fds: MachineFds,
     tsc_khz: int | None = None,
+    timer_chips: bool = False,
 ) -> list[str]:
     """The full command line, program included. Kernel and initrd are named by their place in the jail.
 
     ``tsc_khz``: speed of the host's time stamp counter, which an emulated guest reads; None: it finds out slowly.
+    ``timer_chips``: the kernel measures the speed of its other timers all the same.
 
     Raises:
         ValueError: a name or address QEMU's option syntax cannot carry.
@@ -117,7 +119,7 @@ def arguments(
     return [
         str(binary),
         *("-name", plain(spec.name)),
-        *_machine(spec, accelerator, timer_chips=told is None),
+        *_machine(spec, accelerator, timer_chips=timer_chips or told is None),
         *_kernel(spec, accelerator, told),
         *_channels(fds),
         *_balloon(spec),

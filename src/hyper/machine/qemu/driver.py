@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from hyper.errors import Conflict, InvalidRequest, MachineError
+from hyper.machine import kernel_file
 from hyper.machine.driver import MachineRecord, Verdict
 from hyper.machine.probe import Host, Probe
 from hyper.machine.qemu import argv, saving, share
@@ -61,6 +62,7 @@ class QemuDriver:
 
     ``assets``: folder of the probe's ``vmlinux`` and ``initrd``. ``state_dir``: where verdicts are kept.
     ``accelerator``: ``auto`` takes the best that works, ``kvm`` and ``tcg`` insist.
+    ``kernel``: what machines boot in place of ``vmlinux``.
     """
 
     def __init__(
@@ -70,9 +72,11 @@ class QemuDriver:
         state_dir: Path,
         binary: Path = Path("/usr/bin/qemu-system-x86_64"),
         accelerator: str = "auto",
+        kernel: Path | None = None,
     ) -> None:
         self._binary = binary
-        self._kernel, self._initrd = assets / "vmlinux", assets / "initrd"
+        self._ours, self._initrd = assets / "vmlinux", assets / "initrd"
+        self._kernel = kernel or self._ours
         self._accelerators = ("kvm", "tcg") if accelerator == "auto" else (accelerator,)
         uid = _PROBE_UID if os.geteuid() == 0 else None
         self._probe = Probe(NAME, launch=self.launch_on, state_dir=state_dir, uid=uid)
@@ -82,6 +86,8 @@ class QemuDriver:
         self._tsc = TscMeter()
         self._version = BinaryVersion(binary)
         self._chosen: str | None = None
+        #: What is known of the last kernel that was not ours.
+        self._foreign: dict[tuple[Path, int], bool] = {}
 
     @property
     def name(self) -> str:
@@ -143,6 +149,7 @@ class QemuDriver:
             fds=argv.MachineFds(agent=0, monitor=0, console=0, disks=()),
             # Each measurement differs a little; without one the machine is another.
             tsc_khz=None if await self._tsc.khz() is None else 1,
+            timer_chips=await self._measures(spec.kernel),
         )
         return f"{await self.template_prefix()}-{_digest(' '.join(command))}"
 
@@ -297,6 +304,7 @@ class QemuDriver:
             accelerator=accelerator,
             fds=fds,
             tsc_khz=await self._tsc.khz(),
+            timer_chips=await self._measures(spec.kernel),
         )
         try:
             devices = self._devices() if accelerator == "kvm" else ()
@@ -308,6 +316,19 @@ class QemuDriver:
             raise MachineError(f"machine {spec.name} did not start: {error}") from error
         except (LaunchFailed, process.ProcessFailed) as error:
             raise MachineError(f"machine {spec.name} did not start: {error.message}") from error
+
+    async def _measures(self, kernel: Path) -> bool:
+        """Whether ``kernel`` finds out itself how fast its timers are: by others, whose speed is known."""
+        if kernel == self._ours:
+            return False
+        try:
+            stamp = (kernel, kernel.stat().st_mtime_ns)
+        except OSError as error:
+            raise MachineError(f"{kernel}: {error.strerror}") from error
+        if stamp not in self._foreign:
+            found = await asyncio.to_thread(kernel_file.read, kernel)
+            self._foreign = {stamp: not found.told_its_clocks}
+        return self._foreign[stamp]
 
     def _recorder(self, spec: MachineSpec, accelerator: str) -> Callable[[int, int], None]:
         spawned_ns = time.monotonic_ns()
