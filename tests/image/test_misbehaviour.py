@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import random
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from hyper.errors import (
     Unauthorized,
     Unavailable,
 )
+from hyper.image import limits, space
 from hyper.image.images import Images
 from hyper.image.patience import retry_after
 from hyper.image.registry import VerificationFailed
@@ -402,6 +405,49 @@ async def test_metadata_of_a_cloud_is_out_of_reach(images: Images) -> None:
         assert message.startswith(
             f"{server.host} leads to 169.254.169.254, and 169.254.169.254 is a link-local address"
         )
+
+
+async def test_what_has_no_room_is_not_even_begun(
+    images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its declared size, before a byte is asked for; the reserve is the machines'."""
+    monkeypatch.setattr(limits, "RESERVE_PART", 1)
+    monkeypatch.setattr(limits, "MAX_RESERVE_BYTES", 1 << 60)
+    async with HostileRegistry(ONE) as server:
+        message = await _fails(images, server, HyperError)
+        assert re.match(
+            r"no space left on device while storing layer sha256:\S+: it has 2\.99MB, and .* for 0B",
+            message,
+        )
+        assert "stay free for containers" in message
+        assert server.paths(LAYERS[0]) == server.paths(LAYERS[1]) == []
+
+
+async def test_the_reserve_is_left_whatever_a_layer_unpacks_to(
+    images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program that writes the squashfs is ended at the bound; nothing of it stays, and with room it is taken."""
+    noise = image([[file("f", random.Random(7).randbytes(1_000_000))]], compression="gzip")
+    async with HostileRegistry(noise) as server:
+        with monkeypatch.context() as cramped:
+            cramped.setattr("hyper.image.squash.room_bytes", lambda _: 300_000)
+            message = await _fails(images, server, HyperError)
+        assert message.startswith("no space left on device while storing layer")
+        assert (await images.pull(server.reference)).id == noise.id
+
+
+def test_writers_see_that_the_reserve_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They look again every few MiB, and never write more than they saw."""
+    rooms = iter([100 << 20, 20 << 20, 5 << 20])
+    monkeypatch.setattr(space, "room_bytes", lambda _: next(rooms))
+    watch = space.Watch(tmp_path)
+    for _ in range(32):
+        watch.take(1 << 20)
+    with pytest.raises(OSError, match="reserve"):
+        watch.take(6 << 20)
+    assert list(rooms) == []
 
 
 def _tags(*tags: str, following: str = "") -> Answer:

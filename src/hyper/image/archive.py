@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from hyper.errors import InvalidRequest
-from hyper.image import limits
+from hyper.image import limits, space
 from hyper.image.decompress import chunks
 from hyper.image.layer import Received, storage_errors
 from hyper.image.store import Store
@@ -130,10 +130,12 @@ def _extract(fd: int, stem: Path, max_bytes: int) -> Archive:
 
 
 def _keep(reader: TarReader, path: Path, size: int) -> Received:
-    sha = hashlib.sha256()
+    space.check_fits(path.parent, size, "a file of the archive")
+    sha, watch = hashlib.sha256(), space.Watch(path.parent)
     with path.open("xb", buffering=0) as file:
 
         def write(piece: memoryview | bytes) -> None:
+            watch.take(len(piece))
             sha.update(piece)
             view = memoryview(piece)
             while view:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from hyper.image import limits
+from hyper.image import limits, space
 from hyper.image.endpoint import Endpoint
 from hyper.image.patience import Transient
 from hyper.image.registry import Registry, VerificationFailed
@@ -24,20 +24,24 @@ async def download(
     Raises:
         VerificationFailed: other bytes came than promised.
         NotFound, Unauthorized, Unavailable: as `Registry.manifest`.
-        OSError: ENOSPC and its kin.
+        HyperError: it has no room. OSError: ENOSPC and its kin.
     """
     if blob.size > limits.MAX_LAYER_BLOB_BYTES:
         raise VerificationFailed(f"layer {blob.digest} is too large: {blob.size} bytes")
+    space.check_fits(target.parent, blob.size, f"layer {blob.digest}")
     with target.open("xb", buffering=0) as file:
-        receiver = _Receiver(file.fileno(), blob, progress)
+        receiver = _Receiver(file.fileno(), blob, progress, space.Watch(target.parent))
         await registry.on_endpoints(lambda endpoint: receiver.receive(registry, endpoint))
 
 
 class _Receiver:
     """The state of one download over its attempts: how far, and the digest so far."""
 
-    def __init__(self, fd: int, blob: Descriptor, progress: Callable[[int], None]) -> None:
+    def __init__(
+        self, fd: int, blob: Descriptor, progress: Callable[[int], None], watch: space.Watch
+    ) -> None:
         self._fd = fd
+        self._watch = watch
         self._blob = blob
         self._progress = progress
         self._restart()
@@ -85,6 +89,7 @@ class _Receiver:
                 self._progress(self._offset)
 
     def _store(self, piece: bytes) -> None:
+        self._watch.take(len(piece))
         view = memoryview(piece)
         offset = self._offset
         while view:

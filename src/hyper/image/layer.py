@@ -12,11 +12,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyper.errors import HyperError, InvalidRequest
+from hyper.errors import HyperError, InvalidRequest, reason
 from hyper.image import blobs, limits
 from hyper.image.decompress import compression_of
 from hyper.image.record import LayerInfo
 from hyper.image.registry import VerificationFailed
+from hyper.image.space import Watch
 from hyper.image.squash import Bounds, squash
 from hyper.image.store import Store
 from hyper.image.tarstream import BadLayer
@@ -106,10 +107,11 @@ async def receive(
     Raises:
         InvalidRequest: more than ``max_bytes`` come. OSError: ENOSPC and its kin.
     """
-    sha, size = hashlib.sha256(), 0
+    sha, size, watch = hashlib.sha256(), 0, Watch(target.parent)
     with target.open("xb", buffering=0) as file:
 
         def write(piece: bytes) -> None:
+            watch.take(len(piece))
             view = memoryview(piece)
             while view:
                 view = view[file.write(view) :]
@@ -152,7 +154,7 @@ def storage_errors(store: Store, what: str) -> Iterator[None]:
                 f"no space left on device while storing {what}",
                 hint=f"free some space in {store.root}, or remove images",
             ) from error
-        raise HyperError(f"cannot store {what}: {error}") from error
+        raise HyperError(f"cannot store {what}: {reason(error)}") from error
 
 
 def sync(path: Path) -> None:

@@ -27,6 +27,10 @@ MAX_SPARSE_FRAGMENTS = 100_000
 MAX_ARCHIVE_BYTES = 256 * GIB
 MAX_ARCHIVE_FILES = 20_000
 
+#: What images leave free on their disk for machines, which stand still when it is full: a part of it, at most so much.
+RESERVE_PART = 20
+MAX_RESERVE_BYTES = 1 * GIB
+
 #: Registry answers that are no blobs: tokens, errors.
 MAX_ANSWER_BYTES = 1 * MIB
 #: Tags of a repository that are pulled at once, and answers that list them.

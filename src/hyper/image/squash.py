@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import signal
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hyper.image import limits, report
+from hyper.image.space import room_bytes
 from hyper.image.tarstream import BadLayer
 from hyper.image.worker import Facts
 from hyper.system.privileges import UNPRIVILEGED
@@ -74,7 +76,11 @@ async def run_worker(
         _hand_over(output)
         argv = report.argv(options["module"], options, report_in.fileno())
         async with (
-            spawn(_tar2sqfs(output), stdin=tar_out.fileno(), pass_fds=(output,)) as packer,
+            spawn(
+                _tar2sqfs(output, room_bytes(target.parent)),
+                stdin=tar_out.fileno(),
+                pass_fds=(output,),
+            ) as packer,
             spawn(
                 argv, stdin=stdin, stdout=tar_in.fileno(), pass_fds=(report_in.fileno(), *pass_fds)
             ) as worker,
@@ -96,7 +102,10 @@ async def _outcome(
         raise BadLayer(last.error)
     if last.again:
         return None
-    if await packer.wait() != 0:
+    status = await packer.wait()
+    if status == -signal.SIGXFSZ:
+        raise OSError(errno.ENOSPC, "only the reserve for containers is left")
+    if status != 0:
         raise_if_full(output)
     if last.facts is None:
         if packer.status == 0:
@@ -128,12 +137,14 @@ async def _finish(output: int) -> None:
     await asyncio.to_thread(os.fsync, output)
 
 
-def _tar2sqfs(output: int) -> list[str]:
+def _tar2sqfs(output: int, most_bytes: int) -> list[str]:
+    """It is ended by SIGXFSZ when it writes more than that."""
     argv = ["tar2sqfs", "--quiet", "--force", "--no-skip", *COMPRESSION, f"/proc/self/fd/{output}"]
+    limited = ["prlimit", f"--fsize={most_bytes}", "--"]
     if os.geteuid() != 0:
-        return argv
+        return [*limited, *argv]
     identity = ["--reuid", str(UNPRIVILEGED), "--regid", str(UNPRIVILEGED), "--clear-groups"]
-    return ["setpriv", *identity, "--no-new-privs", "--", *argv]
+    return [*limited, "setpriv", *identity, "--no-new-privs", "--", *argv]
 
 
 def _hand_over(output: int) -> None:

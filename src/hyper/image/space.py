@@ -1,0 +1,68 @@
+"""Room on the disk that images may take: not all of what is free, because machines write to the same disk.
+
+A machine whose disk is full stands still (docs/daemon.md, "A full disk"). Images are made by strangers, and a megabyte
+of archive can mean a terabyte of files: what a pull, a load or an import writes leaves the others a reserve.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Final
+
+from hyper.errors import HyperError
+from hyper.image import limits
+from hyper.units import MIB, human_size
+
+#: Between two looks at the file system.
+_STEP_BYTES: Final = 16 * MIB
+
+
+def reserve_bytes(folder: Path) -> int:
+    """What images leave free on the file system of ``folder``."""
+    status = os.statvfs(folder)
+    return min(limits.MAX_RESERVE_BYTES, status.f_blocks * status.f_frsize // limits.RESERVE_PART)
+
+
+def room_bytes(folder: Path) -> int:
+    """What images may still write there."""
+    status = os.statvfs(folder)
+    return max(0, status.f_bavail * status.f_frsize - reserve_bytes(folder))
+
+
+def check_fits(folder: Path, size: int, what: str) -> None:
+    """Nothing happens where ``what``, of ``size`` bytes by somebody's word, has room in ``folder``.
+
+    Raises:
+        HyperError: it has not.
+    """
+    room = room_bytes(folder)
+    if size > room:
+        reserve = human_size(reserve_bytes(folder))
+        raise HyperError(
+            f"no space left on device while storing {what}: it has {human_size(size)}, and there is room for "
+            f"{human_size(room)}",
+            hint=f"{reserve} of the disk under {folder} stay free for containers: free some space, or remove images",
+        )
+
+
+class Watch:
+    """Counts what is written to one file in ``folder``, and sees that the reserve stays."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._left = 0
+
+    def take(self, count: int) -> None:
+        """So many bytes are about to be written.
+
+        Raises:
+            OSError: ENOSPC, they would be the reserve's.
+        """
+        if count > self._left:
+            room = room_bytes(self._folder)
+            if count > room:
+                raise OSError(errno.ENOSPC, "only the reserve for containers is left")
+            self._left = min(room, max(count, _STEP_BYTES))
+        self._left -= count
