@@ -104,8 +104,8 @@ def test_it_is_a_volume_like_others(
     ("change", "why"),
     [
         ({"device": ":/nowhere"}, "mount {address}:/nowhere on /nas: No such file or directory"),
-        ({"o": "addr={address},port=1"}, "mount {address}:/export on /nas: Connection refused"),
-        ({"o": "addr={address},colour"}, "mount {address}:/export on /nas: Invalid argument"),
+        ({"o": "addr={address},port=1"}, "mount {address}:/export on /nas: connection refused"),
+        ({"o": "addr={address},colour"}, "mount {address}:/export on /nas: invalid argument"),
         ({"o": "addr=nas.invalid"}, "file server 'nas.invalid': [Errno -"),
     ],
     ids=["path", "port", "option", "name"],

@@ -71,6 +71,12 @@ def test_a_named_volume_outlives_its_containers(daemon: Hyperd, busybox: str) ->
     )
     mount = "type=volume,src=v1,dst=/x,volume-subpath=d"
     assert sh(daemon, busybox, "touch /x/in; ls -a /x", "--mount", mount) == ".\n..\nin\n"
+    sh(daemon, busybox, "mkdir /x/sub", "-v", "v1:/x")
+    # An empty directory of a volume is filled as an empty volume is.
+    mount = "type=volume,src=v1,dst=/bin,volume-subpath=sub"
+    assert "busybox" in sh(daemon, busybox, "ls /bin", "--mount", mount)
+    said = refused(daemon, "run", "--rm", "--mount", mount.replace("=sub", "=no"), busybox, "true")
+    assert 'subpath "no" of the volume on /bin: No such file or directory' in said
     empty = "type=volume,src=empty,dst=/etc,volume-nocopy"
     assert "passwd" not in sh(daemon, busybox, "ls /etc", "--mount", empty)
     assert names(daemon) == ["empty", "new", "v1"]

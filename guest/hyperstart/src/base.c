@@ -16,6 +16,20 @@ void append(char *dst, size_t size, const char *src)
     dst[used + count] = 0;
 }
 
+/* What err means, in the small letters that Docker's clients know from Go; but for those from which
+ * its command line takes it that a program is not there or cannot be run. */
+static void append_reason(char *dst, size_t size, int err)
+{
+    const char *reason = strerror(err);
+    char first[2] = {reason[0], 0};
+    bool word = reason[0] && reason[1] >= 'a' && reason[1] <= 'z' && /* not "I/O error" */
+                err != ENOENT && err != EACCES && err != EISDIR;
+    if (word && first[0] >= 'A' && first[0] <= 'Z')
+        first[0] = (char)(first[0] | ' ');
+    append(dst, size, first);
+    append(dst, size, reason[0] ? reason + 1 : reason);
+}
+
 bool fail(struct error *e, enum code code, int err, ...)
 {
     e->code = (uint16_t)code;
@@ -28,7 +42,7 @@ bool fail(struct error *e, enum code code, int err, ...)
     va_end(parts);
     if (err) {
         append(e->text, sizeof e->text, ": ");
-        append(e->text, sizeof e->text, strerror(err));
+        append_reason(e->text, sizeof e->text, err);
     }
     return false;
 }

@@ -89,6 +89,17 @@ static bool bind_at(int root, int source, const char *target, unsigned long flag
     return true;
 }
 
+/* What of a volume could not be opened: a part of it that was asked for, which people may have
+ * misspelt, or all of it. */
+static bool no_source(const struct mount *m, const char *path, struct error *e)
+{
+    const char *sub = m->flags & MOUNT_VOLUME ? strchr(path, ':') : NULL;
+    if (sub)
+        return fail(e, MOUNT_FAILED, errno, "subpath \"", sub + 1, "\" of the volume on ",
+                    m->target, NULL);
+    return fail(e, MOUNT_FAILED, errno, "mount ", m->source, " on ", m->target, NULL);
+}
+
 static bool mount_shared(int root, const struct mount *m, const struct shared_source *s,
                          struct error *e)
 {
@@ -100,7 +111,7 @@ static bool mount_shared(int root, const struct mount *m, const struct shared_so
     else if (shared >= 0)
         source = target_open(shared, s->path);
     if (source < 0)
-        return fail(e, MOUNT_FAILED, errno, "mount ", m->source, " on ", m->target, NULL);
+        return no_source(m, s->path, e);
     return bind_at(root, source, m->target, m->flags, e);
 }
 
@@ -129,7 +140,7 @@ static bool mount_network(int root, const struct mount *m, struct error *e)
     if (whole >= 0)
         source = volume_open(whole, path, root, m->target, !(m->flags & MOUNT_NO_COPY),
                              m->flags & MOUNT_MAKE_SUB);
-    bool ok = bind_at(root, source, m->target, m->flags, e);
+    bool ok = source < 0 ? no_source(m, path, e) : bind_at(root, source, m->target, m->flags, e);
     umount2(network_place, MNT_DETACH);
     return ok;
 }

@@ -186,6 +186,18 @@ static bool fill_once(int whole, int root, const char *target)
     return from >= 0 && fill(whole, from);
 }
 
+/* The same for what may be a file, which is full. */
+static bool fill_directory(int sub, int root, const char *target)
+{
+    struct stat s;
+    if (fstat(sub, &s))
+        return false;
+    if (!S_ISDIR(s.st_mode))
+        return true;
+    _cleanup_close_ int directory = reopen(sub);
+    return directory >= 0 && fill_once(directory, root, target);
+}
+
 int volume_open(int shared, const char *path, int root, const char *target, bool copy, bool make)
 {
     char folder[PATH_MAX];
@@ -197,11 +209,14 @@ int volume_open(int shared, const char *path, int root, const char *target, bool
     folder[size] = 0;
     _cleanup_close_ int place = target_make(shared, folder, DIRECTORY);
     _cleanup_close_ int whole = place < 0 ? -1 : reopen(place);
-    if (whole < 0 || (copy && !fill_once(whole, root, target)))
+    if (whole < 0 || (!path[size] && copy && !fill_once(whole, root, target)))
         return -1;
     if (!path[size])
         return steal_fd(&whole);
-    int sub = target_open(whole, path + size + 1);
-    return sub < 0 && errno == ENOENT && make ? target_make(whole, path + size + 1, DIRECTORY)
-                                              : sub;
+    _cleanup_close_ int sub = target_open(whole, path + size + 1);
+    if (sub < 0 && errno == ENOENT && make)
+        sub = target_make(whole, path + size + 1, DIRECTORY);
+    if (sub < 0 || (copy && !fill_directory(sub, root, target)))
+        return -1;
+    return steal_fd(&sub);
 }

@@ -226,7 +226,7 @@ class Attachments:
             )
         read_only = volume.mount_options == "ro" or (point.read_only and volume.filled)
         flags |= mount_options.RDONLY if read_only else 0
-        copy = not (point.no_copy or point.subpath or read_only)
+        copy = not (point.no_copy or read_only)
         shared.append(SharedPath(path, read_only))
         return _shared(
             point.target, len(shared) - 1, flags, volume=True, copy=copy, sub=point.subpath
@@ -293,7 +293,7 @@ def _shared(
 
 
 def _imaged(point: MountPoint, disk: Disk, flags: int) -> Mount:
-    copy = not (point.no_copy or point.subpath or disk.read_only)
+    copy = not (point.no_copy or disk.read_only)
     flags |= MountFlag.VOLUME | (0 if copy else MountFlag.NO_COPY)
     sub = f":{point.subpath}" if point.subpath else ""
     return Mount(

@@ -73,7 +73,7 @@ async def mount(
     if read_only:
         flags |= mount_options.RDONLY
     flags |= MountFlag.VOLUME
-    if flags & mount_options.RDONLY or sub or not copy:
+    if flags & mount_options.RDONLY or not copy:
         flags |= MountFlag.NO_COPY
     data = [word for word in words if not word.startswith("addr=") and word not in _NOT_PASSED_ON]
     data = [*data, *_defaults(data), f"addr={address}"]
