@@ -115,7 +115,7 @@ def test_what_cannot_be_left_out_is_refused(host: HostConfig, raw: dict[str, Any
 def test_the_hosts_devices_are_refused_with_the_reason() -> None:
     """A machine has none of them, ever."""
     with pytest.raises(InvalidRequest, match="no devices of the host"):
-        create.check(HostConfig(), {"Devices": [{"PathOnHost": "/dev/null"}]})
+        create.check(HostConfig(), {"DeviceRequests": [{"Driver": "nvidia"}]})
 
 
 def test_log_drivers_there_are_not() -> None:

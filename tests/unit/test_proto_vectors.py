@@ -23,7 +23,7 @@ WIRE_ORDER = {
     "GuestHello": ("version", "nonce", "boot_ns", "agent", "processes"),
     "ContainerCreate": (
         *("container", "flags", "hostname", "layers", "scratch"),
-        *("mounts", "files", "masked", "readonly", "joins"),
+        *("mounts", "files", "masked", "readonly", "joins", "devices"),
     ),
     "File": ("path", "mode", "uid", "gid", "content"),
     "ProcessStart": (

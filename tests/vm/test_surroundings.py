@@ -132,3 +132,61 @@ def test_programs_that_cannot_be_executed_end_as_dockers(
         shared_daemon.run("rmi", image)
     finally:
         shared_daemon.run("rm", "-f", "cannot")
+
+
+#: Its processes are in a group of its own making, as under systemd or Docker in Docker.
+NESTED = """
+mkdir /sys/fs/cgroup/inner
+for pid in $(cat /sys/fs/cgroup/cgroup.procs); do echo $pid >/sys/fs/cgroup/inner/cgroup.procs; done 2>/dev/null
+echo +cpu +memory +pids >/sys/fs/cgroup/cgroup.subtree_control && echo nested
+head -c4 /dev/vda; echo
+dd if=/dev/zero of=/img bs=1M count=1 2>/dev/null; losetup -f /img && losetup -a
+stat -c '%n %a %t:%T' /dev/fuse /dev/net/tun /dev/loop-control
+grep -c ' ro,' /proc/mounts; mkdir /sys/fs/cgroup/other; exec sleep 600
+"""
+NESTED_ALREADY = "until [ -d /sys/fs/cgroup/other ]; do :; done"
+
+
+def test_a_privileged_container(shared_daemon: Hyperd, busybox: str) -> None:
+    """All devices, groups of its own. Others can be run in it, it is counted, signalled, and can be started again."""
+    daemon = shared_daemon
+    daemon.run("run", "-d", "--name", "full", "--privileged", busybox, "sh", "-c", NESTED)
+    try:
+        for start in range(2):
+            if start:
+                daemon.run("restart", "-t", "0", "full")
+            daemon.run("exec", "full", "sh", "-c", NESTED_ALREADY)
+            assert daemon.run("exec", "full", "cat", "/proc/self/cgroup") == b"0::/inner\n"
+            assert len(daemon.run("top", "full").splitlines()) == 2
+        daemon.run("kill", "-s", "KILL", "full")
+        daemon.api.post("/containers/full/wait")
+        out = daemon.run("logs", "full").decode().splitlines()
+        devices = ["/dev/fuse 666 a:e5", "/dev/net/tun 666 a:c8", "/dev/loop-control 600 a:ed"]
+        assert out == 2 * ["nested", "hsqs", "/dev/loop0: 0 /img", *devices, "0"]
+    finally:
+        daemon.run("rm", "-f", "full")
+
+
+def test_devices_that_were_given(shared_daemon: Hyperd, busybox: str) -> None:
+    """Open as asked for, and nothing else is: nodes, permissions and rules are of the machine's own devices."""
+    script = """
+    ls -l /dev/tap /dev/fuse | awk '{print $1, $5, $6, $NF}'
+    exec 3</dev/fuse && exec 4<>/dev/tap && echo both
+    (exec 5>/dev/fuse) 2>/dev/null || echo read-only
+    mknod /l b 7 9; head -c1 /l 2>&1; mknod /v b 254 0; head -c1 /v 2>&1; mknod /r c 10 183; head -c1 /r 2>&1 || true
+    """
+    words = ["--device", "/dev/fuse:r", "--device", "/dev/net/tun:/dev/tap:rw"]
+    words += ["--device-cgroup-rule", "b 7:* r"]
+    out = shared_daemon.run("run", "--rm", *words, busybox, "sh", "-c", script).decode()
+    assert out.splitlines() == [
+        "crw-rw-rw- 10, 229 /dev/fuse",
+        "crw-rw-rw- 10, 200 /dev/tap",
+        "both",
+        "read-only",
+        "head: /l: No such device or address",
+        "head: /v: Operation not permitted",
+        "head: /r: Operation not permitted",
+    ]
+    refused = shared_daemon.docker("run", "--rm", "--device", "/dev/kvm", busybox, "true")
+    assert refused.returncode == 125
+    assert b"no devices of the host" in refused.stderr

@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "cgroup.h"
 #include "devices.h"
 #include "disk.h"
 #include "sandbox.h"
@@ -147,7 +148,10 @@ static bool fill(struct container *c, struct error *e)
     if (!runtime_prepare(e) || !make_directory(c->directory, 0700, e) ||
         !make_directory(c->cgroup, 0755, e) || !stack_root(c, e))
         return false;
-    if (!(create->flags & CONTAINER_ALL_DEVICES) && !devices_limit(c->cgroup, e))
+    if (create->flags & CONTAINER_PRIVILEGED)
+        /* For groups that it makes; the scheduler has less to do where nobody is limited. */
+        write_file("/cgroup/cgroup.subtree_control", "+cpu +cpuset");
+    else if (!devices_limit(c->cgroup, create, e))
         return false;
     for (uint32_t i = 0; i < create->file_count; i++)
         if (!keep_file(c, i, &create->files[i], e))
@@ -170,6 +174,7 @@ bool container_release(struct container *c, struct error *e)
     unstack(c);
     if (!shared_drop(&c->held, e) && e->code == OK)
         return false;
+    cgroup_clear(c);
     rmdir(c->cgroup);
     return true;
 }
@@ -259,9 +264,8 @@ bool container_signal(struct container *c, int signal)
         if (write_file(path, "1"))
             return true;
     }
-    join(path, sizeof path, c->cgroup, "/cgroup.procs", NULL);
-    _cleanup_free_ char *pids = malloc(65536);
-    if (!pids || read_file(path, pids, 65536) < 0)
+    _cleanup_free_ char *pids = cgroup_pids(c, 65536);
+    if (!pids)
         return false;
     for (char *at = pids, *end; *at; at = end + 1) {
         long pid = strtol(at, &end, 10);

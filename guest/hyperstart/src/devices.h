@@ -2,8 +2,8 @@
  * "Device controller"). */
 #pragma once
 
-#include "base.h"
+#include "request.h"
 
-/* What runs in the cgroup opens only what every container has in /dev. Nodes of any kind may be
- * made. */
-bool devices_limit(const char *cgroup, struct error *e);
+/* What runs in the cgroup opens only what every container has in /dev, and what it was given. Nodes
+ * of any kind may be made.. */
+bool devices_limit(const char *cgroup, const struct create *c, struct error *e);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "cgroup.h"
 #include "container.h"
 #include "session.h"
 #include "target.h"
@@ -145,13 +146,11 @@ static uint32_t next_pid(const char *text, uint32_t after)
 
 bool inspect_top(const struct request *q, struct error *e)
 {
-    char path[80];
     const struct container *c = container_find(q->top.container);
     if (!c)
         return fail(e, NO_SUCH, 0, "no container ", DEC(q->top.container), NULL);
-    join(path, sizeof path, c->cgroup, "/cgroup.procs", NULL);
-    _cleanup_free_ char *pids = malloc(MAX_PIDS);
-    if (!pids || read_file(path, pids, MAX_PIDS) < 0)
+    _cleanup_free_ char *pids = cgroup_pids(c, MAX_PIDS);
+    if (!pids)
         return fail(e, SYSTEM, errno, "list processes", NULL);
     begin();
     if (q->top.after)

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "builtin.h"
+#include "cgroup.h"
 #include "child.h"
 
 struct process *processes[MAX_PROCESSES];
@@ -241,6 +242,7 @@ static void container_ended(struct container *c)
         container_signal(c, SIGKILL); /* it was not their PID 1 */
     c->init_pid = 0;
     c->init_ready = false;
+    cgroup_clear(c);
     for (size_t i = 0; i < process_slots; i++)
         if (processes[i] && processes[i]->container == c && processes[i]->state == EXITED)
             processes[i]->orphaned = true;

@@ -68,6 +68,20 @@ static void read_one_file(struct reader *r, struct file *f)
     f->content = read_bytes(r, &f->size);
 }
 
+static void read_device(struct reader *r, struct device *d)
+{
+    d->path = read_str(r);
+    d->type = read_u32(r);
+    d->major = read_u32(r);
+    d->minor = read_u32(r);
+    d->access = read_u32(r);
+    d->mode = read_u32(r);
+    r->bad |= d->type > DEVICE_CHARACTER || d->access > DEVICE_ACCESS;
+    /* A node is of one kind and has numbers. */
+    bool some = d->type == DEVICE_ANY || d->major == DEVICE_ALL || d->minor == DEVICE_ALL;
+    r->bad |= *d->path && (*d->path != '/' || some);
+}
+
 static void read_create(struct reader *r, struct create *c)
 {
     c->container = read_u32(r);
@@ -86,6 +100,9 @@ static void read_create(struct reader *r, struct create *c)
     c->readonly = read_strs(r, MAX_ITEMS, &c->readonly_count);
     c->joins = read_u32(r);
     r->bad |= !c->joins && c->flags & CONTAINER_SHARE_PID;
+    c->devices = read_list(r, sizeof *c->devices, 24, MAX_DEVICES, &c->device_count);
+    for (uint32_t i = 0; i < c->device_count; i++)
+        read_device(r, &c->devices[i]);
 }
 
 static void read_refill(struct reader *r, struct refill *f)

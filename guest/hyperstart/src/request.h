@@ -23,7 +23,7 @@ enum op {
 enum {
     CONTAINER_READ_ONLY = 1,
     CONTAINER_SHARE_PID = 2,
-    CONTAINER_ALL_DEVICES = 4,
+    CONTAINER_PRIVILEGED = 4,
     CONTAINER_FLAGS = 7,
 };
 enum {
@@ -81,6 +81,14 @@ struct file {
     const uint8_t *content;
     size_t size;
 };
+enum { DEVICE_ANY = 0, DEVICE_BLOCK = 1, DEVICE_CHARACTER = 2 }; /* as BPF_DEVCG_DEV_* */
+enum { DEVICE_ACCESS = 7 };                                      /* as BPF_DEVCG_ACC_* */
+#define DEVICE_ALL UINT32_MAX
+/* A device that the container may use: any number is DEVICE_ALL. Without a path no node is made. */
+struct device {
+    const char *path;
+    uint32_t type, major, minor, access, mode;
+};
 struct create {
     uint32_t container, flags;
     const char *hostname, *scratch;
@@ -89,6 +97,8 @@ struct create {
     struct file *files;
     uint32_t layer_count, mount_count, file_count, masked_count, readonly_count;
     uint32_t joins; /* the container whose name spaces it shares; 0: none */
+    uint32_t device_count;
+    struct device *devices;
 };
 
 /* New content for files that CONTAINER_CREATE had kept. */

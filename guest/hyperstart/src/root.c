@@ -6,9 +6,9 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
+#include "dev.h"
 #include "disk.h"
 #include "target.h"
 #include "volume.h"
@@ -25,33 +25,15 @@ static bool mount_at(int root, const char *target, const char *source, const cha
     return true;
 }
 
-static bool make_device(int dev, const char *name, unsigned major, unsigned minor)
-{
-    return !mknodat(dev, name, S_IFCHR | 0666, makedev(major, minor));
-}
-
-static bool fill_dev(int root, struct error *e)
-{
-    _cleanup_close_ int dev = target_open(root, "/dev");
-    bool ok = dev >= 0 && make_device(dev, "null", 1, 3) && make_device(dev, "zero", 1, 5) &&
-              make_device(dev, "full", 1, 7) && make_device(dev, "random", 1, 8) &&
-              make_device(dev, "urandom", 1, 9) && make_device(dev, "tty", 5, 0) &&
-              !symlinkat("pts/ptmx", dev, "ptmx") && !symlinkat("/proc/self/fd", dev, "fd") &&
-              !symlinkat("/proc/self/fd/0", dev, "stdin") &&
-              !symlinkat("/proc/self/fd/1", dev, "stdout") &&
-              !symlinkat("/proc/self/fd/2", dev, "stderr") && !mkdirat(dev, "pts", 0755) &&
-              !mkdirat(dev, "shm", 01777) && !mkdirat(dev, "mqueue", 0755);
-    return ok || fail(e, MOUNT_FAILED, errno, "fill /dev", NULL);
-}
-
 /* What every container has. */
-static bool mount_standard(int root, struct error *e)
+static bool mount_standard(int root, const struct create *c, struct error *e)
 {
+    unsigned long kernel = safe | (c->flags & CONTAINER_PRIVILEGED ? 0 : MS_RDONLY);
     return mount_at(root, "/proc", "proc", "proc", safe, NULL, e) &&
-           mount_at(root, "/sys", "sysfs", "sysfs", safe | MS_RDONLY, NULL, e) &&
-           mount_at(root, "/sys/fs/cgroup", "cgroup", "cgroup2", safe | MS_RDONLY, NULL, e) &&
+           mount_at(root, "/sys", "sysfs", "sysfs", kernel, NULL, e) &&
+           mount_at(root, "/sys/fs/cgroup", "cgroup", "cgroup2", kernel, NULL, e) &&
            mount_at(root, "/dev", "tmpfs", "tmpfs", MS_NOSUID, "mode=755,size=64m", e) &&
-           fill_dev(root, e) &&
+           dev_fill(root, c, e) &&
            mount_at(root, "/dev/pts", "devpts", "devpts", MS_NOSUID | MS_NOEXEC,
                     "newinstance,ptmxmode=0666,mode=0620,gid=5", e) &&
            mount_at(root, "/dev/shm", "shm", "tmpfs", safe, "mode=1777,size=64m", e) &&
@@ -214,9 +196,10 @@ bool root_mount(const struct container *c, struct error *e)
     _cleanup_close_ int root = open_root(c);
     if (root < 0)
         return fail(e, MOUNT_FAILED, errno, "open the root", NULL);
-    bool ok = mount_standard(root, e);
+    bool ok = mount_standard(root, create, e);
     for (uint32_t i = 0; ok && i < create->mount_count; i++)
         ok = mount_one(root, &create->mounts[i], &c->sources[i], e);
+    ok = ok && dev_give(root, create, e);
     for (uint32_t i = 0; ok && i < create->file_count; i++)
         ok = mount_file(root, c, i, e);
     for (uint32_t i = 0; ok && i < create->masked_count; i++)

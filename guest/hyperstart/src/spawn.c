@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 
 #include "builtin.h"
+#include "cgroup.h"
 #include "child.h"
 
 static int own_pid_namespace = -1;
@@ -59,10 +60,9 @@ static bool make_pipes(struct spawned *s, struct child *child, const struct star
 
 /* Like fork, but into the container's cgroup and, for its first process, new name spaces. A builtin
  * stays in the agent's cgroup: it goes on while the container stands still. */
-static pid_t clone_child(const struct container *c, bool init, bool builtin)
+static pid_t clone_into(const struct container *c, int cgroup, bool init, bool builtin)
 {
     const struct create *create = &c->request.create;
-    _cleanup_close_ int cgroup = open(c->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (cgroup < 0)
         return -1;
     struct clone_args args = {
@@ -77,6 +77,17 @@ static pid_t clone_child(const struct container *c, bool init, bool builtin)
     if (init && !(create->flags & CONTAINER_SHARE_PID))
         args.flags |= CLONE_NEWPID;
     return (pid_t)syscall(SYS_clone3, &args, sizeof args);
+}
+
+static pid_t clone_child(const struct container *c, bool init, bool builtin)
+{
+    _cleanup_close_ int cgroup = open(c->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    pid_t pid = clone_into(c, cgroup, init, builtin);
+    if (pid >= 0 || errno != EBUSY || init)
+        return pid;
+    /* A container that hands on controllers to groups of its own has none in its first one. */
+    _cleanup_close_ int below = cgroup_of_init(c);
+    return clone_into(c, below, init, builtin);
 }
 
 static void close_child(struct child *child)

@@ -315,6 +315,19 @@ static void dump_create(const struct create *c)
     put_texts(c->masked, c->masked_count);
     put_texts(c->readonly, c->readonly_count);
     put_number(c->joins);
+    open_list("[");
+    for (uint32_t i = 0; i < c->device_count; i++) {
+        const struct device *d = &c->devices[i];
+        open_list("(");
+        put_text(d->path);
+        put_number(d->type);
+        put_number(d->major);
+        put_number(d->minor);
+        put_number(d->access);
+        put_number(d->mode);
+        put(")");
+    }
+    put("]");
 }
 
 static void dump_start(const struct start *s)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from hyper.config import DEFAULT_SHM_SIZE
-from hyper.engine import mount_options, seccomp
+from hyper.engine import devices, mount_options, seccomp
 from hyper.engine.record import ContainerRecord, ExecRecord
 from hyper.errors import InvalidRequest, ProtocolError
 from hyper.ids import short_id
@@ -187,7 +187,7 @@ def container_create(
     if member is not None and member.share_pid:
         flags |= ContainerFlag.SHARE_PID
     if shown:
-        flags |= ContainerFlag.ALL_DEVICES
+        flags |= ContainerFlag.PRIVILEGED
     return ContainerCreate(
         container=record.seat.container,
         flags=flags,
@@ -201,6 +201,7 @@ def container_create(
         if shown
         else tuple(READONLY if host.readonly_paths is None else host.readonly_paths),
         joins=MAIN_CONTAINER if member is not None else 0,
+        devices=devices.given(host),
     )
 
 

@@ -4,11 +4,11 @@ Source: docs/protocol.md, "Requests".
 """
 
 from dataclasses import dataclass
-from enum import IntFlag
-from typing import ClassVar, Self
+from enum import IntEnum, IntFlag
+from typing import ClassVar, Final, Self
 
 from hyper.errors import ProtocolError
-from hyper.proto.limits import MAX_LAYERS
+from hyper.proto.limits import MAX_DEVICES, MAX_LAYERS
 from hyper.proto.request import Op, Request, read_flags
 from hyper.proto.wire import Reader, Writer
 
@@ -19,7 +19,7 @@ class ContainerFlag(IntFlag):
     NONE = 0
     READ_ONLY = 1
     SHARE_PID = 2
-    ALL_DEVICES = 4
+    PRIVILEGED = 4
 
 
 class MountFlag(IntFlag):
@@ -82,6 +82,59 @@ class File:
         return cls(path, source.blob(), mode, uid, gid)
 
 
+class DeviceType(IntEnum):
+    """The kind of a device that a container may use."""
+
+    ANY = 0
+    BLOCK = 1
+    CHARACTER = 2
+
+
+#: Of a device's numbers: all of them.
+ALL_NUMBERS: Final = 2**32 - 1
+_ACCESS: Final = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Devices of the machine that a container may use; with ``path`` it is one, and its node is made there.
+
+    ``access``: 1 to make nodes, 2 to read, 4 to write. ``mode``: the node's permissions.
+    """
+
+    path: str
+    type: DeviceType
+    major: int
+    minor: int
+    access: int = _ACCESS
+    mode: int = 0o666
+
+    def write(self, to: Writer) -> None:
+        """Append it. Raises: ProtocolError."""
+        self._check()
+        to.string(self.path)
+        for number in (self.type, self.major, self.minor, self.access, self.mode):
+            to.u32(number)
+
+    @classmethod
+    def read(cls, source: Reader) -> Self:
+        """Take one. Raises: ProtocolError."""
+        path, kind = source.string(), source.u32()
+        if kind not in tuple(DeviceType):
+            raise ProtocolError(f"device of type {kind}")
+        major, minor, access, mode = (source.u32() for _ in range(4))
+        device = cls(path, DeviceType(kind), major, minor, access, mode)
+        device._check()
+        return device
+
+    def _check(self) -> None:
+        some = self.type is DeviceType.ANY or ALL_NUMBERS in (self.major, self.minor)
+        if self.path and (some or not self.path.startswith("/")):
+            raise ProtocolError(f"no node can be made for the device {self.path[:100]!r}")
+        if self.access > _ACCESS:
+            raise ProtocolError(f"device with access {self.access}")
+
+
 @dataclass(frozen=True, slots=True)
 class ContainerCreate(Request):
     """Stack a container's root; nothing runs in it yet.
@@ -100,6 +153,7 @@ class ContainerCreate(Request):
     masked: tuple[str, ...] = ()
     readonly: tuple[str, ...] = ()
     joins: int = 0
+    devices: tuple[Device, ...] = ()
 
     def write(self, to: Writer) -> None:
         """Append the arguments. Raises: ProtocolError."""
@@ -114,6 +168,7 @@ class ContainerCreate(Request):
         to.items(self.masked, to.string)
         to.items(self.readonly, to.string)
         to.u32(self.joins)
+        to.items(self.devices, lambda device: device.write(to), limit=MAX_DEVICES)
 
     @classmethod
     def read(cls, source: Reader) -> Self:
@@ -129,6 +184,7 @@ class ContainerCreate(Request):
             masked=source.items(source.string),
             readonly=source.items(source.string),
             joins=source.u32(),
+            devices=source.items(lambda: Device.read(source), limit=MAX_DEVICES),
         )
         _check_joins(read.flags, read.joins)
         return read

@@ -30,6 +30,7 @@ MAX_PROCESS_ID: Final = (1 << 30) - 1
 """A stream id is four times a process id and must fit in 32 bits."""
 MAX_CONTAINERS: Final = 64
 MAX_LAYERS: Final = 64
+MAX_DEVICES: Final = 128
 SECCOMP_INSTRUCTION: Final = 8
 """Bytes of one instruction of a seccomp filter: a struct sock_filter."""
 MAX_SECCOMP: Final = 4096 * SECCOMP_INSTRUCTION

@@ -9,10 +9,13 @@ from typing import ClassVar, Final, Self
 
 from hyper.errors import ProtocolError
 from hyper.proto.container import (
+    ALL_NUMBERS,
     ContainerCreate,
     ContainerFiles,
     ContainerFlag,
     ContainerRemove,
+    Device,
+    DeviceType,
     File,
     Mount,
     MountFlag,
@@ -57,6 +60,7 @@ from hyper.proto.setup import (
 from hyper.proto.wire import Reader, Writer
 
 __all__ = [
+    "ALL_NUMBERS",
     "UNLIMITED",
     "ContainerCreate",
     "ContainerFiles",
@@ -65,6 +69,8 @@ __all__ = [
     "ContainerStats",
     "ContainerTop",
     "ContainerUpdate",
+    "Device",
+    "DeviceType",
     "Event",
     "EventKind",
     "File",

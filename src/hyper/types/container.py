@@ -53,6 +53,14 @@ class Ulimit(Wire):
     hard: int
 
 
+class DeviceMapping(Wire):
+    """A device that a container is given; empty: the same path, and all of "rwm"."""
+
+    path_on_host: str = ""
+    path_in_container: str = ""
+    cgroup_permissions: str = ""
+
+
 class Healthcheck(Wire, omit_defaults=True):
     """How to find out whether the program works. Times in ns; 0 or empty: the image's, else Docker's default."""
 
@@ -144,9 +152,9 @@ class HostConfig(Wire):
     oom_score_adj: int = 0
     storage_opt: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
+    devices: list[DeviceMapping] | None = None
     device_cgroup_rules: list[str] | None = None
     # What has no effect here, or cannot be: see IGNORED and IMPOSSIBLE.
-    devices: list[Any] | None = None
     device_requests: list[Any] | None = None
     cgroup_parent: str = ""
     cgroup: str = ""
@@ -231,14 +239,13 @@ class ExecStartBody(Wire):
 
 #: Members of HostConfig that can mean nothing in a machine of one's own: asking for them is refused with the reason.
 IMPOSSIBLE = {
-    "Devices": "a virtual machine has no devices of the host",
     "DeviceRequests": "a virtual machine has no devices of the host, graphics cards included",
 }
 #: Members that are accepted and have no effect; asking for them is answered with a warning.
 IGNORED = (
     "CpusetMems CpuRealtimePeriod CpuRealtimeRuntime BlkioWeight BlkioWeightDevice "
     "BlkioDeviceReadBps BlkioDeviceWriteBps BlkioDeviceReadIOps BlkioDeviceWriteIOps "
-    "CgroupParent Cgroup DeviceCgroupRules KernelMemory KernelMemoryTCP MemoryReservation "
+    "CgroupParent Cgroup KernelMemory KernelMemoryTCP MemoryReservation "
     "CpuCount CpuPercent IOMaximumIOps IOMaximumBandwidth"
 ).split()
 
