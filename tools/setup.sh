@@ -92,5 +92,6 @@ mkdir -p build
 install_packages "$run_packages"
 [ "$level" = run ] || install_packages "$test_packages"
 make_venv
+.venv/bin/python -m hyper.cli.launcher .venv/bin/hyper
 [ "$level" = run ] || unpack_packages
 build_guest

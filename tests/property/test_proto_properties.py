@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hyper.errors import ProtocolError
 from hyper.proto import message as m
-from hyper.proto.docker_stream import DockerStream, DockerStreamDecoder, encode_piece
+from hyper.proto.docker_stream import STDERR, STDIN, STDOUT, DockerStreamDecoder, encode_piece
 from hyper.proto.frame import Flag, Frame, FrameDecoder, FrameType, Resync, encode_frame
 from hyper.proto.limits import MAX_PROCESS_ID, RESYNC
 
@@ -178,13 +178,13 @@ def test_resync_finds_its_hello_behind_anything(
     assert rest.endswith(hello)
 
 
-pieces = st.lists(st.tuples(st.sampled_from(DockerStream), st.binary(min_size=1, max_size=50)))
+pieces = st.lists(
+    st.tuples(st.sampled_from((STDIN, STDOUT, STDERR)), st.binary(min_size=1, max_size=50))
+)
 
 
 @given(pieces, places)
-def test_docker_stream_round_trip(
-    sent: list[tuple[DockerStream, bytes]], splits: list[int]
-) -> None:
+def test_docker_stream_round_trip(sent: list[tuple[int, bytes]], splits: list[int]) -> None:
     decoder = DockerStreamDecoder()
     data = b"".join(encode_piece(stream, payload) for stream, payload in sent)
     assert [piece for part in cut(data, splits) for piece in decoder.feed(part)] == sent

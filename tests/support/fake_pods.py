@@ -16,7 +16,7 @@ from socketserver import ThreadingUnixStreamServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from hyper.proto.docker_stream import DockerStream, encode_piece
+from hyper.proto.docker_stream import STDOUT, encode_piece
 
 #: Longer than any of these tests takes.
 _PATIENCE_S = 30.0
@@ -172,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.read()
             return
         assert fake.started.wait(_PATIENCE_S)
-        self.wfile.write(encode_piece(DockerStream.STDOUT, fake.output.get(box, b"")))
+        self.wfile.write(encode_piece(STDOUT, fake.output.get(box, b"")))
 
     def _events(self, fake: FakePods, query: Any, body: Any) -> None:
         self._stream()
@@ -189,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _logs(self, fake: FakePods, box: str, query: dict[str, str], body: Any) -> None:
         self._stream()
         output = fake.later if "since" in query else fake.output
-        self.wfile.write(encode_piece(DockerStream.STDOUT, output.get(box, b"")))
+        self.wfile.write(encode_piece(STDOUT, output.get(box, b"")))
         fake.again.set()
 
     def _container(self, fake: FakePods, box: str, query: Any, body: Any) -> None:

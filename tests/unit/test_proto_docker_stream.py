@@ -3,19 +3,19 @@
 import pytest
 
 from hyper.errors import ProtocolError
-from hyper.proto.docker_stream import DockerStream, DockerStreamDecoder, encode_piece
+from hyper.proto.docker_stream import STDERR, STDOUT, DockerStreamDecoder, encode_piece
 
 
 def test_bytes() -> None:
-    assert encode_piece(DockerStream.STDERR, b"hi") == b"\x02\0\0\0\0\0\0\x02hi"
-    assert encode_piece(DockerStream.STDOUT, b"") == b""
+    assert encode_piece(STDERR, b"hi") == b"\x02\0\0\0\0\0\0\x02hi"
+    assert encode_piece(STDOUT, b"") == b""
 
 
 def test_decode_across_pieces() -> None:
     decoder = DockerStreamDecoder()
-    data = encode_piece(DockerStream.STDOUT, b"one") + encode_piece(DockerStream.STDERR, b"two")
+    data = encode_piece(STDOUT, b"one") + encode_piece(STDERR, b"two")
     got = [piece for i in range(len(data)) for piece in decoder.feed(data[i : i + 1])]
-    assert got == [(DockerStream.STDOUT, b"one"), (DockerStream.STDERR, b"two")]
+    assert got == [(STDOUT, b"one"), (STDERR, b"two")]
     assert decoder.idle
 
 
@@ -33,5 +33,5 @@ def test_refused(data: bytes) -> None:
 
 def test_half_a_piece_is_not_idle() -> None:
     decoder = DockerStreamDecoder()
-    assert decoder.feed(encode_piece(DockerStream.STDOUT, b"abc")[:-1]) == []
+    assert decoder.feed(encode_piece(STDOUT, b"abc")[:-1]) == []
     assert not decoder.idle

@@ -16,7 +16,7 @@ from typing import Final
 from aiohttp import web
 
 from hyper.api.http import Unanswered, asked_version
-from hyper.proto.docker_stream import DockerStream, encode_piece
+from hyper.proto.docker_stream import encode_piece
 from hyper.system import socket as sockets
 
 RAW: Final = "application/vnd.docker.raw-stream"
@@ -95,7 +95,7 @@ class Connection:
         """
         if not self._head_is_read:
             await self._let_head_be_read()
-        self._writer.write(encode_piece(DockerStream(fd), data) if self.multiplexed else data)
+        self._writer.write(encode_piece(fd, data) if self.multiplexed else data)
         await self._writer.drain()
 
     async def _let_head_be_read(self) -> None:

@@ -17,7 +17,7 @@ from hyper.engine import log_options
 from hyper.engine.container import Container
 from hyper.engine.log_file import LogFile, LogQuery
 from hyper.errors import InvalidRequest, NotImplementedYet
-from hyper.proto.docker_stream import DockerStream, encode_piece
+from hyper.proto.docker_stream import encode_piece
 from hyper.proto.log_record import LogFlag, LogRecord
 from hyper.units import rfc3339
 
@@ -53,7 +53,7 @@ class Formatter:
         return self._framed(record, line)
 
     def _framed(self, record: LogRecord, data: bytes) -> bytes:
-        return encode_piece(DockerStream(record.stream), data) if self._multiplexed else data
+        return encode_piece(record.stream, data) if self._multiplexed else data
 
 
 async def serve(request: web.Request, container: Container) -> web.StreamResponse:

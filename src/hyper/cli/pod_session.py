@@ -18,7 +18,7 @@ from hyper.cli.signals import Signals
 from hyper.client.engine import container_path, messages
 from hyper.client.errors import ApiError, ConnectionLost
 from hyper.errors import HyperError
-from hyper.proto.docker_stream import DockerStream, DockerStreamDecoder
+from hyper.proto.docker_stream import STDERR, DockerStreamDecoder
 from hyper.types.pod import CONTAINER_LABEL, POD_LABEL
 
 TYPE_CHECKING = False
@@ -161,7 +161,7 @@ class PodSession:
                     self._output.write(box, 1, data)
                     continue
                 for stream, piece in decoder.feed(data):
-                    self._output.write(box, 2 if stream is DockerStream.STDERR else 1, piece)
+                    self._output.write(box, 2 if stream == STDERR else 1, piece)
             self._output.end(box)
         except HyperError as error:
             say(f"hyper: {box}: {error}")

