@@ -42,11 +42,18 @@ def test_a_line_in_pieces_has_one_time() -> None:
 
 @pytest.mark.parametrize("stream", [1, 2])
 def test_multiplexed_records_are_framed(stream: int) -> None:
-    """One header for what belongs together; none for nothing."""
+    """One header a line, as dockerd's (clients take a frame for a line); none for nothing."""
     framed = Formatter(multiplexed=True, timestamps=False)
-    data = framed.format(record(b"a\nb\n", stream=stream))
-    assert data == bytes([stream, 0, 0, 0, 0, 0, 0, 4]) + b"a\nb\n"
+    data = framed.format(record(b"a\nbb\nc", stream=stream, partial=True))
+    head = bytes([stream, 0, 0, 0, 0, 0, 0])
+    assert data == head + b"\x02a\n" + head + b"\x03bb\n" + head + b"\x01c"
     assert framed.format(record(b"a\n"), skip_lines=1) == b""
+
+
+def test_a_terminals_records_are_bytes() -> None:
+    """What has no headers is not taken apart."""
+    plain = Formatter(multiplexed=False, timestamps=False)
+    assert plain.format(record(b"a\r\nb")) == b"a\r\nb"
 
 
 def test_lines_are_skipped_for_tail() -> None:

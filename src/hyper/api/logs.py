@@ -26,7 +26,7 @@ _BATCH: Final = 64 * 1024
 
 
 class Formatter:
-    """Records to bytes: headers when multiplexed; before each line a time and ``details``, if asked for (not None)."""
+    """Records to bytes: a header before each line when multiplexed; a time and ``details`` if asked for (not None)."""
 
     def __init__(self, *, multiplexed: bool, timestamps: bool, details: str | None = None) -> None:
         self._multiplexed = multiplexed
@@ -39,10 +39,10 @@ class Formatter:
         payload = record.payload
         for _ in range(skip_lines):
             payload = payload[payload.find(b"\n") + 1 :]
-        if self._timestamps or self._details is not None:
+        if self._multiplexed or self._timestamps or self._details is not None:
             # A carriage return ends no line: programs draw progress bars with it.
             return b"".join(self._line(record, line) for line in io.BytesIO(payload))
-        return self._framed(record, payload) if payload else b""
+        return payload
 
     def _line(self, record: LogRecord, line: bytes) -> bytes:
         if not self._inside_line[record.stream]:
