@@ -7,13 +7,14 @@ from collections import deque
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyper.proto.limits import WINDOW
+from hyper.proto.limits import CARRIER_WINDOW, WINDOW
 from hyper.proto.stream import Chunk, ReceiveWindow, SendWindow
 
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just("write"), st.integers(0, 400_000)),
-        st.tuples(st.just("send"), st.integers(1, 70_000)),
+        st.tuples(st.just("write"), st.integers(0, 1_200_000)),
+        st.tuples(st.just("send"), st.integers(1, 300_000)),
+        st.tuples(st.just("carrier"), st.integers(0, 1)),
         st.tuples(st.just("deliver"), st.integers(0, 0)),
         st.tuples(st.just("take"), st.integers(0, 300_000)),
         st.tuples(st.just("ack"), st.integers(1, WINDOW)),
@@ -39,8 +40,11 @@ class Link:
 
     def step(self, what: str, count: int) -> None:
         getattr(self, what)(count)
-        assert len(self.sender._buffer) <= WINDOW
-        assert len(self.pending) <= WINDOW
+        assert len(self.sender._buffer) <= CARRIER_WINDOW
+        assert len(self.pending) <= CARRIER_WINDOW
+
+    def carrier(self, comes: int) -> None:
+        self.sender.window = CARRIER_WINDOW if comes else WINDOW
 
     def write(self, count: int) -> None:
         at = len(self.given)

@@ -23,15 +23,21 @@ DEADLINE_S = 10.0
 
 
 class Program:
-    """A guest's program whose frames the test makes; ``acked`` is what was acknowledged of each stream."""
+    """A guest's program and the link to it; ``acked`` is what was acknowledged of each stream."""
 
     def __init__(self) -> None:
         self.acked = {1: 0, 2: 0}
         self._decoder = FrameDecoder()
         self._offsets = {1: 0, 2: 0}
-        self.process = GuestProcess(1, tty=False, send=self._sent, start={})
+        self.process = GuestProcess(1, tty=False, link=self, start={})
 
-    def _sent(self, data: bytes) -> None:
+    carrier = None
+
+    def moved(self, count: int) -> None:
+        """No test is in a rush."""
+
+    def send(self, data: bytes) -> None:
+        """The host says something."""
         for frame in self._decoder.feed(data):
             assert frame.type is FrameType.ACK
             self.acked[frame.stream % 4] = decode_ack(frame)

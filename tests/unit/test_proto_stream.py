@@ -3,7 +3,7 @@
 import pytest
 
 from hyper.errors import ProtocolError
-from hyper.proto.limits import MAX_DATA, WINDOW
+from hyper.proto.limits import CARRIER_WINDOW, MAX_DATA, WINDOW
 from hyper.proto.stream import ACK_AFTER, Chunk, ReceiveWindow, SendWindow
 
 
@@ -46,6 +46,29 @@ def test_window_fills_and_opens() -> None:
     assert window.room == 10
     assert window.append(bytes(20)) == 10
     assert window.pop() == Chunk(WINDOW, bytes(10), False)
+
+
+def test_a_carrier_widens_the_window_while_it_is_there() -> None:
+    """What is in flight when it goes stays; nothing more is taken until that is below the narrow window."""
+    window = SendWindow()
+    window.window = CARRIER_WINDOW
+    assert window.append(bytes(2 * CARRIER_WINDOW)) == CARRIER_WINDOW
+    chunk = window.pop(300_000)
+    assert chunk is not None
+    assert (len(chunk.payload), window.in_flight, window.unsent) == (
+        300_000,
+        300_000,
+        CARRIER_WINDOW - 300_000,
+    )
+    window.window = WINDOW
+    assert window.room == 0
+    assert window.append(b"x") == 0
+    while window.pop():
+        pass
+    window.on_ack(CARRIER_WINDOW - WINDOW + 1)
+    assert window.room == 1
+    window.finish()
+    assert (window.room, window.finished, window.unsent) == (0, True, 0)
 
 
 def test_stale_ack_changes_nothing_and_a_future_one_is_refused() -> None:
@@ -125,7 +148,7 @@ def test_acknowledges_after_a_quarter_of_the_window() -> None:
     assert window.ack() == ACK_AFTER
 
 
-@pytest.mark.parametrize(("offset", "size"), [(1, 1), (0, WINDOW + 1), (0, 0)])
+@pytest.mark.parametrize(("offset", "size"), [(1, 1), (0, CARRIER_WINDOW + 1), (0, 0)])
 def test_receive_refuses(offset: int, size: int) -> None:
     with pytest.raises(ProtocolError):
         ReceiveWindow().on_data(offset, bytes(size), fin=False)

@@ -109,13 +109,12 @@ bool disk_find(const char *name, char *path, size_t size, struct error *e)
     return find_serial(name, path, size) || fail(e, NO_SUCH, 0, "no disk \"", name, "\"", NULL);
 }
 
-/* A disk that came to the running machine is not used any more: the kernel forgets it. */
-static void forget_disk(const char *source)
+void disk_forget(const char *path)
 {
-    char path[300];
-    if (strncmp(source, "/dev/sd", 7) == 0 &&
-        join(path, sizeof path, "/sys/block/", source + 5, "/device/delete", NULL))
-        write_file(path, "1");
+    char file[300];
+    if (strncmp(path, "/dev/sd", 7) == 0 &&
+        join(file, sizeof file, "/sys/block/", path + 5, "/device/delete", NULL))
+        write_file(file, "1");
 }
 
 static bool holds(const struct held *held, size_t i)
@@ -185,7 +184,7 @@ static bool release(size_t i, struct error *e)
         fail(e, MOUNT_FAILED, errno, "make read-only ", s->source, NULL);
     }
     umount2(path, MNT_DETACH);
-    forget_disk(s->source);
+    disk_forget(s->source);
     free(s->source);
     *s = (struct shared){0};
     return true;

@@ -13,6 +13,9 @@ bool runtime_prepare(struct error *e);
  * for where disks come to a running machine. */
 bool disk_find(const char *name, char *path, size_t size, struct error *e);
 
+/* A disk that came to the running machine is not used any more: the kernel forgets it. */
+void disk_forget(const char *path);
+
 enum { MAX_SHARED = 512 };
 
 /* Which of the shared file systems somebody uses: one bit each. */

@@ -11,6 +11,7 @@
 #include <sys/xattr.h>
 #include <time.h>
 
+#include "direct.h"
 #include "wire.h"
 
 enum { INPUT = 128 * 1024, MAX_LATE = 65536 };
@@ -71,6 +72,52 @@ static bool take_content(int fd, uint64_t size, struct error *e)
         input_at += (size_t)done;
         size -= (uint64_t)done;
     }
+    return true;
+}
+
+/* The next size bytes of the input are in direct_piece. */
+static bool take_piece(size_t size, struct error *e)
+{
+    size_t have = min_size(size, input_end - input_at);
+    memcpy(direct_piece, input + input_at, have);
+    input_at += have;
+    while (have < size) {
+        ssize_t n = read(0, direct_piece + have, size - have);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return fail(e, MALFORMED, n ? errno : 0, "the records end too early", NULL);
+        have += (size_t)n;
+    }
+    return true;
+}
+
+static bool write_piece(int fd, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t n = write(fd, direct_piece + done, size - done);
+        if (n < 0 && (errno == EINTR || (errno == EINVAL && direct_end(fd))))
+            continue;
+        if (n <= 0)
+            return false;
+        done += (size_t)n;
+    }
+    return true;
+}
+
+/* The same for a large file, whose last piece need not be of whole pages. */
+static bool take_large(int fd, uint64_t size, struct error *e)
+{
+    direct_begin(fd, size);
+    while (size) {
+        size_t n = size < DIRECT_PIECE ? (size_t)size : DIRECT_PIECE;
+        if (n < DIRECT_PIECE)
+            direct_end(fd);
+        if (!take_piece(n, e) || !write_piece(fd, n))
+            return false;
+        size -= n;
+    }
+    direct_end(fd);
     return true;
 }
 
@@ -199,7 +246,7 @@ static bool make_file(const struct extract *x, const struct entry *f, const char
     if (fd < 0)
         return fail(e, SYSTEM, errno, "create ", f->path, NULL);
     e->code = OK;
-    if (!take_content(fd, f->size, e))
+    if (f->size < DIRECT_LEAST ? !take_content(fd, f->size, e) : !take_large(fd, f->size, e))
         return e->code ? false : fail(e, SYSTEM, errno, "write ", f->path, NULL);
     return dress(x, fd, f) || fail(e, SYSTEM, errno, "create ", f->path, NULL);
 }

@@ -5,7 +5,8 @@
 #include "wire.h"
 
 static const uint8_t allowed_flags[] = {
-    [HELLO] = 0, [REQUEST] = MORE, [REPLY] = 0, [EVENT] = 0, [DATA] = FIN, [ACK] = 0,
+    [HELLO] = 0,  [REQUEST] = MORE, [REPLY] = 0,     [EVENT] = 0,
+    [DATA] = FIN, [ACK] = 0,        [CARRIED] = FIN,
 };
 
 size_t decoder_space(struct decoder *d, uint8_t **where)
@@ -55,7 +56,7 @@ static enum decoded refuse(struct decoder *d, size_t used)
 static bool header_allowed(const uint8_t *h)
 {
     uint8_t type = h[0];
-    return type >= HELLO && type <= ACK && !(h[1] & ~allowed_flags[type]) && !get_u16(h + 2) &&
+    return type >= HELLO && type <= CARRIED && !(h[1] & ~allowed_flags[type]) && !get_u16(h + 2) &&
            get_u32(h + 8) <= MAX_BODY;
 }
 

@@ -10,6 +10,7 @@ enum frame_type {
     EVENT = 4,
     DATA = 5,
     ACK = 6,
+    CARRIED = 7,
 };
 
 enum frame_flag { FIN = 1, MORE = 2 };

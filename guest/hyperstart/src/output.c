@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/sendfile.h>
 
+#include "direct.h"
 #include "wire.h"
 
 enum { KEPT = 64 * 1024, PIECE = 1 << 20 };
@@ -11,15 +12,20 @@ enum { KEPT = 64 * 1024, PIECE = 1 << 20 };
 static uint8_t buffer[KEPT + RECORD_HEADER + MAX_RECORD];
 static size_t held;
 
-static void flush(void)
+static void write_all(const uint8_t *data, size_t size)
 {
-    for (size_t done = 0; done < held;) {
-        ssize_t n = write(1, buffer + done, held - done);
+    for (size_t done = 0; done < size;) {
+        ssize_t n = write(1, data + done, size - done);
         if (n < 0 && errno != EINTR)
             _exit(1); /* nobody listens */
         if (n > 0)
             done += (size_t)n;
     }
+}
+
+static void flush(void)
+{
+    write_all(buffer, held);
     held = 0;
 }
 
@@ -74,9 +80,26 @@ static void output_zeros(uint64_t count)
     }
 }
 
+/* Pieces of a large file that are read past the cache; what is left then. */
+static uint64_t output_direct(int fd, uint64_t size)
+{
+    flush();
+    direct_begin(fd, size);
+    for (ssize_t n; size >= DIRECT_PIECE; size -= (uint64_t)n) {
+        n = read(fd, direct_piece, DIRECT_PIECE);
+        if (n <= 0)
+            break; /* not so here, or it has become shorter: as the others */
+        write_all(direct_piece, (size_t)n);
+    }
+    direct_end(fd);
+    return size;
+}
+
 /* Small files are read into the buffer, others go from file to pipe by themselves. */
 void output_content(int fd, uint64_t size)
 {
+    if (size >= DIRECT_LEAST)
+        size = output_direct(fd, size);
     while (size) {
         ssize_t n;
         if (size <= KEPT / 4) {

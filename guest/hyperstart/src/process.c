@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "builtin.h"
+#include "carrier.h"
 #include "cgroup.h"
 #include "child.h"
 
@@ -88,6 +89,8 @@ static void process_delete(struct process *p)
     close_fd(&p->out.fd);
     close_fd(&p->err.fd);
     close_fd(&p->status);
+    carrier_acknowledged(p->id * 4 + 1, UINT64_MAX);
+    carrier_acknowledged(p->id * 4 + 2, UINT64_MAX);
     ring_free(&p->in.ring);
     ring_free(&p->out.ring);
     ring_free(&p->err.ring);

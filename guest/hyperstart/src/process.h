@@ -15,6 +15,7 @@ struct output {
     uint64_t base; /* everything before it is acknowledged; the ring begins here */
     uint64_t next; /* offset to send next */
     uint64_t end;  /* how many bytes there have been; FIN, if ended, is at this offset */
+    bool wide;     /* its pipe has been made larger */
     struct ring ring;
 };
 
@@ -24,6 +25,7 @@ struct input {
     bool writable;
     bool fin; /* FIN has been accepted */
     bool ack_due;
+    bool wide;         /* its pipe has been made larger */
     uint64_t expected; /* next offset from the host */
     uint64_t written;  /* everything before it is acknowledged */
     struct ring ring;
@@ -78,6 +80,7 @@ bool processes_wait(int epoll, started_fn *started);
 
 /* Stream frames from the host. False if the frame is an error of the host: e says which. */
 bool process_data(uint32_t stream, bool fin, const uint8_t *body, size_t size, struct error *e);
+bool process_carried(uint32_t stream, bool fin, const uint8_t *body, size_t size, struct error *e);
 bool process_ack(uint32_t stream, uint64_t offset, struct error *e);
 
 /* Moves bytes between rings and descriptors. Returns whether there is more to do at once. */

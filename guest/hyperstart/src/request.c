@@ -207,6 +207,9 @@ static bool read_arguments(struct reader *r, struct request *q)
     case CONTAINER_REMOVE:
         q->remove = read_u32(r);
         return true;
+    case CARRIER:
+        q->carrier = read_str(r);
+        return true;
     }
     return false;
 }

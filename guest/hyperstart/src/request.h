@@ -18,6 +18,7 @@ enum op {
     INTERFACE_REMOVE = 12,
     CONTAINER_FILES = 13,
     CONTAINER_REMOVE = 14,
+    CARRIER = 15,
 };
 
 enum {
@@ -166,6 +167,7 @@ struct request {
         uint32_t shutdown_ms;
         uint32_t stats;
         uint32_t remove;
+        const char *carrier; /* the disk's name, "" to give it back */
         struct top top;
         struct update update;
     };

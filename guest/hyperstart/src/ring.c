@@ -7,7 +7,8 @@ static bool ring_memory(struct ring *r)
 {
     if (r->memory)
         return true;
-    void *p = mmap(NULL, WINDOW, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *p =
+        mmap(NULL, CARRIER_WINDOW, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
         return false;
     r->memory = p;
@@ -16,11 +17,11 @@ static bool ring_memory(struct ring *r)
 
 size_t ring_space(struct ring *r, uint8_t **where)
 {
-    if (r->held == WINDOW || !ring_memory(r))
+    if (r->held == CARRIER_WINDOW || !ring_memory(r))
         return 0;
-    uint32_t tail = (r->head + r->held) % WINDOW;
+    uint32_t tail = (r->head + r->held) % CARRIER_WINDOW;
     *where = r->memory + tail;
-    return min_size(WINDOW - r->held, WINDOW - tail);
+    return min_size(CARRIER_WINDOW - r->held, CARRIER_WINDOW - tail);
 }
 
 void ring_added(struct ring *r, size_t count)
@@ -30,7 +31,7 @@ void ring_added(struct ring *r, size_t count)
 
 bool ring_append(struct ring *r, const uint8_t *data, size_t size)
 {
-    if (size > WINDOW - r->held || (size && !ring_memory(r)))
+    if (size > CARRIER_WINDOW - r->held || (size && !ring_memory(r)))
         return false;
     while (size) {
         uint8_t *where;
@@ -47,15 +48,15 @@ size_t ring_peek(const struct ring *r, size_t at, const uint8_t **where)
 {
     if (at >= r->held)
         return 0;
-    size_t place = (r->head + at) % WINDOW;
+    size_t place = (r->head + at) % CARRIER_WINDOW;
     *where = r->memory + place;
-    return min_size(r->held - at, WINDOW - place);
+    return min_size(r->held - at, CARRIER_WINDOW - place);
 }
 
 void ring_drop(struct ring *r, size_t count)
 {
     r->held -= (uint32_t)count;
-    r->head = (r->head + (uint32_t)count) % WINDOW;
+    r->head = (r->head + (uint32_t)count) % CARRIER_WINDOW;
     if (!r->held)
         r->head = 0; /* small traffic stays on few pages */
 }
@@ -63,6 +64,6 @@ void ring_drop(struct ring *r, size_t count)
 void ring_free(struct ring *r)
 {
     if (r->memory)
-        munmap(r->memory, WINDOW);
+        munmap(r->memory, CARRIER_WINDOW);
     *r = (struct ring){0};
 }

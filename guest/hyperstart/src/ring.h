@@ -1,4 +1,4 @@
-/* A ring of WINDOW bytes; its memory comes with the first byte and goes with ring_free. */
+/* A ring of CARRIER_WINDOW bytes; its memory comes with the first byte and goes with ring_free. */
 #pragma once
 
 #include "base.h"

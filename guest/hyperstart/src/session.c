@@ -1,11 +1,14 @@
 #include "session.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
 
+#include "carrier.h"
 #include "container.h"
+#include "disk.h"
 #include "inspect.h"
 #include "net.h"
 #include "removal.h"
@@ -118,6 +121,7 @@ static bool on_hello(struct session *s, const struct frame *f)
     s->stop_id = 0;
     removals_unasked();
     drop_partial(s);
+    disk_forget(carrier_drop());
     processes_forsake();
     put_hello(hello.nonce);
     s->greeted = hello.version == VERSION;
@@ -129,6 +133,22 @@ static bool on_hello(struct session *s, const struct frame *f)
         if (processes[i])
             process_greeted(processes[i]);
     return true;
+}
+
+/* The disk of this name is the carrier from now on; "": none is. */
+static void change_carrier(const char *name, struct error *e)
+{
+    char path[300];
+    disk_forget(carrier_drop());
+    if (!*name || !runtime_prepare(e) || !disk_find(name, path, sizeof path, e))
+        return;
+    _cleanup_close_ int fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+    off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+    if (size >= CARRIER_SIZE)
+        return carrier_use(steal_fd(&fd), path);
+    fail(e, SYSTEM, size < 0 ? errno : EINVAL, "use ", path, " as the carrier", NULL);
+    close_fd(&fd);
+    disk_forget(path);
 }
 
 /* Does a request. Returns whether it is to be answered now. */
@@ -173,6 +193,9 @@ static bool perform(struct session *s, struct request *q, struct error *e)
         return true;
     case CONTAINER_REMOVE:
         return !removal_begin(q->remove, q->id, e);
+    case CARRIER:
+        change_carrier(q->carrier, e);
+        return true;
     case SHUTDOWN:
         shutdown_begin(q->id, q->shutdown_ms);
         return false;
@@ -236,6 +259,12 @@ static bool on_frame(struct session *s, const struct frame *f)
         return on_request(s, f);
     case DATA:
         if (!process_data(f->stream, f->flags & FIN, f->body, f->length, &e))
+            session_error(&e);
+        return true;
+    case CARRIED:
+        if (f->length != CARRIED_HEADER)
+            return false;
+        if (!process_carried(f->stream, f->flags & FIN, f->body, f->length, &e))
             session_error(&e);
         return true;
     case ACK:

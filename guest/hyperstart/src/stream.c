@@ -1,14 +1,21 @@
 /* The streams of processes: pipes and terminals on one side, frames on the other. */
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 
+#include "carrier.h"
 #include "frame.h"
 #include "process.h"
 #include "wire.h"
 
 enum {
     CHUNK = 32768 - HEADER_SIZE - DATA_HEADER - 1, /* a DATA frame is one write to virtio-serial */
-    PUMP = 64 * 1024, /* bytes of one stream before others have their turn */
+    PUMP = 64 * 1024,          /* bytes of one stream before others have their turn */
+    CARRIED_LEAST = 64 * 1024, /* what a request to a disk is worth */
+    /* So much in flight will be acknowledged: the host waits for less than a quarter of WINDOW
+     * and the rest of a line. */
+    GATHER = 96 * 1024,
 };
 
 /* Nobody takes input any more: all that was accepted counts as taken. */
@@ -32,14 +39,39 @@ static void output_finish(struct process *p, struct output *o)
     close_fd(&o->fd);
 }
 
+/* A larger pipe is one that the two at its ends take turns at less often. */
+static void widen(int fd, bool *wide)
+{
+    if (!*wide && fd >= 0)
+        fcntl(fd, F_SETPIPE_SZ, 2 * CARRIER_BLOCK);
+    *wide = true;
+}
+
+/* What one turn moves. */
+static size_t pump_size(void)
+{
+    return carrier_is_here() ? CARRIER_BLOCK : PUMP;
+}
+
+/* Where the next bytes of an output go, and how many may. */
+static size_t output_room(struct output *o, uint8_t **where)
+{
+    size_t window = carrier_is_here() ? CARRIER_WINDOW : WINDOW;
+    if (o->ring.held >= window)
+        return 0;
+    return min_size(ring_space(&o->ring, where), window - o->ring.held);
+}
+
 static bool output_pump(struct process *p, struct output *o)
 {
     if (!o->used || o->ended)
         return false;
     o->readable |= p->orphaned;
-    for (size_t done = 0; o->readable && done < PUMP;) {
+    if (carrier_is_here() && o->ring.held >= WINDOW / 2)
+        widen(o->fd, &o->wide);
+    for (size_t done = 0; o->readable && done < pump_size();) {
         uint8_t *where;
-        size_t room = ring_space(&o->ring, &where);
+        size_t room = output_room(o, &where);
         if (!room)
             return false;
         ssize_t n = read(o->fd, where, room);
@@ -63,7 +95,7 @@ static bool input_pump(struct process *p)
     struct input *in = &p->in;
     if (p->state == EXITED ? in->fd >= 0 : in->fd < 0 && in->written != in->expected)
         input_end(p);
-    for (size_t done = 0; in->fd >= 0 && in->writable && in->ring.held && done < PUMP;) {
+    for (size_t done = 0; in->fd >= 0 && in->writable && in->ring.held && done < pump_size();) {
         const uint8_t *where;
         size_t size = ring_peek(&in->ring, 0, &where);
         ssize_t n = write(in->fd, where, size);
@@ -94,6 +126,48 @@ bool process_pump(struct process *p)
     return more;
 }
 
+/* What the host sends at offset of an input. */
+struct piece {
+    uint64_t offset;
+    size_t size;
+    bool fin;
+};
+
+static bool accepted_already(const struct input *in, const struct piece *piece)
+{
+    return piece->offset < in->expected && piece->size + piece->fin <= in->expected - piece->offset;
+}
+
+/* Whether a piece is the next one of its stream, and fits. */
+static bool may_accept(const struct input *in, uint32_t stream, const struct piece *piece,
+                       struct error *e)
+{
+    if (piece->offset != in->expected || in->fin)
+        return fail(e, MALFORMED, 0, "DATA of stream ", DEC(stream), " at ", DEC(piece->offset),
+                    ", expected ", DEC(in->expected), NULL);
+    if (piece->size > CARRIER_WINDOW - in->ring.held)
+        return fail(e, LIMIT, 0, "DATA of stream ", DEC(stream), " beyond the window", NULL);
+    return true;
+}
+
+static bool is_taken(const struct process *p)
+{
+    return p->in.fd >= 0 || p->state == STARTING;
+}
+
+static void accept_piece(struct process *p, const struct piece *piece)
+{
+    p->in.expected += piece->size + piece->fin;
+    p->in.fin = piece->fin;
+    if (!is_taken(p))
+        input_end(p);
+}
+
+static bool no_memory(uint32_t stream, struct error *e)
+{
+    return fail(e, SYSTEM, ENOMEM, "DATA of stream ", DEC(stream), NULL);
+}
+
 bool process_data(uint32_t stream, bool fin, const uint8_t *body, size_t size, struct error *e)
 {
     struct process *p = process_find(stream / 4);
@@ -101,21 +175,54 @@ bool process_data(uint32_t stream, bool fin, const uint8_t *body, size_t size, s
         return fail(e, MALFORMED, 0, "malformed DATA of stream ", DEC(stream), NULL);
     if (!p)
         return true; /* reaped, or its start failed */
-    struct input *in = &p->in;
-    uint64_t offset = get_u64(body);
-    size -= DATA_HEADER;
-    if (offset < in->expected && size + fin <= in->expected - offset)
+    struct piece piece = {get_u64(body), size - DATA_HEADER, fin};
+    if (accepted_already(&p->in, &piece))
         return true;
-    if (offset != in->expected || in->fin)
-        return fail(e, MALFORMED, 0, "DATA of stream ", DEC(stream), " at ", DEC(offset),
-                    ", expected ", DEC(in->expected), NULL);
-    bool taken = in->fd >= 0 || p->state == STARTING;
-    if (taken && !ring_append(&in->ring, body + DATA_HEADER, size))
-        return fail(e, LIMIT, 0, "DATA of stream ", DEC(stream), " beyond the window", NULL);
-    in->expected += size + fin;
-    in->fin = fin;
-    if (!taken)
+    if (!may_accept(&p->in, stream, &piece, e))
+        return false;
+    if (is_taken(p) && !ring_append(&p->in.ring, body + DATA_HEADER, piece.size))
+        return no_memory(stream, e);
+    accept_piece(p, &piece);
+    return true;
+}
+
+/* Reads a piece from the carrier into the ring: at once where its sectors fit. */
+static bool take_carried(struct input *in, uint32_t stream, uint64_t place, size_t size,
+                         struct error *e)
+{
+    uint8_t *where = NULL;
+    size_t room = ring_space(&in->ring, &where);
+    const uint8_t *data = carrier_read(place, size, where, room, e);
+    if (!data)
+        return false;
+    widen(in->fd, &in->wide);
+    if (data == where)
+        ring_added(&in->ring, size);
+    else if (!ring_append(&in->ring, data, size))
+        return no_memory(stream, e);
+    return true;
+}
+
+bool process_carried(uint32_t stream, bool fin, const uint8_t *body, size_t size, struct error *e)
+{
+    struct process *p = process_find(stream / 4);
+    if (size != CARRIED_HEADER || stream % 4)
+        return fail(e, MALFORMED, 0, "malformed CARRIED of stream ", DEC(stream), NULL);
+    if (!p)
+        return true;
+    struct piece piece = {get_u64(body), get_u32(body + 16), fin};
+    if (accepted_already(&p->in, &piece))
+        return true;
+    if (!may_accept(&p->in, stream, &piece, e))
+        return false;
+    if (is_taken(p) && !take_carried(&p->in, stream, get_u64(body + 8), piece.size, e)) {
+        /* A gap would be taken for what was sent. */
+        if (p->pid > 0)
+            kill(p->pid, SIGKILL);
         input_end(p);
+        return false;
+    }
+    accept_piece(p, &piece);
     return true;
 }
 
@@ -138,6 +245,7 @@ bool process_ack(uint32_t stream, uint64_t offset, struct error *e)
     if (offset < o->base || offset > highest)
         return fail(e, MALFORMED, 0, "ACK of stream ", DEC(stream), " at ", DEC(offset), ", held ",
                     DEC(o->base), " to ", DEC(highest), NULL);
+    carrier_acknowledged(stream, offset);
     ring_drop(&o->ring, min_size((size_t)(offset - o->base), o->ring.held));
     o->base = offset;
     if (o->paused)
@@ -148,14 +256,43 @@ bool process_ack(uint32_t stream, uint64_t offset, struct error *e)
     return true;
 }
 
+/* How much of this piece goes by the carrier: as one frame that says where it is; 0: none. */
+static size_t carry(struct output *o, uint32_t stream, const uint8_t *where, size_t size,
+                    struct tx *tx)
+{
+    uint64_t place;
+    size_t carried = carrier_write(stream, o->next, where, size, &place);
+    if (!carried)
+        return 0;
+    bool fin = o->ended && o->next + carried == o->end;
+    uint8_t *body = tx_frame(tx, CARRIED, fin ? FIN : 0, stream, CARRIED_HEADER);
+    if (!body)
+        return 0; /* cannot be: TX_DATA is far below */
+    put_u64(body, o->next);
+    put_u64(body + 8, place);
+    put_u32(body + 16, (uint32_t)carried);
+    o->next += carried + fin;
+    return carried;
+}
+
+/* Whether it is better to wait for more: the host has enough to do, and will acknowledge it. */
+static bool gathers(const struct output *o)
+{
+    uint64_t unsent = o->end - o->next;
+    return carrier_has_room() && !o->ended && unsent < CARRIER_BLOCK && o->next - o->base >= GATHER;
+}
+
 /* Sends what may be sent; returns whether there is more than room. */
 static bool output_transmit(struct output *o, uint32_t stream, struct tx *tx)
 {
-    while (o->used && !o->paused && o->next < output_sendable(o)) {
+    while (o->used && !o->paused && o->next < output_sendable(o) && !gathers(o)) {
         const uint8_t *where = NULL;
         if (tx_held(tx) >= TX_DATA)
             return true;
-        size_t size = min_size(ring_peek(&o->ring, (size_t)(o->next - o->base), &where), CHUNK);
+        size_t piece = ring_peek(&o->ring, (size_t)(o->next - o->base), &where);
+        if (piece >= CARRIED_LEAST && carry(o, stream, where, piece, tx))
+            continue;
+        size_t size = min_size(piece, CHUNK);
         bool fin = o->ended && o->next + size == o->end;
         uint8_t *body = tx_frame(tx, DATA, fin ? FIN : 0, stream, DATA_HEADER + size);
         if (!body)

@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#include "carrier.h"
 #include "frame.h"
 #include "process.h"
 #include "record.h"
@@ -408,6 +410,9 @@ static void dump_request(const struct request *q)
     case CONTAINER_REMOVE:
         put_number(q->remove);
         break;
+    case CARRIER:
+        put_text(q->carrier);
+        break;
     case CONTAINER_FILES:
         put_number(q->refill.container);
         dump_files(q->refill.files, q->refill.file_count);
@@ -532,14 +537,14 @@ static void test_ring(void)
 {
     begin("ring");
     struct ring r = {0};
-    static uint8_t block[WINDOW + 1];
+    static uint8_t block[CARRIER_WINDOW + 1];
     uint64_t in = 0, out = 0;
     check(!ring_append(&r, block, sizeof block), "took more than it holds");
     for (int round = 0; round < 2000; round++) {
         size_t size = random_below(50000);
         for (size_t i = 0; i < size; i++)
             block[i] = (uint8_t)((in + i) * 7 % 251);
-        bool fits = size <= WINDOW - r.held;
+        bool fits = size <= CARRIER_WINDOW - r.held;
         check(ring_append(&r, block, size) == fits, "append");
         in += fits ? size : 0;
         size_t drop = random_below(60000);
@@ -634,7 +639,7 @@ static void test_output(void)
 
 static bool send_input(uint64_t offset, size_t size, bool fin)
 {
-    static uint8_t body[8 + WINDOW + 1];
+    static uint8_t body[8 + CARRIER_WINDOW + 1];
     struct error e;
     put_u64(body, offset);
     for (size_t i = 0; i < size; i++)
@@ -654,10 +659,10 @@ static void test_input(void)
     check(!send_input(1001, 1, false), "a gap");
     check(send_input(500, 500, false), "what was accepted comes again");
     check(!send_input(500, 501, false), "half of it is new");
-    check(!send_input(1000, WINDOW - 999, false), "beyond the window");
-    check(send_input(1000, WINDOW - 1000, true), "fill");
-    check(!send_input(WINDOW + 1, 1, false), "after FIN");
-    check(process.in.expected == WINDOW + 1, "expected");
+    check(!send_input(1000, CARRIER_WINDOW - 999, false), "beyond the window");
+    check(send_input(1000, CARRIER_WINDOW - 1000, true), "fill");
+    check(!send_input(CARRIER_WINDOW + 1, 1, false), "after FIN");
+    check(process.in.expected == CARRIER_WINDOW + 1, "expected");
     uint64_t got = 0;
     for (int round = 0; round < 1000; round++) {
         uint8_t block[5000];
@@ -670,7 +675,8 @@ static void test_input(void)
         if (n == 0)
             break;
     }
-    check(got == WINDOW && process.in.fd == -1 && process.in.written == WINDOW + 1, "all taken");
+    check(got == CARRIER_WINDOW && process.in.fd == -1 && process.in.written == CARRIER_WINDOW + 1,
+          "all taken");
     check(!process_data(5, false, (uint8_t[8]){0}, 8, &e), "DATA of an output");
     check(!process_data(4, false, (uint8_t[8]){0}, 7, &e), "short DATA");
     close(pipe_ends[0]);
@@ -683,6 +689,160 @@ static void test_input(void)
     process.state = RUNNING;
     process_pump(&process);
     check(process.in.written == 1001, "discarded when it turns out so");
+}
+
+/* ---- the carrier ---- */
+
+static int carrier_file = -1;
+
+static void carrier_comes(void)
+{
+    carrier_file = memfd_create("carrier", MFD_CLOEXEC);
+    assert(carrier_file >= 0 && !ftruncate(carrier_file, CARRIER_SIZE));
+    carrier_use(dup(carrier_file), "/dev/sdz");
+}
+
+/* As host_receive; counts what came by the carrier. */
+static uint64_t host_receive_carried(uint64_t expected, bool *fin, size_t *carried)
+{
+    static uint8_t block[CARRIER_BLOCK];
+    feed(tx.buffer + tx.start, tx_held(&tx));
+    tx.start = tx.end = 0;
+    for (size_t i = 0; i < seen_count; i++) {
+        struct seen *s = &seen[i];
+        check(s->stream == 5 && get_u64(s->body) == expected, "offset");
+        const uint8_t *data = s->body + 8;
+        size_t size = s->size - 8;
+        if (s->type == CARRIED) {
+            size = get_u32(s->body + 16);
+            data = block;
+            check(s->size == CARRIED_HEADER && size <= CARRIER_BLOCK, "size");
+            ssize_t n = pread(carrier_file, block, size, (off_t)get_u64(s->body + 8));
+            check(n == (ssize_t)size && get_u64(s->body + 8) >= CARRIER_SIZE / 2, "place");
+            *carried += size;
+        }
+        bool same = true;
+        for (size_t n = 0; n < size; n++)
+            same &= data[n] == (uint8_t)((expected + n) % 251);
+        check(same, "bytes");
+        expected += size + (s->flags & FIN);
+        *fin |= s->flags & FIN;
+        free(s->body);
+    }
+    seen_count = 0;
+    return expected;
+}
+
+/* Megabytes of odd pieces go out; the host is slow, reconnects, and takes the carrier away. */
+static void test_carried_output(void)
+{
+    begin("carried output");
+    enum { TOTAL = 8000003 };
+    int pipe_ends[2];
+    struct error e;
+    uint64_t written = 0, expected = 0;
+    size_t carried = 0;
+    bool fin = false;
+    assert(!pipe2(pipe_ends, O_NONBLOCK));
+    process = (struct process){.id = 1, .state = RUNNING, .in.fd = -1, .err.fd = -1};
+    process.out = (struct output){.fd = pipe_ends[0], .used = true};
+    tx.start = tx.end = 0;
+    carrier_comes();
+    for (int round = 0; round < 100000 && !fin; round++) {
+        static uint8_t block[70000];
+        size_t size = min_size(TOTAL - written, random_below(sizeof block) + 1);
+        for (size_t i = 0; i < size; i++)
+            block[i] = (uint8_t)((written + i) % 251);
+        ssize_t n = size ? write(pipe_ends[1], block, size) : 0;
+        written += n > 0 ? (uint64_t)n : 0;
+        if (written == TOTAL)
+            close_fd(&pipe_ends[1]);
+        process.out.readable = true;
+        process_pump(&process);
+        check(process.out.ring.held <= CARRIER_WINDOW, "window");
+        process_transmit(&process, &tx);
+        if (round == 300) /* HELLO: the carrier is of the old conversation */
+            check(!strcmp(carrier_drop(), "/dev/sdz") && !*carrier_drop(), "device");
+        if (round == 300) {
+            tx.start = tx.end = 0;
+            process_greeted(&process);
+            check(process_ack(5, expected, &e), "resume");
+        }
+        if (round == 320)
+            carrier_use(open("/dev/null", O_RDONLY), ""); /* one that cannot be written */
+        if (round == 340)
+            carrier_use(dup(carrier_file), "");
+        expected = host_receive_carried(expected, &fin, &carried);
+        if (random_below(4) == 0 || written == TOTAL)
+            check(process_ack(5, expected, &e), "ACK");
+    }
+    check(fin && expected == TOTAL + 1, "end");
+    check(carried > TOTAL / 2, "most goes by the carrier");
+    ring_free(&process.out.ring);
+    carrier_drop();
+    close_fd(&carrier_file);
+}
+
+static bool send_carried(uint64_t offset, uint64_t place, uint32_t size, bool fin)
+{
+    uint8_t body[CARRIED_HEADER];
+    struct error e;
+    put_u64(body, offset);
+    put_u64(body + 8, place);
+    put_u32(body + 16, size);
+    return process_carried(4, fin, body, sizeof body, &e);
+}
+
+static void test_carried_input(void)
+{
+    begin("carried input");
+    enum { ODD = CARRIER_BLOCK - 7 };
+    static uint8_t block[CARRIER_BLOCK];
+    int pipe_ends[2];
+    struct error e;
+    assert(!pipe2(pipe_ends, O_NONBLOCK));
+    process = (struct process){.id = 1, .state = RUNNING, .out.fd = -1, .err.fd = -1};
+    process.in = (struct input){.fd = pipe_ends[1], .writable = true};
+    carrier_comes();
+    uint64_t sent = 0, got = 0;
+    for (int i = 0; i < 3; i++) {
+        for (size_t n = 0; n < sizeof block; n++)
+            block[n] = (uint8_t)((sent + n) % 251);
+        check(pwrite(carrier_file, block, sizeof block, i * CARRIER_BLOCK) == sizeof block, "file");
+        check(send_carried(sent, (uint64_t)i * CARRIER_BLOCK, i < 2 ? ODD : 5, i == 2), "carried");
+        sent += i < 2 ? ODD : 5;
+    }
+    check(process.in.expected == sent + 1, "expected");
+    for (ssize_t n = 1; n > 0 || process.in.ring.held;) {
+        process.in.writable = true;
+        process_pump(&process);
+        n = read(pipe_ends[0], block, sizeof block);
+        for (ssize_t i = 0; i < n; i++)
+            check(block[i] == (uint8_t)((got + (uint64_t)i) % 251), "byte");
+        got += n > 0 ? (uint64_t)n : 0;
+    }
+    check(got == sent && process.in.written == sent + 1, "all taken");
+    check(!process_carried(5, false, block, CARRIED_HEADER, &e), "CARRIED of an output");
+    check(!process_carried(4, false, block, CARRIED_HEADER - 1, &e), "short CARRIED");
+    close(pipe_ends[0]);
+
+    begin("carried from nowhere");
+    static const uint64_t places[] = {1, CARRIER_SIZE / 2, CARRIER_SIZE, UINT64_MAX,
+                                      UINT64_MAX - 511};
+    for (size_t i = 0; i <= COUNT(places); i++) {
+        assert(!pipe2(pipe_ends, O_NONBLOCK));
+        process = (struct process){.id = 1, .state = RUNNING, .out.fd = -1, .err.fd = -1};
+        process.in = (struct input){.fd = pipe_ends[1], .writable = true};
+        bool large = i == COUNT(places);
+        check(!send_carried(0, large ? 0 : places[i], large ? CARRIER_BLOCK + 1 : 512, false),
+              "refused");
+        check(process.in.fd == -1, "no gap in what the program reads");
+        close(pipe_ends[0]);
+    }
+    carrier_drop();
+    process = (struct process){.id = 1, .state = RUNNING, .in.fd = -1, .out.fd = -1, .err.fd = -1};
+    check(send_carried(0, 0, 512, true) && process.in.written == 513, "discard");
+    close_fd(&carrier_file);
 }
 
 static void test_tx(void)
@@ -777,6 +937,8 @@ int main(int argc, char **argv)
     test_ring();
     test_output();
     test_input();
+    test_carried_output();
+    test_carried_input();
     test_tx();
     test_users();
     test_text();

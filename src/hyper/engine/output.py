@@ -22,8 +22,9 @@ logger = logging.getLogger(__name__)
 
 #: A line longer than this is logged in pieces, as in Docker.
 MAX_PARTIAL: Final = 16 * 1024
-#: Pieces a client may lag behind before the program waits for it.
+#: Pieces, and bytes in them, that a client may lag behind before the program waits for it.
 CLIENT_BACKLOG: Final = 32
+CLIENT_BYTES: Final = 1024 * 1024
 
 
 class Subscription:
@@ -35,6 +36,7 @@ class Subscription:
         self._arrived = asyncio.Event()
         self._moved = asyncio.Event()
         self._closed = False
+        self._held = 0
 
     def __aiter__(self) -> AsyncIterator[Output]:
         return self._read()
@@ -48,14 +50,19 @@ class Subscription:
             self._moved.set()
             if piece is None:
                 return
+            self._held -= len(piece.data)
             yield piece
 
     async def put(self, piece: Output) -> None:
         """The client will get ``piece``; waits while it lags too far behind and the program goes on."""
-        while len(self._pieces) >= CLIENT_BACKLOG and self._hub.waits and not self._closed:
+        while self._lags and self._hub.waits and not self._closed:
             self._moved.clear()
             await self._moved.wait()
         self._append(piece)
+
+    @property
+    def _lags(self) -> bool:
+        return len(self._pieces) >= CLIENT_BACKLOG or self._held >= CLIENT_BYTES
 
     def end(self) -> None:
         """The client finds the end after what it has not read yet."""
@@ -63,6 +70,7 @@ class Subscription:
 
     def _append(self, piece: Output | None) -> None:
         if not self._closed:
+            self._held += 0 if piece is None else len(piece.data)
             self._pieces.append(piece)
             self._arrived.set()
 

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Final, Protocol
 
-from hyper.proto.frame import encode_ack, encode_data
+from hyper.guest.carrier import Carrier
+from hyper.proto.frame import encode_ack, encode_carried, encode_data
+from hyper.proto.limits import CARRIER_BLOCK, CARRIER_WINDOW, MAX_DATA, WINDOW
 from hyper.proto.message import ProcessExit, stream_id
-from hyper.proto.stream import ReceiveWindow, SendWindow
+from hyper.proto.stream import Chunk, ReceiveWindow, SendWindow
 
 STDIN, STDOUT, STDERR = 0, 1, 2
+
+#: A piece that is worth a request to a disk.
+CARRIED_LEAST: Final = 64 * 1024
+#: While so much is in flight it is better to gather a whole block: the guest acknowledges all that the program takes.
+GATHER: Final = 96 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +30,67 @@ class Output:
     data: bytes
 
 
+class _Inbox:
+    """What a program wrote and nobody has taken yet, in order of arrival.
+
+    A guest may send a window byte by byte, and each piece has its price: where many wait, what comes joins the last
+    piece of its own stream.
+    """
+
+    _MANY = 256
+    _JOINED = 32 * 1024
+
+    def __init__(self) -> None:
+        self._pieces: deque[tuple[int, bytes | bytearray]] = deque()
+        #: The last piece of a stream, while it may grow.
+        self._last: dict[int, bytearray] = {}
+        self._stirred = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    def put(self, fd: int, data: bytes) -> None:
+        """``data`` of stream ``fd`` has come."""
+        last = self._last.pop(fd, None)
+        if len(self._pieces) < self._MANY or len(data) >= self._JOINED:
+            self._pieces.append((fd, data))
+        elif last is not None and len(last) < self._JOINED:
+            last += data
+            self._last[fd] = last
+        else:
+            self._last[fd] = joined = bytearray(data)
+            self._pieces.append((fd, joined))
+        self._stirred.set()
+
+    def take(self) -> Output:
+        """The oldest piece, which there is."""
+        fd, data = self._pieces.popleft()
+        if self._last.get(fd) is data:
+            del self._last[fd]
+        return Output(fd, bytes(data))
+
+    def stir(self) -> None:
+        """Whoever waits looks again."""
+        self._stirred.set()
+
+    async def wait(self) -> None:
+        """Returns when something has come, or was stirred, since the last time."""
+        await self._stirred.wait()
+        self._stirred.clear()
+
+
+class Link(Protocol):
+    """The way to the guest. ``carrier``: what takes large pieces, if there is one now."""
+
+    carrier: Carrier | None
+
+    def send(self, data: bytes) -> None:
+        """``data`` is on its way."""
+
+    def moved(self, count: int) -> None:
+        """So many bytes of a stream came or went."""
+
+
 class GuestProcess:
     """A program of the guest. Made by ``Session.process``; several tasks may hold it.
 
@@ -28,17 +98,15 @@ class GuestProcess:
     fails with the session's error.
     """
 
-    def __init__(
-        self, number: int, *, tty: bool, send: Callable[[bytes], None], start: dict[int, int]
-    ) -> None:
+    def __init__(self, number: int, *, tty: bool, link: Link, start: dict[int, int]) -> None:
         self.number = number
         self.tty = tty
         self.exited: asyncio.Future[ProcessExit] = asyncio.get_running_loop().create_future()
-        self._send = send
+        self._link = link
         self._stdin = SendWindow(start.get(STDIN, 0))
         fds = (STDOUT,) if tty else (STDOUT, STDERR)
         self._windows = {fd: ReceiveWindow(start.get(fd, 0)) for fd in fds}
-        self._queue: asyncio.Queue[Output | None] = asyncio.Queue()
+        self._inbox = _Inbox()
         self._room = asyncio.Event()
         self._failure: Exception | None = None
 
@@ -48,12 +116,15 @@ class GuestProcess:
         Raises:
             HyperError: the connection to the guest was lost before the end; what had come by then was given first.
         """
-        while not self._ended or not self._queue.empty():
-            item = await self._queue.get()
-            if item is not None:
-                yield item
-            elif self._failure is not None and self._queue.empty() and not self._ended:
+        while True:
+            if len(self._inbox):
+                yield self._inbox.take()
+            elif self._ended:
+                return
+            elif self._failure is not None:
                 raise self._failure  # after all that came before it
+            else:
+                await self._inbox.wait()
 
     @property
     def _ended(self) -> bool:
@@ -65,12 +136,12 @@ class GuestProcess:
         window.take(count)
         offset = window.ack(after=1) if at_once else window.ack()
         if offset is not None:
-            self._send(encode_ack(stream_id(self.number, fd), offset))
+            self._link.send(encode_ack(stream_id(self.number, fd), offset))
 
     def resume(self) -> None:
         """Tell the guest, after a reconnect, where each stream goes on."""
         for fd, window in self._windows.items():
-            self._send(encode_ack(stream_id(self.number, fd), window.rewind()))
+            self._link.send(encode_ack(stream_id(self.number, fd), window.rewind()))
 
     async def write(self, data: bytes) -> None:
         """All of ``data`` is on its way to its standard input; waits while the program does not read.
@@ -79,9 +150,11 @@ class GuestProcess:
             HyperError: the connection to the guest was lost.
         """
         view = memoryview(data)
+        self._link.moved(len(view))
         while view:
             if self._failure is not None:
                 raise self._failure
+            self._stdin.window = WINDOW if self._link.carrier is None else CARRIER_WINDOW
             count = self._stdin.append(view)
             view = view[count:]
             self._flush_stdin()
@@ -95,21 +168,48 @@ class GuestProcess:
         self._flush_stdin()
 
     def _flush_stdin(self) -> None:
-        stream = stream_id(self.number, STDIN)
-        while (chunk := self._stdin.pop()) is not None:
-            self._send(encode_data(stream, chunk.offset, chunk.payload, fin=chunk.fin))
+        stdin, stream = self._stdin, stream_id(self.number, STDIN)
+        while not self._gathers():
+            carrier = self._link.carrier
+            if carrier is not None and carrier.has_room and stdin.unsent >= CARRIED_LEAST:
+                chunk = stdin.pop(CARRIER_BLOCK)
+                if chunk is not None:
+                    self._carry(carrier, stream, chunk)
+            elif (chunk := stdin.pop()) is not None:
+                self._link.send(encode_data(stream, chunk.offset, chunk.payload, fin=chunk.fin))
+            else:
+                break
+
+    def _gathers(self) -> bool:
+        """Whether what waits for the guest had better become a whole block first."""
+        stdin, carrier = self._stdin, self._link.carrier
+        if carrier is None or not carrier.has_room or stdin.finished:
+            return False
+        return stdin.unsent < CARRIER_BLOCK and stdin.in_flight >= GATHER
+
+    def _carry(self, carrier: Carrier, stream: int, chunk: Chunk) -> None:
+        try:
+            carried = carrier.put(stream, chunk.offset, chunk.payload)
+        except OSError:  # no memory: by the port as ever
+            for at in range(0, len(chunk.payload), MAX_DATA):
+                part = chunk.payload[at : at + MAX_DATA]
+                fin = chunk.fin and at + len(part) == len(chunk.payload)
+                self._link.send(encode_data(stream, chunk.offset + at, part, fin=fin))
+        else:
+            self._link.send(encode_carried(stream, carried, fin=chunk.fin))
 
     # What the session tells it.
 
     def on_data(self, fd: int, offset: int, payload: bytes, *, fin: bool) -> None:
         """DATA came. Raises: ProtocolError if it is not what must come next."""
         data = self._windows[fd].on_data(offset, payload, fin=fin)
+        self._link.moved(len(data))
         if data:
-            self._queue.put_nowait(Output(fd, data))
+            self._inbox.put(fd, data)
         if fin:
             if not data:
                 self.taken(fd, 0)
-            self._queue.put_nowait(None)
+            self._inbox.stir()
 
     def has_stream(self, fd: int) -> bool:
         """Whether the program has an output ``fd``."""
@@ -118,6 +218,8 @@ class GuestProcess:
     def on_ack(self, offset: int) -> None:
         """The guest has taken over standard input up to ``offset``. Raises: ProtocolError."""
         self._stdin.on_ack(offset)
+        if self._link.carrier is not None:
+            self._link.carrier.acknowledged(stream_id(self.number, STDIN), offset)
         self._flush_stdin()
         self._room.set()
 
@@ -130,7 +232,7 @@ class GuestProcess:
     def fail(self, error: Exception) -> None:
         """The session is lost: whoever waits gets ``error``."""
         self._failure = error
-        self._queue.put_nowait(None)
+        self._inbox.stir()
         self._room.set()
         if not self.exited.done():
             self.exited.set_exception(error)

@@ -11,12 +11,22 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from hyper.errors import GuestError, HyperError, MachineError, ProtocolError
+from hyper.guest.carrier import Carrier
 from hyper.guest.process import GuestProcess
 from hyper.proto import message
-from hyper.proto.frame import Flag, Frame, FrameDecoder, FrameType, Resync, decode_data
+from hyper.proto.frame import (
+    Flag,
+    Frame,
+    FrameDecoder,
+    FrameType,
+    Resync,
+    decode_carried,
+    decode_data,
+)
 from hyper.proto.limits import ENTROPY_SIZE, MAX_PROCESSES, NONCE_SIZE, RESYNC, VERSION
 from hyper.proto.message import GuestHello, HostHello, ProcessExit, Reply, ReplyCode, Request
 
@@ -26,6 +36,9 @@ logger = logging.getLogger(__name__)
 MAX_GUEST_LOG: Final = 100
 #: Bytes that may wait for a guest that does not read, and one request more: two of the largest ones.
 MAX_UNREAD: Final = 8 * 1024 * 1024
+#: Streams that move so many bytes in so many seconds are in a rush: a carrier is worth its cost.
+RUSH: Final = 4 * 1024 * 1024
+RUSH_S: Final = 0.5
 
 
 class Session(asyncio.Protocol):
@@ -46,6 +59,13 @@ class Session(asyncio.Protocol):
         self._exits: dict[int, ProcessExit] = {}
         self._last_request = 0
         self._logged = 0
+        #: Takes large pieces to the guest; what the guest sends by it is read from ``carrier_in``.
+        self.carrier: Carrier | None = None
+        self.carrier_in: Carrier | None = None
+        #: Called again and again while streams are in a rush.
+        self.on_rush: Callable[[], None] = _nothing
+        self._rush_began = 0.0
+        self._rush = 0
 
     @classmethod
     async def open(cls, sock: socket.socket, *, resync: bool) -> Session:
@@ -83,7 +103,7 @@ class Session(asyncio.Protocol):
             return future
         self._last_request += 1
         self._pending[self._last_request] = future
-        self._send(message.encode_request(self._last_request, request))
+        self.send(message.encode_request(self._last_request, request))
         return future
 
     async def call(self, request: Request, *, timeout_s: float) -> Reply:
@@ -105,7 +125,7 @@ class Session(asyncio.Protocol):
         self, number: int, *, tty: bool, start: dict[int, int] | None = None
     ) -> GuestProcess:
         """The handle of process ``number``; ``start`` are its streams' offsets when it is older than we."""
-        handle = GuestProcess(number, tty=tty, send=self._send, start=start or {})
+        handle = GuestProcess(number, tty=tty, link=self, start=start or {})
         self._processes[number] = handle
         if self.closed.done():
             handle.fail(self.closed.result())
@@ -116,6 +136,8 @@ class Session(asyncio.Protocol):
     def forget(self, number: int) -> None:
         """Have the guest forget an exited process; its number may not be used again."""
         self._processes.pop(number, None)
+        if self.carrier is not None:
+            self.carrier.acknowledged(message.stream_id(number, 0), 1 << 64)
         if not self.closed.done():
             self.post(message.ProcessReap(number)).add_done_callback(_log_refusal)
 
@@ -127,9 +149,20 @@ class Session(asyncio.Protocol):
         """End the session; whoever waits on it gets ``reason``."""
         self._end(reason)
 
-    def _send(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
+        """``data`` is on its way to the guest, or nowhere if the connection was lost."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
+
+    def moved(self, count: int) -> None:
+        """So many bytes of a stream came or went."""
+        now = time.monotonic()
+        if now - self._rush_began > RUSH_S:
+            self._rush_began, self._rush = now, 0
+        self._rush += count
+        if self._rush >= RUSH:
+            self._rush = 0
+            self.on_rush()
 
     # asyncio.Protocol
 
@@ -162,6 +195,8 @@ class Session(asyncio.Protocol):
         match frame.type:
             case FrameType.DATA:
                 self._on_data(frame)
+            case FrameType.CARRIED:
+                self._on_carried(frame)
             case FrameType.ACK:
                 self._on_ack(frame)
             case FrameType.REPLY:
@@ -182,12 +217,24 @@ class Session(asyncio.Protocol):
         self.hello.set_result(hello)
 
     def _on_data(self, frame: Frame) -> None:
+        process, fd = self._output_of(frame)
+        offset, payload = decode_data(frame)
+        process.on_data(fd, offset, payload, fin=bool(frame.flags & Flag.FIN))
+
+    def _on_carried(self, frame: Frame) -> None:
+        process, fd = self._output_of(frame)
+        carried = decode_carried(frame)
+        if self.carrier_in is None:
+            raise ProtocolError(f"CARRIED of stream {frame.stream}, and there is no carrier")
+        payload = self.carrier_in.get(carried)
+        process.on_data(fd, carried.offset, payload, fin=bool(frame.flags & Flag.FIN))
+
+    def _output_of(self, frame: Frame) -> tuple[GuestProcess, int]:
         number, fd = message.split_stream_id(frame.stream)
         process = self._processes.get(number)
         if process is None or not process.has_stream(fd):
             raise ProtocolError(f"DATA of stream {frame.stream}, which nobody opened")
-        offset, payload = decode_data(frame)
-        process.on_data(fd, offset, payload, fin=bool(frame.flags & Flag.FIN))
+        return process, fd
 
     def _on_ack(self, frame: Frame) -> None:
         number, fd = message.split_stream_id(frame.stream)
@@ -235,6 +282,10 @@ class Session(asyncio.Protocol):
             process.fail(reason)
         if self._transport is not None:
             self._transport.abort()
+
+
+def _nothing() -> None:
+    """Nobody brings carriers."""
 
 
 def checked(reply: Reply) -> Reply:

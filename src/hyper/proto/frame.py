@@ -11,6 +11,9 @@ from typing import Final
 
 from hyper.errors import ProtocolError
 from hyper.proto.limits import (
+    CARRIED_HEADER,
+    CARRIER_BLOCK,
+    CARRIER_SIZE,
     DATA_HEADER,
     END,
     HEADER_SIZE,
@@ -21,6 +24,7 @@ from hyper.proto.limits import (
 )
 
 _HEADER: Final = struct.Struct("<BBHII")
+_CARRIED: Final = struct.Struct("<QQI")
 _HELLO_PREFIX: Final = struct.Struct("<IHH")
 _PADDING: Final = re.compile(rb"\0+")
 _HELLO_MIN: Final = _HELLO_PREFIX.size + NONCE_SIZE + 8 + 4 + 4
@@ -35,6 +39,7 @@ class FrameType(IntEnum):
     EVENT = 4
     DATA = 5
     ACK = 6
+    CARRIED = 7
 
 
 class Flag(IntFlag):
@@ -52,6 +57,7 @@ _FLAGS: Final = {
     FrameType.EVENT: Flag.NONE,
     FrameType.DATA: Flag.FIN,
     FrameType.ACK: Flag.NONE,
+    FrameType.CARRIED: Flag.FIN,
 }
 """The flags each type may carry."""
 
@@ -248,6 +254,42 @@ def decode_data(frame: Frame) -> tuple[int, bytes]:
     if frame.type is not FrameType.DATA or len(frame.body) < DATA_HEADER:
         raise ProtocolError(f"malformed DATA of stream {frame.stream}")
     return int.from_bytes(frame.body[:DATA_HEADER], "little"), frame.body[DATA_HEADER:]
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What a CARRIED frame says: ``length`` bytes of a stream from ``offset`` on are at ``place`` of the carrier."""
+
+    offset: int
+    place: int
+    length: int
+
+
+def encode_carried(stream: int, carried: Carried, *, fin: bool = False) -> bytes:
+    """Return a CARRIED frame.
+
+    Raises:
+        ProtocolError: the offset does not fit in 64 bits.
+    """
+    place = carried.place.to_bytes(8, "little")
+    body = _offset(carried.offset) + place + carried.length.to_bytes(4, "little")
+    flags = Flag.FIN if fin else Flag.NONE
+    return encode_frame(FrameType.CARRIED, body, stream=stream, flags=flags)
+
+
+def decode_carried(frame: Frame) -> Carried:
+    """Return what a CARRIED frame says.
+
+    Raises:
+        ProtocolError: it is none, or what it names is not in one block's size on the carrier.
+    """
+    body = frame.body
+    if frame.type is not FrameType.CARRIED or len(body) != CARRIED_HEADER:
+        raise ProtocolError(f"malformed CARRIED of stream {frame.stream}")
+    offset, place, length = _CARRIED.unpack(body)
+    if not 0 < length <= CARRIER_BLOCK or place > CARRIER_SIZE - length:
+        raise ProtocolError(f"CARRIED of {length} bytes at {place} of the carrier")
+    return Carried(offset, place, length)
 
 
 def encode_ack(stream: int, offset: int) -> bytes:

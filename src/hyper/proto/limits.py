@@ -18,6 +18,15 @@ MAX_DATA: Final = MAX_BODY - DATA_HEADER
 """The longest payload of one DATA frame."""
 WINDOW: Final = 262144
 """Bytes of one stream that may be sent and not acknowledged; FIN is not counted."""
+CARRIED_HEADER: Final = 20
+"""The body of a CARRIED frame: offset, place, length."""
+CARRIER_WINDOW: Final = 1048576
+"""The same while there is a carrier; whoever receives takes so much at any time."""
+CARRIER_BLOCK: Final = 262144
+CARRIER_BLOCKS: Final = 8
+"""Blocks of the carrier in each direction."""
+CARRIER_SIZE: Final = 2 * CARRIER_BLOCKS * CARRIER_BLOCK
+"""The first half is the host's to write, the second one the guest's."""
 
 MAX_REQUEST: Final = 4 * 1024 * 1024
 MAX_STR: Final = 131072

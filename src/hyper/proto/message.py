@@ -49,6 +49,7 @@ from hyper.proto.resources import (
     UpdateFlag,
 )
 from hyper.proto.setup import (
+    CarrierChange,
     Interface,
     InterfaceAdd,
     InterfaceRemove,
@@ -62,6 +63,7 @@ from hyper.proto.wire import Reader, Writer
 __all__ = [
     "ALL_NUMBERS",
     "UNLIMITED",
+    "CarrierChange",
     "ContainerCreate",
     "ContainerFiles",
     "ContainerFlag",
@@ -133,6 +135,7 @@ _REQUESTS: Final[dict[int, type[Request]]] = {
         InterfaceRemove,
         ContainerFiles,
         ContainerRemove,
+        CarrierChange,
     )
 }
 

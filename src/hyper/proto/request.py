@@ -30,6 +30,7 @@ class Op(IntEnum):
     INTERFACE_REMOVE = 12
     CONTAINER_FILES = 13
     CONTAINER_REMOVE = 14
+    CARRIER = 15
 
 
 class Request(ABC):

@@ -144,6 +144,23 @@ class Shutdown(Request):
 
 
 @dataclass(frozen=True, slots=True)
+class CarrierChange(Request):
+    """Use the disk of this name as the carrier of streams; none, and forget the last one's, where it is empty."""
+
+    op: ClassVar[Op] = Op.CARRIER
+    disk: str
+
+    def write(self, to: Writer) -> None:
+        """Append the arguments. Raises: ProtocolError."""
+        to.string(self.disk)
+
+    @classmethod
+    def read(cls, source: Reader) -> Self:
+        """Take the arguments. Raises: ProtocolError."""
+        return cls(source.string())
+
+
+@dataclass(frozen=True, slots=True)
 class InterfaceAdd(Request):
     """Set an interface of a running sandbox, which is made if there is none of its MAC."""
 

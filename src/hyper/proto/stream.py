@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hyper.errors import ProtocolError
-from hyper.proto.limits import MAX_DATA, WINDOW
+from hyper.proto.limits import CARRIER_WINDOW, MAX_DATA, WINDOW
 
 ACK_AFTER: Final = WINDOW // 4
 """A receiver acknowledges after so many bytes, and at once after FIN."""
@@ -24,12 +24,16 @@ class Chunk:
 
 
 class SendWindow:
-    """The sender of a stream: keeps what is not acknowledged, at most WINDOW bytes."""
+    """The sender of a stream: keeps what is not acknowledged, at most ``window`` bytes.
 
-    __slots__ = ("_acked", "_buffer", "_fin_at", "_next", "_paused")
+    ``window`` is WINDOW, and CARRIER_WINDOW while there is a carrier.
+    """
+
+    __slots__ = ("_acked", "_buffer", "_fin_at", "_next", "_paused", "window")
 
     def __init__(self, start: int = 0) -> None:
         """Begin at offset ``start``: what the receiver said it expects next, or 0."""
+        self.window = WINDOW
         self._buffer = bytearray()
         self._acked = start
         self._next = start
@@ -51,7 +55,22 @@ class SendWindow:
     @property
     def room(self) -> int:
         """How many bytes ``append`` takes now; 0 after ``finish``."""
-        return WINDOW - len(self._buffer) if self._fin_at is None else 0
+        return max(0, self.window - len(self._buffer)) if self._fin_at is None else 0
+
+    @property
+    def in_flight(self) -> int:
+        """How many bytes were sent and are not acknowledged."""
+        return self._next - self._acked
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes wait to be sent, FIN not counted."""
+        return max(0, self._acked + len(self._buffer) - self._next)
+
+    @property
+    def finished(self) -> bool:
+        """Whether ``finish`` was called."""
+        return self._fin_at is not None
 
     @property
     def done(self) -> bool:
@@ -72,12 +91,13 @@ class SendWindow:
     def pop(self, limit: int = MAX_DATA) -> Chunk | None:
         """Return what is to be sent now, at most ``limit`` bytes; None if nothing is.
 
-        The chunk counts as sent.
+        The chunk counts as sent. One of more than MAX_DATA does not fit in a DATA frame.
         """
         if self._paused or self._next == self.end:
             return None
         at = self._next - self._acked
-        payload = bytes(self._buffer[at : at + min(limit, MAX_DATA)])
+        with memoryview(self._buffer) as buffer:
+            payload = bytes(buffer[at : at + limit])
         after = self._next + len(payload)
         fin = after == self._fin_at
         chunk = Chunk(self._next, payload, fin)
@@ -125,7 +145,7 @@ class SendWindow:
 
 
 class ReceiveWindow:
-    """The receiver of a stream. ``expected`` ≥ ``taken`` ≥ last ACK, at most WINDOW apart."""
+    """The receiver of a stream. ``expected`` ≥ ``taken`` ≥ last ACK, at most CARRIER_WINDOW apart."""
 
     __slots__ = ("_acked", "_expected", "_fin", "_taken")
 
@@ -162,9 +182,9 @@ class ReceiveWindow:
         if offset != self._expected:
             raise ProtocolError(f"DATA at {offset}, expected {self._expected}")
         after = offset + len(payload)
-        if after - self._acked > WINDOW:
+        if after - self._acked > CARRIER_WINDOW:
             raise ProtocolError(
-                f"DATA up to {after}, but the window ends at {self._acked + WINDOW}"
+                f"DATA up to {after}, but the window ends at {self._acked + CARRIER_WINDOW}"
             )
         if not payload and not fin:
             raise ProtocolError(f"empty DATA at {offset}")

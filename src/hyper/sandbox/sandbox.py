@@ -29,6 +29,7 @@ from hyper.proto.message import (
     SandboxSetup,
     Shutdown,
 )
+from hyper.sandbox.carriage import Carriage
 from hyper.sandbox.power import Power
 from hyper.system.uninterrupted import uninterrupted
 
@@ -87,6 +88,7 @@ class Sandbox:
         self.session = session
         self.hello = hello
         self.power = Power(machine, session, stopped=stopped)
+        self._carriage = Carriage(machine, session)
         self._last_container = MAIN_CONTAINER
         #: Who uses what was brought into the running machine: {disk: {container}}. One comes or goes at a time.
         self._users: dict[str, set[int]] = {}
@@ -296,11 +298,13 @@ class Sandbox:
     async def destroy(self) -> None:
         """The machine is gone; what it had not written to its disks is lost."""
         self.session.abort(MachineError("the machine was ended"))
+        await self._carriage.end()
         await _discard(self.machine)
 
     async def detach(self) -> None:
         """Let go of a machine that goes on running."""
         self.session.abort(MachineError("the daemon lets go of the machine"))
+        await self._carriage.end()
         await self.machine.close()
 
     async def autopsy(self) -> MachineExit:

@@ -32,6 +32,11 @@ def seal(fd: int) -> None:
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, ALL_SEALS)
 
 
+def fix_size(fd: int) -> None:
+    """The file is neither longer nor shorter than now, whoever has it. Raises: OSError."""
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+
+
 def reopen(fd: int) -> int:
     """A descriptor to read the same file from its beginning, with a position of its own. The caller closes it."""
     return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)

@@ -1,0 +1,101 @@
+"""Brings a carrier to a machine whose streams are in a rush, and takes it back when they rest.
+
+A disk costs the machine some milliseconds to come and the host its memory while it is there: small talk does without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Final
+
+from hyper.errors import HyperError
+from hyper.guest.carrier import Carrier
+from hyper.guest.session import Session, checked
+from hyper.machine.driver import Machine
+from hyper.machine.spec import Disk
+from hyper.proto.limits import CARRIER_SIZE
+from hyper.proto.message import CarrierChange
+from hyper.system import memfd
+
+logger = logging.getLogger(__name__)
+
+#: The disk's name in the machine.
+DISK: Final = "hyper.carrier"
+#: A carrier that nothing went by for so long is taken back.
+REST_S: Final = 2.0
+
+
+class Carriage:
+    """The carrier of one machine. It comes by itself; ``end`` before the machine is let go of."""
+
+    def __init__(self, machine: Machine, session: Session) -> None:
+        self._machine = machine
+        self._session = session
+        self._task: asyncio.Task[None] | None = None
+        session.on_rush = self._wanted
+
+    def _wanted(self) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._serve(), name=f"carrier of {self._name}")
+
+    @property
+    def _name(self) -> str:
+        return self._machine.record.name
+
+    async def end(self) -> None:
+        """Nothing comes or goes any more. What is there stays until the machine's next daemon finds it in its way."""
+        self._session.on_rush = _not_again
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _serve(self) -> None:
+        """One carrier, from its coming to its going. After a failure there is no other one."""
+        try:
+            await self._bring()
+        except (HyperError, OSError) as error:
+            self._session.on_rush = _not_again
+            if not self._session.closed.done():
+                logger.info("machine %s has no carrier: %s", self._name, error)
+        else:
+            self._task = None
+
+    async def _bring(self) -> None:
+        fd = memfd.create("hyper-carrier", CARRIER_SIZE)
+        carrier = Carrier(fd)
+        try:
+            memfd.fix_size(fd)
+            # An earlier daemon may have left one.
+            await self._machine.remove_disk(DISK)
+            await self._machine.add_disks(Disk(DISK, Path(f"/proc/self/fd/{fd}"), read_only=False))
+            try:
+                await self._use(carrier)
+            finally:
+                await self._machine.remove_disk(DISK)
+        finally:
+            carrier.close()
+
+    async def _use(self, carrier: Carrier) -> None:
+        session = self._session
+        asked = session.post(CarrierChange(DISK))
+        session.carrier_in = carrier
+        try:
+            checked(await asked)
+            session.carrier = carrier
+            logger.debug("machine %s has a carrier", self._name)
+            seen = -1
+            while seen != carrier.uses and not session.closed.done():
+                seen = carrier.uses
+                await asyncio.wait([session.closed], timeout=REST_S)
+            session.carrier = None
+            checked(await session.post(CarrierChange("")))
+            logger.debug("machine %s has given its carrier back", self._name)
+        finally:
+            session.carrier = session.carrier_in = None
+
+
+def _not_again() -> None:
+    """There will be no carrier."""
