@@ -167,7 +167,11 @@ def test_config_maps_and_secrets_become_files() -> None:
         "{name: none, mountPath: /n}, {name: all, mountPath: /etc/one.conf, subPath: one}]}]",
         CONFIG,
     )
-    assert found.volumes == []
+    # As the kubelet does it: an empty directory for what is optional and has nothing.
+    (nothing,) = found.volumes
+    (mount,) = found.containers[0].mounts
+    assert (nothing.name, nothing.kind) == ("none", "memory")
+    assert (mount.volume, mount.target, mount.read_only) == ("none", "/n", True)
     files = {
         file.path: (base64.b64decode(file.content), file.mode) for file in found.containers[0].files
     }
@@ -362,10 +366,29 @@ def test_what_is_refused_of_a_file(text: str, words: str) -> None:
 
 
 def test_a_variable_that_is_no_text_is_refused() -> None:
-    text = (
-        pod("containers: [{name: a, image: i, envFrom: [{configMapRef: {name: words}}]}]") + CONFIG
+    """A secret's; binaryData of a config map is never in variables, as in Kubernetes."""
+    binary = CONFIG.replace("aHVudGVyMg==", "/w==")
+    text = pod("containers: [{name: a, image: i, envFrom: [{secretRef: {name: keys}}]}]") + binary
+    assert "pass: it is no text" in refusal(text)
+    made = body(
+        "containers: [{name: a, image: i, envFrom: [{configMapRef: {name: words}}]}]", CONFIG
     )
-    assert "raw: it is no text" in refusal(text)
+    assert made.containers[0].body.env == ["one=1", "two=2"]
+    key = "env: [{name: X, valueFrom: {configMapKeyRef: {name: words, key: raw}}}]"
+    assert "there is no key 'raw'" in refusal(
+        pod(f"containers: [{{name: a, image: i, {key}}}]") + CONFIG
+    )
+
+
+def test_who_may_read_config_maps_and_secrets() -> None:
+    """With fsGroup that group, whatever the mode; else who the mode says, of root's."""
+    volumes = (
+        "volumes: [{name: k, secret: {secretName: keys, defaultMode: 256}}],"
+        "containers: [{name: a, image: i, volumeMounts: [{name: k, mountPath: /k}]}]"
+    )
+    for security, expected in (("{fsGroup: 7}", (0o440, 0, 7)), ("{}", (0o400, 0, 0))):
+        made = body(f"securityContext: {security}, {volumes}", CONFIG)
+        assert {(one.mode, one.uid, one.gid) for one in made.containers[0].files} == {expected}
 
 
 def test_variables_that_grow_from_each_other_are_bounded() -> None:

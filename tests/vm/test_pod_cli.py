@@ -46,6 +46,7 @@ kind: Pod
 metadata: {name: site}
 spec:
   restartPolicy: Never
+  securityContext: {fsGroup: 2000}
   initContainers:
     - {name: prepare, image: IMAGE, command: [sh, -c, "echo -n $(WORD) >/data/word"],
        env: [{name: WORD, valueFrom: {configMapKeyRef: {name: words, key: word}}}],
@@ -54,13 +55,26 @@ spec:
     - {name: main, image: IMAGE, command: [sh, -c, "cmp /data/word /conf/word && cat /data/word; echo; sleep 3600"],
        volumeMounts: [{name: data, mountPath: /data, readOnly: true}, {name: conf, mountPath: /conf}],
        readinessProbe: {exec: {command: [test, -e, /data/word]}, periodSeconds: 1}}
+    - {name: user, image: IMAGE, command: [sh, -c, "touch /plain/a /sub/b && cat /key/k /key/o && echo && ls -A /none &&
+       stat -c %a:%u:%g /none /key/k && env | grep ^F_ && ! touch /none/x && touch /plain/end; sleep 3600"],
+       readinessProbe: {exec: {command: [test, -e, /plain/end]}, periodSeconds: 1},
+       securityContext: {runAsUser: 1000}, envFrom: [{configMapRef: {name: words}, prefix: F_}],
+       volumeMounts: [{name: data, mountPath: /plain}, {name: data, mountPath: /sub, subPath: x/y},
+         {name: none, mountPath: /none}, {name: key, mountPath: /key}]}
   terminationGracePeriodSeconds: 0
-  volumes: [{name: data, emptyDir: {}}, {name: conf, configMap: {name: words}}]
+  volumes: [{name: data, emptyDir: {}}, {name: conf, configMap: {name: words}},
+    {name: none, configMap: {name: nowhere, optional: true}}, {name: key, secret: {secretName: key, defaultMode: 256}}]
 ---
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: words}
 data: {word: kubernetes}
+binaryData: {bytes: /w==}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: key}
+stringData: {k: "secret ", o: other}
 """
 
 
@@ -228,11 +242,18 @@ def test_an_init_container_that_fails(shell: Shell) -> None:
 
 
 def test_kubernetes(shell: Shell) -> None:
-    """An init container, a config map as variable and as file, a probe that is waited for, an emptyDir."""
+    """An init container, a config map as variable and as file, a probe that is waited for, an emptyDir.
+
+    And what somebody who is not root has: an emptyDir and a directory of it to write to, secrets of mode 0400 by
+    fsGroup, an empty directory for what is optional and not there, variables without binaryData.
+    """
     path = shell.file(KUBE)
     assert shell.out("play", "kube", "--wait", path) == "site\n"
     assert json.loads(shell.out("pod", "inspect", "site"))[0]["Ready"] is True
     assert said(shell, "site", "main") == "kubernetes\n"
+    told = shell.run("pod", "logs", "site", "user")
+    assert told.stdout == b"secret other\n1777:0:0\n440:0:2000\nF_word=kubernetes\n"
+    assert told.stderr == b"touch: /none/x: Read-only file system\n"
     probe = shell.run("pod", "exec", "site", "touch", "/data/new")
     assert (probe.returncode, b"Read-only" in probe.stderr) == (1, True)
     assert shell.out("play", "kube", "--down", path) == "site\n"

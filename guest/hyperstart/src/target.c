@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-enum { MAX_LINKS = 16 };
+enum { MAX_LINKS = 16, PLACE_MODE = 0755 };
 
 static int open_in(int root, const char *path, uint64_t flags)
 {
@@ -42,12 +42,12 @@ static bool follow(int parent, const char *name, const char *prefix, size_t pref
 }
 
 /* Makes name in parent; the directory if more follows or one is wanted. */
-static bool make_one(int parent, const char *name, bool directory)
+static bool make_one(int parent, const char *name, bool directory, mode_t mode)
 {
     struct stat s;
     bool timed = !fstat(parent, &s);
     _cleanup_close_ int fd = -1;
-    if (directory && mkdirat(parent, name, 0755))
+    if (directory && mkdirat(parent, name, mode))
         return false;
     if (!directory)
         fd = openat(parent, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
@@ -60,7 +60,7 @@ static bool make_one(int parent, const char *name, bool directory)
     return true;
 }
 
-static int make(int root, const char *path, bool directory, int links)
+static int make(int root, const char *path, bool directory, mode_t mode, int links)
 {
     char prefix[PATH_MAX], name[NAME_MAX + 1], next[PATH_MAX];
     _cleanup_close_ int parent = open_in(root, "/", O_PATH);
@@ -84,11 +84,11 @@ static int make(int root, const char *path, bool directory, int links)
         prefix[start + size] = 0;
         int fd = open_in(root, prefix, O_PATH);
         bool last = !path[start + size + strspn(path + start + size, "/")];
-        if (fd < 0 && errno == ENOENT && !make_one(parent, name, directory || !last) &&
+        if (fd < 0 && errno == ENOENT && !make_one(parent, name, directory || !last, mode) &&
             errno == EEXIST) {
             if (!links || !follow(parent, name, prefix, start, path + start + size, next))
                 return -1;
-            return make(root, next, directory, links - 1);
+            return make(root, next, directory, mode, links - 1);
         }
         if (fd < 0 && (fd = open_in(root, prefix, O_PATH)) < 0)
             return -1;
@@ -103,7 +103,7 @@ int target_make(int root, const char *path, enum target_kind kind)
 {
     int fd = target_open(root, path);
     if (fd < 0 && errno == ENOENT)
-        fd = make(root, path, kind != FILE_, MAX_LINKS);
+        fd = make(root, path, kind != FILE_, PLACE_MODE, MAX_LINKS);
     struct stat s;
     if (fd < 0 || kind == ANY || fstat(fd, &s))
         return fd;
@@ -113,6 +113,14 @@ int target_make(int root, const char *path, enum target_kind kind)
     close(fd);
     errno = directory ? EISDIR : ENOTDIR;
     return -1;
+}
+
+int target_make_like(int root, const char *path)
+{
+    struct stat s;
+    if (fstat(root, &s))
+        return -1;
+    return make(root, path, true, s.st_mode & 0777, MAX_LINKS);
 }
 
 bool mount_on(int target, const char *source, const char *type, unsigned long flags,

@@ -12,6 +12,9 @@ int target_open(int root, const char *path);
  * missing. Returns -1 and errno if that fails or it is of another kind. */
 int target_make(int root, const char *path, enum target_kind kind);
 
+/* Opens directory path below root, made first where it is missing, with the mode of root itself. */
+int target_make_like(int root, const char *path);
+
 /* mount(2) on an open target. */
 bool mount_on(int target, const char *source, const char *type, unsigned long flags,
               const char *data);

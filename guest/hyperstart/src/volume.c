@@ -215,7 +215,7 @@ int volume_open(int shared, const char *path, int root, const char *target, bool
         return steal_fd(&whole);
     _cleanup_close_ int sub = target_open(whole, path + size + 1);
     if (sub < 0 && errno == ENOENT && make)
-        sub = target_make(whole, path + size + 1, DIRECTORY);
+        sub = target_make_like(whole, path + size + 1);
     if (sub < 0 || (copy && !fill_directory(sub, root, target)))
         return -1;
     return steal_fd(&sub);

@@ -127,7 +127,7 @@ def _linux(spec: Fields) -> None:
 
 
 def _containers(spec: Fields, draft: Draft, objects: Objects, about: Metadata) -> None:
-    volumes = Volumes(draft, objects)
+    volumes = Volumes(draft, objects, _fs_group(spec))
     for part in spec.items("volumes"):
         volumes.add(part)
     restart = spec.text("restartPolicy")
@@ -171,6 +171,11 @@ def _size(spec: Fields, draft: Draft, init: Iterable[Needs], needs: list[Needs])
     draft.body.memory, draft.body.cpus = memory, -(-nano // _NANO)
 
 
+def _fs_group(spec: Fields) -> int | None:
+    part = spec.part("securityContext")
+    return part.integer("fsGroup") if part is not None and part.given("fsGroup") else None
+
+
 def _security(spec: Fields, draft: Draft) -> Security:
     part = spec.part("securityContext")
     if part is None:
@@ -178,7 +183,10 @@ def _security(spec: Fields, draft: Draft) -> Security:
     groups = [_group(path, value) for path, value in part.elements("supplementalGroups")]
     if part.given("fsGroup"):
         groups.append(part.integer("fsGroup"))
-        part.warn("fsGroup", "containers are in the group, but volumes keep their owners")
+        part.warn(
+            "fsGroup",
+            "containers are in the group and may read config maps and secrets; other volumes keep their owners",
+        )
     for item in part.items("sysctls"):
         draft.sysctl(item.required("name"), item.text("value"), item.path)
         item.finish()

@@ -77,7 +77,7 @@ def _whole(source: Fields, facts: Facts) -> dict[str, str]:
     if reference is None:
         raise InvalidRequest(f"{source.path}: must have one of configMapRef and secretRef")
     objects = facts.objects
-    kept = objects.secrets if kind == "secretRef" else objects.config_maps
+    kept = objects.secrets if kind == "secretRef" else objects.texts
     content = _object(reference, kept, "name") or {}
     reference.finish()
     source.finish()
@@ -119,7 +119,7 @@ def _value_from(source: Fields, facts: Facts) -> str | None:
     if kind == "fieldRef":
         return _of_field(reference, facts)
     objects = facts.objects
-    return _of_key(reference, objects.secrets if kind == "secretKeyRef" else objects.config_maps)
+    return _of_key(reference, objects.secrets if kind == "secretKeyRef" else objects.texts)
 
 
 def _of_key(reference: Fields, kept: dict[str, dict[str, bytes]]) -> str | None:

@@ -41,9 +41,13 @@ class Metadata:
 
 @dataclass(slots=True)
 class Objects:
-    """Config maps and secrets (content by key), and claims (driver options of their volumes), by name."""
+    """Config maps and secrets (content by key), and claims (driver options of their volumes), by name.
+
+    ``texts``: of the config maps what their ``data`` has: only that can be in variables.
+    """
 
     config_maps: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    texts: dict[str, dict[str, bytes]] = field(default_factory=dict)
     secrets: dict[str, dict[str, bytes]] = field(default_factory=dict)
     claims: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -117,7 +121,9 @@ def add(objects: Objects, kind: str, found: Fields) -> None:
         case "Secret":
             _keep(objects.secrets, name, _secret(found), found)
         case _:
-            _keep(objects.config_maps, name, _config_map(found), found)
+            texts = {key: text.encode() for key, text in found.table("data").items()}
+            _keep(objects.config_maps, name, _config_map(found, texts), found)
+            objects.texts[name] = texts
     found.finish()
 
 
@@ -127,10 +133,9 @@ def _keep(kept: dict[str, T], name: str, made: T, found: Fields) -> None:
     kept[name] = made
 
 
-def _config_map(found: Fields) -> dict[str, bytes]:
+def _config_map(found: Fields, texts: dict[str, bytes]) -> dict[str, bytes]:
     found.ignore(["immutable"], silently=True)
-    plain = {key: text.encode() for key, text in found.table("data").items()}
-    return _keyed(found, plain, _decoded(found, "binaryData"))
+    return _keyed(found, texts, _decoded(found, "binaryData"))
 
 
 def _secret(found: Fields) -> dict[str, bytes]:

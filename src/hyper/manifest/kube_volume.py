@@ -36,6 +36,10 @@ _REFUSED: Final = {
 #: ``hostPath.type``: whether the directory is made if it is missing.
 _HOST_TYPES: Final = {"": False, "Directory": False, "DirectoryOrCreate": True}
 _DEFAULT_MODE: Final = 0o644
+#: What the kubelet adds for an fsGroup (pkg/volume/volume_linux.go, roMask).
+_GROUP_READS: Final = 0o440
+#: Of the directory that stands for a config map or secret which is optional and has nothing.
+_NOTHING_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +52,18 @@ class Item:
 
 
 class Volumes:
-    """The pod's volumes: those of ``draft``, and the files of the others by the volume's name."""
+    """The pod's volumes: those of ``draft``, and the files of the others by the volume's name.
 
-    def __init__(self, draft: Draft, objects: Objects) -> None:
+    ``fs_group``: who may read those files whatever their modes say; None: nobody more.
+    """
+
+    def __init__(self, draft: Draft, objects: Objects, fs_group: int | None = None) -> None:
         self._draft = draft
         self._objects = objects
+        self._fs_group = fs_group
         self._files: dict[str, list[Item]] = {}
+        #: Optional config maps and secrets that have no file.
+        self._nothing: set[str] = set()
         self._names = checks.Unique("volume")
 
     def add(self, item: Fields) -> None:
@@ -99,6 +109,7 @@ class Volumes:
         if name in self._files:
             self._put(part, container, name, target, sub_path)
             return
+        read_only = read_only or name in self._nothing
         mount = PodMount(volume=name, target=target, read_only=read_only, sub_path=sub_path)
         add_mount(container, mount, part, "mountPath")
 
@@ -115,6 +126,8 @@ class Volumes:
             path = target if sub_path else checks.guest_path(f"{target}/{item.path}", part.path)
             content = base64.b64encode(item.content).decode()
             file = PodFile(path=path, content=content, mode=item.mode)
+            if self._fs_group is not None:
+                file.gid, file.mode = self._fs_group, item.mode | _GROUP_READS
             add_file(container, file, part.at("mountPath"), self._draft.budget)
 
     def _keep(self, made: PodVolume) -> None:
@@ -161,10 +174,18 @@ class Volumes:
         self._keep(made)
 
     def _config_map(self, name: str, part: Fields) -> None:
-        self._files[name] = _items(part, "name", self._objects.config_maps)
+        self._put_files(name, _items(part, "name", self._objects.config_maps))
 
     def _secret(self, name: str, part: Fields) -> None:
-        self._files[name] = _items(part, "secretName", self._objects.secrets)
+        self._put_files(name, _items(part, "secretName", self._objects.secrets))
+
+    def _put_files(self, name: str, items: list[Item]) -> None:
+        """The volume is these files; without any a directory nobody can write to, so that there is one."""
+        if items:
+            self._files[name] = items
+        else:
+            self._nothing.add(name)
+            self._keep(PodVolume(name=name, kind=MEMORY, size_bytes=_NOTHING_BYTES))
 
 
 def _items(part: Fields, field: str, kept: dict[str, dict[str, bytes]]) -> list[Item]:
