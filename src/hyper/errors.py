@@ -132,6 +132,8 @@ def reason(error: BaseException) -> str:
         if code in _EXPIRED:
             return "x509: certificate has expired or is not yet valid"
         return f"x509: {str(getattr(error, 'verify_message', '')).rstrip('.')}"
+    if isinstance(error, TimeoutError) and not error.strerror:
+        return "no answer in time"
     if isinstance(error, OSError):
         library = getattr(error, "library", None)
         if library is not None or "_ssl.c" in str(error):
@@ -139,6 +141,4 @@ def reason(error: BaseException) -> str:
             return f"tls: {str(words).replace('_', ' ').lower()}"
         where = f": {error.filename}" if error.filename is not None else ""
         return (error.strerror or str(error) or type(error).__name__).lower() + where
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
     return str(error) or type(error).__name__

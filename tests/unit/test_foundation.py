@@ -1,10 +1,15 @@
-"""Ids and units: what people write and read."""
+"""Ids, units and reasons: what people write and read."""
 
 from __future__ import annotations
+
+import errno
+import socket
+import ssl
 
 import pytest
 
 from hyper import ids, units
+from hyper.errors import reason
 
 
 def test_ids_are_long_random_and_never_look_like_numbers() -> None:
@@ -70,3 +75,36 @@ def test_times_are_written_as_docker_writes_them() -> None:
     text = units.rfc3339(1700000000 * 10**9 + 42)
     assert text == "2023-11-14T22:13:20.000000042Z"
     assert units.parse_timestamp_ns(text, now_ns=0) == 1700000000 * 10**9 + 42
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/x"), "no space left on device: /x"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), "connection refused"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "name or service not known"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)"), "tls: handshake failed"),
+        (TimeoutError(), "no answer in time"),
+        (ValueError("bad thing"), "bad thing"),
+        (KeyError(), "KeyError"),
+    ],
+)  # fmt: skip
+def test_reasons_are_the_systems_words(error: Exception, words: str) -> None:
+    """No numbers of Python's, no classes where there are words, no objects."""
+    assert reason(error) == words
+
+
+def test_reasons_of_certificates_are_gos_words() -> None:
+    """Clients of Docker look for them."""
+    error = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] … (_ssl.c:1002)")
+    for code, words in (
+        (19, "signed by unknown authority"),
+        (10, "has expired or is not yet valid"),
+    ):
+        error.verify_code = code
+        assert reason(error) == f"x509: certificate {words}"
+    error.verify_code, error.verify_message = (
+        62,
+        "Hostname mismatch, certificate is not valid for 'x'.",
+    )
+    assert reason(error) == "x509: Hostname mismatch, certificate is not valid for 'x'"

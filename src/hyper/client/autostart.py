@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from hyper.client.errors import DaemonUnreachable
+from hyper.errors import reason
 from hyper.system.files import make_private_dir
 from hyper.system.lock import exclusively
 
@@ -45,7 +46,9 @@ def start_daemon(address: Address) -> None:
             if not _is_served(address):
                 launch(find_hyperd(), (), config.data_root / "hyperd.log")
     except OSError as error:
-        raise DaemonUnreachable(f"no daemon runs, and none could be started: {error}") from error
+        raise DaemonUnreachable(
+            f"no daemon runs, and none could be started: {reason(error)}"
+        ) from error
 
 
 def launch(

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hyper.client.helper import erase_secret, read_secret, store_secret
-from hyper.errors import HyperError
+from hyper.errors import HyperError, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Store:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise CredentialError(f"cannot read {self.path}: {error}") from error
+            raise CredentialError(f"cannot read {self.path}: {reason(error)}") from error
         if not isinstance(config, dict) or not isinstance(config.get("auths", {}), dict):
             raise CredentialError(f"{self.path} is not docker's config.json")
         return config

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from hyper.errors import HyperError
+from hyper.errors import HyperError, reason
 
 TIMEOUT_S = 60.0
 _MISSING = "credentials not found in native keychain"
@@ -57,7 +57,7 @@ def _ask(helper: str, verb: str, text: str) -> str | None:
             hint="config.json names it in credHelpers or credsStore: install it, or take it out",
         ) from error
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
-        raise HelperError(f"{program} {verb}: {error}") from error
+        raise HelperError(f"{program} {verb}: {reason(error)}") from error
     if done.returncode == 0:
         return done.stdout
     said = done.stdout.strip() or done.stderr.strip()

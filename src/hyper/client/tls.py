@@ -13,7 +13,7 @@ import ssl
 import threading
 
 from hyper.client.errors import ConnectionLost, DaemonUnreachable
-from hyper.errors import InvalidRequest
+from hyper.errors import InvalidRequest, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class TlsFiles:
                 context.load_cert_chain(self.certificate, self.key, password="")
         except (OSError, ValueError) as error:
             files = ", ".join(filter(None, (self.ca, self.certificate, self.key)))
-            raise InvalidRequest(f"cannot use the TLS files {files}: {error}") from error
+            raise InvalidRequest(f"cannot use the TLS files {files}: {reason(error)}") from error
         return context
 
 

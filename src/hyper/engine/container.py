@@ -24,7 +24,7 @@ from hyper.engine.record import ContainerRecord, Seat
 from hyper.engine.state import LIVE, UP, Event, Status, next_status
 from hyper.engine.visit import Home, Visits
 from hyper.engine.wires import Wiring
-from hyper.errors import Conflict, GuestError, HyperError, MachineError, Unavailable
+from hyper.errors import Conflict, GuestError, HyperError, MachineError, Unavailable, reason
 from hyper.guest.process import GuestProcess
 from hyper.machine.driver import MachineRecord
 from hyper.proto.message import ProcessExit, ProcessResize, ProcessSignal, ReplyCode
@@ -173,7 +173,7 @@ class Container:
             await self._start_failed(error)
             raise
         except OSError as error:
-            failure = HyperError(f"cannot start container {self.record.id[:12]}: {error}")
+            failure = HyperError(f"cannot start container {self.record.id[:12]}: {reason(error)}")
             await self._start_failed(failure)
             raise failure from error
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from hyper.engine import mount_options
-from hyper.errors import InvalidRequest, MachineError
+from hyper.errors import InvalidRequest, MachineError, reason
 from hyper.proto.message import Mount, MountFlag
 
 TYPES: Final = frozenset({"nfs", "nfs4"})
@@ -128,6 +128,6 @@ async def _resolve(name: str, server: str) -> str:
         found = await loop.getaddrinfo(server, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise InvalidRequest(
-            f"error while mounting volume '{name}': file server {server[:100]!r}: {error}"
+            f"error while mounting volume '{name}': file server {server[:100]!r}: {reason(error)}"
         ) from None
     return str(found[0][4][0])

@@ -21,6 +21,7 @@ import msgspec
 from hyper.errors import Forbidden, InvalidRequest, NotFound, Unavailable
 from hyper.image import limits
 from hyper.image.reference import Reference, parse
+from hyper.image.trouble import words
 from hyper.system import socket as sockets
 from hyper.types.oci import Platform, is_digest
 
@@ -160,9 +161,7 @@ class LocalEngine:
         except TimeoutError:
             raise self._broken(f"{what} is not answered in time") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise self._broken(
-                f"{what}: {str(error)[:_MAX_ERROR] or type(error).__name__}"
-            ) from error
+            raise self._broken(f"{what}: {words(error)[:_MAX_ERROR]}") from error
 
     def _broken(self, why: str) -> Unavailable:
         return Unavailable(f"{self.name} at {self.socket}: {why}")

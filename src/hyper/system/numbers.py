@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from hyper.errors import HyperError
+from hyper.errors import HyperError, reason
 from hyper.system import files, lock
 
 
@@ -60,7 +60,7 @@ def _read(book: Path) -> dict[int, str]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError) as error:
-        raise HyperError(f"cannot read {book}: {error}", hint=_hint(book)) from error
+        raise HyperError(f"cannot read {book}: {reason(error)}", hint=_hint(book)) from error
 
 
 def _write(book: Path, owners: dict[int, str]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from hyper.errors import Conflict, InvalidRequest, MachineError
+from hyper.errors import Conflict, InvalidRequest, MachineError, reason
 from hyper.machine import kernel_file
 from hyper.machine.driver import MachineRecord, Verdict
 from hyper.machine.probe import Host, Probe
@@ -278,7 +278,9 @@ class QemuDriver:
         try:
             server, stream = await share.start(spec, group)
         except OSError as error:
-            raise MachineError(f"machine {spec.name} cannot share files: {error}") from error
+            raise MachineError(
+                f"machine {spec.name} cannot share files: {reason(error)}"
+            ) from error
         except (LaunchFailed, process.ProcessFailed) as error:
             raise MachineError(
                 f"machine {spec.name} cannot share files: {error.message}"
@@ -293,7 +295,7 @@ class QemuDriver:
         try:
             return self._groups.create(spec.name, group_limits(spec))
         except OSError as error:
-            raise MachineError(f"cannot limit machine {spec.name}: {error}") from error
+            raise MachineError(f"cannot limit machine {spec.name}: {reason(error)}") from error
 
     async def _enter(
         self, spec: MachineSpec, accelerator: str, fds: argv.MachineFds, group: cgroup.Group
@@ -313,7 +315,7 @@ class QemuDriver:
             inherited = (*fds.all, *_given(spec))
             return await launch.start(walls, command, pass_fds=inherited, group=group, note=note)
         except OSError as error:
-            raise MachineError(f"machine {spec.name} did not start: {error}") from error
+            raise MachineError(f"machine {spec.name} did not start: {reason(error)}") from error
         except (LaunchFailed, process.ProcessFailed) as error:
             raise MachineError(f"machine {spec.name} did not start: {error.message}") from error
 

@@ -10,7 +10,7 @@ import socket
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from hyper.errors import MachineError
+from hyper.errors import MachineError, reason
 from hyper.machine.driver import MachineExit, MachineRecord, MachineStats
 from hyper.machine.qemu import full_disk, hotplug, saving, share
 from hyper.machine.qemu.console import Console
@@ -133,7 +133,9 @@ class QemuMachine:
             self._parts.group.limit(running_limits(limits))
             affinity.set_all(self._record.pid, limits.cpu_set)
         except OSError as error:
-            raise MachineError(f"cannot limit machine {self._record.name}: {error}") from error
+            raise MachineError(
+                f"cannot limit machine {self._record.name}: {reason(error)}"
+            ) from error
 
     async def paused(self) -> bool:
         """Whether its vCPUs were stopped by ``pause``.
