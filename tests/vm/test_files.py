@@ -185,12 +185,18 @@ def test_hostile_tars_harm_nobody(daemon: Hyperd, busybox: str) -> None:
 
 
 def test_a_container_that_does_not_run(daemon: Hyperd, busybox: str, tmp_path: Path) -> None:
-    """Files go in before the first start and come out after the end; its status does not change; diff tells."""
-    script = "cat /in/file; echo two > /out; mkdir /etc/new; rm /etc/group; touch /data/v"
-    box = create(daemon, busybox, "sh", "-c", script, name="box", Volumes={"/data": {}})
+    """Files go in before the first start and come out after the end; its status does not change; diff tells.
+
+    Its working directory is there from the beginning.
+    """
+    script = "cat /in/file; echo two > /out; mkdir /etc/new; rm /etc/group; touch /data/v; ls"
+    body = {"Volumes": {"/data": {}}, "WorkingDir": "/w/d"}
+    box = create(daemon, busybox, "sh", "-c", script, name="box", **body)
+    daemon.run("cp", "-", "box:/w/d", stdin=tar_of(item("own", b"")))
+    assert "w/d/own" in listing(daemon.run("cp", "box:/w", "-"))
     daemon.run("cp", "-", "box:/", stdin=tar_of(item("in/file", b"hello\n")))
     assert daemon.api.get(f"/containers/{box}/json")["State"]["Status"] == "created"
-    assert daemon.run("start", "-a", "box") == b"hello\n"
+    assert daemon.run("start", "-a", "box") == b"hello\nown\n"
     daemon.run("cp", "box:/out", str(tmp_path / "out"))
     assert (tmp_path / "out").read_text() == "two\n"
     assert "v" in listing(daemon.run("cp", "box:/data/v", "-"))
@@ -199,7 +205,7 @@ def test_a_container_that_does_not_run(daemon: Hyperd, busybox: str, tmp_path: P
     lines = daemon.run("diff", "box").decode().splitlines()
     assert lines == [
         *("A /data", "C /etc", "D /etc/group", "A /etc/new"),
-        *("A /in", "A /in/file", "A /out"),
+        *("A /in", "A /in/file", "A /out", "A /w", "A /w/d", "A /w/d/own"),
     ]
     exported = listing(daemon.run("export", "box"))
     assert {"in/file", "out", "etc/new", "bin/busybox"} <= set(exported)

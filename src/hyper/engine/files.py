@@ -24,7 +24,7 @@ from hyper.engine.tar import (
 from hyper.engine.visit import Builtin, Visit
 from hyper.errors import Forbidden, HyperError, InvalidRequest, NotFound, ProtocolError
 from hyper.image.tarfeed import TarFeed
-from hyper.image.tarstream import Entry
+from hyper.image.tarstream import DIRECTORY, Entry
 from hyper.proto.limits import MAX_ENTRY_PATH
 from hyper.proto.message import ReplyCode
 from hyper.proto.record import Change, Content, End, Failure, FileEntry, FileStat, Record
@@ -54,6 +54,7 @@ async def stat(container: Container, name: str, path: str) -> PathStat:
         NotFound: nothing does (Docker's words). InvalidRequest: it is no path, or leads through a file.
     """
     where = _absolute(path)
+    await _make_working_dir(container, where)
     async with container.visits.open(Builtin(("stat", where))) as visit:
         records = visit.records()
         found = _stat_of(await anext(records), where, path, name)
@@ -69,6 +70,7 @@ async def read(container: Container, name: str, path: str) -> AsyncIterator[Arch
     Raises: as `stat`. HyperError: reading fails; also while the tar is read.
     """
     where = _absolute(path)
+    await _make_working_dir(container, where)
     async with container.visits.open(Builtin(("archive-get", where))) as visit:
         records = visit.records()
         found = _stat_of(await anext(records), where, path, name)
@@ -107,6 +109,7 @@ async def write(
         Forbidden: it is read-only. HyperError: writing fails (no space left…).
     """
     where = _absolute(path)
+    await _make_working_dir(container, where)
     words = ["keep-kinds"] if options.keep_kinds else []
     user = container.record.config.user if options.chown else ""
     if user:
@@ -153,6 +156,29 @@ async def layer(container: Container, *, freeze: bool) -> AsyncIterator[AsyncIte
     builtin = Builtin(("diff", *MADE), outside=True, freeze=freeze)
     async with container.visits.open(builtin) as visit:
         yield _tar(visit.records(), b"", "/", container.record.id)
+
+
+async def _make_working_dir(container: Container, where: str) -> None:
+    """The working directory of a container that never ran is there for who looks at ``where``: dockerd makes it when it
+    makes the container, a machine when it starts the program.
+
+    Raises: HyperError: it cannot be made.
+    """
+    folder = container.record.config.working_dir.strip("/")
+    parts, asked = folder.split("/"), where.strip("/.").split("/")
+    common = min(len(parts), len(asked))
+    if container.record.started_ns or not folder or parts[:common] != asked[:common]:
+        return
+    async with container.visits.open(Builtin(("stat", f"/{folder}"))) as visit:
+        *_, last = [record async for record in visit.records()]
+    if not (isinstance(last, Failure) and last.code == ReplyCode.NO_SUCH):
+        return
+    entry = Entry(os.fsencode(folder), DIRECTORY, 0o755)
+    async with container.visits.open(Builtin(("archive-put", "/"), stdin=True)) as visit:
+        await _send_item(visit, entry)
+        await visit.finish()
+        async for record in visit.records():
+            _end(record, folder, container.record.name)
 
 
 async def _send(visit: Visit, tar: AsyncIterator[bytes]) -> None:
