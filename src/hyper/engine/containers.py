@@ -429,8 +429,7 @@ class Containers:
 
     async def close(self) -> None:
         """The daemon lets go of all; machines go on."""
-        for container in self._by_id.values():
-            await container.let_go()
+        await asyncio.gather(*(container.let_go() for container in self._by_id.values()))
 
 
 def _dry_run(record: ContainerRecord) -> None:

@@ -118,7 +118,8 @@ class Session(asyncio.Protocol):
                 return checked(await self.post(request))
         except TimeoutError:
             raise MachineError(
-                f"the agent did not answer {request.op.name} in {timeout_s:g} s"
+                f"the agent did not answer {request.op.name} in {timeout_s:g} s",
+                hint="its host has no time for it, or it was made deaf from within: kill and rm -f end it",
             ) from None
 
     def process(
