@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from typing import TYPE_CHECKING, Final
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final
 
 from hyper.engine import plan
 from hyper.engine.restart import ends_the_policy
 from hyper.engine.state import Status
-from hyper.errors import Conflict, HyperError
+from hyper.errors import Conflict, HyperError, MachineError
 from hyper.proto.message import ProcessSignal
 from hyper.sandbox.sandbox import Sandbox
 
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
 DEFAULT_STOP_TIMEOUT_S: Final = 10
 #: How long a program may take to die of SIGKILL before its machine is ended.
 KILL_TIMEOUT_S: Final = 10.0
-#: How long the agent may take to say that it has sent SIGKILL. One that is silent for so long (its machine stands
-#: still, its guest took its port away) is not waited for: the machine is ended.
+#: How long the agent may take to say that it has sent SIGKILL. One that is silent for so long and whose machine has
+#: not worked meanwhile (it stands still, its guest took the agent's port away) is not waited for: the machine is ended.
 SILENCE_S: Final = 5.0
+#: CPU time of a machine that has worked: it may only be slow, and has until REQUEST_TIMEOUT_S. (An idle one takes 2 ms
+#: a second.)
+_WORK_NS: Final = 100_000_000
 
 
 async def kill(container: Container, number: int) -> None:
@@ -125,12 +129,15 @@ async def _end_heard(container: Container, number: int | None, timeout_s: int) -
     ended = container.exits.next()
     try:
         sandbox, _ = container.running()
+        before_ns = await _worked_ns(sandbox)
         async with asyncio.timeout(max(timeout_s, SILENCE_S) if timeout_s >= 0 else None):
             await _send(container, number or plan.stop_signal(container.record.config))
     except Conflict:
         pass  # it ended by itself meanwhile
     except TimeoutError:
-        await _enforce(sandbox, ended, 0)  # nor would its agent hear more
+        timeout_s = 0
+        if await _worked_ns(sandbox) - before_ns < _WORK_NS:
+            await _enforce(sandbox, ended, 0)  # nor would its agent hear more
     except HyperError:
         timeout_s = 0  # it cannot be asked
     try:
@@ -153,13 +160,32 @@ async def _send(container: Container, number: int) -> None:
         container.publish("kill", signal=str(number))
         return
     ended = container.exits.next()
-    heard = False
-    with contextlib.suppress(HyperError, TimeoutError):  # whatever the agent says: it will end
-        async with asyncio.timeout(SILENCE_S):
-            await _signal(container, number)
-            heard = True
+    heard = await _is_heard(sandbox, _signal(container, number))
     container.publish("kill", signal=str(number))
     await _enforce(sandbox, ended, KILL_TIMEOUT_S if heard else 0)
+
+
+async def _is_heard(sandbox: Sandbox, asking: Coroutine[Any, Any, None]) -> bool:
+    """Whether the agent has answered, whatever it says: False if it is silent and its machine stands still."""
+    before_ns = await _worked_ns(sandbox)
+    task = asyncio.ensure_future(asking)
+    try:
+        done, _ = await asyncio.wait([task], timeout=SILENCE_S)
+        if not done and await _worked_ns(sandbox) - before_ns >= _WORK_NS:
+            done, _ = await asyncio.wait([task])  # which has a limit of its own
+        return bool(done) and not isinstance(task.exception(), MachineError)
+    finally:
+        task.cancel()
+        with contextlib.suppress(HyperError, asyncio.CancelledError):
+            await task
+
+
+async def _worked_ns(sandbox: Sandbox) -> int:
+    """The CPU time that its machine has taken; once it has ended, none."""
+    try:
+        return (await sandbox.machine.stats()).cpu_ns
+    except MachineError:
+        return 0
 
 
 def _stop_timeout_s(container: Container) -> int:

@@ -46,25 +46,34 @@ class Recovery:
         self._silent: set[str] = set()
 
     async def run(self, containers: list[Container]) -> None:
-        """Each container's machine has answered, is gone, or is asked again in the background until it is either."""
+        """Each container's machine has answered, is gone, or is asked again in the background until it is either.
+
+        Those that are gone are all known to be: only who may be silent is not waited for.
+        """
         inside: dict[str, list[Container]] = {}
         for container in containers:
             inside.setdefault(container.record.seat.owner, []).append(container)
-        work = []
+        work: list[asyncio.Task[None]] = []
+        silent: list[asyncio.Task[None]] = []
         for first in inside.pop("", []):
             guests = inside.pop(first.record.id, [])
             for container in (first, *guests):
                 container.await_machine(first.record.machine)
             name = f"recovery of {first.record.id[:12]}"
-            work.append(self._host.tasks.spawn(self._recover_all(first, guests), name=name))
+            machine = first.record.machine
+            runs = machine is not None and self._host.driver.runs(machine)
+            task = self._host.tasks.spawn(self._recover_all(first, guests), name=name)
+            (silent if runs else work).append(task)
         for strays in inside.values():  # whose machine's own container is no more
             for stray in strays:
                 name = f"recovery of {stray.record.id[:12]}"
                 work.append(
                     self._host.tasks.spawn(self._guarded(stray, self._recover_guest), name=name)
                 )
+        if silent:
+            await asyncio.wait(silent, timeout=PATIENCE_S)
         if work:
-            await asyncio.wait(work, timeout=PATIENCE_S)
+            await asyncio.wait(work)
 
     async def _recover_all(self, first: Container, guests: list[Container]) -> None:
         """A machine's own container, then those that run in it beside that; none is served before all are known."""

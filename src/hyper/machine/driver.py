@@ -212,6 +212,9 @@ class Driver(Protocol):
             MachineError: it did not start; nothing is left behind.
         """
 
+    def runs(self, record: MachineRecord) -> bool:
+        """Whether the machine of ``record`` still runs, answer it or not."""
+
     async def attach(self, record: MachineRecord) -> Machine | None:
         """The machine of ``record`` if it still runs, else None: then what it left on the host is gone too."""
 

@@ -406,6 +406,13 @@ class QemuDriver:
             files.make_device_copy(_KVM, node, gid=KVM_GID)
         return (View(node, _KVM),)
 
+    def runs(self, record: MachineRecord) -> bool:
+        """Whether the machine of ``record`` still runs."""
+        held = Pidfd.open_same(record.pid, record.start_ticks)
+        if held is not None:
+            held.close()
+        return held is not None
+
     async def attach(self, record: MachineRecord) -> QemuMachine | None:
         """The machine of ``record`` if it still runs, else None: then what it left is gone too."""
         held = Pidfd.open_same(record.pid, record.start_ticks)
