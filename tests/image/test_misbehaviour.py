@@ -25,6 +25,7 @@ from hyper.errors import (
 from hyper.image import limits, space
 from hyper.image.images import Images
 from hyper.image.patience import retry_after
+from hyper.image.record import PullEvent
 from hyper.image.registry import VerificationFailed
 from tests.image.conftest import HASTY
 from tests.support.registry import Answer, HostileRegistry
@@ -347,6 +348,26 @@ async def test_a_rate_limit_is_waited_out_within_bounds(
         with pytest.raises(Unavailable, match="asked again in 21600 s"):
             await images.pull(server.reference)
         assert pauses == []
+
+
+async def test_who_waits_for_a_rate_limit_can_leave(images: Images) -> None:
+    """Ctrl-C ends it: the token server's limit counts as the registry's."""
+    images._patience = replace(images._patience, limit_s=100)
+    waits = asyncio.Event()
+
+    def tell(event: PullEvent) -> None:
+        if "the token server answered 429: waiting 50 s" in event.status:
+            waits.set()
+
+    async with HostileRegistry(ONE) as server:
+        challenge = {"WWW-Authenticate": f'Bearer realm="http://{server.host}/token",service="s"'}
+        server.always["/manifests/"] = Answer(401, headers=challenge)
+        server.always["/token"] = Answer(429, headers={"Retry-After": "50"})
+        pull = asyncio.ensure_future(images.pull(server.reference, progress=tell))
+        await waits.wait()
+        pull.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await pull
 
 
 @pytest.mark.parametrize(

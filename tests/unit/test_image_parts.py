@@ -84,6 +84,27 @@ def test_endpoints(tmp_path: Path) -> None:
         assert endpoints.of(parse(f"{host}/x"))[0].schemes == ("https",), host
 
 
+def test_hosts_that_were_written_down(tmp_path: Path) -> None:
+    """Anybody may lead to them: insecure ones, by network too, mirrors, those with a folder in certs.d."""
+    (tmp_path / "auth.lan:444").mkdir()
+    endpoints = Endpoints(
+        insecure=("reg.lan:5000", "10.1.0.0/16"), mirrors=("http://m.lan",), certs_dirs=[tmp_path]
+    )
+    for host in ("reg.lan:5000", "10.1.2.3", "10.1.2.3:77", "m.lan", "auth.lan:444"):
+        assert endpoints.is_named(host), host
+    for host in (
+        "localhost:5000",
+        "127.0.0.1",
+        "10.2.0.1",
+        "auth.lan",
+        "..",
+        ".",
+        "",
+        "a/../auth.lan:444",
+    ):
+        assert not endpoints.is_named(host), host
+
+
 def _entry(os: str, architecture: str, variant: str = "") -> Descriptor:
     return Descriptor(D, 1, platform=Platform(architecture, os, variant))
 

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from hyper.errors import HyperError, InvalidRequest, reason
+from hyper.image.proxy import address_of
 from hyper.image.reference import DEFAULT_DOMAIN, Reference
 
 #: Where the images of docker.io really are.
 HUB_HOST = "registry-1.docker.io"
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,10 @@ class Endpoints:
         self._named = {*insecure, *(urlsplit(url).netloc for url in mirrors)}
         hosts, networks = ({"localhost"}, _LOOPBACK) if trust_loopback else (set(), ())
         self._hosts = {entry for entry in insecure if "/" not in entry} | hosts
-        self._networks = [
-            ipaddress.ip_network(entry, strict=False)
-            for entry in (*networks, *(item for item in insecure if "/" in item))
+        self._named_networks = [
+            ipaddress.ip_network(entry, strict=False) for entry in insecure if "/" in entry
         ]
+        self._networks = [*map(ipaddress.ip_network, networks), *self._named_networks]
         self._mirrors = [self._mirror(url) for url in mirrors]
         if authorities:
             self._context("", verify=True)
@@ -85,15 +87,13 @@ class Endpoints:
         name = urlsplit(f"//{host}").hostname or ""
         if host in self._hosts or name in self._hosts:
             return True
-        try:
-            address = ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return any(address in network for network in self._networks)
+        return _is_in(host, self._networks)
 
     def is_named(self, host: str) -> bool:
         """Whether whoever runs this daemon wrote ``host[:port]`` down: anybody may lead there."""
-        return host in self._named or bool(self._folders(host))
+        if host in self._named or self._folders(host):
+            return True
+        return _is_in(host, self._named_networks)
 
     def _endpoint(self, host: str) -> Endpoint:
         insecure = self.is_insecure(host)
@@ -134,6 +134,12 @@ class Endpoints:
             if identity:
                 _identify(context, folder)
         return context
+
+
+def _is_in(host: str, networks: Iterable[_Network]) -> bool:
+    """Whether ``host[:port]`` is an address in one of the networks."""
+    address = address_of(urlsplit(f"//{host}").hostname or "")
+    return address is not None and any(address in network for network in networks)
 
 
 def _trust(context: ssl.SSLContext, authority: Path) -> None:

@@ -323,7 +323,11 @@ class Registry:
                     f"unauthorized: {urlsplit(challenge.realm).netloc} refused the credentials"
                 )
             if response.status != 200:
-                raise Transient(f"the token server answered {response.status}")
+                raise Transient(
+                    f"the token server answered {response.status}",
+                    pause_s=retry_after(response.headers.get("Retry-After", "")),
+                    limited=response.status == _TOO_MANY,
+                )
             try:
                 token = msgspec.json.decode(
                     await read_body(response, limits.MAX_ANSWER_BYTES), type=_Token
