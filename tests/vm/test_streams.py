@@ -23,7 +23,7 @@ def carriers(daemon: Hyperd, what: str) -> int:
 
 
 def test_a_flood_loses_nothing_on_any_way(own_daemon: Hyperd, busybox: str, tmp_path: Path) -> None:
-    """cp, exec with input, export and logs give every byte; also when the daemon is killed in the middle of a flood.
+    """cp, exec with input, export and logs give every byte, whatever ends the daemon in the middle of a flood.
 
     The carrier has come for it, goes when it is over, and one that a killed daemon has left is in nobody's way.
     """
@@ -42,15 +42,20 @@ def test_a_flood_loses_nothing_on_any_way(own_daemon: Hyperd, busybox: str, tmp_
     daemon.run("cp", "box:/in", str(back))
     assert back.read_bytes() == data
     assert data in daemon.run("export", "box")
-    assert carriers(daemon, "a carrier") == 1
-    next(daemon.lines("has given its carrier back"))
+    assert carriers(daemon, "a carrier") >= 1
+    for _ in daemon.lines("has given its carrier back"):
+        if carriers(daemon, "given its carrier back") == carriers(daemon, "a carrier"):
+            break
     assert daemon.run("exec", "box", "sh", "-c", "ls /sys/block | grep -c ^sd || :") == b"0\n"
+    before = carriers(daemon, "a carrier")
     daemon.run("exec", "box", "touch", "/go")
     (log,) = daemon.data_root.glob("containers/*/log")
-    while log.stat().st_size < len(data):
-        os.sched_yield()
-    daemon.kill()
-    daemon.start()
+    for end in (daemon.kill, daemon.stop):
+        wanted = log.stat().st_size + len(data) // 2
+        while log.stat().st_size < wanted:
+            os.sched_yield()
+        end()
+        daemon.start()
     assert daemon.api.post("/containers/box/wait")["StatusCode"] == 5
     assert daemon.run("logs", "box") == 3 * data
-    assert carriers(daemon, "a carrier") >= 2
+    assert carriers(daemon, "a carrier") > before
