@@ -108,3 +108,25 @@ def test_a_helper_that_is_not_there(home: Home) -> None:
     assert b"docker-credential-nosuch is not installed" in said
     assert b"config.json names it in credHelpers or credsStore" in said
     assert PASSWORD not in home.config.read_text()
+
+
+def test_proxies_for_containers_are_those_of_docker(home: Home) -> None:
+    """Both clients make the same variables of the file's proxies: the daemon's own or the default, in both cases."""
+    default = {
+        "httpProxy": "http://p:1",
+        "httpsProxy": "http://q:2",
+        "noProxy": "a,.b",
+        "allProxy": "z:3",
+    }
+    for own in ({}, {home.engine.host: {"ftpProxy": "http://f:4"}}):
+        home.configure(proxies={"default": default, **own})
+        made = []
+        for program in (HYPER, DOCKER):
+            code, said = home.call(program, "create", "-e", "http_proxy=mine", home.image)
+            assert code == 0, said
+            box = said.decode().split()[-1]
+            form = ("inspect", "--format", "{{json .Config.Env}}", box)
+            made.append(sorted(json.loads(home.call(DOCKER, *form)[1])))
+            home.call(DOCKER, "rm", box)
+        assert made[0] == made[1]
+        assert ("FTP_PROXY=http://f:4" in made[0]) is bool(own)

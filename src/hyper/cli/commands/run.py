@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from hyper.cli import app_images, terminal, transport
@@ -11,6 +12,7 @@ from hyper.cli.creation import CREATION
 from hyper.cli.flags import Command, Flag, UsageError
 from hyper.cli.session import Session, require_terminal
 from hyper.cli.shared_flags import DETACH_KEYS, SIG_PROXY
+from hyper.client.container_proxies import with_proxies
 from hyper.client.engine import container_path
 from hyper.client.errors import ApiError
 from hyper.errors import HyperError
@@ -64,6 +66,7 @@ def create(
         body["Image"] = _pull(context, image, platform=platform, quiet=quiet, missing=False)
     if timing and (brought or when == "always"):
         timing.mark("image is there")
+    body["Env"] = with_proxies(body["Env"], os.environ, context.engine.address.text)
     query = {"name": arguments.text("--name"), "platform": platform}
     try:
         answer = context.engine.post("/containers/create", body, **query)
