@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
 from hyper.engine import create
-from hyper.errors import InvalidRequest, NotImplementedYet
+from hyper.errors import InvalidRequest, NotFound, NotImplementedYet
+from hyper.image import platform
 from hyper.types.container import ContainerConfig, HostConfig, LogConfig
+from hyper.types.oci import Platform
 from hyper.types.response import ImageConfig
 
 IMAGE = ImageConfig(
@@ -142,3 +145,22 @@ def test_what_has_no_effect_is_warned_about() -> None:
     assert create.check(HostConfig(), raw) == [
         "HostConfig.CpusetMems has no effect and was ignored."
     ]
+
+
+def test_images_for_other_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A warning where nobody asked for a platform, 404 where somebody did; one that says nothing is for this one."""
+    monkeypatch.setattr(platform, "host", lambda: Platform("amd64", "linux", ""))
+
+    def image(architecture: str, variant: str = "") -> Any:
+        return MagicMock(architecture=architecture, os="linux", config=MagicMock(variant=variant))
+
+    for own in ("amd64", "386", ""):
+        assert create.check_platform(image(own), "x", None) == []
+    [warning] = create.check_platform(image("arm64", "v8"), "x", None)
+    assert warning == (
+        "The requested image's platform (linux/arm64/v8) does not match the detected host platform (linux/amd64) "
+        "and no specific platform was requested"
+    )
+    assert create.check_platform(image("arm64"), "x", platform.parse("linux/arm64")) == []
+    with pytest.raises(NotFound, match=r"its platform \(linux/386\) does not match"):
+        create.check_platform(image("386"), "x", platform.parse("amd64"))

@@ -169,14 +169,15 @@ def check_platform(image: ImageRecord, name: str, wanted: Platform | None) -> li
     Raises:
         NotFound: it is not for ``wanted``: the client pulls one that is.
     """
-    own = Platform(image.architecture, image.os, image.config.variant)
+    host = platform.host()
+    own = Platform(image.architecture or host.architecture, image.os, image.config.variant)
     if wanted is not None and not platform.matches(own, wanted):
         raise NotFound(
             f"image with reference {name} was found but its platform ({platform.show(own)}) does not match "
             f"the specified platform ({platform.show(wanted)})"
         )
-    host = platform.host()
-    if wanted is None and not platform.matches(own, host):
+    older = (own.architecture, host.architecture) == ("386", "amd64")
+    if wanted is None and not older and not platform.matches(own, host):
         return [
             f"The requested image's platform ({platform.show(own)}) does not match the detected host platform "
             f"({platform.show(host)}) and no specific platform was requested"
