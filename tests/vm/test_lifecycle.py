@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from docker.errors import APIError
 
 from tests.support.api import ApiError, contract
-from tests.support.hyperd import Hyperd
+from tests.support.hyperd import Hyperd, hyperd
 from tests.vm.test_restart import inspect, until
 from tests.vm.test_run import create
 
@@ -209,3 +210,22 @@ async def _websockets(path: Path, box: str, term: str, words: str) -> None:
                 aiohttp.WSMsgType.CLOSED,
             ):
                 pass
+
+
+def test_what_comes_during_a_start(busybox: str) -> None:
+    """It is about the container that runs then, as with dockerd: Compose stops all when one has ended early."""
+    # Without templates, and of a size that no machine waits with: the log has a machine once the start is under way.
+    with hyperd("--templates=false") as daemon:
+        daemon.run("pull", "-q", busybox)
+        container = create(daemon, busybox, "sleep", "1000", HostConfig={"Memory": 200 << 20})
+        path = f"/containers/{container}"
+        ends = {"stop?t=0": "exited", "kill": "exited", "exec": "running", "pause": "paused"}
+        for verb, status in ends.items():
+            mark = daemon.log.stat().st_size
+            with closing(daemon.api.begin("POST", f"{path}/start")) as starting:
+                next(daemon.lines(r"machine [0-9a-f]{16} is made", after=mark))
+                daemon.api.post(f"{path}/{verb}", {"Cmd": ["true"]} if verb == "exec" else None)
+                assert starting.getresponse().status == 204
+            assert inspect(daemon, container)["State"]["Status"] == status
+            if status == "running":
+                daemon.api.post(f"{path}/stop?t=0")

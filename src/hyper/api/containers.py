@@ -120,6 +120,7 @@ class ContainerRoutes:
     async def kill(self, request: web.Request) -> web.StreamResponse:
         container = self._changeable(request)
         number_ = _signal(request) or 9
+        await container.start_over()
         if not container.up:
             raise Conflict(
                 f"cannot kill container: {request.match_info['id']}: "
@@ -133,6 +134,8 @@ class ContainerRoutes:
         condition = request.query.get("condition", "")
         if condition not in _CONDITIONS:
             raise InvalidRequest(f"invalid condition: {condition!r}")
+        if condition not in ("removed", "next-exit"):
+            await container.start_over()
         if condition == "removed":
             future = asyncio.shield(container.removed)
         elif condition != "next-exit" and not container.up:

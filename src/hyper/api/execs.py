@@ -44,6 +44,7 @@ class ExecRoutes:
         detach_keys(body.detach_keys)
         name = request.match_info["id"]
         container = self._engine.containers.get(name)
+        await container.start_over()
         await container.answering()
         item = self._engine.execs.create(container, body, name=name)
         return json_response(IdAnswer(item.record.id), status=201)

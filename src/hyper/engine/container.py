@@ -82,6 +82,8 @@ class Container:
         self.found = asyncio.Event()
         self.found.set()
         self._started = asyncio.Event()
+        self._start_over = asyncio.Event()
+        self._start_over.set()
         self._machine_gone = asyncio.Event()
         self._machine_gone.set()
         self._backoff = restart.Backoff()
@@ -165,8 +167,15 @@ class Container:
 
     async def _start(self) -> None:
         """The lock is held."""
-        await self.settled()
-        await self.visits.leave()
+        self._start_over.clear()
+        try:
+            await self.settled()
+            await self.visits.leave()
+            await self._launch_or_fail()
+        finally:
+            self._start_over.set()
+
+    async def _launch_or_fail(self) -> None:
         try:
             await self._launch()
         except HyperError as error:
@@ -176,6 +185,10 @@ class Container:
             failure = HyperError(f"cannot start container {self.record.id[:12]}: {reason(error)}")
             await self._start_failed(failure)
             raise failure from error
+
+    async def start_over(self) -> None:
+        """No start of it is under way: as with dockerd, a request that comes during one finds how it ended."""
+        await self._start_over.wait()
 
     async def settled(self) -> None:
         """The machine of the last run is gone."""
@@ -537,6 +550,7 @@ class Container:
             Conflict: it does not run, or is paused already.
             MachineError: the machine does not stop.
         """
+        await self.start_over()
         await self.answering()
         sandbox, _ = self.running()
         if self.paused:

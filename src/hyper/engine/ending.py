@@ -35,6 +35,7 @@ async def kill(container: Container, number: int) -> None:
     Raises:
         Conflict: it does not run.
     """
+    await container.start_over()
     if container.record.status is Status.RESTARTING:
         container.note_stop(number)
         if container.record.stays_down:
@@ -79,6 +80,7 @@ async def stop(container: Container, *, timeout_s: int | None, number: int | Non
 
     Nothing is left of its run in either case: a machine may still be closing its disks when its program has ended.
     """
+    await container.start_over()
     if container.record.status is Status.RESTARTING:
         container.note_stop(signal.SIGKILL)
         await container.end_restarting()
