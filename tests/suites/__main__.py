@@ -32,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         suite.environment.prepare()
         if suite.newest:
             newest.prepare()
+    if options.prepare:
+        return 0
     if options.dockerd and not options.inside:
         _move_to_own_network(sys.argv[1:] if argv is None else argv)
     add_unpacked_programs()
@@ -46,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-k", default="", help="the runner's expression: only these tests")
     parser.add_argument("--patience", type=int, default=1, help="a factor for all time-outs")
     parser.add_argument("--dockerd", action="store_true", help="run against Debian's dockerd")
+    parser.add_argument("--prepare", action="store_true", help="only fetch what they need")
     parser.add_argument("--write", action="store_true", help="only renew docs/api-compat.md")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     return parser

@@ -22,10 +22,11 @@ def _aiodocker_images() -> dict[str, Image]:
 
 
 def _whales_images() -> dict[str, Image]:
-    busyboxes = ("busybox:latest", "busybox:1", "busybox:1.26", "busybox:1.27.1")
+    tags = ("latest", "1", "1.26", "1.27.1", "1.32")
     return {
-        **images.busyboxes("alpine:latest", *busyboxes),
+        **images.busyboxes("alpine:latest", *(f"busybox:{tag}" for tag in tags)),
         "library/hello-world:latest": images.hello_world(),
+        "library/postgres:9.6.20-alpine": images.postgres(),
         "library/registry:2": images.registry(),
         "library/ubuntu:latest": images.ubuntu(),
     }
@@ -49,6 +50,13 @@ SUITES: tuple[Suite, ...] = (
     ),
     PytestSuite(
         "whales", _whales_images, folder="tests/python_on_whales", newest=True, test_timeout_s=120
+    ),
+    PytestSuite(
+        "compose",
+        lambda: images.busyboxes("busybox:latest"),
+        pattern="*_check.py",
+        newest=True,
+        test_timeout_s=300,
     ),
     NodeSuite(
         "node",

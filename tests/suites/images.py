@@ -9,6 +9,11 @@ from tools import application_images, demo_image, imagebuilder
 from tools.imagebuilder import BUSYBOX_CONFIG, Image, Item
 
 _HELLO = '#!/bin/sh\necho\necho "Hello from Docker!"\necho "This message comes from a busybox."\n'
+_USERADD = """\
+#!/bin/sh
+for last; do :; done
+echo "$last:x:1001:1001::/home/$last:/bin/sh" >>/etc/passwd
+"""
 _REGISTRY = demo_image.UNPACKED / "usr/bin/docker-registry"
 _REGISTRY_CONFIG = """\
 version: 0.1
@@ -31,10 +36,16 @@ def ubuntu() -> Image:
     """Busybox with what tests look for in ``ubuntu``: bash and useradd, in so far as they use them."""
     items = [
         _program("bin/bash", '#!/bin/sh\nexec sh "$@"\n'),
-        _program("bin/useradd", '#!/bin/sh\nfor last; do :; done\nexec adduser -D "$last"\n'),
+        _program("bin/useradd", _USERADD),
         imagebuilder.directory("usr/lib"),
     ]
     return _busybox("ubuntu", items)
+
+
+def postgres() -> Image:
+    """A program that goes on and an anonymous volume, which is what tests want of ``postgres``."""
+    config = {"Cmd": ["sleep", "1000"], "Volumes": {"/var/lib/postgresql/data": {}}}
+    return _busybox("postgres", (), config)
 
 
 def python(version: str) -> Image:

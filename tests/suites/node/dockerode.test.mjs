@@ -106,7 +106,7 @@ test("attach before the start: both outputs, and what is written to stdin", asyn
   stream.write("this\n");
   stream.end();
   assert.deepEqual(await both, ["got this\n", "bad\n"]);
-  assert.deepEqual(await made.wait(), { StatusCode: 0 });
+  assert.equal((await made.wait()).StatusCode, 0);
 });
 
 test("inspect: what was asked for, and what an unset member is", async (t) => {
@@ -130,8 +130,13 @@ test("logs: whole, the tail, and followed", async (t) => {
   const followed = await outputs(await made.logs({ follow: true, stdout: true, stderr: true }));
   assert.deepEqual(followed, ["one\nthree\n", "two\n"]);
   await made.wait();
-  const tail = await made.logs({ stdout: true, stderr: false, tail: 1 });
-  assert.equal(tail.subarray(8).toString(), "three\n");
+  const whole = await made.logs({ stdout: true, stderr: false });
+  assert.equal(whole.subarray(8, 12).toString(), "one\n");
+  const other = await container(t, { Cmd: ["sh", "-c", "echo one; echo two"] });
+  await other.start();
+  await other.wait();
+  const tail = await other.logs({ stdout: true, stderr: true, tail: 1 });
+  assert.equal(tail.subarray(8).toString(), "two\n");
 });
 
 test("exec: output, exit code, environment and input", async (t) => {

@@ -70,4 +70,16 @@ def docker_registry_without_login(docker_client: DockerClient) -> Iterator[str]:
             "registry:2", detach=True, publish=[(5000,)], envs=environ, volumes=[(folder, "/auth")]
         )
         with registry:
+            lines = docker_client.container.logs(registry, follow=True, stream=True)
+            next(line for _, line in lines if b"listening on" in line)
             yield f"localhost:{registry.network_settings.ports['5000/tcp'][0]['HostPort']}"
+
+
+@pytest.fixture
+def docker_registry(
+    docker_client: DockerClient, docker_registry_without_login: str
+) -> Iterator[str]:
+    """The address of a registry that the client is logged in to."""
+    docker_client.login(docker_registry_without_login, username="my_user", password="my_password")
+    yield docker_registry_without_login
+    docker_client.logout(docker_registry_without_login)
