@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from tests.support.registry import request_head
@@ -108,6 +111,28 @@ class ForwardProxy:
         assert self._login is not None
         right = "Basic " + base64.b64encode(self._login.encode()).decode()
         return headers.get("proxy-authorization") == right
+
+
+@contextmanager
+def forward_proxy(hosts: dict[str, str]) -> Iterator[ForwardProxy]:
+    """One that serves from a thread of its own, for tests that are not asynchronous."""
+    ready, over = threading.Event(), asyncio.Event()
+    made: list[tuple[ForwardProxy, asyncio.AbstractEventLoop]] = []
+
+    async def serve() -> None:
+        async with ForwardProxy(hosts) as proxy:
+            made.append((proxy, asyncio.get_running_loop()))
+            ready.set()
+            await over.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        ready.wait()
+        yield made[0][0]
+    finally:
+        made[0][1].call_soon_threadsafe(over.set)
+        thread.join()
 
 
 def _plain_head(method: str, path: str, host: str, headers: dict[str, str]) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hyper.config import Config, defaults, usual_engines
+from hyper.config import Config, certs_dirs, defaults, usual_engines
 from hyper.daemon import options
 from hyper.daemon.fixed import FIXED
 from hyper.engine import defaults as container_defaults
@@ -136,6 +136,16 @@ def test_proxies_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert options.read(words)[0].http_proxy == "word"
     with pytest.raises(InvalidRequest, match=r"key proxies: .*unknown field `ftp-proxy`"):
         read_file(tmp_path, {"proxies": {"ftp-proxy": "x"}})
+
+
+def test_folders_of_registries_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's before the system's, Hyper's before Docker's; root has the system's only."""
+    system = [Path("/etc/hyper/certs.d"), Path("/etc/docker/certs.d")]
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    assert [*certs_dirs()] == system
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/c")
+    assert [*certs_dirs()] == [Path("/c/hyper/certs.d"), Path("/c/docker/certs.d"), *system]
 
 
 def test_the_usual_engines(monkeypatch: pytest.MonkeyPatch) -> None:

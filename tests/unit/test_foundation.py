@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 import ssl
 
@@ -10,6 +11,7 @@ import pytest
 
 from hyper import ids, units
 from hyper.errors import reason
+from hyper.log import OneRecord
 
 
 def test_ids_are_long_random_and_never_look_like_numbers() -> None:
@@ -108,3 +110,9 @@ def test_reasons_of_certificates_are_gos_words() -> None:
         "Hostname mismatch, certificate is not valid for 'x'.",
     )
     assert reason(error) == "x509: Hostname mismatch, certificate is not valid for 'x'"
+
+
+def test_a_strangers_word_is_one_record_of_the_log() -> None:
+    """Neither orders to the terminal nor lines that look like the daemon's own."""
+    record = logging.LogRecord("x", 30, "", 0, "says %s", ("a\x1b[2J\nb\x9bc",), None)
+    assert OneRecord("%(message)s").format(record) == "says a\\x1b[2J\n  b\\x9bc"

@@ -15,6 +15,7 @@ from tools import imagebuilder
 
 from tests.support import images
 from tests.support.dockerd import Engine
+from tests.support.forward_proxy import forward_proxy
 from tests.support.hyperd import Hyperd, hyperd
 from tests.support.registry import PASSWORD, USER, RealRegistry, registry
 
@@ -68,6 +69,28 @@ def test_an_index_without_our_platform_is_refused(
     name = real_registry.push_raw(both, blobs, "both:latest")
     assert f"Digest: {imagebuilder.digest(both)}" in daemon.run("pull", name).decode()
     assert daemon.api.get(f"/images/{name}/json")["Architecture"] == "amd64"
+
+
+def test_through_a_companys_proxy_from_a_registry_of_its_own_authority() -> None:
+    """hyperd's words: the proxy alone knows the registry's name, and --registry-ca alone who signed for it."""
+    name = "registry.corp.example"
+    with registry(tls=True, name=name) as secure:
+        secure.push(images.busybox(), "x:1")
+        hosts = {name: secure.host.replace("localhost", "127.0.0.1")}
+        with forward_proxy(hosts) as far:
+            authority = ("--registry-ca", str(secure.folder / "ca.pem"))
+            through = ("--https-proxy", f"http://joe:pw@{far.address}")
+            with hyperd(*authority, *through) as started:
+                assert b"Status: Downloaded newer image" in started.run("pull", f"{name}/x:1")
+                shown = started.run("info", "--format", "{{.HTTPSProxy}}").decode().strip()
+                assert shown == f"http://xxxxx:xxxxx@{far.address}"
+            assert {method for method, _ in far.asked} == {"CONNECT"}
+            with hyperd(*through) as started:
+                refused = started.docker("pull", f"{name}/x:1")
+                assert (refused.returncode, b"signed by unknown authority" in refused.stderr) == (
+                    1,
+                    True,
+                )
 
 
 @pytest.fixture(scope="module")
