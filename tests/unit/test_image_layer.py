@@ -257,6 +257,25 @@ def test_names_with_odd_bytes() -> None:
     assert set(_members(*(file(name, "x") for name in names))) == {".", *names}
 
 
+@pytest.mark.parametrize("kind", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_long_name_whose_first_100_bytes_end_with_a_slash_stays_a_file(kind: int) -> None:
+    """A name cut off at the ustar field's end is not taken for a directory's; a V7 directory is still one."""
+    name = "d" * 99 + "/file"
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=kind) as archive:
+        info = tarfile.TarInfo(name)
+        info.size = 7
+        archive.addfile(info, io.BytesIO(b"content"))
+        archive.addfile(tarfile.TarInfo("after"))
+        old = tarfile.TarInfo("folder/")
+        old.type = tarfile.AREGTYPE
+        archive.addfile(old)
+    _, members, _ = _convert(buffer.getvalue())
+    assert (members[name].isreg(), members[name].size) == (True, 7)
+    assert members["after"].isreg()
+    assert members["folder"].isdir()
+
+
 def test_long_names() -> None:
     name = "/".join(["d" * 250] * 10)
     assert name in _members(file(name, "x"), symlink("l", "t" * 4000), hardlink("h", name))

@@ -186,6 +186,9 @@ class TarReader:
         if link is not None:
             entry.link = link
         _apply_pax(entry, pax)
+        # Only now: the first 100 bytes of a longer name may end with a slash, too.
+        if block[156:157] in (b"\0", REGULAR) and entry.name.endswith(b"/"):
+            entry.kind, entry.size, entry.stored = DIRECTORY, 0, 0
         _check(entry)
         if block[156:157] == _SPARSE:
             entry.fragments, entry.size = read_gnu_fragments(block, self._source.read, _number)
@@ -297,8 +300,6 @@ def _entry(block: bytes) -> Entry:
     path = _text(name)
     if magic == b"ustar\x0000" and prefix[0]:
         path = _text(prefix) + b"/" + path
-    if kind == REGULAR and flag in b"\x000" and path.endswith(b"/"):
-        kind = DIRECTORY
     stored = _number(size, "size") if kind == REGULAR else 0
     entry = Entry(
         path, kind, _number(mode, "mode"), _number(uid, "uid"), _number(gid, "gid"),
