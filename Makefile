@@ -6,7 +6,7 @@ PY := .venv/bin/python
 O ?= $(CURDIR)/build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test test-fast conformance lint format bench fuzz clean golden man
+.PHONY: help setup setup-test demo test test-fast workloads conformance lint format bench fuzz clean golden man
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,10 +21,14 @@ demo: setup-test ## serve a page from a real nginx in a microVM, saying how long
 	@$(PY) -m tools.demo
 
 test: setup-test ## the whole test suite, VMs included
-	@$(PY) -m pytest -m 'not soak' $(ARGS)
+	@$(PY) -m pytest -m 'not soak and not workload' $(ARGS)
 
 test-fast: setup-test ## tests that boot nothing
 	@$(PY) -m pytest tests/unit tests/property $(ARGS)
+
+workloads: ## programs of Debian as their users run them, on hyperd and on dockerd (an hour); writes docs/workloads.md
+	@tools/setup.sh workloads
+	@$(PY) -m pytest tests/workloads -v $(or $(ARGS),--workloads-table docs/workloads.md)
 
 conformance: setup-test ## other people's suites and clients, and schemathesis, against hyperd; DOCKERD=1: the suites against dockerd
 	@$(PY) -m tests.suites $(if $(DOCKERD),--dockerd) $(ARGS)

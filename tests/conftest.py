@@ -22,6 +22,7 @@ UNPACKED = Path(__file__).parents[1] / "build/debs/usr"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Tests of endurance last as long as is asked for."""
     parser.addoption("--soak-s", type=float, default=300.0, help="seconds of load (-m soak)")
+    parser.addoption("--workloads-table", help="file whose table of workloads is written anew")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Everything Hyper needs to run ("run") or to be tested ("test"), on Debian 12 or newer. Idempotent: a second call
+# Everything Hyper needs to run ("run"), to be tested ("test"), or to run all workloads ("workloads"), on Debian 12 or newer. Idempotent: a second call
 # takes a second. Installs Debian packages only when some are missing; services that packages bring are not started,
 # since what only the tests need is unpacked under build/ instead of being installed.
 set -eu
@@ -12,7 +12,8 @@ run_packages="python3 python3-venv qemu-system-x86 linux-source gcc libc6-dev ma
     libelf-dev kmod cpio xz-utils squashfs-tools-ng skopeo e2fsprogs bubblewrap util-linux nftables iproute2
     ca-certificates"
 test_packages="apache2-utils clang libclang-rt-dev llvm clang-format busybox-static squashfs-tools openssl tmux attr
-    iptables procps gpg gpg-agent gpgconf"
+    iptables procps gpg gpg-agent gpgconf mmdebstrap"
+workload_packages="debootstrap golang-go rustc git"
 # Unpacked under build/debs, never installed: they bring services that would be started.
 unpacked_packages="docker-registry docker.io containerd runc runsc tini nginx nginx-common
     redis-server redis-tools libjemalloc2 liblzf1
@@ -91,6 +92,7 @@ install_if_changed() {
 mkdir -p build
 install_packages "$run_packages"
 [ "$level" = run ] || install_packages "$test_packages"
+[ "$level" != workloads ] || install_packages "$workload_packages"
 make_venv
 .venv/bin/python -m hyper.cli.launcher .venv/bin/hyper
 [ "$level" = run ] || unpack_packages

@@ -1,0 +1,1 @@
+"""Programs of Debian, run as their users run them, on Hyper and on Docker."""
