@@ -66,7 +66,7 @@ def create(
         body["Image"] = _pull(context, image, platform=platform, quiet=quiet, missing=False)
     if timing and (brought or when == "always"):
         timing.mark("image is there")
-    body["Env"] = with_proxies(body["Env"], os.environ, context.engine.address.text)
+    body["Env"] = with_proxies(body.get("Env", []), os.environ, context.engine.address.text)
     query = {"name": arguments.text("--name"), "platform": platform}
     try:
         answer = context.engine.post("/containers/create", body, **query)
