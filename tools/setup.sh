@@ -12,7 +12,7 @@ run_packages="python3 python3-venv qemu-system-x86 linux-source gcc libc6-dev ma
     libelf-dev kmod cpio xz-utils squashfs-tools-ng skopeo e2fsprogs bubblewrap util-linux nftables iproute2
     ca-certificates"
 test_packages="apache2-utils clang libclang-rt-dev llvm clang-format busybox-static squashfs-tools openssl tmux attr
-    iptables procps gpg gpg-agent gpgconf mmdebstrap"
+    iptables ipset procps gpg gpg-agent gpgconf mmdebstrap"
 workload_packages="debootstrap golang-go rustc git"
 # Unpacked under build/debs, never installed: they bring services that would be started.
 unpacked_packages="docker-registry docker.io containerd runc runsc tini nginx nginx-common

@@ -33,10 +33,11 @@ from typing import IO, NoReturn
 HERE = Path(__file__).resolve().parent
 SOURCE_DIR = Path("/usr/src")
 RECIPE_VERSION = 1  # raise it when a change of this file changes the files it makes
+FLAVOURS = ("plain", "full")
 IMAGES = ("vmlinux", "bzImage", "config")
 MANIFEST = "kernel.json"
 LOG = "build.log"
-EXPECTED_OBJECTS = 1400  # about what the fragments compile; only the progress line reads it
+EXPECTED_OBJECTS = 1700  # about what the fragments compile; only the progress line reads it
 PLAIN_PROGRESS_S = 20.0
 TTY_PROGRESS_S = 0.2
 LOG_TAIL_LINES = 30
@@ -605,6 +606,12 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog="Prints the directory that holds vmlinux, bzImage, config and kernel.json.",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="also put the files into DIR")
+    parser.add_argument(
+        "--flavour",
+        choices=FLAVOURS,
+        default=FLAVOURS[0],
+        help="plain: what machines boot unless told otherwise (default); full: with more, for hyperd --kernel",
+    )
     parser.add_argument("--print-key", action="store_true", help="print the cache key and stop")
     parser.add_argument(
         "--cache",
@@ -616,11 +623,16 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def gather_inputs(*, source_dir: Path = SOURCE_DIR, here: Path = HERE) -> Inputs:
-    """Look at the machine and return what a build would be made from."""
+def gather_inputs(
+    flavour: str = "plain", *, source_dir: Path = SOURCE_DIR, here: Path = HERE
+) -> Inputs:
+    """Look at the machine and return what a build of ``flavour`` would be made from."""
+    fragments = read_fragments(here / "fragments")
+    if flavour != FLAVOURS[0]:
+        fragments += read_fragments(here / "fragments" / flavour)
     return Inputs(
         find_source(source_dir),
-        read_fragments(here / "fragments"),
+        fragments,
         toolchain_version(),
         read_fragments(here / "patches", ".patch"),
     )
@@ -643,7 +655,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     signal.signal(signal.SIGTERM, on_sigterm)
     try:
-        inputs = gather_inputs()
+        inputs = gather_inputs(arguments.flavour)
         if arguments.print_key:
             print(inputs.key)
             return 0

@@ -55,6 +55,24 @@ def test_newest_source_is_found_by_number_not_by_letter(tmp_path: Path) -> None:
     assert kb.find_source(tmp_path).tarball.name == "linux-source-6.12.tar.xz"
 
 
+def test_a_flavour_is_the_plain_one_and_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its fragments come after the others, and its key is another; what is asked twice is asked for alike."""
+    monkeypatch.setattr(kb, "toolchain_version", lambda: "gcc 12; ld 2.40")
+    monkeypatch.setattr(kb, "find_source", lambda _: kb.Source(Path("x"), "6.1"))
+    plain, full = (kb.gather_inputs(flavour) for flavour in kb.FLAVOURS)
+    assert full.fragments[: len(plain.fragments)] == plain.fragments
+    assert plain.key != full.key
+    options = [kb.parse_options(part.text) for part in full.fragments]
+    contradicted = {
+        name
+        for index, later in enumerate(options)
+        for earlier in options[:index]
+        for name in later.keys() & earlier.keys()
+        if later[name] != earlier[name]
+    }
+    assert contradicted == set()
+
+
 def test_missing_source_names_the_package(tmp_path: Path) -> None:
     with pytest.raises(kb.BuildError, match="apt-get install linux-source"):
         kb.find_source(tmp_path)
@@ -339,7 +357,7 @@ def test_manifest_describes_every_image(tmp_path: Path) -> None:
 
 
 def run_main(monkeypatch: pytest.MonkeyPatch, made: kb.Inputs, *argv: str) -> int:
-    monkeypatch.setattr(kb, "gather_inputs", lambda: made)
+    monkeypatch.setattr(kb, "gather_inputs", lambda flavour: made)
     monkeypatch.setattr(kb.signal, "signal", lambda *_: None)
     return int(kb.main(argv))
 

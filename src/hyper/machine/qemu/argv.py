@@ -68,9 +68,13 @@ _BASE_COMMAND_LINE = (
     "panic=-1",
     # A lone CPU would rewrite every lock prefix of the kernel.
     "noreplace-smp",
-    # No 64 MB of bounce buffers in large guests, no dummy0 in every container.
+    # No 64 MB of bounce buffers in large guests, and no card that nobody has asked for: neither dummy0 nor bond0, ifb0,
+    # nor one of each kind of tunnel (tunl0, gre0, sit0…) in every network namespace.
     "swiotlb=noforce",
     "dummy.numdummies=0",
+    "bonding.max_bonds=0",
+    "ifb.numifbs=0",
+    "fb_tunnels=none",
     # 256 targets to look at, each a word with QEMU: disks are looked for when there are some.
     "scsi_mod.scan=manual",
     # Per-CPU memory by the page: in chunks of 2 MiB the bookkeeping alone of the second one is 4 MiB.
