@@ -50,6 +50,8 @@ class Config:
     discard_blobs: bool = False
     #: "auto" probes; "kvm" and "tcg" insist.
     accelerator: str = "auto"
+    #: How volumes are kept whose options leave that open: "directory", "image"; "auto": directory where we are root.
+    default_volume_type: str = "auto"
     default_memory_mib: int = DEFAULT_MEMORY_MIB
     #: How long a machine may take from its start to its program's.
     boot_timeout_s: int = 60

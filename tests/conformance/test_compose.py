@@ -1,4 +1,4 @@
-"""A three-service application through Debian's docker-compose: nginx, a web application in Python, Redis."""
+"""An application of four services through Debian's docker-compose: nginx, a web application in Python, Redis."""
 
 from __future__ import annotations
 
@@ -49,6 +49,12 @@ services:
       interval: 1s
       timeout: 20s
       retries: 120
+  keeper:
+    image: {registry}/store
+    entrypoint: ["sh", "-c", "echo kept > /data/mark; exec sleep 6000"]
+    network_mode: none
+    volumes: ["data:/data"]
+    depends_on: [store]
 networks:
   front: {{}}
   back: {{}}
@@ -109,14 +115,19 @@ def project(real_registry: RealRegistry, tmp_path: Path) -> Iterator[Project]:
 
 
 def test_a_shop(project: Project) -> None:
-    """up waits for health, names resolve per network, exec and logs work, data outlives ``down``, not ``down -v``."""
+    """up waits for health, services share a volume, names resolve per network, exec and logs work.
+
+    Data outlives ``down``, not ``down -v``.
+    """
     project.up()
     listed = project("ps")
-    assert listed.count("Up") == 3
+    assert listed.count("Up") == 4
     assert listed.count("(healthy)") == 2
     assert project.page() == "visit 1"
     assert project.page() == "visit 2"
     assert project("exec", "-T", "store", "redis-cli", "get", "visits").strip() == "2"
+    # A service that came while another had the volume.
+    assert project("exec", "-T", "store", "cat", "/data/mark").strip() == "kept"
     assert "application: serving" in project("logs", "app")
     # nginx shares no network with Redis: it has neither its name nor a way.
     with pytest.raises(AssertionError):

@@ -39,8 +39,7 @@ static bool grow(struct links *l)
     return true;
 }
 
-/* The first name of the file, NULL if path is it. Beyond the limit files are written once more. */
-static const char *first_name(struct links *l, const struct stat *s, const char *path)
+const char *links_first(struct links *l, const struct stat *s, const char *path)
 {
     if (2 * l->used >= l->size && (l->used == MAX_KNOWN_LINKS || !grow(l)))
         return NULL;
@@ -50,6 +49,14 @@ static const char *first_name(struct links *l, const struct stat *s, const char 
     *found = (struct known_link){s->st_dev, s->st_ino, strdup(path)};
     l->used += found->path != NULL;
     return NULL;
+}
+
+void links_free(struct links *l)
+{
+    for (size_t i = 0; i < l->size; i++)
+        free(l->slots[i].path);
+    free(l->slots);
+    *l = (struct links){0};
 }
 
 bool tree_down(struct tree *t, const char *name)
@@ -157,7 +164,7 @@ bool tree_entry(struct tree *t, int parent, const char *name, const struct stat 
         .link = "",
     };
     if (s->st_nlink > 1 && !S_ISDIR(s->st_mode) && !S_ISSOCK(s->st_mode)) {
-        const char *first = first_name(&t->links, s, t->path);
+        const char *first = links_first(&t->links, s, t->path);
         if (first) {
             entry.type = ENTRY_HARD_LINK;
             entry.link = first;

@@ -9,6 +9,10 @@ struct links {
     size_t size, used;
 };
 
+/* The first name of the file, NULL if path is it. Beyond a limit no more names are kept. */
+const char *links_first(struct links *l, const struct stat *s, const char *path);
+void links_free(struct links *l);
+
 /* A tree being written. path is where in it we are, relative; it is what the next entry is called.
  */
 struct tree {

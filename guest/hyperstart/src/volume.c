@@ -11,8 +11,13 @@
 #include <sys/xattr.h>
 
 #include "target.h"
+#include "tree.h"
 
 enum { MAX_DEPTH = 128 }; /* two descriptors each */
+
+/* What is being copied: where in it we are, what has several names, and the copy's own root. */
+static struct tree copied;
+static int copy_root = -1;
 
 static void copy_attributes(int from, int to)
 {
@@ -76,14 +81,17 @@ static bool copy_directory(int from, int to, const char *name, int depth)
     return in >= 0 && out >= 0 && copy_level(in, out, depth + 1);
 }
 
-static bool copy_entry(int from, const char *name, int to, int depth)
+static bool copy_one(int from, const char *name, int to, int depth)
 {
     struct stat s;
     if (fstatat(from, name, &s, AT_SYMLINK_NOFOLLOW))
         return false;
-    switch (s.st_mode & S_IFMT) {
-    case S_IFDIR:
+    if (S_ISDIR(s.st_mode))
         return copy_directory(from, to, name, depth);
+    const char *first = s.st_nlink > 1 ? links_first(&copied.links, &s, copied.path) : NULL;
+    if (first && !linkat(copy_root, first, to, name, 0))
+        return true;
+    switch (s.st_mode & S_IFMT) {
     case S_IFREG:
         return copy_file(from, to, name, &s);
     case S_IFLNK:
@@ -91,6 +99,17 @@ static bool copy_entry(int from, const char *name, int to, int depth)
     default:
         return copy_special(to, name, &s);
     }
+}
+
+static bool copy_entry(int from, const char *name, int to, int depth)
+{
+    if (!tree_down(&copied, name))
+        return false;
+    bool ok = copy_one(from, name, to, depth);
+    int err = errno;
+    tree_up(&copied, name);
+    errno = err;
+    return ok;
 }
 
 /* Calls use for each name in directory from until it fails. */
@@ -170,8 +189,16 @@ static bool fill(int whole, int from)
     if (!remove_entry(whole, draft, -1, 0) || mkdirat(whole, draft, 0700))
         return false;
     _cleanup_close_ int to = openat(whole, draft, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return to >= 0 && copy_level(from, to, 0) && each_entry(to, move_entry, whole, 0) &&
-           !unlinkat(whole, draft, AT_REMOVEDIR) && copy_own(from, whole);
+    copy_root = to;
+    copied.length = 0;
+    copied.path[0] = 0;
+    copied.depth = 0;
+    bool ok = to >= 0 && copy_level(from, to, 0);
+    int err = errno;
+    links_free(&copied.links);
+    errno = err;
+    return ok && each_entry(to, move_entry, whole, 0) && !unlinkat(whole, draft, AT_REMOVEDIR) &&
+           copy_own(from, whole);
 }
 
 /* Fills the directory whole with what is at target, if there is a target, and nothing in whole. */

@@ -30,6 +30,7 @@ from hyper.engine.networks import Networks
 from hyper.engine.starts import Starts
 from hyper.engine.store import Store
 from hyper.engine.tasks import Tasks
+from hyper.engine.volume_folder import Kind
 from hyper.engine.volumes import Volumes
 from hyper.engine.wires import Wires
 from hyper.errors import HyperError
@@ -156,6 +157,13 @@ def _give_number_back(engine: Engine) -> None:
         numbers.give_back(DAEMONS, engine.host.store.daemon_id)
 
 
+def _volume_kind(config: Config, *, root: bool) -> Kind:
+    """How a volume is kept that says nothing of that. Only root's file server can give files other owners."""
+    if config.default_volume_type == "auto":
+        return Kind.DIRECTORY if root else Kind.IMAGE
+    return Kind(config.default_volume_type)
+
+
 def _host(config: Config, images: Images, store: Store, number: int | None) -> Host:
     events, tasks = EventBus(), Tasks()
     scratch = ScratchDisks(config.data_root / "scratch")
@@ -176,7 +184,9 @@ def _host(config: Config, images: Images, store: Store, number: int | None) -> H
         driver=driver,
         scratch=scratch,
         volumes=volumes,
-        attachments=Attachments(volumes, scratch),
+        attachments=Attachments(
+            volumes, scratch, default=_volume_kind(config, root=uids is not None)
+        ),
         events=events,
         tasks=tasks,
         uids=uids,

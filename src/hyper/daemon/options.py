@@ -51,6 +51,7 @@ _CHOICES: Final = {
     "log_level": tuple(LEVELS),
     "accelerator": ("auto", "kvm", "tcg"),
     "host_services": ("asked", "all", "none"),
+    "default_volume_type": ("auto", "directory", "image"),
 }
 
 
@@ -89,6 +90,11 @@ def parser() -> argparse.ArgumentParser:
         "--accelerator",
         choices=_CHOICES["accelerator"],
         help="what runs the machines (default: auto, found out by booting one)",
+    )
+    add(
+        "--default-volume-type",
+        choices=_CHOICES["default_volume_type"],
+        help="how volumes are kept: directory (several containers at once) or image (faster, one machine at a time)",
     )
     add(
         "--default-memory",

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -50,9 +50,13 @@ class Attachment:
 class Attachments:
     """Which running container has which volume; ``attach`` before a start, ``detach`` when its machine is gone."""
 
-    def __init__(self, volumes: Volumes, scratch: ScratchDisks) -> None:
+    def __init__(
+        self, volumes: Volumes, scratch: ScratchDisks, *, default: Kind = Kind.DIRECTORY
+    ) -> None:
+        """``default``: how a volume is kept whose options leave that open."""
         self._volumes = volumes
         self._scratch = scratch
+        self._default = default
         #: {volume: {container: whether it only reads}}
         self._holders: dict[str, dict[str, bool]] = {}
         #: Containers whose program has ended and whose machine will soon.
@@ -61,10 +65,13 @@ class Attachments:
         self._filling: dict[str, asyncio.Lock] = {}
 
     @contextlib.asynccontextmanager
-    async def attach(self, record: ContainerRecord, *, max_disks: int) -> AsyncIterator[Attachment]:
+    async def attach(
+        self, record: ContainerRecord, *, max_disks: int, joins: bool = False
+    ) -> AsyncIterator[Attachment]:
         """What a machine with ``max_disks`` is given. The body starts it; new volumes hold what the image has then.
 
-        If the body fails, the volumes are free again; if not, ``detach`` frees them.
+        ``joins``: the machine runs already, and can be given disks only. If the body fails, the volumes are free again;
+        if not, ``detach`` frees them.
 
         Raises:
             Conflict: a volume that one machine at a time can have is another's; the machine has no room for all.
@@ -79,15 +86,22 @@ class Attachments:
                     await stack.enter_async_context(self._filling.setdefault(name, asyncio.Lock()))
             await self._ended(record, names)
             async with self._deciding:
-                await self._decide(record, names, max_disks - OTHER_DISKS)
+                await self._decide(record, names, max_disks - OTHER_DISKS, joins=joins)
                 self._claim(record, points)
             try:
-                yield await self._attachment(record)
-                await self._note_filled(points)
+                attached = await self._attachment(record)
+                # Before anything runs, which may be over before we are.
+                self._volumes.publish_mounts(record, mounted=True)
             except BaseException:
                 self._free(record)
                 raise
-        self._volumes.publish_mounts(record, mounted=True)
+            try:
+                yield attached
+                await self._note_filled(points)
+            except BaseException:
+                self._free(record)
+                self._volumes.publish_mounts(record, mounted=False)
+                raise
 
     def attached(self, record: ContainerRecord) -> None:
         """A machine that was found again has its volumes."""
@@ -126,11 +140,24 @@ class Attachments:
 
     # How they are kept
 
-    async def _decide(self, record: ContainerRecord, names: list[str], room: int) -> None:
+    async def _decide(
+        self, record: ContainerRecord, names: list[str], room: int, *, joins: bool
+    ) -> None:
+        """Volumes whose options leave that open are kept so that other machines can have them, too.
+
+        Not where that cannot be: a machine that runs takes disks only; nor where nobody else can want them: a pod's
+        nameless ones live as long as its machine.
+        """
         found = [self._volumes.get(name) for name in names]
         open_ = [item for item in found if item.kind is Kind.UNDECIDED]
-        shared = [item for item in open_ if len(self._volumes.users(item.name)) > 1]
-        alone = [item for item in open_ if item not in shared]
+        alone = [
+            item
+            for item in open_
+            if joins
+            or (record.pod is not None and item.anonymous)
+            or (self._default is Kind.IMAGE and len(self._volumes.users(item.name)) == 1)
+        ]
+        shared = [item for item in open_ if item not in alone]
         images = sum(item.kind is Kind.IMAGE for item in found)
         share = bool(shared) or any(point.kind == BIND for point in record.mounts)
         share |= any(item.kind in (Kind.DIRECTORY, Kind.BIND) for item in found)
@@ -176,6 +203,22 @@ class Attachments:
 
     # What the machine is given
 
+    def shared_paths(self, record: ContainerRecord) -> tuple[SharedPath, ...]:
+        """Host paths in the share of ``record``'s machine since it was made; their places name them."""
+        found = []
+        for point in record.mounts:
+            if point.kind == BIND:
+                found.append(SharedPath(Path(point.source), point.read_only))
+            elif point.kind == VOLUME:
+                volume = self._volumes.get(point.volume)
+                if volume.kind in (Kind.DIRECTORY, Kind.BIND):
+                    found.append(self._shared_path(point, volume))
+        return tuple(found)
+
+    def _shared_path(self, point: MountPoint, volume: VolumeRecord) -> SharedPath:
+        read_only = volume.mount_options == "ro" or (point.read_only and volume.filled)
+        return SharedPath(self._volumes.folders.data(volume), read_only)
+
     async def _attachment(self, record: ContainerRecord) -> Attachment:
         disks: dict[str, Disk] = {}
         shared: list[SharedPath] = []
@@ -219,15 +262,14 @@ class Attachments:
     def _directory(
         self, point: MountPoint, volume: VolumeRecord, shared: list[SharedPath], flags: int
     ) -> Mount:
-        path = self._volumes.folders.data(volume)
-        if not path.is_dir():
+        path = self._shared_path(point, volume)
+        if not path.host.is_dir():
             raise InvalidRequest(
-                f"error while mounting volume '{volume.name}': {path}: no such directory"
+                f"error while mounting volume '{volume.name}': {path.host}: no such directory"
             )
-        read_only = volume.mount_options == "ro" or (point.read_only and volume.filled)
-        flags |= mount_options.RDONLY if read_only else 0
-        copy = not (point.no_copy or read_only)
-        shared.append(SharedPath(path, read_only))
+        flags |= mount_options.RDONLY if path.read_only else 0
+        copy = not (point.no_copy or path.read_only)
+        shared.append(path)
         return _shared(
             point.target, len(shared) - 1, flags, volume=True, copy=copy, sub=point.subpath
         )
@@ -273,6 +315,36 @@ async def _remote(point: MountPoint, volume: VolumeRecord) -> Mount:
         read_only=point.read_only,
         copy=copy,
         sub=point.subpath,
+    )
+
+
+def in_share(
+    mounts: Iterable[Mount], shared: tuple[SharedPath, ...], there: tuple[SharedPath, ...]
+) -> tuple[Mount, ...]:
+    """``mounts``, which name places of ``shared``, so that they name those of the running machine's share ``there``.
+
+    Raises:
+        Conflict: a path is not in it, or only to be read.
+    """
+    prefix = f"tag:{SHARE_TAG}:/"
+    found = []
+    for mount in mounts:
+        if mount.source.startswith(prefix):
+            number, colon, sub = mount.source.removeprefix(prefix).partition(":")
+            place = _place(shared[int(number)], there)
+            mount = replace(mount, source=f"{prefix}{place}{colon}{sub}")
+        found.append(mount)
+    return tuple(found)
+
+
+def _place(wanted: SharedPath, there: tuple[SharedPath, ...]) -> int:
+    for number, path in enumerate(there):
+        if path.host == wanted.host and (wanted.read_only or not path.read_only):
+            return number
+    raise Conflict(
+        f"{wanted.host} cannot be brought into a machine that runs: only what the container that is joined mounts "
+        "of the host is there",
+        hint="mount it in the container that is joined",
     )
 
 

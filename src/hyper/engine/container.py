@@ -261,7 +261,8 @@ class Container:
         await sharing.owner_answers(self)
         owner = sharing.owner_of(self)
         sharing.sit_down(self.record, owner)
-        disks = self.host.attachments.attach(self.record, max_disks=self.host.driver.max_disks)
+        most = self.host.driver.max_disks
+        disks = self.host.attachments.attach(self.record, max_disks=most, joins=True)
         async with disks as attached:
             self.hub.begin_run()
             self.record.boot_ms = None

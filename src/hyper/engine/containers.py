@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final
 
 from hyper.engine import (
@@ -190,8 +190,14 @@ class Containers:
             self._host.wires.networks.get,
             late=True,
         )
-        _dry_run(record)
+        _dry_run(record, self.get)
         warnings += mounts.warnings(record.mounts, is_socket=files.is_socket)
+        on_host = [
+            point
+            for point in record.mounts
+            if point.kind == mounts.BIND or self._host.volumes.mountpoint(point.volume)
+        ]
+        warnings += mounts.shared_warnings(on_host, self._in_other_machines(record))
         return await self._keep(record), warnings
 
     async def create_first(
@@ -209,8 +215,18 @@ class Containers:
         record = self._record(name, config, host, "", points)
         record.pod = pod
         record.endpoints = endpoints.of_new_container(host, None, "", self._host.wires.networks.get)
-        _dry_run(record)
+        _dry_run(record, self.get)
         return await self._keep(record), warnings
+
+    def _in_other_machines(self, record: ContainerRecord) -> Iterator[tuple[str, list[MountPoint]]]:
+        """Names and mounts of containers that run in machines of their own, not the one ``record`` asks for."""
+        joined = ""
+        with contextlib.suppress(NotFound):
+            if named := sharing.owner_named(record.host_config):
+                joined = self.get(named).record.id
+        for other in self._by_id.values():
+            if other.live and joined not in (other.record.id, other.record.seat.owner or "-"):
+                yield other.record.name, other.record.mounts
 
     def _check_room(self) -> None:
         if len(self._by_id) >= MAX_CONTAINERS:
@@ -432,10 +448,10 @@ class Containers:
         await asyncio.gather(*(container.let_go() for container in self._by_id.values()))
 
 
-def _dry_run(record: ContainerRecord) -> None:
+def _dry_run(record: ContainerRecord, find: Callable[[str], Container]) -> None:
     """What the agent will be told can be said: mistakes are found when the container is made."""
     plan.check_paths(record)
-    sharing.check_mounts(record)
+    sharing.check_mounts(record, find)
     ports.wanted(record.config, record.host_config)
     plan.stop_signal(record.config)
     plan.check_encodes(

@@ -109,6 +109,29 @@ def warnings(points: Iterable[MountPoint], *, is_socket: Callable[[str], bool]) 
     return found
 
 
+def shared_warnings(
+    points: Iterable[MountPoint], others: Iterable[tuple[str, Iterable[MountPoint]]]
+) -> list[str]:
+    """What two virtual machines that have the same files cannot do with them. ``others``: names and mounts of those."""
+    mine = {_what(point): point for point in points if point.kind in (BIND, VOLUME)}
+    found: dict[str, str] = {}
+    for name, theirs in others:
+        for point in theirs:
+            own = mine.get(_what(point))
+            if own is not None and not (own.read_only and point.read_only):
+                found.setdefault(_what(point)[1], name)
+    return [
+        f"{what} is also mounted by the running container {name}, in another virtual machine: files and locks are "
+        "shared, unix sockets and memory-mapped writes (SQLite's WAL mode) are not. "
+        f"--network container:{name} runs both in one machine."
+        for what, name in found.items()
+    ]
+
+
+def _what(point: MountPoint) -> tuple[str, str]:
+    return (point.kind, point.volume or point.source)
+
+
 def _add(asked: dict[str, MountPoint], tmpfs: set[str], point: MountPoint) -> None:
     if point.target in asked or point.target in tmpfs:
         raise InvalidRequest(f"Duplicate mount point: {point.target}")

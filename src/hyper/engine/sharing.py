@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,7 @@ import msgspec
 from msgspec import structs
 
 from hyper.engine import nfs, plan, pod_machine, resources
-from hyper.engine.attachment import Attachment
+from hyper.engine.attachment import Attachment, in_share
 from hyper.engine.mounts import BIND
 from hyper.engine.program_error import program_error
 from hyper.engine.record import ContainerRecord, Seat
@@ -96,16 +97,20 @@ def check_memory(host: HostConfig) -> None:
         raise InvalidRequest("Minimum memory limit allowed is 6MB")
 
 
-def check_mounts(record: ContainerRecord) -> None:
-    """What it mounts can be brought into a machine that runs.
+def check_mounts(record: ContainerRecord, find: Callable[[str], Container]) -> None:
+    """What it mounts can be brought into a machine that runs, or is there.
 
     Raises:
-        InvalidRequest: paths of the host cannot: a machine gets its one share of those when it is made.
+        InvalidRequest: other paths of the host than the joined container's: a machine gets its share when it is made.
     """
-    if not owner_named(record.host_config):
+    named = owner_named(record.host_config)
+    if not named:
         return
+    there: set[str] = set()
+    with contextlib.suppress(NotFound):  # said when it is started
+        there = {point.source for point in find(named).record.mounts if point.kind == BIND}
     for point in record.mounts:
-        if point.kind == BIND:
+        if point.kind == BIND and point.source not in there:
             raise InvalidRequest(
                 f"conflicting options: bind mount {point.source} and the container type network mode: "
                 "paths of the host cannot be brought into a machine that runs",
@@ -167,18 +172,15 @@ async def join(
     """``container``'s program runs in ``owner``'s machine; that, its handle and its pid.
 
     Raises:
-        Conflict: it mounts a volume that is a directory of the host.
+        Conflict: it mounts what is a directory of the host and not in the machine's share.
         InvalidRequest: the program cannot be run.
         HyperError: the machine does not take it; nothing of it is left there.
     """
     sandbox, record, host = owner.sandbox, container.record, container.host
     assert sandbox is not None
-    if attached.shared:
-        raise Conflict(
-            f"container {record.id[:12]} has volumes that are directories of the host, "
-            "which cannot be brought into a machine that runs",
-            hint="mount them in the container that is joined",
-        )
+    first = container.find(record.seat.owner).record  # whose network and share it is
+    there = host.attachments.shared_paths(first) if attached.shared else ()
+    mounts = in_share(attached.mounts, attached.shared, there)
     layers = await host.images.disks(record.image_id, max_disks=host.driver.max_disks)
     scratch = host.container_dir(record.id) / "scratch.ext4"
     disks = (
@@ -188,9 +190,7 @@ async def join(
     )
     record.seat = structs.replace(record.seat, disks=tuple(disk.name for disk in disks))
     container.save()  # first: a daemon killed now must know what to take away
-    first = container.find(record.seat.owner).record  # whose network it is
     files = plan.network_files(first, host.wires.told(first), reader=record)
-    mounts = attached.mounts
     if record.member is not None:
         mounts = (*pod_machine.member_mounts(record, first), *mounts)
         own = await asyncio.to_thread(_own_files, host.container_dir(record.id))
