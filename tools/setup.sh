@@ -85,6 +85,41 @@ build_guest() {
     for name in vmlinux kernel.json; do install_if_changed build/hyperkernel/$name $assets/$name; done
 }
 
+# Loaded into QEMU's virtiofsd, which it mends.
+build_preload() {
+    mkdir -p $assets build/fileserver
+    gcc -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -Wl,-z,relro,-z,now \
+        -o build/fileserver/preload.so host/fileserver/preload.c
+    install_if_changed build/fileserver/preload.so $assets/virtiofsd-preload.so
+}
+
+# Debian 13's virtiofsd with the libraries it wants, where this Debian has none: from the mirror that it uses already.
+unpack_rust_server() {
+    server=$assets/virtiofsd
+    [ ! -e /usr/libexec/virtiofsd ] && [ ! -e $server/virtiofsd ] || return 0
+    from=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Component: main' 'Origin: Debian' |
+        grep -v security | head -1)
+    [ -n "$from" ] || { say "no mirror of Debian is known: tests of the virtiofsd in Rust are skipped"; return 0; }
+    say "fetching Debian 13's virtiofsd (unpacked in $server, not installed)"
+    lists=$root/build/trixie
+    rm -rf "$lists"
+    mkdir -p "$lists/lists/partial" "$lists/cache/archives/partial" "$lists/debs" "$lists/root"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $from trixie main" >"$lists/sources.list"
+    options="-o Dir::Etc::SourceList=$lists/sources.list -o Dir::Etc::SourceParts=/dev/null
+        -o Dir::State::Lists=$lists/lists -o Dir::Cache=$lists/cache -o APT::Sandbox::User=root"
+    # shellcheck disable=SC2086
+    (cd "$lists/debs" && apt-get $options -qq update &&
+        apt-get $options -qq download virtiofsd libc6 libgcc-s1 libcap-ng0 libseccomp2) >"$lists/log" 2>&1 ||
+        { say "it cannot be had ($lists/log): its tests are skipped"; return 0; }
+    for deb in "$lists"/debs/*.deb; do dpkg-deb -x "$deb" "$lists/root"; done
+    mkdir -p $server.new
+    (cd "$lists/root/usr/lib/x86_64-linux-gnu" &&
+        cp -L ld-linux-x86-64.so.2 libc.so.6 libm.so.6 libgcc_s.so.1 libcap-ng.so.0 libseccomp.so.2 "$root/$server.new")
+    cp "$lists/root/usr/libexec/virtiofsd" $server.new
+    rm -rf "$lists"
+    mv $server.new $server
+}
+
 install_if_changed() {
     cmp -s "$1" "$2" || { cp "$1" "$2.new" && mv "$2.new" "$2"; }
 }
@@ -96,4 +131,6 @@ install_packages "$run_packages"
 make_venv
 .venv/bin/python -m hyper.cli.launcher .venv/bin/hyper
 [ "$level" = run ] || unpack_packages
+[ "$level" = run ] || unpack_rust_server
+build_preload
 build_guest

@@ -50,6 +50,8 @@ class Config:
     discard_blobs: bool = False
     #: "auto" probes; "kvm" and "tcg" insist.
     accelerator: str = "auto"
+    #: What serves shared paths: "qemu" (C), "rust"; "auto" takes the one that passes on locks.
+    file_server: str = "auto"
     #: How volumes are kept whose options leave that open: "directory", "image"; "auto": directory where we are root.
     default_volume_type: str = "auto"
     default_memory_mib: int = DEFAULT_MEMORY_MIB

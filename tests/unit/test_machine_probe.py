@@ -65,6 +65,12 @@ class FakeMachine:
     async def stats(self) -> MachineStats:
         raise NotImplementedError
 
+    def on_share_lost(self, callback: Callable[[str], None]) -> None:
+        raise NotImplementedError
+
+    def fail(self, cause: str) -> None:
+        raise NotImplementedError
+
     def console_tail(self) -> str:
         return ""
 

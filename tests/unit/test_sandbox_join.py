@@ -33,6 +33,9 @@ class Doors:
     async def remove_disk(self, name: str) -> None:
         self.brought.remove(name)
 
+    def on_share_lost(self, callback: Any) -> None:
+        pass
+
 
 class Agreeing:
     """The agent: everything asked is done at once."""

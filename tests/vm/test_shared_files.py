@@ -1,23 +1,78 @@
-"""Files that several machines and the host have at once."""
+"""Files that several machines and the host have at once: backups, locks, servers that die, changes while they run."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tools import imagebuilder
 from tools.imagebuilder import directory, file, hardlink
 
-from tests.support.hyperd import Hyperd
+from tests.support.hyperd import Hyperd, hyperd
 from tests.support.registry import RealRegistry
-from tests.vm.test_binds import folder
+from tests.vm.test_binds import folder, server_of
+from tests.vm.test_durable import end
 from tests.vm.test_run import follow
 from tests.vm.test_volumes import WAIT, sh
 
 __all__ = ["folder"]
 
 pytestmark = pytest.mark.vm
+
+
+@contextlib.contextmanager
+def making_and_removing(path: Path) -> Iterator[None]:
+    """The file comes and goes all the time meanwhile."""
+    over = threading.Event()
+
+    def race() -> None:
+        while not over.is_set():
+            path.touch()
+            path.unlink(missing_ok=True)
+
+    thread = threading.Thread(target=race)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.fixture(scope="module", params=["qemu", "rust"])
+def served_daemon(request: pytest.FixtureRequest, busybox: str) -> Iterator[Hyperd]:
+    """A daemon whose machines' files are served by either server."""
+    with hyperd("--file-server", request.param, "--pool-memory", "0") as started:
+        started.run("pull", "-q", busybox)
+        yield started
+
+
+def test_either_server_holds(served_daemon: Hyperd, busybox: str, folder: Path) -> None:
+    """Whatever the host does to a file meanwhile; and one that is killed takes neither machine nor program along."""
+    daemon = served_daemon
+    script = "i=0; while [ $i -lt 1000 ]; do echo x >> /d/f; i=$((i+1)); done 2>/dev/null; echo up"
+    looping = f"{script}; while cat /d/here >/dev/null 2>&1; do :; done; echo over; exec sleep 600"
+    (folder / "here").write_text("here\n")
+    words = ("run", "-d", "--name", "box", "-v", f"{folder}:/d")
+    box = daemon.run(*words, busybox, "sh", "-c", looping).decode().strip()
+    with making_and_removing(folder / "f"):
+        follow(daemon, "box", "up")
+    assert daemon.run("exec", "box", "cat", "/d/here") == b"here\n"
+    end(server_of(daemon, box))
+    follow(daemon, "box", "over")
+    done = daemon.docker("exec", "box", "cat", "/d/here")
+    assert b"Transport endpoint is not connected" in done.stderr
+    assert daemon.run("exec", "box", "echo", "alive") == b"alive\n"
+    assert json.loads(daemon.run("inspect", "box"))[0]["State"]["Running"]
+    daemon.run("restart", "-t", "0", "box")
+    assert daemon.run("exec", "box", "cat", "/d/here") == b"here\n"
+    daemon.run("rm", "-f", "box")
 
 
 def test_a_running_containers_volumes_are_backed_up(
@@ -66,3 +121,42 @@ def test_files_with_several_names_stay_one(daemon: Hyperd, real_registry: RealRe
         one, two = out.splitlines()
         assert one == two
         assert one.startswith("2 ")
+
+
+def test_locks_reach_across_machines(daemon: Hyperd, busybox: str, folder: Path) -> None:
+    """flock, fcntl and open file descriptions': no count is lost, who holds one keeps others out, its death lets in."""
+    source = Path(__file__).parents[1] / "support/lock.c"
+    program = folder / "lock"
+    subprocess.run(["musl-gcc", "-static", "-Os", "-o", program, source], check=True)
+    for name in ("one", "two"):
+        words = ("run", "-d", "--name", name, "-v", f"{folder}:/d")
+        daemon.run(*words, busybox, "sleep", "6000")
+    for kind in ("flock", "posix", "ofd"):
+        counting = [
+            subprocess.Popen(
+                ["docker", "exec", name, "/d/lock", kind, f"/d/{kind}", "count", "40"],
+                env=os.environ | {"DOCKER_HOST": daemon.host},
+            )
+            for name in ("one", "two")
+        ]
+        assert [process.wait(timeout=120) for process in counting] == [0, 0]
+        assert (folder / kind).read_text() == "80\n"
+        # Also of the host.
+        assert subprocess.run([program, kind, folder / kind, "try"]).returncode == 0
+        words = (
+            "exec",
+            "-d",
+            "one",
+            "sh",
+            "-c",
+            f"exec /d/lock {kind} /d/{kind} hold > /d/held-{kind}",
+        )
+        daemon.run(*words)
+        while not (folder / f"held-{kind}").exists() or not (folder / f"held-{kind}").read_text():
+            daemon.run("exec", "one", "true")
+        words = ("exec", "two", "/d/lock", kind, f"/d/{kind}")
+        assert daemon.docker(*words, "try").returncode == 1
+        assert subprocess.run([program, kind, folder / kind, "try"]).returncode == 1
+        daemon.run("exec", "one", "killall", "-9", "lock")
+        assert daemon.docker(*words, "count", "1").returncode == 0
+        assert (folder / kind).read_text() == "81\n"

@@ -210,6 +210,9 @@ static bool read_arguments(struct reader *r, struct request *q)
     case CARRIER:
         q->carrier = read_str(r);
         return true;
+    case SHARE_LOST:
+        q->lost = read_str(r);
+        return true;
     }
     return false;
 }

@@ -19,6 +19,7 @@ enum op {
     CONTAINER_FILES = 13,
     CONTAINER_REMOVE = 14,
     CARRIER = 15,
+    SHARE_LOST = 16,
 };
 
 enum {
@@ -168,6 +169,7 @@ struct request {
         uint32_t stats;
         uint32_t remove;
         const char *carrier; /* the disk's name, "" to give it back */
+        const char *lost;    /* the tag of a share */
         struct top top;
         struct update update;
     };

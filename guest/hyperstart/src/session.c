@@ -191,6 +191,9 @@ static bool perform(struct session *s, struct request *q, struct error *e)
     case CONTAINER_FILES:
         container_refill(&q->refill, e);
         return true;
+    case SHARE_LOST:
+        share_lost(q->lost, e);
+        return true;
     case CONTAINER_REMOVE:
         return !removal_begin(q->remove, q->id, e);
     case CARRIER:

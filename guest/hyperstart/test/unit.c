@@ -413,6 +413,9 @@ static void dump_request(const struct request *q)
     case CARRIER:
         put_text(q->carrier);
         break;
+    case SHARE_LOST:
+        put_text(q->lost);
+        break;
     case CONTAINER_FILES:
         put_number(q->refill.container);
         dump_files(q->refill.files, q->refill.file_count);

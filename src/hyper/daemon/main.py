@@ -174,6 +174,7 @@ def _host(config: Config, images: Images, store: Store, number: int | None) -> H
         state_dir=config.data_root / "machine",
         accelerator=config.accelerator,
         kernel=config.kernel,
+        server=config.file_server,
     )
     uids = None if number is None else machine_uids(number)
     identities = Identities(None if uids is None else uids[CONTAINER_UIDS:])

@@ -51,6 +51,7 @@ _CHOICES: Final = {
     "log_level": tuple(LEVELS),
     "accelerator": ("auto", "kvm", "tcg"),
     "host_services": ("asked", "all", "none"),
+    "file_server": ("auto", "qemu", "rust"),
     "default_volume_type": ("auto", "directory", "image"),
 }
 
@@ -90,6 +91,11 @@ def parser() -> argparse.ArgumentParser:
         "--accelerator",
         choices=_CHOICES["accelerator"],
         help="what runs the machines (default: auto, found out by booting one)",
+    )
+    add(
+        "--file-server",
+        choices=_CHOICES["file_server"],
+        help="which virtiofsd serves mounts: QEMU's or the one in Rust (default: auto, QEMU's: it passes on locks)",
     )
     add(
         "--default-volume-type",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -142,6 +142,15 @@ class Machine(Protocol):
         Raises:
             OSError: it cannot be renamed.
         """
+
+    def on_share_lost(self, callback: Callable[[str], None]) -> None:
+        """Call ``callback`` from the loop with the reason once what serves its shared paths ended and it goes on.
+
+        Also if that was so before. Its guest then hangs at each access until it is told (ShareLost).
+        """
+
+    def fail(self, cause: str) -> None:
+        """End it at once; its exit tells ``cause``. Does not wait."""
 
     async def stats(self) -> MachineStats:
         """What it costs now."""

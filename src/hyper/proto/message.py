@@ -56,6 +56,7 @@ from hyper.proto.setup import (
     Ip,
     Route,
     SandboxSetup,
+    ShareLost,
     Shutdown,
 )
 from hyper.proto.wire import Reader, Writer
@@ -103,6 +104,7 @@ __all__ = [
     "Rlimit",
     "Route",
     "SandboxSetup",
+    "ShareLost",
     "Shutdown",
     "SignalFlag",
     "StatFile",
@@ -136,6 +138,7 @@ _REQUESTS: Final[dict[int, type[Request]]] = {
         ContainerFiles,
         ContainerRemove,
         CarrierChange,
+        ShareLost,
     )
 }
 

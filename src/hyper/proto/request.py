@@ -31,6 +31,7 @@ class Op(IntEnum):
     CONTAINER_FILES = 13
     CONTAINER_REMOVE = 14
     CARRIER = 15
+    SHARE_LOST = 16
 
 
 class Request(ABC):

@@ -1,4 +1,4 @@
-"""SANDBOX_SETUP, its interfaces afterwards, and SHUTDOWN: the sandbox as a whole.
+"""SANDBOX_SETUP, its interfaces afterwards, CARRIER, SHARE_LOST, SHUTDOWN: the sandbox as a whole.
 
 Source: docs/protocol.md, "Requests".
 """
@@ -153,6 +153,23 @@ class CarrierChange(Request):
     def write(self, to: Writer) -> None:
         """Append the arguments. Raises: ProtocolError."""
         to.string(self.disk)
+
+    @classmethod
+    def read(cls, source: Reader) -> Self:
+        """Take the arguments. Raises: ProtocolError."""
+        return cls(source.string())
+
+
+@dataclass(frozen=True, slots=True)
+class ShareLost(Request):
+    """What served the share ``tag`` has ended: all requests to it fail, those that wait and those that come."""
+
+    op: ClassVar[Op] = Op.SHARE_LOST
+    tag: str
+
+    def write(self, to: Writer) -> None:
+        """Append the arguments. Raises: ProtocolError."""
+        to.string(self.tag)
 
     @classmethod
     def read(cls, source: Reader) -> Self:

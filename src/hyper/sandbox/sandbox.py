@@ -18,7 +18,7 @@ from hyper.errors import HyperError, MachineError, ProtocolError, Unreachable
 from hyper.guest.process import GuestProcess
 from hyper.guest.session import Session, checked
 from hyper.machine.driver import Driver, Machine, MachineExit, MachineRecord
-from hyper.machine.spec import Disk, MachineSpec
+from hyper.machine.spec import SHARE_TAG, Disk, MachineSpec
 from hyper.proto.message import (
     ContainerCreate,
     ContainerRemove,
@@ -26,7 +26,9 @@ from hyper.proto.message import (
     GuestHello,
     ProcessStart,
     Reply,
+    ReplyCode,
     SandboxSetup,
+    ShareLost,
     Shutdown,
 )
 from hyper.sandbox.carriage import Carriage
@@ -44,6 +46,8 @@ SHUTDOWN_GRACE_MS: Final = 500
 SHUTDOWN_TIMEOUT_S: Final = 15.0
 #: How long the agent may take to unmount what only one of several containers had.
 PART_TIMEOUT_S: Final = 15.0
+#: How long the agent may take to end what waits for a file server that has ended. It may wait for it itself.
+_SHARE_LOST_TIMEOUT_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,8 @@ class Sandbox:
         self._arrivals: deque[_Arrival] = deque()
         self._moving = asyncio.Lock()
         self._last_process = max([MAIN_PROCESS, *(info.process for info in hello.processes)])
+        self._giving_up: asyncio.TimerHandle | None = None
+        machine.on_share_lost(self._share_lost)
 
     def new_process(self) -> int:
         """A number no process of this machine has had."""
@@ -280,6 +286,36 @@ class Sandbox:
                 logger.warning("machine %s is ended: %s", self._name, error.message)
                 await self.machine.kill()
             await self.machine.wait()
+
+    # Shared files
+
+    def _share_lost(self, why: str) -> None:
+        """Its programs get errors instead of what was shared; where they cannot, it is ended."""
+        logger.warning("machine %s: %s; its accesses fail from now on", self._name, why)
+        answer = self.session.post(ShareLost(SHARE_TAG))
+        answer.add_done_callback(lambda done: self._share_given_up(done, why))
+        self._give_up_later(answer, why)
+
+    def _give_up_later(self, answer: asyncio.Future[Reply], why: str) -> None:
+        def look() -> None:
+            if answer.done():
+                return
+            if self.power.stopped:  # it will read it when it goes on
+                self._give_up_later(answer, why)
+            else:
+                self.machine.fail(why)
+
+        loop = asyncio.get_running_loop()
+        self._giving_up = loop.call_later(_SHARE_LOST_TIMEOUT_S, look)
+
+    def _share_given_up(self, answer: asyncio.Future[Reply], why: str) -> None:
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+        if answer.cancelled() or answer.exception() is not None:
+            return  # the session is over
+        if answer.result().code is not ReplyCode.OK:
+            logger.warning("machine %s: %s", self._name, answer.result().text)
+            self.machine.fail(why)
 
     @property
     def _name(self) -> str:

@@ -18,7 +18,7 @@ from hyper.errors import Conflict, InvalidRequest, MachineError, reason
 from hyper.machine import kernel_file
 from hyper.machine.driver import MachineRecord, Verdict
 from hyper.machine.probe import Host, Probe
-from hyper.machine.qemu import argv, saving, share
+from hyper.machine.qemu import argv, file_server, saving, share
 from hyper.machine.qemu.console import Console
 from hyper.machine.qemu.descriptors import open_all
 from hyper.machine.qemu.inventory import Inventory
@@ -63,6 +63,7 @@ class QemuDriver:
     ``assets``: folder of the probe's ``vmlinux`` and ``initrd``. ``state_dir``: where verdicts are kept.
     ``accelerator``: ``auto`` takes the best that works, ``kvm`` and ``tcg`` insist.
     ``kernel``: what machines boot in place of ``vmlinux``.
+    ``server``: what serves shared paths (`file_server.CHOICES`).
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class QemuDriver:
         binary: Path = Path("/usr/bin/qemu-system-x86_64"),
         accelerator: str = "auto",
         kernel: Path | None = None,
+        server: str = "auto",
     ) -> None:
         self._binary = binary
         self._ours, self._initrd = assets / "vmlinux", assets / "initrd"
@@ -82,6 +84,7 @@ class QemuDriver:
         self._probe = Probe(NAME, launch=self.launch_on, state_dir=state_dir, uid=uid)
         self._state_dir = state_dir
         self._inventory = Inventory(state_dir / "machines")
+        self._assets, self._server = assets, server
         self._groups = cgroup.discover()
         self._tsc = TscMeter()
         self._version = BinaryVersion(binary)
@@ -276,7 +279,8 @@ class QemuDriver:
         if not spec.shared:
             return None, None
         try:
-            server, stream = await share.start(spec, group)
+            chosen = file_server.find(self._server, self._assets)
+            server, stream = await share.start(spec, group, chosen)
         except OSError as error:
             raise MachineError(
                 f"machine {spec.name} cannot share files: {reason(error)}"

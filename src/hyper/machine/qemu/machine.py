@@ -7,6 +7,7 @@ import contextlib
 import json
 import signal
 import socket
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -31,6 +32,7 @@ AGENT_SOCKET, MONITOR_SOCKET, CONSOLE_SOCKET = "agent.sock", "qmp.sock", "consol
 RECORD_FILE = "machine.json"
 #: How long after its server of shared files a machine may be seen to end by itself.
 _SHARE_GRACE_S = 1.0
+_LOST = "the server of its shared files (virtiofsd) ended"
 SOCKETS = (AGENT_SOCKET, MONITOR_SOCKET, CONSOLE_SOCKET)
 
 
@@ -64,8 +66,12 @@ class QemuMachine:
             parts.outer.on_exit(self._ended)
         self._cause = ""
         self._alone: asyncio.TimerHandle | None = None
+        self._lost = ""
+        self._on_lost: Callable[[str], None] | None = None
         if parts.share is not None:
             parts.share.on_exit(self._share_ended)
+        elif share.is_lost(self._run_dir):
+            self._lost = _LOST
 
     @property
     def record(self) -> MachineRecord:
@@ -182,6 +188,18 @@ class QemuMachine:
         self._parts.monitor.move(run_dir / MONITOR_SOCKET)
         save_record(self._record)
 
+    def on_share_lost(self, callback: Callable[[str], None]) -> None:
+        """Call ``callback`` from the loop with the reason once what serves its shared paths ended and it goes on."""
+        self._on_lost = callback
+        if self._lost:
+            asyncio.get_running_loop().call_soon(callback, self._lost)
+
+    def fail(self, cause: str) -> None:
+        """End it at once; its exit tells ``cause``."""
+        if not self._exit.done():
+            self._cause = cause
+            self._parts.process.send(signal.SIGKILL)
+
     async def stats(self) -> MachineStats:
         """What it costs now.
 
@@ -217,17 +235,19 @@ class QemuMachine:
     def _share_ended(self) -> None:
         # It ends with its machine, whose own end may not have been seen yet: only one that leaves it alone has failed.
         loop = asyncio.get_running_loop()
-        self._alone = loop.call_later(_SHARE_GRACE_S, self._end_without_share)
+        self._alone = loop.call_later(_SHARE_GRACE_S, self._share_is_lost)
 
-    def _end_without_share(self) -> None:
-        """Without its server every access to a shared file would hang for ever."""
+    def _share_is_lost(self) -> None:
+        """Every access to a shared file hangs until the guest is told: who cannot tell it ends the machine."""
         if self._exit.done():
             return
         assert self._parts.share is not None
         words = self._parts.share.last_words()
-        self._cause = "the server of its shared files (virtiofsd) ended"
-        self._cause += f": {words}" if words else ""
-        self._parts.process.send(signal.SIGKILL)
+        self._lost = f"{_LOST}: {words}" if words else _LOST
+        if self._on_lost is None:
+            self.fail(self._lost)
+        else:
+            self._on_lost(self._lost)
 
     def _ended(self, status: int | None) -> None:
         outer, console = self._parts.outer, self._parts.console

@@ -1,9 +1,9 @@
 """The server of a machine's shared paths: one virtiofsd, in a jail whose /share holds these paths and nothing else.
 
 It is started before QEMU, is in the machine's control group, and ends with it: QEMU's end of their socket is the only
-one there is. docs/decisions/0008-volumes.md.
+one there is. docs/decisions/0008-volumes.md, docs/decisions/0025-file-servers.md.
 
-Source: virtiofsd(1) of QEMU 7.2 (C) and of Debian 13 (Rust), vhost-user protocol.
+Source: vhost-user protocol.
 """
 
 from __future__ import annotations
@@ -18,18 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hyper.errors import MachineError
+from hyper.machine.qemu.file_server import FileServer
 from hyper.machine.spec import MachineSpec
-from hyper.system import files, jail, launch
+from hyper.system import files, launch
 from hyper.system import socket as sockets
 from hyper.system.cgroup import Group
-from hyper.system.jail import Bind, JailSpec, View
+from hyper.system.jail import Bind, JailSpec
 from hyper.system.pidfd import Pidfd
 from hyper.system.process import Process
 
-#: Where Debian 12 (C, part of QEMU) and Debian 13 (Rust) have it.
-C_SERVER: Final = Path("/usr/lib/qemu/virtiofsd")
-RUST_SERVER: Final = Path("/usr/libexec/virtiofsd")
 #: What it may take beside the machine's own.
 SERVER_MIB: Final = 128
 SERVER_PIDS: Final = 128
@@ -67,39 +64,17 @@ class ShareServer:
         self.process.close()
 
 
-def find_binary() -> Path:
-    """The server of this host.
-
-    Raises:
-        MachineError: there is none.
-    """
-    for path in (C_SERVER, RUST_SERVER):
-        if path.exists():
-            return path
-    raise MachineError(
-        "cannot share files of the host: there is no virtiofsd",
-        hint="apt-get install qemu-system-common (Debian 12) or virtiofsd (Debian 13)",
-    )
-
-
-def command(binary: Path, fd: int) -> list[str]:
+def command(server: FileServer, fd: int) -> list[str]:
     """What is run within the jail: serve /share to who connects to ``fd``."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = _MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES)
-    common = [str(binary), f"--fd={fd}", f"--rlimit-nofile={limit}"]
-    # The page cache is used (programs map files), and every look at a file asks the host first: what the host or
-    # another machine changed is seen at once.
-    if binary == RUST_SERVER:
-        rust = ["--sandbox=chroot", "--cache=auto", "--xattr", "--log-level=warn"]
-        return [*common, f"--shared-dir={_TREE}", *rust]
-    options = (f"source={_TREE}", "sandbox=chroot", "cache=auto", "timeout=0", "xattr")
-    return [*common, "-f", "-o", ",".join((*options, "log_level=warn"))]
+    return server.command(_TREE, fd, max_files=limit)
 
 
-def jail_for(spec: MachineSpec, binary: Path) -> JailSpec:
+def jail_for(spec: MachineSpec, server: FileServer) -> JailSpec:
     """Its walls: no network, no path but what it serves, root only as far as files go."""
     return JailSpec(
-        views=(*jail.library_views(), View(binary)),
+        views=server.views,
         uid=None if spec.uid is None else 0,
         binds=tuple(
             Bind(shared.host, _TREE / str(number), shared.read_only)
@@ -112,13 +87,14 @@ def jail_for(spec: MachineSpec, binary: Path) -> JailSpec:
     )
 
 
-async def start(spec: MachineSpec, group: Group) -> tuple[ShareServer, socket.socket]:
-    """The server of ``spec.shared`` runs in ``group``; with the stream for QEMU, which the caller closes.
+async def start(
+    spec: MachineSpec, group: Group, server: FileServer
+) -> tuple[ShareServer, socket.socket]:
+    """``server`` serves ``spec.shared`` in ``group``; with the stream for QEMU, which the caller closes.
 
     Raises:
-        MachineError: there is no virtiofsd. LaunchFailed, ProcessFailed, OSError: as `launch.start`. Nothing is left.
+        LaunchFailed, ProcessFailed, OSError: as `launch.start`. Nothing is left.
     """
-    binary = find_binary()
     path = spec.run_dir / _SOCKET
     with contextlib.ExitStack() as undo:
         with sockets.listen(path) as listener:
@@ -132,8 +108,8 @@ async def start(spec: MachineSpec, group: Group) -> tuple[ShareServer, socket.so
                 files.write_atomically(spec.run_dir / RECORD_FILE, data, durable=False)
 
             jailed = await launch.start(
-                jail_for(spec, binary),
-                command(binary, listener.fileno()),
+                jail_for(spec, server),
+                command(server, listener.fileno()),
                 pass_fds=(listener.fileno(),),
                 group=group,
                 note=keep,
@@ -151,6 +127,14 @@ def find(run_dir: Path) -> ShareServer | None:
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return None if held is None else ShareServer(held, None)
+
+
+def is_lost(run_dir: Path) -> bool:
+    """Whether a server was started for the machine of ``run_dir`` and does not run any more."""
+    server = find(run_dir)
+    if server is not None:
+        server.close()
+    return server is None and (run_dir / RECORD_FILE).exists()
 
 
 async def end(run_dir: Path) -> None:
