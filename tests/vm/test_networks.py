@@ -461,15 +461,18 @@ def test_what_the_api_refuses(daemon: Hyperd, busybox: str) -> None:
     wish = {"IPAMConfig": {"IPv4Address": "10.9.9.9"}}
     assert refused("POST", connect, {"Container": "box", "EndpointConfig": wish})[0] == 400
     api.post(connect, {"Container": "box"})
-    assert refused("POST", connect, {"Container": "box"})[0] == 403
+    api.post(connect, {"Container": "box"})  # as dockerd: of one that does not run it is no mistake
     assert refused("POST", f"/networks/{network}/disconnect", {"Container": "nope"})[0] == 404
     assert refused("POST", "/networks/none/connect", {"Container": "box"})[0] == 400
     bodies = [
         {"HostConfig": {"NetworkMode": "nope"}},
         {"NetworkingConfig": {"EndpointsConfig": {"nope": {}}}},
     ]
-    for more in bodies:
-        assert refused("POST", "/containers/create", body | more)[0] == 404
+    for more in bodies:  # which may be there at the start, as with dockerd
+        late = api.post("/containers/create", body | more)["Id"]
+        code, text = refused("POST", f"/containers/{late}/start")
+        assert (code, "network nope not found" in text) == (404, True)
+        api.delete(f"/containers/{late}")
     fixed = {"bridge": {"IPAMConfig": {"IPv4Address": "172.17.0.9"}}}
     more = {"NetworkingConfig": {"EndpointsConfig": fixed}}
     code, text = refused("POST", "/containers/create", body | more)
@@ -477,6 +480,7 @@ def test_what_the_api_refuses(daemon: Hyperd, busybox: str) -> None:
     api.post("/containers/box/start")
     # The range's first address is reserved, its last the gateway's.
     assert address_of(daemon, "box", "net") == "10.203.0.129"
+    assert refused("POST", connect, {"Container": "box"})[0] == 403
     assert refused("DELETE", "/networks/net")[0] == 403
     filters = [
         ({"label": ["k=v"]}, {"net"}),
