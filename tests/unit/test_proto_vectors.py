@@ -84,7 +84,7 @@ def decode(kind: str, body: bytes) -> Any:
     cls = getattr(message, kind, None) or getattr(records, kind)
     if issubclass(cls, Request):
         return message.decode_request(body)
-    if cls in (message.ProcessExit, message.GuestError):
+    if cls in (message.ProcessExit, message.GuestError, message.OomKill):
         return message.decode_event(body)
     return cls.decode(body)
 
@@ -143,5 +143,13 @@ def test_every_message_has_a_vector() -> None:
     kinds = {dict(case)["kind"] for case in MESSAGES.values() if "value" in dict(case)}
     requests = {cls.__name__ for cls in Request.__subclasses__()}
     results = {"Stats", "Processes"}
-    others = {"HostHello", "GuestHello", "Reply", "ProcessExit", "GuestError", "FileEntry"}
+    others = {
+        "HostHello",
+        "GuestHello",
+        "Reply",
+        "ProcessExit",
+        "GuestError",
+        "OomKill",
+        "FileEntry",
+    }
     assert kinds == requests | results | others

@@ -5,6 +5,10 @@ Many checks share a machine; each is a line of what the container prints.
 
 from __future__ import annotations
 
+import contextlib
+import json
+from urllib.parse import quote
+
 import pytest
 
 from tests.support.hyperd import Hyperd
@@ -190,3 +194,30 @@ def test_devices_that_were_given(shared_daemon: Hyperd, busybox: str) -> None:
     refused = shared_daemon.docker("run", "--rm", "--device", "/dev/kvm", busybox, "true")
     assert refused.returncode == 125
     assert b"no devices of the host" in refused.stderr
+
+
+HOG = "a=xxxxxxxxxxxxxxxx; while :; do a=$a$a; done"
+
+
+def test_whichever_process_is_killed_for_want_of_memory(
+    shared_daemon: Hyperd, busybox: str
+) -> None:
+    """An event and the state say so once, while the program goes on, and the state still after its end."""
+    daemon = shared_daemon
+    script = f"sh -c '{HOG}'; echo child $?; exec sleep 600"
+    daemon.run("create", "--name", "hog", "-m", "64m", busybox, "sh", "-c", script)
+    wanted = {"container": ["hog"], "event": ["oom", "die"]}
+    try:
+        events = daemon.api.lines(f"/events?filters={quote(json.dumps(wanted))}")
+        with contextlib.closing(events):
+            daemon.run("start", "hog")
+            assert next(events)["Action"] == "oom"
+            follow(daemon, "hog", "child 137")
+            state = daemon.api.get("/containers/hog/json")["State"]
+            assert (state["OOMKilled"], state["Running"]) == (True, True)
+            daemon.run("kill", "hog")
+            assert next(events)["Action"] == "die"
+        state = daemon.api.get("/containers/hog/json")["State"]
+        assert (state["OOMKilled"], state["ExitCode"]) == (True, 137)
+    finally:
+        daemon.run("rm", "-f", "hog")

@@ -182,6 +182,7 @@ bool container_release(struct container *c, struct error *e)
 static void container_free(struct container *c)
 {
     request_free(&c->request);
+    close_fd(&c->events);
     free(c->upper);
     free(c->lower);
     free(c);
@@ -209,6 +210,7 @@ struct container *container_create(struct request *q, struct error *e)
         return NULL;
     }
     c->id = id;
+    c->events = -1;
     c->request = *q;
     if (!fill(c, e)) {
         struct error ignored = {0};
@@ -218,6 +220,10 @@ struct container *container_create(struct request *q, struct error *e)
         container_free(c);
         return NULL;
     }
+    char path[80];
+    join(path, sizeof path, c->cgroup, "/memory.events", NULL);
+    c->events = open(path, O_RDONLY | O_CLOEXEC);
+    c->oom_before = c->oom_told = container_oom_kills(c);
     *q = (struct request){.op = q->op, .id = q->id};
     containers[container_count++] = c;
     return c;
@@ -243,17 +249,15 @@ bool container_refill(const struct refill *f, struct error *e)
     return true;
 }
 
-uint64_t container_oom_kills(struct container *c)
+uint64_t container_oom_kills(const struct container *c)
 {
-    char path[80], events[512];
-    join(path, sizeof path, c->cgroup, "/memory.events", NULL);
-    if (read_file(path, events, sizeof events) < 0)
+    char events[512];
+    ssize_t n = c->events < 0 ? -1 : pread(c->events, events, sizeof events - 1, 0);
+    if (n < 0)
         return 0;
+    events[n] = 0;
     const char *at = strstr(events, "oom_kill ");
-    uint64_t now = at ? strtoull(at + strlen("oom_kill "), NULL, 10) : 0;
-    uint64_t since = now - c->oom_kills;
-    c->oom_kills = now;
-    return since;
+    return at ? strtoull(at + strlen("oom_kill "), NULL, 10) : 0;
 }
 
 bool container_signal(struct container *c, int signal)

@@ -15,9 +15,10 @@ struct container {
     struct shared_source *sources; /* one per mount of the request */
     int init_pid;                  /* 0: nothing runs */
     bool init_ready;               /* the INIT process has been executed: others may join */
-    uint64_t oom_kills;
-    struct held held;   /* the file systems it uses */
-    bool removing;      /* see removal.h */
+    int events;                    /* its memory.events */
+    uint64_t oom_before, oom_told; /* kills before this INIT, and that the host has heard of */
+    struct held held;              /* the file systems it uses */
+    bool removing;                 /* see removal.h */
     uint32_t remove_id; /* of the CONTAINER_REMOVE to answer, 0: nobody waits for it any more */
     uint64_t remove_ns; /* when to give up */
 };
@@ -37,8 +38,9 @@ struct container *container_find(uint32_t id);
  */
 bool container_refill(const struct refill *f, struct error *e);
 
-/* How many of the container's processes the OOM killer has killed since the last call. */
-uint64_t container_oom_kills(struct container *c);
+/* How many of the container's processes the OOM killer has killed, ever. Asked for once, its events
+ * tell (EPOLLPRI) when it may be more. */
+uint64_t container_oom_kills(const struct container *c);
 
 /* Sends a signal to every process of the container; false with errno if that fails. */
 bool container_signal(struct container *c, int signal);

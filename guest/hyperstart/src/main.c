@@ -15,8 +15,6 @@
 #include "session.h"
 #include "shutdown.h"
 
-enum { TAG_PORT = 0, TAG_CHILD = 1 }; /* from 256 on: a process's descriptor */
-
 static bool child_ended;
 static int child_signal;
 
@@ -52,6 +50,8 @@ static void dispatch(const struct epoll_event *event)
         session.readable = true;
         if (event->events & EPOLLHUP) /* the host is away */
             processes_forsake();
+    } else if (tag == TAG_OOM) {
+        session_oom_events();
     } else if (tag == TAG_CHILD) {
         /* While the signal is pending, no other is told. */
         struct signalfd_siginfo info;

@@ -257,13 +257,27 @@ static void process_ended(struct process *p, int status)
     p->pid = 0;
     container_thaw(p->container, p->id);
     set_exit(p, signal ? 128 + signal : (uint32_t)WEXITSTATUS(status), signal);
-    /* A reaper ends with the status a shell would. */
-    if (signal == SIGKILL || (p->flags & START_REAPER && p->exit_status == 128 + SIGKILL))
-        p->oom = container_oom_kills(p->container) != 0;
-    if (p->flags & START_INIT)
+    if (p->flags & START_INIT) {
+        uint64_t kills = container_oom_kills(p->container);
+        p->oom = kills > p->container->oom_before;
+        p->container->oom_before = p->container->oom_told = kills;
         container_ended(p->container);
+    }
     if (p->forsaken)
         process_delete(p);
+}
+
+void processes_oom(oom_fn *tell)
+{
+    for (size_t i = 0; i < process_slots; i++) {
+        struct process *p = processes[i];
+        if (!p || p->state != RUNNING || !(p->flags & START_INIT))
+            continue;
+        uint64_t kills = container_oom_kills(p->container);
+        if (kills > p->container->oom_told)
+            tell(p);
+        p->container->oom_told = kills;
+    }
 }
 
 void processes_forsake(void)

@@ -89,6 +89,12 @@ bool process_pump(struct process *p);
 /* Writes due exits, ACKs and DATA of the process; returns whether there is more of it than room. */
 bool process_transmit(struct process *p, struct tx *tx);
 
+/* Tells of every INIT of whose container a process was killed for want of memory since the last
+ * call.
+ */
+typedef void oom_fn(const struct process *p);
+void processes_oom(oom_fn *tell);
+
 /* HELLO: everything due again, output paused. */
 void process_greeted(struct process *p);
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <time.h>
 
 #include "carrier.h"
@@ -63,6 +64,23 @@ void session_started(const struct process *p, const struct error *e)
     put_u32(pid, (uint32_t)p->pid);
     if (p->request_id)
         session_reply(p->request_id, e, pid, sizeof pid);
+}
+
+/* What is not told here the exit tells. */
+static void session_oom(const struct process *p)
+{
+    uint8_t *body = session.greeted && tx_held(&session.tx) < TX_DATA
+                        ? tx_frame(&session.tx, EVENT, 0, 0, 6)
+                        : NULL;
+    if (!body)
+        return;
+    put_u16(body, 3);
+    put_u32(body + 2, p->id);
+}
+
+void session_oom_events(void)
+{
+    processes_oom(session_oom);
 }
 
 static size_t process_count(void)
@@ -161,9 +179,13 @@ static bool perform(struct session *s, struct request *q, struct error *e)
     case SANDBOX_SETUP:
         sandbox_setup(&q->setup, e);
         return true;
-    case CONTAINER_CREATE:
-        container_create(q, e);
+    case CONTAINER_CREATE: {
+        struct container *c = container_create(q, e);
+        struct epoll_event event = {.events = EPOLLPRI | EPOLLET, .data.u64 = TAG_OOM};
+        if (c && c->events >= 0)
+            epoll_ctl(s->epoll, EPOLL_CTL_ADD, c->events, &event);
         return true;
+    }
     case PROCESS_START:
         return !process_start(q, s->epoll, e);
     case PROCESS_SIGNAL:

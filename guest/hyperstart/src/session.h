@@ -4,6 +4,9 @@
 #include "frame.h"
 #include "process.h"
 
+/* What an event of epoll is about. */
+enum { TAG_PORT = 0, TAG_CHILD = 1, TAG_OOM = 2 }; /* from 256 on: a process's descriptor */
+
 struct session {
     int epoll;
     int port;
@@ -30,5 +33,8 @@ bool session_transmit(struct session *s);
 void session_reply(uint32_t id, const struct error *e, const uint8_t *result, size_t size);
 void session_started(const struct process *p, const struct error *e);
 void session_error(const struct error *e);
+
+/* Tells of containers whose memory events say that a process of theirs was killed. */
+void session_oom_events(void);
 
 extern struct session session;

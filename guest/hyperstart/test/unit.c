@@ -488,8 +488,8 @@ static bool decode(const char *kind, const uint8_t *bytes, size_t size)
 
 static bool decodable(const char *kind)
 {
-    static const char *others[] = {"GuestHello", "Reply", "ProcessExit",
-                                   "GuestError", "Stats", "Processes"};
+    static const char *others[] = {"GuestHello", "Reply", "ProcessExit", "GuestError",
+                                   "OomKill",    "Stats", "Processes"};
     for (size_t i = 0; i < COUNT(others); i++)
         if (strcmp(kind, others[i]) == 0)
             return false;

@@ -337,6 +337,7 @@ class Container:
 
     async def _supervise(self, sandbox: Sandbox, main: GuestProcess) -> None:
         """Until the program's end is known and kept, and its machine is gone."""
+        main.oom_kill = self._oom_killed
         try:
             await self.hub.pump(main)
             exit = await main.exited
@@ -362,6 +363,12 @@ class Container:
                 await self.settled()
                 await self._remove(volumes=True)
 
+    def _oom_killed(self) -> None:
+        """As dockerd: whichever of its processes it was, and also if the program goes on."""
+        self.record.oom_killed = True
+        self.try_save()
+        self.publish("oom")
+
     def _exited(self, code: int, *, exit_event: ProcessExit | None = None, error: str = "") -> None:
         record = self.record
         again = not record.stays_down and restart.wants_restart(record, code)
@@ -369,13 +376,14 @@ class Container:
         record.restart_count += again
         record.exit_code, record.error, record.pid = code, error, 0
         record.finished_ns = time.time_ns()
-        record.oom_killed = exit_event.oom if exit_event else False
+        untold = exit_event is not None and exit_event.oom and not record.oom_killed
+        record.oom_killed = record.oom_killed or untold
         self.host.wires.stop_publishing(record)
         record.ports = []
         self.host.attachments.ending(record)
         self.try_save()
         self._started.clear()
-        if record.oom_killed:
+        if untold:
             self.publish("oom")
         ran_s = (record.finished_ns - record.started_ns) // 10**9
         self.publish("die", exitCode=str(code), execDuration=str(ran_s))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -109,6 +109,8 @@ class GuestProcess:
         self._inbox = _Inbox()
         self._room = asyncio.Event()
         self._failure: Exception | None = None
+        #: Called when the OOM killer has killed a process of the container whose first one this is.
+        self.oom_kill: Callable[[], None] = _nothing
 
     async def outputs(self) -> AsyncIterator[Output]:
         """Everything it writes, in order of arrival, until all its streams have ended.
@@ -237,3 +239,7 @@ class GuestProcess:
         if not self.exited.done():
             self.exited.set_exception(error)
             self.exited.exception()  # nobody may be waiting; that is no unheard failure
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""

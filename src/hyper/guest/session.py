@@ -28,12 +28,22 @@ from hyper.proto.frame import (
     decode_data,
 )
 from hyper.proto.limits import ENTROPY_SIZE, MAX_PROCESSES, NONCE_SIZE, RESYNC, VERSION
-from hyper.proto.message import GuestHello, HostHello, ProcessExit, Reply, ReplyCode, Request
+from hyper.proto.message import (
+    GuestHello,
+    HostHello,
+    OomKill,
+    ProcessExit,
+    Reply,
+    ReplyCode,
+    Request,
+)
 
 logger = logging.getLogger(__name__)
 
 #: A guest that logs more lines than this in one session is not listened to any more.
 MAX_GUEST_LOG: Final = 100
+#: Nor is one whose processes were killed more often than this for want of memory, until they end.
+MAX_OOM_KILLS: Final = 1000
 #: Bytes that may wait for a guest that does not read, and one request more: two of the largest ones.
 MAX_UNREAD: Final = 8 * 1024 * 1024
 #: Streams that move so many bytes in so many seconds are in a rush: a carrier is worth its cost.
@@ -66,6 +76,7 @@ class Session(asyncio.Protocol):
         self.on_rush: Callable[[], None] = _nothing
         self._rush_began = 0.0
         self._rush = 0
+        self._oom_kills = 0
 
     @classmethod
     async def open(cls, sock: socket.socket, *, resync: bool) -> Session:
@@ -259,9 +270,19 @@ class Session(asyncio.Protocol):
         if isinstance(event, ProcessExit):
             self._on_exit(event)
             return
+        if isinstance(event, OomKill):
+            self._on_oom_kill(event)
+            return
         self._logged += 1
         if self._logged <= MAX_GUEST_LOG:
             logger.warning("the agent says: %r", event.text)  # quoted: it may be anything
+
+    def _on_oom_kill(self, event: OomKill) -> None:
+        """Every one is an event for clients: so many and no more."""
+        self._oom_kills += 1
+        process = self._processes.get(event.process)
+        if process is not None and self._oom_kills <= MAX_OOM_KILLS:
+            process.oom_kill()
 
     def _on_exit(self, event: ProcessExit) -> None:
         """After a reconnect exits are told again, maybe before their process was asked for."""

@@ -86,6 +86,7 @@ __all__ = [
     "Ip",
     "Mount",
     "MountFlag",
+    "OomKill",
     "Op",
     "ProcessExit",
     "ProcessFlag",
@@ -204,6 +205,7 @@ class EventKind(IntEnum):
 
     PROCESS_EXIT = 1
     GUEST_ERROR = 2
+    OOM_KILL = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,11 +262,32 @@ class GuestError:
         return cls(source.text(limit=MAX_TEXT))
 
 
-Event = ProcessExit | GuestError
+@dataclass(frozen=True, slots=True)
+class OomKill:
+    """The OOM killer has killed a process of the container whose INIT is ``process``."""
 
-_EVENTS: Final[dict[int, type[ProcessExit] | type[GuestError]]] = {
+    kind: ClassVar[EventKind] = EventKind.OOM_KILL
+    process: int
+
+    def encode(self) -> bytes:
+        """Return the body. Raises: ProtocolError."""
+        to = Writer()
+        to.u16(self.kind)
+        write_process(to, self.process)
+        return bytes(to)
+
+    @classmethod
+    def read(cls, source: Reader) -> Self:
+        """Take the arguments. Raises: ProtocolError if out of range."""
+        return cls(read_process(source))
+
+
+Event = ProcessExit | GuestError | OomKill
+
+_EVENTS: Final[dict[int, type[ProcessExit] | type[GuestError] | type[OomKill]]] = {
     EventKind.PROCESS_EXIT: ProcessExit,
     EventKind.GUEST_ERROR: GuestError,
+    EventKind.OOM_KILL: OomKill,
 }
 
 
