@@ -52,7 +52,7 @@ def test_limits_that_no_machine_here_can_have_are_brought_into_range() -> None:
     ]
     host = HostConfig()
     assert len(filled(host, aci(memory=1))) == 1
-    assert host.memory == 48 * MIB
+    assert host.memory == 6 * MIB
 
 
 @pytest.mark.parametrize(

@@ -76,12 +76,14 @@ def test_a_variable_without_a_value_removes_it() -> None:
     assert create.merge_env(["A=1", "B=2"], ["A"]) == ["A", "B=2"]
 
 
-def test_memory_is_the_machines_size_rounded_up_and_has_a_floor() -> None:
-    """What is below the kernel's need is refused with the number that works."""
+def test_a_machine_has_room_for_its_kernel_beside_the_containers_limit() -> None:
+    """Docker's minimum, and no machine that does not boot."""
     assert create.memory_mib(HostConfig(), 128) == 128
-    assert create.memory_mib(HostConfig(memory=(100 << 20) + 1), 128) == 101
-    with pytest.raises(InvalidRequest, match="Minimum memory limit allowed is 48MB"):
-        create.memory_mib(HostConfig(memory=6 << 20), 128)
+    assert create.memory_mib(HostConfig(memory=(100 << 20) + 1), 128) == 101 + 32 + 2
+    assert create.memory_mib(HostConfig(memory=2 << 30), 128) == 2048 + 32 + 40
+    assert create.memory_mib(HostConfig(memory=6 << 20), 128) == 48
+    with pytest.raises(InvalidRequest, match="Minimum memory limit allowed is 6MB"):
+        create.memory_mib(HostConfig(memory=(6 << 20) - 1), 128)
 
 
 @pytest.mark.parametrize(("nano", "vcpus"), [(0, 1), (500_000_000, 1), (1_500_000_000, 2)])

@@ -61,7 +61,7 @@ def test_warned(members: dict[str, Any]) -> None:
 
 
 def test_what_limits_become() -> None:
-    """Pinning, shares and time on the host; pids in the guest; whole MiB of disk."""
+    """Pinning, shares and time on the host; memory and pids in the guest; whole MiB of disk."""
     host = HostConfig(cpuset_cpus="0-1,3", cpu_shares=512, nano_cpus=1_500_000_000)
     limits = resources.machine_limits(host, available=FOUR)
     assert limits == Limits(cpus=1.5, cpu_shares=512, cpu_set=frozenset({0, 1, 3}))
@@ -71,8 +71,10 @@ def test_what_limits_become() -> None:
     assert resources.guest_limits(Seat(), HostConfig(pids_limit=7)) == (ContainerUpdate(1, pids=7),)
     shared = resources.guest_limits(Seat("x", 3), HostConfig(memory=MIB))
     assert shared == (ContainerUpdate(3, memory=MIB),)
+    own = resources.guest_limits(Seat(), HostConfig(memory=MIB, nano_cpus=10**9))
+    assert own == (ContainerUpdate(1, memory=MIB),)
     for none in (None, 0, -1):
-        assert resources.guest_limits(Seat(), HostConfig(memory=MIB, pids_limit=none)) == ()
+        assert resources.guest_limits(Seat(), HostConfig(pids_limit=none)) == ()
     assert resources.scratch_size(HostConfig()) == 10 * GIB
     assert resources.scratch_size(HostConfig(storage_opt={"size": "1025m"})) == 1025 * MIB
 

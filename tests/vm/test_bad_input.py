@@ -499,7 +499,7 @@ def test_image_names_that_are_none(shared_daemon: Hyperd, stopped: str, referenc
 
 
 HOSTS: list[tuple[int, str, dict[str, Any]]] = [
-    (400, "Minimum memory limit allowed is", {"Memory": 6 << 20}),
+    (400, "Minimum memory limit allowed is 6MB", {"Memory": 5 << 20}),
     (400, "Minimum memory limit allowed is", {"Memory": -1}),
     (400, "Maximum memory limit allowed is", {"Memory": 1 << 60}),
     (400, "Range of CPUs is from 0.01", {"NanoCpus": 1000 * 10**9}),

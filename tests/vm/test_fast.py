@@ -110,8 +110,8 @@ def test_each_size_has_its_own(no_pool: Hyperd, busybox: str) -> None:
     assert run(no_pool, busybox, "usual") == "template"
     assert run(no_pool, busybox, "tight", "-m", "64m") == "boot"
     assert run(no_pool, busybox, "alone", "--network", "none") == "boot"
-    assert run(no_pool, busybox, "large", "-m", "300m") == "boot"
-    assert "256 MiB" in "".join(start_of(no_pool, "large")["Notes"])
+    assert run(no_pool, busybox, "large", "-m", "400m") == "boot"
+    assert "439 MiB" in "".join(start_of(no_pool, "large")["Notes"])
     assert run(no_pool, busybox, "bound", "-v", "/etc:/e:ro") == "boot"
     assert "share files" in "".join(start_of(no_pool, "bound")["Notes"])
     built = no_pool.api.post("/hyper/v1/templates", {"MemoryMiB": 64})["Key"]
@@ -122,7 +122,7 @@ def test_each_size_has_its_own(no_pool: Hyperd, busybox: str) -> None:
 
 def test_a_large_machine_waits_too(own_daemon: Hyperd, busybox: str) -> None:
     """It has booted by itself, without a template."""
-    flags = ("--memory", "300m", "--network", "none")
+    flags = ("--memory", "400m", "--network", "none")
     assert run(own_daemon, busybox, "first", *flags) == "boot"
     settled(own_daemon)
     assert own_daemon.api.get("/hyper/v1/templates") == []
@@ -471,10 +471,10 @@ def test_the_words_for_templates(own_daemon: Hyperd, busybox: str) -> None:
     assert hyper(daemon, "template", "ls", "-q").stdout == f"{key}\n"
     assert key in hyper(daemon, "template", "ls").stdout
     found = json.loads(hyper(daemon, "template", "inspect", key[:13]).stdout)
-    assert (found[0]["Key"], found[0]["MemoryMiB"]) == (key, 64)
+    assert (found[0]["Key"], found[0]["MemoryMiB"]) == (key, 64 + 32 + 1)
     for words, why in (
-        (("--memory", "1g"), "256 MiB is the most"),
-        (("--memory", "1m"), "48 MiB at least"),
+        (("--memory", "1g"), "320 MiB is the most"),
+        (("--memory", "1m"), "Minimum memory limit allowed is 6MB"),
         (("--cpus", "999"), "CPUs"),
         (("--card", "warp"), "no card 'warp'"),
     ):

@@ -185,19 +185,20 @@ def test_the_container_knows_its_name_and_where_it_is(daemon: Hyperd, busybox: s
     assert ipaddress.ip_interface(address[1]).network == ipaddress.ip_network(subnet["Subnet"])
 
 
-def test_limits_are_the_machines(daemon: Hyperd, busybox: str) -> None:
-    """Memory is what the machine has, and CPUs are virtual ones."""
+def test_limits_are_the_containers(daemon: Hyperd, busybox: str) -> None:
+    """Its cgroup and what the machine shows have the memory, the kernel has its own beside; CPUs are virtual ones."""
     container = create(
-        daemon, busybox, *("sh", "-c", "nproc; grep MemTotal /proc/meminfo"),
+        daemon, busybox, *("sh", "-c", "nproc; grep MemTotal /proc/meminfo; cat /sys/fs/cgroup/memory.max"),
         HostConfig={"Memory": 200 << 20, "NanoCpus": 2_000_000_000},
     )  # fmt: skip
     daemon.api.post(f"/containers/{container}/start")
     daemon.api.post(f"/containers/{container}/wait")
-    cpus, memory = daemon.run("logs", container).decode().splitlines()
+    cpus, memory, limit = daemon.run("logs", container).decode().splitlines()
     assert cpus == "2"
-    assert 150_000 < int(memory.split()[1]) < 200 * 1024
+    assert 200 * 1024 < int(memory.split()[1]) < 236 * 1024
+    assert int(limit) == 200 << 20
     view = daemon.api.get(f"/containers/{container}/json")["Hyper"]
-    assert (view["VCPUs"], view["MemoryMiB"]) == (2, 200)
+    assert (view["VCPUs"], view["MemoryMiB"]) == (2, 200 + 32 + 4)
 
 
 def test_a_read_only_root_is_and_tmpfs_is_not(daemon: Hyperd, busybox: str) -> None:

@@ -7,7 +7,6 @@ from typing import Final
 from aiohttp import web
 
 from hyper.api.http import Routes, body_of, flag, json_response
-from hyper.config import MINIMUM_MEMORY_MIB
 from hyper.engine import create
 from hyper.engine.engine import Engine
 from hyper.errors import InvalidRequest, NotFound, Unavailable
@@ -17,7 +16,8 @@ from hyper.sandbox.starter import FastStart
 from hyper.sandbox.timeline import Timeline
 from hyper.system import affinity
 from hyper.types import fast as wire
-from hyper.units import rfc3339
+from hyper.types.container import HostConfig
+from hyper.units import MIB, rfc3339
 
 _PREFIX: Final = "/hyper/v1"
 
@@ -66,20 +66,21 @@ class FastRoutes:
     async def build(self, request: web.Request) -> web.StreamResponse:
         """A template of the shape that was asked for is there."""
         body, _ = await body_of(request, wire.TemplateBuildBody)
-        host = self._engine.host
         shape = Shape(
             vcpus=body.vcpus or 1,
-            memory_mib=body.memory_mib or host.config.default_memory_mib,
+            memory_mib=self._memory_mib(body.memory_mib),
             card=self._card(body.card),
         )
         if not 1 <= shape.vcpus <= len(affinity.available()):
             raise InvalidRequest(f"a machine here can have 1 to {len(affinity.available())} CPUs")
-        if not MINIMUM_MEMORY_MIB <= shape.memory_mib <= create.host_memory_mib():
-            raise InvalidRequest(
-                f"a machine needs {MINIMUM_MEMORY_MIB} MiB at least, and not more than the host has"
-            )
         template = await self._fast.templates.build(shape)
         return json_response(wire.TemplateMade(template.key), status=201)
+
+    def _memory_mib(self, limit_mib: int) -> int:
+        """Of the machines of containers that have this limit; 0: none."""
+        default = self._engine.host.config.default_memory_mib
+        host = HostConfig(memory=limit_mib * MIB)
+        return create.memory_mib(host, default, available_mib=create.host_memory_mib())
 
     def _card(self, name: str) -> Card:
         bridged = self._engine.host.wires.bridged

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hyper.config import MINIMUM_MEMORY_MIB
+from hyper.engine.create import MINIMUM_LIMIT_MIB
 from hyper.engine.mounts import VOLUME, MountPoint, clean
 from hyper.engine.plan import CAPABILITIES
 from hyper.errors import InvalidRequest
@@ -62,7 +62,7 @@ def _limit(host: HostConfig, raw: dict[str, Any], aci: Aci, bounds: Bounds) -> l
     warnings = []
     if aci.memory and not raw.get("Memory"):
         wanted = -(-aci.memory // MIB)
-        mib = max(MINIMUM_MEMORY_MIB, min(wanted, bounds.memory_mib))
+        mib = max(MINIMUM_LIMIT_MIB, min(wanted, bounds.memory_mib))
         host.memory = mib * MIB
         if mib != wanted:
             warnings.append(f"The image's memory limit of {wanted} MiB became {mib} MiB here.")

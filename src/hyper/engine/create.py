@@ -32,6 +32,12 @@ from hyper.types.response import ImageConfig, ImageConfigView, said
 from hyper.units import MIB
 
 NANO = 1_000_000_000
+#: Docker's.
+MINIMUM_LIMIT_MIB = 6
+#: What a machine has beside its container's limit: kernel and agent take some 24 MiB, and a kernel's notes of its
+#: pages 1/57 of the memory (docs/decisions/0024-memory-defaults.md).
+_KERNEL_MIB = 32
+_SHARE = 50
 #: The kernel bounds no group to less.
 MINIMUM_CPUS = 0.01
 
@@ -186,24 +192,21 @@ def check_platform(image: ImageRecord, name: str, wanted: Platform | None) -> li
 
 
 def memory_mib(host: HostConfig, default: int, *, available_mib: float = math.inf) -> int:
-    """The machine's size in MiB.
+    """The machine's size in MiB: the limit is the container's, and its kernel has some beside.
 
     Raises:
-        InvalidRequest: less than the kernel needs, or more than the host has.
+        InvalidRequest: less than Docker's minimum, or more than the host has.
     """
     if not host.memory:
         return default
-    wanted = math.ceil(host.memory / MIB)
-    if wanted < MINIMUM_MEMORY_MIB:
-        raise InvalidRequest(
-            f"Minimum memory limit allowed is {MINIMUM_MEMORY_MIB}MB",
-            hint="the limit is the size of the virtual machine, its kernel included",
-        )
-    if wanted > available_mib:
+    if host.memory < MINIMUM_LIMIT_MIB * MIB:
+        raise InvalidRequest(f"Minimum memory limit allowed is {MINIMUM_LIMIT_MIB}MB")
+    limit = math.ceil(host.memory / MIB)
+    if limit > available_mib:
         raise InvalidRequest(
             f"Maximum memory limit allowed is {available_mib:.0f}MB: the host has no more"
         )
-    return wanted
+    return max(MINIMUM_MEMORY_MIB, limit + _KERNEL_MIB + limit // _SHARE)
 
 
 def host_memory_mib() -> float:

@@ -170,9 +170,9 @@ def machine_limits(host: HostConfig, *, available: Collection[int]) -> Limits:
 
 
 def guest_limits(seat: Seat, host: HostConfig) -> tuple[ContainerUpdate, ...]:
-    """What the guest holds the container to from its start. A machine of its own is as large as its limits say."""
-    pids = max(host.pids_limit or 0, 0)
-    memory, cpu_us = (host.memory, _cpu_us(host)) if seat.owner else (0, 0)
+    """What the guest holds the container to from its start. A machine of its own has the CPUs its limits say."""
+    pids, memory = max(host.pids_limit or 0, 0), host.memory
+    cpu_us = _cpu_us(host) if seat.owner else 0
     if not (pids or memory or cpu_us):
         return ()
     return (ContainerUpdate(seat.container, memory=memory, pids=pids, cpu_us=cpu_us),)

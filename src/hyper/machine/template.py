@@ -38,7 +38,7 @@ _MAX_STATE: Final = 16 * MIB
 MAX_TEMPLATES: Final = 8
 #: Larger machines are not made from templates. A page that a copy touches first where the template has none is there
 #: twice, once for all copies to come, and what a copy frees does not go back to the host: small machines are worth it.
-MAX_MEMORY_MIB: Final = 256
+MAX_MEMORY_MIB: Final = 320
 
 
 class Card(StrEnum):

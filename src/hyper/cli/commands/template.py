@@ -116,9 +116,7 @@ TEMPLATE_BUILD = Command(
     most=0,
     flags=(
         Flag("--cpus", takes="N", parse=whole_number, help="CPUs of its machines (1)"),
-        Flag(
-            "-m", "--memory", takes="SIZE", parse=values.size, help="Their memory (the default's)"
-        ),
+        Flag("-m", "--memory", takes="SIZE", parse=values.size, help="Their -m (the default's)"),
         Flag("--card", takes="KIND", help="Their card: tap, user or none (as containers have it)"),
     ),
     examples=("hyper template build", "hyper template build --cpus 2 -m 512m"),
