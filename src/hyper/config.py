@@ -15,7 +15,7 @@ from typing import Any
 from hyper.errors import InvalidRequest
 
 #: What a container gets when nobody says otherwise.
-DEFAULT_MEMORY_MIB = 128
+DEFAULT_MEMORY_MIB = 256
 #: Five machines.
 DEFAULT_POOL_MEMORY_MIB = 256
 #: Of /dev/shm, in bytes, as Docker's.

@@ -80,9 +80,9 @@ def test_boot_then_pool_then_template(own_daemon: Hyperd, busybox: str) -> None:
     assert run(own_daemon, busybox, "first") == "boot"
     assert any("no template" in note for note in start_of(own_daemon, "first")["Notes"])
     [shelf] = settled(own_daemon)["Shelves"]
-    assert (shelf["Waiting"], shelf["Wanted"], shelf["MemoryMiB"]) == (1, 1, 128)
+    assert (shelf["Waiting"], shelf["Wanted"], shelf["MemoryMiB"]) == (1, 1, 256)
     [template] = own_daemon.api.get("/hyper/v1/templates")
-    assert (template["VCPUs"], template["MemoryMiB"], template["Loaded"]) == (1, 128, True)
+    assert (template["VCPUs"], template["MemoryMiB"], template["Loaded"]) == (1, 256, True)
     assert run(own_daemon, busybox, "second") == "pool"
     assert start_of(own_daemon, "second")["Notes"] == []
     own_daemon.run("rm", "-f", "first", "second")
@@ -111,7 +111,7 @@ def test_each_size_has_its_own(no_pool: Hyperd, busybox: str) -> None:
     assert run(no_pool, busybox, "tight", "-m", "64m") == "boot"
     assert run(no_pool, busybox, "alone", "--network", "none") == "boot"
     assert run(no_pool, busybox, "large", "-m", "400m") == "boot"
-    assert "439 MiB" in "".join(start_of(no_pool, "large")["Notes"])
+    assert "320 MiB" in "".join(start_of(no_pool, "large")["Notes"])
     assert run(no_pool, busybox, "bound", "-v", "/etc:/e:ro") == "boot"
     assert "share files" in "".join(start_of(no_pool, "bound")["Notes"])
     built = no_pool.api.post("/hyper/v1/templates", {"MemoryMiB": 64})["Key"]
@@ -128,7 +128,7 @@ def test_a_large_machine_waits_too(own_daemon: Hyperd, busybox: str) -> None:
     assert own_daemon.api.get("/hyper/v1/templates") == []
     assert run(own_daemon, busybox, "second", *flags) == "pool"
     total = own_daemon.run("exec", "second", "grep", "MemTotal", "/proc/meminfo").split()[1]
-    assert 250_000 < int(total) < 300 * 1024
+    assert 400 * 1024 < int(total) < 440 * 1024
 
 
 def test_a_copy_has_what_it_was_asked_for(own_daemon: Hyperd, busybox: str) -> None:

@@ -46,7 +46,7 @@ def test_numbers_are_plausible(daemon: Hyperd, busybox: str) -> None:
     hold = daemon.api.get("/containers/hold/stats?stream=false")
     assert percent(hold) < 30
     assert 30 * MIB < hold["memory_stats"]["usage"] < 60 * MIB
-    assert hold["memory_stats"]["limit"] == 128 * MIB
+    assert hold["memory_stats"]["limit"] == 256 * MIB
     moved = hold["blkio_stats"]["io_service_bytes_recursive"]
     assert sum(item["value"] for item in moved if item["op"] == "read") > 0
     assert sum(item["value"] for item in moved if item["op"] == "write") >= 4 * MIB
@@ -68,7 +68,7 @@ def test_numbers_are_plausible(daemon: Hyperd, busybox: str) -> None:
     assert percent(late | {"precpu_stats": spin["precpu_stats"]}) < 110
     lines = {item["Name"]: item for item in map(json.loads, shown.splitlines())}
     assert float(lines["spin"]["CPUPerc"].rstrip("%")) > 60
-    assert lines["hold"]["MemUsage"].endswith("/ 128MiB")
+    assert lines["hold"]["MemUsage"].endswith("/ 256MiB")
     assert lines["idle"]["MemUsage"] == "0B / 0B"
 
 

@@ -107,7 +107,7 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         dest="default_memory_mib",
         metavar="MIB",
-        help="size of a container's machine without -m (default: 128)",
+        help="size of a container's machine without -m (default: 256)",
     )
     add(
         "--boot-timeout",
