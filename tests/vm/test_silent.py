@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -83,4 +84,15 @@ def test_silent_machines_hold_nobody_up_and_are_not_killed(
     assert daemon.api.get("/containers/slow/json")["Hyper"]["Pid"] == pids["slow"]
     daemon.api.post(f"/exec/{exec_id}/start", {"Detach": True})
     assert "not answering" not in shown(daemon)["slow"]
+
+    # Nobody will ever reach a machine again whose sockets are gone.
+    folder = daemon.api.get("/containers/slow/json")["Id"][:16]
+    daemon.kill()
+    shutil.rmtree(daemon.exec_root / "vm" / folder)
+    daemon.start()
+    state = daemon.api.get("/containers/slow/json")["State"]
+    assert (state["Status"], state["ExitCode"]) == ("exited", 137)
+    assert "sockets of machine" in state["Error"]
+    assert not Path(f"/proc/{pids['slow']}").exists()
+    assert daemon.run("exec", "calm", "echo", "calm") == b"calm\n"
     assert bugs(daemon) == []

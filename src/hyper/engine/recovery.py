@@ -42,8 +42,8 @@ class Recovery:
     def __init__(self, host: Host, find: Callable[[str], Container | None]) -> None:
         self._host = host
         self._find = find
-        #: Containers whose machines ran when this daemon came, and were silent.
-        self._silent: set[str] = set()
+        #: Containers whose machines ran when this daemon came and did not answer, and what is said of their end.
+        self._silent: dict[str, str] = {}
 
     async def run(self, containers: list[Container]) -> None:
         """Each container's machine has answered, is gone, or is asked again in the background until it is either.
@@ -143,9 +143,9 @@ class Recovery:
             try:
                 return await Sandbox.reattach(self._host.driver, machine)
             except (ProtocolError, Unreachable) as error:
-                logger.error("container %s: %s", container.record.id[:12], error.message)
+                logger.warning("container %s: %s", container.record.id[:12], error.message)
+                self._silent[container.record.id] = f"the machine was ended: {error.message}"
                 await Sandbox.end(self._host.driver, machine)
-                self._silent.add(container.record.id)
                 return None
             except HyperError as error:
                 self._note_silence(container, error)
@@ -154,7 +154,7 @@ class Recovery:
 
     def _note_silence(self, container: Container, error: HyperError) -> None:
         if container.record.id not in self._silent:
-            self._silent.add(container.record.id)
+            self._silent[container.record.id] = SILENT_END
             name, text = container.record.id[:12], error.message
             logger.warning("container %s: its machine runs and is silent: %s", name, text)
 
@@ -174,8 +174,9 @@ class Recovery:
     async def _is_lost(self, container: Container) -> None:
         """Its machine has ended; what was to follow does."""
         record = container.record
-        if (record.seat.owner or record.id) in self._silent:
-            container.lost_in_absence(CODE_KILLED, SILENT_END)
+        why = self._silent.get(record.seat.owner or record.id)
+        if why is not None:
+            container.lost_in_absence(CODE_KILLED, why)
         else:
             container.lost_in_absence()
         container.found.set()
