@@ -143,12 +143,49 @@ def test_publishing_all_exposed_ports_leaves_the_bound_ones_alone() -> None:
     ]
 
 
-def test_ipv6_is_refused_as_not_there_yet() -> None:
-    """Not as nonsense."""
+def test_where_ports_of_ipv6_are_to_be_had() -> None:
+    """Asked for by address on bridges, and refused without them, not as nonsense; a zone is."""
+    six = [wish("", ip="::1")]
+    bindings = {"80/tcp": [PortBinding(host_ip="::1")]}
+    assert ports.wanted(ContainerConfig(), HostConfig(port_bindings=bindings)) != []
     with pytest.raises(NotImplementedYet, match="IPv4 only"):
-        ports.wanted(
-            ContainerConfig(), HostConfig(port_bindings={"80/tcp": [PortBinding(host_ip="::1")]})
-        )
+        ports.allocate(six)
+    found, held = ports.hold(six)
+    assert [(port.host_address, sock.family) for port, sock in zip(found, held, strict=True)] == [
+        ("::1", socket.AF_INET6)
+    ]
+    held[0].close()
+    with pytest.raises(InvalidRequest, match="zone"):
+        ports._check("80/tcp", PortBinding(host_ip="fe80::1%lo"))
+
+
+def test_without_an_address_both_kinds_have_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that the kernel chooses; one that is taken for IPv6 is refused, or passed over if nobody asked for it.
+    Where somebody said an address, or the network does, it is that one; a host without IPv6 has one of IPv4."""
+    found, held = ports.hold([wish("", ip=""), wish("", ip="", protocol="udp")])
+    assert [port.host_address for port in found] == ["0.0.0.0", "::"] * 2
+    assert found[0].host_port == found[1].host_port
+    number = str(found[0].host_port)
+    held.pop(0).close()  # IPv4 is free again
+    with pytest.raises(Conflict, match=rf"Bind for \[::\]:{number} failed: port is already"):
+        ports.hold([wish(number, ip="")])
+    for sock in held:
+        sock.close()
+    for asked, default in (("0.0.0.0", "0.0.0.0"), ("", LOOPBACK)):
+        (one,), (sock,) = ports.hold([wish("", ip=asked)], default=default)
+        assert one.host_address == (asked or default)
+        sock.close()
+    reserve = ports.reserve
+
+    def without(protocol: str, address: str, port: int) -> socket.socket:
+        if ":" in address:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return reserve(protocol, address, port)
+
+    monkeypatch.setattr(ports, "reserve", without)
+    (one,), (sock,) = ports.hold([wish("", ip="")])
+    assert one.host_address == "0.0.0.0"
+    sock.close()
 
 
 def test_a_low_port_needs_privilege() -> None:

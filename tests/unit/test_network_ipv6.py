@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 
 from hyper.errors import Conflict, InvalidRequest
 from hyper.network import rules
-from hyper.network.ipam6 import link_local_of, space6
+from hyper.network.ipam6 import choose6, link_local_of, space6
 
 
 def test_addresses_are_picked_in_order_and_wishes_kept() -> None:
@@ -26,6 +26,19 @@ def test_addresses_are_picked_in_order_and_wishes_kept() -> None:
         tiny.pick([first, second], wish=None, last=None)
     ranged = space6(subnet="fd00::/64", ip_range="fd00::8:0/112")
     assert ranged.pick([], wish=None, last=None) == IPv6Address("fd00::8:0")
+
+
+def test_a_subnet_nobody_has_said_is_the_daemons_own() -> None:
+    """A /64 of unique local addresses, the first that is free, another daemon's elsewhere."""
+    first = choose6("one", [])
+    assert (first.prefixlen, first.network_address.packed[0]) == (64, 0xFD)
+    assert choose6("one", []) == first
+    second = choose6("one", [first])
+    assert second.network_address.packed[:6] == first.network_address.packed[:6]
+    assert not second.overlaps(first)
+    assert choose6("two", []).network_address.packed[:6] != first.network_address.packed[:6]
+    with pytest.raises(Conflict, match="are taken"):
+        choose6("one", [IPv6Network("fd00::/8")])
 
 
 @pytest.mark.parametrize(

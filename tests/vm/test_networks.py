@@ -212,13 +212,16 @@ def test_published_ports(daemon: Hyperd, busybox: str, echo: bytes) -> None:
     """TCP and UDP, on the loopback, on an address, everywhere; conflicts; free at once when the program ends."""
     mine = hosts_own_address()
     ports = ["-p", "127.0.0.1::80", "-p", f"{mine}::80", "-p", "::9/udp", "--expose", "7"]
+    ports += ["-p", "[::1]::80"]
     up(daemon, busybox, "web", *ports, script=SERVER)
     bindings = daemon.api.get("/containers/web/json")["NetworkSettings"]["Ports"]
     assert bindings["7/tcp"] is None
     for port, found in ((bindings["80/tcp"][0]["HostPort"], b"web\n"), ("80", b"")):  # as dockerd
         words = ("ps", "--filter", f"publish={port}", "--format", "{{.Names}}")
         assert daemon.run(*words) == found
+    assert [item["HostIp"] for item in bindings["9/udp"]] == ["0.0.0.0", "::"]
     by_address = {item["HostIp"]: int(item["HostPort"]) for item in bindings["80/tcp"]}
+    assert fetch("::1", by_address["::1"]).endswith(b"hello\n")
     assert fetch("127.0.0.1", by_address["127.0.0.1"]).endswith(b"hello\n")
     assert fetch(mine, by_address[mine]).endswith(b"hello\n")
     with pytest.raises(OSError):
@@ -226,7 +229,7 @@ def test_published_ports(daemon: Hyperd, busybox: str, echo: bytes) -> None:
     daemon.run("exec", "-i", "web", "sh", "-c", "cat >/echo && chmod +x /echo", stdin=echo)
     daemon.run("exec", "web", "/echo", "9")
     everywhere = port_of(daemon, "web", "9/udp")
-    talks = [talk(address, everywhere) for address in ("127.0.0.1", mine)]
+    talks = [talk(address, everywhere) for address in ("127.0.0.1", mine, "::1")]
     taken = f"127.0.0.1:{by_address['127.0.0.1']}:80"
     refused = daemon.docker("run", "--rm", "-p", taken, busybox, "true")
     assert refused.returncode == 125
@@ -264,7 +267,8 @@ def test_published_ports(daemon: Hyperd, busybox: str, echo: bytes) -> None:
 
 def talk(address: str, port: int) -> socket.socket:
     """A client's socket that has been answered once by an echo."""
-    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    datagrams = socket.socket(family, socket.SOCK_DGRAM)
     datagrams.settimeout(10)
     datagrams.connect((address, port))
     datagrams.send(b"ping")
@@ -345,14 +349,18 @@ def test_ports_and_networks_do_not_need_the_daemon(own_daemon: Hyperd, busybox: 
     """Killed: packets go on. Back: the same addresses, names answered again, the port still reserved, nothing lost."""
     daemon = own_daemon
     daemon.run("network", "create", "net")
-    web = up(daemon, busybox, "web", "--network", "net", "-p", "127.0.0.1::80", script=SERVER)
+    published = ["-p", "127.0.0.1::80", "-p", "[::1]::80"]
+    web = up(daemon, busybox, "web", "--network", "net", *published, script=SERVER)
     up(daemon, busybox, "client", "--network", "net")
     daemon.run("network", "connect", "bridge", "client")
-    port = port_of(daemon, "web", "80/tcp")
+    found = daemon.api.get("/containers/web/json")["NetworkSettings"]["Ports"]["80/tcp"]
+    port, port6 = (int(item["HostPort"]) for item in found)
     daemon.kill()
     assert fetch("127.0.0.1", port).endswith(b"hello\n")
     daemon.start()
     assert fetch("127.0.0.1", port).endswith(b"hello\n")
+    # Ports of IPv6 do need it.
+    assert fetch("::1", port6).endswith(b"hello\n")
     assert resolves(daemon, "client", "web") == [web]
     assert b"already allocated" in daemon.docker("run", "-p", f"{port}:80", busybox).stderr
     daemon.run("network", "disconnect", "net", "client")
@@ -419,7 +427,6 @@ def test_what_the_api_refuses(daemon: Hyperd, busybox: str) -> None:
         assert create(Name=name)[0] == 403
     assert create(Name="x", Driver="overlay") == (404, 'plugin "overlay" not found')
     assert create(Name="x", Driver="host")[0] == 403
-    assert create(Name="x", EnableIPv6=True)[0] == 400
     assert create(Name="x", EnableIPv4=False)[0] == 400
     assert [api.get(f"/networks/{one}")["EnableIPv4"] for one in ("bridge", "none")] == [
         True,
@@ -544,11 +551,14 @@ def test_links_of_the_default_network(daemon: Hyperd, busybox: str) -> None:
     """Variables, hosts and names; a link is removed, its owner goes on; what does not run cannot be linked to."""
     api = daemon.api
     db = up(daemon, busybox, "db", "--expose", "5432", "-e", "KEY=v")
-    up(daemon, busybox, "web", "--link", "db:store")
+    up(daemon, busybox, "again", "-h", "hers")
+    up(daemon, busybox, "web", "--link", "db:store", "--link", "again:other", "--link", "db:other")
     told = says(daemon, "web", "env; cat /etc/hosts; tr '\\0' '\\n' </proc/1/environ")[1]
     assert told.count(f"STORE_PORT_5432_TCP=tcp://{db}:5432") == 2
     assert told.count("STORE_ENV_KEY=v") == 2
     assert f"{db}\tstore " in told
+    assert f"{address_of(daemon, 'again')}\tother hers again\n" in told  # the first of that name
+    daemon.run("rm", "-f", "again")
     names = {tuple(item["Names"]) for item in api.get("/containers/json")}
     assert names == {("/web",), ("/db", "/web/store")}
     assert api.get("/containers/web/json")["HostConfig"]["Links"] == ["/db:/web/store"]

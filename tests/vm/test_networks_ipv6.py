@@ -99,9 +99,8 @@ def test_a_hostile_neighbour_is_nobody_else(daemon: Hyperd, busybox: str) -> Non
 
 
 def test_what_ipv6_networks_cannot_be(daemon: Hyperd, busybox: str) -> None:
-    """Without a subnet, with one that is none or another's, or a wish outside of it: 400 or 403."""
+    """With a subnet that is none or another's, or a wish outside of it: 400 or 403. Without one it is chosen."""
     bad = [
-        (True, [], 400),
         (True, [{"Subnet": "fe80::/64"}], 400),
         (True, [{"Subnet": "fd00:9::/127"}], 400),
         (True, [{"Subnet": "fd00:9::/64", "Gateway": "fd00:8::1"}], 400),
@@ -114,3 +113,11 @@ def test_what_ipv6_networks_cannot_be(daemon: Hyperd, busybox: str) -> None:
         assert error.value.status == status, config
     refused = daemon.docker("run", "--network", "six", "--ip6", "fd00:9::9", busybox)
     assert re.search(b"no configured subnet", refused.stderr)
+    for name in ("chosen", "another"):
+        daemon.run("network", "create", "--ipv6", name)
+    subnets = {
+        daemon.api.get(f"/networks/{name}")["IPAM"]["Config"][1]["Subnet"]
+        for name in ("chosen", "another")
+    }
+    assert len(subnets) == 2
+    assert all(re.fullmatch(r"fd[0-9a-f:]+::/64", subnet) for subnet in subnets)

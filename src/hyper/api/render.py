@@ -16,7 +16,7 @@ from hyper.engine.mounts import DRIVER, VOLUME, MountPoint
 from hyper.engine.network_record import EndpointRecord
 from hyper.engine.networks import BRIDGE, PREDEFINED
 from hyper.engine.plan import hostname
-from hyper.engine.record import ContainerRecord, Health
+from hyper.engine.record import ContainerRecord, Health, PublishedPort
 from hyper.engine.state import LIVE, Status
 from hyper.engine.volumes import Volumes
 from hyper.errors import HyperError
@@ -227,12 +227,17 @@ def _network(container: Container) -> wire.NetworkSettings:
     )
 
 
+def _reachable(record: ContainerRecord) -> list[PublishedPort]:
+    """Ports of the host that lead somewhere: none of a container that has left all its networks."""
+    return record.ports if record.endpoints else []
+
+
 def port_map(record: ContainerRecord) -> dict[str, list[PortBinding] | None]:
     """Every port the container has while it runs, with where it is published."""
     if record.status not in LIVE:
         return {}
     result: dict[str, list[PortBinding] | None] = dict.fromkeys(record.config.exposed_ports or {})
-    for port in record.ports:
+    for port in _reachable(record):
         spec = f"{port.container_port}/{port.protocol}"
         binding = PortBinding(host_ip=port.host_address, host_port=str(port.host_port))
         result[spec] = [*(result.get(spec) or []), binding]
@@ -288,12 +293,12 @@ def _ports(record: ContainerRecord) -> list[wire.Port]:
     if record.status not in LIVE:
         return []
     result = []
-    published = {(port.container_port, port.protocol) for port in record.ports}
+    published = {(port.container_port, port.protocol) for port in _reachable(record)}
     for spec in record.config.exposed_ports or {}:
         number, _, protocol = spec.partition("/")
         if (int(number), protocol or "tcp") not in published:
             result.append(wire.Port(int(number), protocol or "tcp"))
-    for port in record.ports:
+    for port in _reachable(record):
         result.append(
             wire.Port(port.container_port, port.protocol, port.host_address, port.host_port)
         )

@@ -28,7 +28,6 @@ def of_new_container(host: HostConfig, find: Callable[[str], ContainerRecord]) -
     Raises:
         NotFound: no such container.
         InvalidRequest: a link that is none.
-        Conflict: an alias for two containers.
     """
     made: dict[str, str] = {}
     default = host.network_mode in ("", "default", "bridge")
@@ -36,9 +35,8 @@ def of_new_container(host: HostConfig, find: Callable[[str], ContainerRecord]) -
         name, alias = split_link(link)
         if not default:  # on a network of the user's it is a name, for whoever will be called so
             continue
-        wanted = find(name).id
-        if made.setdefault(alias, wanted) != wanted:
-            raise Conflict(f"Conflict. The link alias {alias!r} is for two containers")
+        # Of two with one alias dockerd keeps the first.
+        made.setdefault(alias, find(name).id)
     return made
 
 

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Collection
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from hyper.config import Config
@@ -17,7 +17,7 @@ from hyper.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from hyper.ids import new_id
 from hyper.network import ipam
 from hyper.network.fabric import Fabric
-from hyper.network.ipam6 import Space6, space6
+from hyper.network.ipam6 import Space6, choose6, space6
 from hyper.network.rules import Segment
 from hyper.system import link
 from hyper.types.network import Ipam, IpamConfig, NetworkCreateBody
@@ -110,6 +110,9 @@ class Networks:
         if record.subnet:
             self._check_overlap(IPv4Network(record.subnet))
             space_of(record)
+        if body.enable_ipv6 and not record.subnet6:
+            chosen = choose6(self._store.daemon_id, self._subnets6())
+            record.subnet6, record.gateway6 = str(chosen), str(chosen[1])
         self._check_overlap6(record)
         await self._raise(record, fabric)
         try:
@@ -160,14 +163,16 @@ class Networks:
 
     def _check_overlap6(self, record: NetworkRecord) -> None:
         wanted = space6_of(record)
-        others = [space6_of(other) for other in self._by_id.values()]
-        if wanted and any(other and other.subnet.overlaps(wanted.subnet) for other in others):
+        if wanted and any(other.overlaps(wanted.subnet) for other in self._subnets6()):
             raise Forbidden(
                 "invalid pool request: Pool overlaps with other one on this address space"
             )
 
     def _subnets(self) -> list[IPv4Network]:
         return [IPv4Network(item.subnet) for item in self._by_id.values() if item.subnet]
+
+    def _subnets6(self) -> list[IPv6Network]:
+        return [space.subnet for item in self._by_id.values() if (space := space6_of(item))]
 
     def _keep(self, record: NetworkRecord) -> None:
         self._store.save_network(record.id, record)
@@ -279,11 +284,7 @@ def _ask_ipv6(record: NetworkRecord, configs: list[IpamConfig], *, enabled: bool
     if not enabled and not configs:
         return  # an IPv6 subnet says that IPv6 is wanted, as well
     if not configs:
-        raise InvalidRequest(
-            "could not find an available, non-overlapping IPv6 address pool among the defaults to "
-            "assign to the network",
-            hint="say --subnet with an IPv6 network, such as fd00:1::/64",
-        )
+        return  # one is chosen
     if len(configs) > 1:
         raise InvalidRequest("bridge driver doesn't support multiple subnets")
     if configs[0].auxiliary_addresses:

@@ -8,11 +8,16 @@ import re
 import socket
 from typing import Final
 
+from msgspec.structs import replace
+
 from hyper.engine.record import PublishedPort
 from hyper.errors import Conflict, Forbidden, HyperError, InvalidRequest, NotImplementedYet
 from hyper.types.container import ContainerConfig, HostConfig, PortBinding
 
 _PORT: Final = re.compile(r"([0-9]{1,5})(?:/(tcp|udp|sctp))?")
+ANYWHERE: Final = "0.0.0.0"
+EVERYWHERE6: Final = "::"
+_ATTEMPTS: Final = 16
 _KINDS: Final = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
@@ -63,8 +68,8 @@ def _check(spec: str, place: PortBinding) -> None:
             address = ipaddress.ip_address(place.host_ip)
         except ValueError:
             raise InvalidRequest(f"invalid IP address {place.host_ip!r} for {spec}") from None
-        if address.version != 4:
-            raise NotImplementedYet(f"publishing on {address} is not supported yet: IPv4 only")
+        if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+            raise InvalidRequest(f"invalid IP address {place.host_ip!r} for {spec}: it has a zone")
 
 
 def _is_port(text: str) -> bool:
@@ -72,20 +77,25 @@ def _is_port(text: str) -> bool:
 
 
 def hold(
-    wishes: list[tuple[int, str, PortBinding]], *, default: str = "0.0.0.0"
+    wishes: list[tuple[int, str, PortBinding]], *, default: str = ANYWHERE
 ) -> tuple[list[PublishedPort], list[socket.socket]]:
-    """The same, and the sockets that keep others from them, until they are closed. ``default``: where nobody said.
+    """The same, and for each the socket that keeps others from it, until it is closed. ``default``: where nobody said.
 
-    Packets never reach these sockets: the packet filter leads them on before.
+    That is on all addresses of the host, those of IPv6 too if it has some. Packets of IPv4 never reach these sockets:
+    the packet filter leads them on before.
 
     Raises:
         As ``allocate``.
     """
     held: list[socket.socket] = []
     try:
-        return [
-            _allocate(port, protocol, place, held, default) for port, protocol, place in wishes
-        ], held
+        made: list[PublishedPort] = []
+        for port, protocol, place in wishes:
+            if place.host_ip or default != ANYWHERE:
+                made.append(_allocate(port, protocol, place, held, default))
+            else:
+                made += _allocate_both(port, protocol, place, held)
+        return made, held
     except BaseException:
         for sock in held:
             sock.close()
@@ -98,8 +108,11 @@ def reserve(protocol: str, address: str, port: int) -> socket.socket:
     Raises:
         OSError: another has it.
     """
-    sock = socket.socket(socket.AF_INET, _KINDS[protocol])
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, _KINDS[protocol])
     try:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if protocol == "tcp":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((address, port))
@@ -115,11 +128,17 @@ def allocate(wishes: list[tuple[int, str, PortBinding]]) -> list[PublishedPort]:
     """The host ports for ``wishes``, free at this moment (the machine takes them when it starts).
 
     Raises:
+        NotImplementedYet: one is on an IPv6 address.
         Conflict: one is in use.
         InvalidRequest: the address is not this host's.
         Forbidden: the port needs privilege.
         HyperError: any other reason.
     """
+    for _, _, place in wishes:
+        if ":" in place.host_ip:
+            raise NotImplementedYet(
+                f"publishing on {place.host_ip} is not supported here: without bridges it is IPv4 only"
+            )
     held: list[socket.socket] = []
     try:
         return [_allocate(port, protocol, place, held) for port, protocol, place in wishes]
@@ -133,7 +152,7 @@ def _allocate(
     protocol: str,
     place: PortBinding,
     held: list[socket.socket],
-    default: str = "0.0.0.0",
+    default: str = ANYWHERE,
 ) -> PublishedPort:
     address = place.host_ip or default
     first, _, last = (place.host_port or "0").partition("-")
@@ -148,9 +167,30 @@ def _allocate(
     raise failure
 
 
+def _allocate_both(
+    port: int, protocol: str, place: PortBinding, held: list[socket.socket]
+) -> list[PublishedPort]:
+    """The same port on all addresses of both kinds; of IPv4 alone on a host without IPv6."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        first = _allocate(port, protocol, place, held)
+        try:
+            held.append(reserve(protocol, EVERYWHERE6, first.host_port))
+        except OSError as error:
+            if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                return [first]
+            # One that the kernel has chosen for IPv4 may be taken: it chooses again.
+            if attempt == _ATTEMPTS or place.host_port not in ("", "0"):
+                raise _explain(EVERYWHERE6, first.host_port, error) from None
+            held.pop().close()
+        else:
+            return [first, replace(first, host_address=EVERYWHERE6)]
+    raise AssertionError("unreachable")
+
+
 def _explain(address: str, number: int, error: OSError) -> HyperError:
     """Docker's words: clients look for them."""
-    lead = f"driver failed programming external connectivity: Bind for {address}:{number} failed"
+    where = f"[{address}]" if ":" in address else address
+    lead = f"driver failed programming external connectivity: Bind for {where}:{number} failed"
     if error.errno == errno.EADDRINUSE:
         return Conflict(f"{lead}: port is already allocated")
     kinds = {errno.EADDRNOTAVAIL: InvalidRequest, errno.EACCES: Forbidden}

@@ -23,6 +23,7 @@ from hyper.network import ipam, user
 from hyper.network.attachment import Attachment, interface
 from hyper.network.dns import Address, NameServer, Relay, View
 from hyper.network.fabric import Fabric, Place
+from hyper.network.relay import Relay6
 from hyper.network.rules import Port, Publication, Segment
 from hyper.proto.message import Interface
 from hyper.sandbox.pool import Warm
@@ -54,6 +55,7 @@ class Wires:
         #: Containers that hold addresses, by network and by id.
         self._on: dict[str, dict[str, ContainerRecord]] = {}
         self._reserved: dict[str, list[socket.socket]] = {}
+        self._relays: dict[str, list[Relay6]] = {}
         self._clearing: dict[str, asyncio.Task[None]] = {}
         self.warnings: dict[str, str] = {}
         #: Finds a container of this daemon by name or id.
@@ -83,7 +85,7 @@ class Wires:
         ]
         for record in kept:
             self._enter(record)
-            self._reserve_again(record)
+            await self._reserve_again(record)
         used = [self.networks.get(network_id) for network_id in self._on if self._knows(network_id)]
         segments = [self.networks.segment(network) for network in used]
         await fabric.open(segments, [self._place(record) for record in kept])
@@ -93,12 +95,13 @@ class Wires:
     def _knows(self, network_id: str) -> bool:
         return any(network.id == network_id for network in self.networks.all())
 
-    def _reserve_again(self, record: ContainerRecord) -> None:
-        """Packets of published ports found their way all the time: only the reservation was gone."""
+    async def _reserve_again(self, record: ContainerRecord) -> None:
+        """Packets of IPv4 found their way all the time: only the reservation was gone, and who leads those of IPv6."""
         held = self._reserved.setdefault(record.id, [])
         for port in record.ports:
             try:
                 held.append(ports.reserve(port.protocol, port.host_address, port.host_port))
+                await self._lead(record, port, held[-1])
             except OSError as error:
                 where = f"{port.host_address}:{port.host_port}/{port.protocol}"
                 logger.warning("container %s: port %s: %s", record.id[:12], where, error.strerror)
@@ -196,7 +199,10 @@ class Wires:
             self._enter(record)
             record.link_variables = self._link_variables(record)
             binding = self._binding(record)
-            record.ports, self._reserved[record.id] = ports.hold(wishes, default=binding)
+            record.ports, held = ports.hold(wishes, default=binding)
+            self._reserved[record.id] = held
+            for port, sock in zip(record.ports, held, strict=True):
+                await self._lead(record, port, sock)
             fd = _tap(fabric, tap, warm)
             mac = record.endpoints[0].mac if record.endpoints else user.mac_address(record.id)
             async with _begun(fabric.settle(self._place(record))) as connected:
@@ -294,7 +300,24 @@ class Wires:
         if self._clearing:
             await asyncio.wait(list(self._clearing.values()))
 
+    async def _lead(
+        self, record: ContainerRecord, port: PublishedPort, sock: socket.socket
+    ) -> None:
+        """What comes to ``sock`` finds its way, which of IPv4 it does without us."""
+        if not _is_ipv6(port):
+            return
+
+        def target() -> tuple[str, int] | None:
+            main = self._primary(record)
+            return (main.address, port.container_port) if main is not None and main.id else None
+
+        relay = Relay6(sock, target)
+        self._relays.setdefault(record.id, []).append(relay)
+        await relay.open()
+
     def _unreserve(self, container_id: str) -> None:
+        for relay in self._relays.pop(container_id, []):
+            relay.close()
         for held in self._reserved.pop(container_id, []):
             held.close()
 
@@ -354,7 +377,11 @@ class Wires:
                 address = IPv4Address(endpoint.address)
                 places.append(Port(segment, endpoint.mac, address, device, also))
         main = self._primary(record)
-        published = tuple(_publication(port, main) for port in record.ports if main is not None)
+        published = tuple(
+            _publication(port, main)
+            for port in record.ports
+            if main is not None and not _is_ipv6(port)
+        )
         wall, services = pod_network.wall(record), pod_network.services(record)
         host = self.networks.may_host(asked=endpoints.asks_for_host(record.host_config))
         return Place(fabric.name("ht", record.id), tuple(places), published, wall, services, host)
@@ -478,7 +505,8 @@ class Wires:
             other = self.find(container_id)
             address = "" if other is None else self._linkable(record, other)
             if other is not None and address:
-                names = dict.fromkeys([alias, other.id[:12], other.name])
+                hostname = other.config.hostname or other.id[:12]
+                names = dict.fromkeys([alias, hostname, other.name])
                 yield address, " ".join(names)
 
     def _link_variables(self, record: ContainerRecord) -> list[str]:
@@ -545,6 +573,10 @@ def _pick6(
         last=IPv6Address(endpoint.address6) if endpoint.address6 else None,
     )
     return IPv6Interface((address, space.subnet.prefixlen))
+
+
+def _is_ipv6(port: PublishedPort) -> bool:
+    return ":" in port.host_address
 
 
 def _publication(port: PublishedPort, main: EndpointRecord) -> Publication:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
@@ -78,6 +79,20 @@ def space6(*, subnet: str, gateway: str = "", ip_range: str = "") -> Space6:
     if router not in network or router == network.network_address:
         raise InvalidRequest(f"no matching subnet for gateway {router}")
     return Space6(network, router, pool)
+
+
+def choose6(seed: str, taken: Collection[IPv6Network]) -> IPv6Network:
+    """The first free /64 of the unique local addresses that ``seed`` is given. Source: RFC 4193, 3.2.
+
+    Raises:
+        Conflict: all are taken.
+    """
+    number = hashlib.sha256(seed.encode()).digest()[:5]
+    own = IPv6Network((bytes([0xFD]) + number + bytes(10), 48))
+    for candidate in islice(own.subnets(new_prefix=64), len(taken) + 1):
+        if not any(candidate.overlaps(other) for other in taken):
+            return candidate
+    raise Conflict(f"all networks of {own} are taken", hint="say --subnet with an IPv6 network")
 
 
 def address6(text: str, what: str) -> IPv6Address:
