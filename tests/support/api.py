@@ -67,7 +67,9 @@ class Api:
         data = None if body is None else json.dumps(body).encode()
         status, content = self.raw(method, path, data)
         if status >= 400:
-            raise ApiError(status, json.loads(content)["message"])
+            # Those of attach are text, as dockerd's.
+            text = json.loads(content)["message"] if content[:1] == b"{" else content.decode()
+            raise ApiError(status, text)
         if not path.startswith(
             "/hyper/"
         ):  # of what Docker has no word for its contract says nothing
