@@ -52,6 +52,8 @@ class Config:
     accelerator: str = "auto"
     #: What serves shared paths: "qemu" (C), "rust"; "auto" takes the one that passes on locks.
     file_server: str = "auto"
+    #: Whether changes that the host makes in bind mounts are told to who watches them in a machine.
+    host_events: bool = True
     #: How volumes are kept whose options leave that open: "directory", "image"; "auto": directory where we are root.
     default_volume_type: str = "auto"
     default_memory_mib: int = DEFAULT_MEMORY_MIB

@@ -160,3 +160,33 @@ def test_locks_reach_across_machines(daemon: Hyperd, busybox: str, folder: Path)
         daemon.run("exec", "one", "killall", "-9", "lock")
         assert daemon.docker(*words, "count", "1").returncode == 0
         assert (folder / kind).read_text() == "81\n"
+
+
+def test_changes_of_the_host_are_told(daemon: Hyperd, busybox: str, folder: Path) -> None:
+    """inotify in a container sees what the host makes, writes, replaces and removes; also read-only, in new folders."""
+    source, other = Path(__file__).parents[1] / "support/watch.c", folder.parent / "other"
+    other.mkdir()
+    program = other / "watch"
+    subprocess.run(["musl-gcc", "-static", "-Os", "-o", program, source], check=True)
+    (folder / "app.js").write_text("1")
+    words = ("run", "-d", "--name", "dev", "-v", f"{folder}:/d", "-v", f"{other}:/r:ro")
+    daemon.run(*words, busybox, "/r/watch", "/d", "/r", "/d/app.js")
+    follow(daemon, "dev", "watching")
+    number = 0
+    while b"created /d first" not in daemon.run("logs", "dev"):  # until hyperd watches, too
+        (folder / f"first{(number := number + 1)}").touch()
+    (folder / "app.js").write_text("2")
+    follow(daemon, "dev", "written /d app.js\n")
+    follow(daemon, "dev", "modified /d/app.js itself\n")
+    (other / "page").write_text("x")
+    follow(daemon, "dev", "created /r page\n")
+    (other / "new").write_text("y")
+    (other / "new").rename(other / "page")
+    follow(daemon, "dev", "deleted /r new\n")
+    (folder / "deep").mkdir()
+    follow(daemon, "dev", "created /d deep\n")
+    daemon.run("exec", "-d", "dev", "sh", "-c", "/r/watch /d/deep > /tmp/deep")
+    while b"created" not in daemon.docker("exec", "dev", "cat", "/tmp/deep").stdout:
+        (folder / "deep" / f"f{(number := number + 1)}").touch()
+    (folder / "app.js").unlink()
+    follow(daemon, "dev", "deleted /d app.js\n")

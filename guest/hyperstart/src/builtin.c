@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "changes.h"
+#include "events.h"
 #include "extract.h"
 #include "probe.h"
 #include "tree.h"
@@ -203,6 +204,14 @@ static bool run_probe(const struct builtin *b, struct error *e)
     return fail(e, MALFORMED, 0, "no such probe", NULL);
 }
 
+static bool run_events(const struct builtin *b, struct error *e)
+{
+    const struct start *s = b->start;
+    if (s->arg_count < 2)
+        return fail(e, MALFORMED, 0, "no share to tell of", NULL);
+    return events_tell(s->args[1], s->args + 2, s->arg_count - 2, e);
+}
+
 static const struct {
     const char *name;
     bool outside;
@@ -210,7 +219,7 @@ static const struct {
 } builtins[] = {
     {"stat", false, run_stat},    {"archive-get", false, run_get}, {"archive-put", false, run_put},
     {"export", true, run_export}, {"changes", true, run_changes},  {"diff", true, run_diff},
-    {"probe", true, run_probe},
+    {"probe", true, run_probe},   {"events", true, run_events},
 };
 
 static size_t find(const char *name)

@@ -203,18 +203,28 @@ bool shared_drop(struct held *held, struct error *e)
     return e->code == OK;
 }
 
-void share_lost(const char *tag, struct error *e)
+int share_open(const char *tag)
 {
     char path[64];
     size_t i = place_of(tag);
-    if (i == shared_count || !shared[i].source || strcmp(shared[i].source, tag) != 0) {
-        fail(e, NO_SUCH, 0, "no share \"", tag, "\"", NULL);
+    errno = ENOENT;
+    if (i == shared_count || !shared[i].source)
+        return -1;
+    join(path, sizeof path, RUN "/m", DEC(i), NULL);
+    return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+void share_lost(const char *tag, struct error *e)
+{
+    char path[64];
+    /* Held for ever: its last unmount would wait for answers that do not come. */
+    int held = share_open(tag);
+    if (held < 0) {
+        fail(e, NO_SUCH, errno, "no share \"", tag, "\"", NULL);
         return;
     }
-    join(path, sizeof path, RUN "/m", DEC(i), NULL);
-    /* Held for ever: its last unmount would wait for answers that do not come. */
-    int held = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (held < 0 || (umount2(path, MNT_FORCE) && errno != EBUSY))
+    join(path, sizeof path, RUN "/m", DEC(place_of(tag)), NULL);
+    if ((umount2(path, MNT_FORCE) && errno != EBUSY))
         fail(e, SYSTEM, errno, "give up the share \"", tag, "\"", NULL);
 }
 

@@ -32,6 +32,9 @@ bool shared_mount(struct held *held, const char *type, const char *source, const
  * may go then. False without an error: the kernel has not let go of one yet, to be tried again. */
 bool shared_drop(struct held *held, struct error *e);
 
+/* Opens the root of a share that is mounted. -1: there is none of this tag. */
+int share_open(const char *tag);
+
 /* What served this share has ended: whoever waits for it gets an error, and who asks later. */
 void share_lost(const char *tag, struct error *e);
 

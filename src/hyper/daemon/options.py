@@ -44,7 +44,7 @@ _PATHS: Final = frozenset(
     {"data_root", "exec_root", "assets", "tlscacert", "tlscert", "tlskey", "pidfile", "kernel"}
 )
 _FLAGS: Final = frozenset(
-    {"tls", "tlsverify", "discard_blobs", "init", "no_new_privileges", "templates"}
+    {"tls", "tlsverify", "discard_blobs", "init", "no_new_privileges", "templates", "host_events"}
 )
 _NUMBERS: Final = frozenset({"default_memory_mib", "boot_timeout_s", "pool_memory_mib"})
 _CHOICES: Final = {
@@ -96,6 +96,11 @@ def parser() -> argparse.ArgumentParser:
         "--file-server",
         choices=_CHOICES["file_server"],
         help="which virtiofsd serves mounts: QEMU's or the one in Rust (default: auto, QEMU's: it passes on locks)",
+    )
+    add(
+        "--host-events",
+        **FLAG,
+        help="tell inotify in containers of changes that the host makes in bind mounts (default: true)",
     )
     add(
         "--default-volume-type",

@@ -7,6 +7,7 @@ from hyper.engine.container import Container
 from hyper.engine.containers import Containers
 from hyper.engine.execs import Execs
 from hyper.engine.host import Host
+from hyper.engine.host_events import HostEvents
 from hyper.engine.hypervisors import Hypervisors
 from hyper.engine.pods import Pods
 from hyper.engine.probing import HealthChecks
@@ -24,6 +25,7 @@ class Engine:
         self.stats = Feeds(host)
         self.hypervisors = Hypervisors(host.driver, host.tasks)
         self._health = HealthChecks(host, self.containers, self.execs)
+        self._host_events = HostEvents(host, self.containers)
         self._clocks = GuestClocks(self.containers)
 
     async def open(self) -> None:
@@ -35,6 +37,8 @@ class Engine:
         silent = self.containers.silent()
         self.execs.recover()
         self._health.open()
+        if self.host.config.host_events:
+            self._host_events.open()
         self._clocks.open()
         await self.pods.open()
         known = [item for item in self.containers.all() if item not in silent]
