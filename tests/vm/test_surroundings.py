@@ -172,21 +172,25 @@ def test_a_privileged_container(shared_daemon: Hyperd, busybox: str) -> None:
 
 
 def test_devices_that_were_given(shared_daemon: Hyperd, busybox: str) -> None:
-    """Open as asked for, and nothing else is: nodes, permissions and rules are of the machine's own devices."""
+    """Open as asked for, and nothing else is: nodes, permissions and rules are of the machine's own devices.
+
+    So are control groups that are bound from the host: the container's own, and it may make some.
+    """
     script = """
     ls -l /dev/tap /dev/fuse | awk '{print $1, $5, $6, $NF}'
     exec 3</dev/fuse && exec 4<>/dev/tap && echo both
     (exec 5>/dev/fuse) 2>/dev/null || echo read-only
+    mkdir /sys/fs/cgroup/x && cat /sys/fs/cgroup/x/cgroup.type
     mknod /l b 7 9; head -c1 /l 2>&1; mknod /v b 254 0; head -c1 /v 2>&1; mknod /r c 10 183; head -c1 /r 2>&1 || true
     """
     words = ["--device", "/dev/fuse:r", "--device", "/dev/net/tun:/dev/tap:rw"]
-    words += ["--device-cgroup-rule", "b 7:* r"]
+    words += ["--device-cgroup-rule", "b 7:* r", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw"]
     out = shared_daemon.run("run", "--rm", *words, busybox, "sh", "-c", script).decode()
     assert out.splitlines() == [
         "crw-rw-rw- 10, 229 /dev/fuse",
         "crw-rw-rw- 10, 200 /dev/tap",
         "both",
-        "read-only",
+        *("read-only", "domain"),
         "head: /l: No such device or address",
         "head: /v: Operation not permitted",
         "head: /r: Operation not permitted",

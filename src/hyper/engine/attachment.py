@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import posixpath
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,10 @@ logger = logging.getLogger(__name__)
 
 #: Disks a machine has beside volumes: its scratch, and at least one with the image's layers.
 OTHER_DISKS: Final = 2
+#: A bind of the host's control groups, as systemd's users make it, means the container's own, writable.
+_GROUPS: Final = "/sys/fs/cgroup"
+#: linux/mount.h. The source is a path in the container's root.
+_MS_BIND: Final = 4096
 #: Where a volume's files are in its own file system (whose root has a lost+found).
 _IN_IMAGE: Final = "/data"
 
@@ -227,6 +232,10 @@ class Attachments:
             flags = mount_options.RDONLY if point.read_only else 0
             if point.kind == TMPFS:
                 mounts.append(plan.tmpfs(point.target, point.options))
+            elif point.kind == BIND and posixpath.normpath(point.source) == _GROUPS:
+                mounts.append(
+                    Mount("", _GROUPS, point.target, _MS_BIND | mount_options.SAFE | flags)
+                )
             elif point.kind == BIND:
                 path = await asyncio.to_thread(_source, point)
                 mounts.append(_shared(point.target, len(shared), flags))
