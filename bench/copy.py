@@ -1,4 +1,4 @@
-"""``docker cp`` of a large file into a running container and out of it."""
+"""``docker cp`` of a large file into a running container and out of it, and its ``export``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench.measure import by_turns
-from bench.row import Row
+from bench.row import Goal, Row
 from bench.stage import Client, Stage
 
 _MEGABYTES = 300
@@ -18,7 +18,7 @@ _BOX = "bench-copy"
 
 
 def rows(stage: Stage, runs: int) -> Iterator[Row]:
-    """MB/s of `cp` of a large file, into a container and out of it, beside docker's."""
+    """MB/s of `cp` of a large file into a container and out of it, and of `export`, beside docker's."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         file = folder / "big"
@@ -28,21 +28,43 @@ def rows(stage: Stage, runs: int) -> Iterator[Row]:
         for client in (stage.hyper, stage.docker):
             stack.enter_context(_container(client))
         into, target = [str(file), f"{_BOX}:/big"], str(folder / "back")
-        yield _row(stage, "host → guest", runs, into, "of a file into a running container")
-        yield _row(stage, "guest → host", runs, [f"{_BOX}:/big", target], "of the same out of it")
+        note = "of a file into a running container"
+        yield _row(stage, "host → guest", runs, into, note, least=200)
+        out = [f"{_BOX}:/big", target]
+        yield _row(stage, "guest → host", runs, out, "of the same out of it", least=200)
+        words = ["export", "-o", target, _BOX]
+        ours, theirs = by_turns(
+            runs, lambda: _time(stage.hyper, words), lambda: _time(stage.docker, words)
+        )
+        yield Row(
+            f"`export`, {_MEGABYTES} MB",
+            "MB/s",
+            ours,
+            peer=theirs,
+            accelerator=stage.accelerator,
+            note="of the container with that file",
+        )
 
 
-def _row(stage: Stage, name: str, runs: int, words: list[str], note: str) -> Row:
+def _row(stage: Stage, name: str, runs: int, words: list[str], note: str, *, least: float) -> Row:
+    words = ["cp", *words]
     ours, theirs = by_turns(
-        runs, lambda: _copy(stage.hyper, words), lambda: _copy(stage.docker, words)
+        runs, lambda: _time(stage.hyper, words), lambda: _time(stage.docker, words)
     )
-    name = f"`cp`, {name}, {_MEGABYTES} MB"
-    return Row(name, "MB/s", ours, peer=theirs, accelerator=stage.accelerator, note=note)
+    return Row(
+        f"`cp`, {name}, {_MEGABYTES} MB",
+        "MB/s",
+        ours,
+        peer=theirs,
+        goal=Goal(least, least=True),
+        accelerator=stage.accelerator,
+        note=note,
+    )
 
 
-def _copy(client: Client, words: list[str]) -> float:
+def _time(client: Client, words: list[str]) -> float:
     began = time.perf_counter()
-    client.run("cp", *words)
+    client.run(*words)
     return _MEGABYTES / (time.perf_counter() - began)
 
 

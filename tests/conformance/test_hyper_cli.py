@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from hyper.proto.docker_stream import DockerStreamDecoder
+from tests.support.api import Api
 from tests.support.command import DOCKER, HYPER, TIMEOUT_S, Run, call
 from tests.support.dockerd import Engine
 
@@ -350,6 +352,15 @@ def test_details_of_logs(hyper: Run, docker: Run, engine: Engine, clean: None) -
         stamped = run("logs", "--details", "-t", "-n", "1", "told").stdout
         assert re.fullmatch(rb"[-:.T0-9]+Z E=1%262,a=x\+y two\n", stamped), stamped
         assert run("logs", "--details", "plain").stdout == b" out\n"
+
+
+def test_each_line_of_a_log_is_a_frame_of_its_own(docker: Run, engine: Engine, clean: None) -> None:
+    """Also the last one without its end: clients take a frame for a line."""
+    docker("run", "--name", "lines", engine.image, "printf", "a\\nbb\\n\\nc")
+    api = Api(Path(engine.host.removeprefix("unix://")))
+    status, content = api.raw("GET", "/containers/lines/logs?stdout=1")
+    frames = DockerStreamDecoder().feed(content)
+    assert (status, [data for _, data in frames]) == (200, [b"a\n", b"bb\n", b"\n", b"c"])
 
 
 def test_follow_ends_with_the_container(hyper: Run, engine: Engine, clean: None) -> None:
