@@ -51,6 +51,10 @@ def test_credentials_from_the_header() -> None:
     assert RegistryAuth.from_header(
         base64.b64encode(json.dumps(packed).encode()).decode()
     ) == RegistryAuth("u", "p")
+    loose = {"Username": "u", "password": "p", "auth": None, "email": None}
+    assert RegistryAuth.from_header(
+        base64.b64encode(json.dumps(loose).encode()).decode()
+    ) == RegistryAuth("u", "p")
     assert RegistryAuth.from_header("") is None
     assert RegistryAuth.from_header(base64.b64encode(b"{}").decode()) is None
     for bad in (

@@ -49,8 +49,11 @@ class RegistryAuth:
         try:
             padded = value.replace("+", "-").replace("/", "_").rstrip("=")
             raw = base64.urlsafe_b64decode(padded + "=" * (-len(padded) % 4))
-            wire = msgspec.json.decode(raw[:_MAX_HEADER], type=_Wire)
-        except (binascii.Error, ValueError, msgspec.DecodeError) as error:
+            said = msgspec.json.decode(raw[:_MAX_HEADER], type=dict[str, object])
+            # As Go reads it: names in any case, null for what is not said.
+            kept = {name.lower(): value for name, value in said.items() if value is not None}
+            wire = msgspec.convert(kept, _Wire)
+        except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
             logger.info("an invalid X-Registry-Auth header is ignored: %s", error)
             return None
         return wire.auth_config()
