@@ -9,6 +9,11 @@ from tests.suites.suite import NodeSuite, PytestSuite, Suite
 
 #: The reaper of Testcontainers is an image of Docker Hub that mounts the engine's socket.
 _NO_REAPER = {"TESTCONTAINERS_RYUK_DISABLED": "true"}
+#: Its containers are reached by ports of this host, wherever the tests themselves may run.
+_PUBLISHED_HERE = {
+    "TESTCONTAINERS_CONNECTION_MODE": "docker_host",
+    "TESTCONTAINERS_HOST_OVERRIDE": "localhost",
+}
 
 
 def _aiodocker_images() -> dict[str, Image]:
@@ -46,7 +51,12 @@ SUITES: tuple[Suite, ...] = (
         ),
     ),
     PytestSuite(
-        "aiodocker", _aiodocker_images, folder="tests", environ=_NO_REAPER, test_timeout_s=120
+        "aiodocker",
+        _aiodocker_images,
+        folder="tests",
+        # A registry's port is published: without TLS that is for this host alone.
+        environ={**_NO_REAPER, **_PUBLISHED_HERE},
+        test_timeout_s=120,
     ),
     PytestSuite(
         "whales", _whales_images, folder="tests/python_on_whales", newest=True, test_timeout_s=120
