@@ -44,6 +44,7 @@ def rows(stage: Stage, runs: int) -> Iterator[Row]:
     """Writes, unpacking and reading: on the container's layer, both kinds of volume, a bind mount."""
     hyper = stage.hyper
     hyper.run("volume", "create", "-o", "type=directory", "bench-dir")
+    hyper.run("volume", "create", "-o", "type=image", "bench-image")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         Path(folder).chmod(0o777)
         mounts = ("-v", "bench-image:/image", "-v", "bench-dir:/dir", "-v", f"{folder}:/bind")

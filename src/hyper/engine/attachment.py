@@ -351,8 +351,8 @@ def _place(wanted: SharedPath, there: tuple[SharedPath, ...]) -> int:
         if path.host == wanted.host and (wanted.read_only or not path.read_only):
             return number
     raise Conflict(
-        f"{wanted.host} cannot be brought into a machine that runs: only what the container that is joined mounts "
-        "of the host is there",
+        f"{wanted.host}: directories of the host cannot be brought into a machine that runs, only what the container "
+        "that is joined mounts of the host is there",
         hint="mount it in the container that is joined",
     )
 
