@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -140,6 +141,8 @@ async def _finish(output: int) -> None:
 def _tar2sqfs(output: int, most_bytes: int) -> list[str]:
     """It is ended by SIGXFSZ when it writes more than that."""
     argv = ["tar2sqfs", "--quiet", "--force", "--no-skip", *COMPRESSION, f"/proc/self/fd/{output}"]
+    _, ours = resource.getrlimit(resource.RLIMIT_FSIZE)  # nobody may raise it without a capability
+    most_bytes = most_bytes if ours == resource.RLIM_INFINITY else min(most_bytes, ours)
     limited = ["prlimit", f"--fsize={most_bytes}", "--"]
     if os.geteuid() != 0:
         return [*limited, *argv]
