@@ -66,7 +66,9 @@ def create(
         body["Image"] = _pull(context, image, platform=platform, quiet=quiet, missing=False)
     if timing and (brought or when == "always"):
         timing.mark("image is there")
-    body["Env"] = with_proxies(body.get("Env", []), os.environ, context.engine.address.text)
+    variables = with_proxies(body.get("Env", []), os.environ, context.engine.address.text)
+    if variables:
+        body["Env"] = variables
     query = {"name": arguments.text("--name"), "platform": platform}
     try:
         answer = context.engine.post("/containers/create", body, **query)
