@@ -48,4 +48,6 @@ def words(error: BaseException) -> str:
         return "malformed HTTP response"
     if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
         return "no http or https URL"
-    return reason(inner) if isinstance(inner, OSError) else "the connection failed"
+    if isinstance(inner, OSError) or not isinstance(error, aiohttp.ClientError):
+        return reason(inner)
+    return "the connection failed"
