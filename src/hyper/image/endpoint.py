@@ -6,6 +6,7 @@ Source: dockerd's documentation, "Insecure registries" and "Verify repository cl
 from __future__ import annotations
 
 import ipaddress
+import os
 import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -111,10 +112,10 @@ class Endpoints:
         return Endpoint(parts.netloc, (parts.scheme,), tls, prefix, True, elsewhere)
 
     def _folders(self, host: str) -> list[Path]:
-        """Those that hold something for ``host[:port]``."""
+        """Those that hold something for ``host[:port]`` and that this daemon's user may look into."""
         if not host or "/" in host or host in (".", ".."):
             return []
-        return [folder for root in self._certs_dirs if (folder := root / host).is_dir()]
+        return [folder for root in self._certs_dirs if _is_readable_folder(folder := root / host)]
 
     def _elsewhere(self, host: str) -> ssl.SSLContext | bool:
         if not self._authorities and not self._folders(host):
@@ -134,6 +135,11 @@ class Endpoints:
             if identity:
                 _identify(context, folder)
         return context
+
+
+def _is_readable_folder(path: Path) -> bool:
+    """Whether ``path`` is a directory whose names can be read: HOME may be another user's."""
+    return os.access(path, os.R_OK | os.X_OK) and path.is_dir()
 
 
 def _is_in(host: str, networks: Iterable[_Network]) -> bool:

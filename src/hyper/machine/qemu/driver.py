@@ -304,15 +304,15 @@ class QemuDriver:
     async def _enter(
         self, spec: MachineSpec, accelerator: str, fds: argv.MachineFds, group: cgroup.Group
     ) -> Jailed:
-        command = argv.arguments(
-            spec,
-            binary=self._binary,
-            accelerator=accelerator,
-            fds=fds,
-            tsc_khz=await self._tsc.khz(),
-            timer_chips=await self._measures(spec.kernel),
-        )
         try:
+            command = argv.arguments(
+                spec,
+                binary=self._binary,
+                accelerator=accelerator,
+                fds=fds,
+                tsc_khz=await self._tsc.khz(),
+                timer_chips=await self._measures(spec.kernel),
+            )
             devices = self._devices() if accelerator == "kvm" else ()
             walls = jail_for(spec, binary=self._binary, devices=devices)
             note = self._recorder(spec, accelerator)
@@ -324,13 +324,14 @@ class QemuDriver:
             raise MachineError(f"machine {spec.name} did not start: {error.message}") from error
 
     async def _measures(self, kernel: Path) -> bool:
-        """Whether ``kernel`` finds out itself how fast its timers are: by others, whose speed is known."""
+        """Whether ``kernel`` finds out itself how fast its timers are: by others, whose speed is known.
+
+        Raises:
+            OSError: there is no such file. InvalidRequest: it can be no machine's kernel.
+        """
         if kernel == self._ours:
             return False
-        try:
-            stamp = (kernel, kernel.stat().st_mtime_ns)
-        except OSError as error:
-            raise MachineError(f"{kernel}: {error.strerror}") from error
+        stamp = (kernel, kernel.stat().st_mtime_ns)
         if stamp not in self._foreign:
             found = await asyncio.to_thread(kernel_file.read, kernel)
             self._foreign = {stamp: not found.told_its_clocks}
