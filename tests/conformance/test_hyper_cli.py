@@ -399,10 +399,6 @@ CREATIONS = {
 }
 
 
-#: What hyperd refuses for now, and says so.
-NOT_YET = frozenset({"port_range_to_one"})
-
-
 @pytest.mark.parametrize("case", CREATIONS)
 def test_create_asks_for_the_same_container(
     hyper: Run, docker: Run, engine: Engine, clean: None, case: str
@@ -410,9 +406,6 @@ def test_create_asks_for_the_same_container(
     seen = []
     for name, run in (("mine", hyper), ("theirs", docker)):
         made = run("create", "--name", name, *CREATIONS[case], engine.image, "sleep", "1")
-        if engine.is_hyper and case in NOT_YET:
-            assert (made.returncode, b"not supported yet" in made.stderr) == (1, True)
-            continue
         assert made.returncode == 0, made.stderr
         found = json.loads(docker("inspect", name).stdout)[0]
         seen.append(_asked_for(found))

@@ -348,9 +348,9 @@ def test_a_full_disk(busybox: str) -> None:
                 pass
         body = {"Name": "other", "Containers": [sleeper(busybox, name) for name in "abc"]}
         status, answer = daemon.api.raw("POST", "/hyper/v1/pods", json.dumps(body).encode())
-        assert (status, b"No space left" in answer or b"full" in answer) == (500, True)
+        assert (status, b"no space left" in answer or b"full" in answer) == (500, True)
         status, answer = daemon.api.raw("POST", f"{POD}/start")
-        assert (status, b"No space left" in answer or b"full" in answer) == (500, True)
+        assert (status, b"no space left" in answer or b"full" in answer) == (500, True)
         [pod] = daemon.api.get("/hyper/v1/pods")
         assert (pod["Name"], pod["Status"], daemon.machines()) == ("web", "created", [])
         (folder / "ballast").unlink()

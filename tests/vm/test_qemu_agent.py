@@ -80,4 +80,4 @@ async def test_probe_finds_an_accelerator_and_remembers(folder: Path, assets: Pa
     assert kept["verdicts"][-1]["boot_ms"] == tcg.boot_ms
     again = QemuDriver(assets=assets, state_dir=folder / "s")
     assert await again.probe() == verdicts
-    assert {path.name for path in (folder / "s").iterdir()} <= {FILE, "kvm"}
+    assert {path.name for path in (folder / "s").iterdir()} <= {FILE, "kvm", "machines"}

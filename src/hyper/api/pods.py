@@ -122,7 +122,7 @@ def view(pods: Pods, pod: Container) -> wire.PodView:
         status=_status(pod),
         ready=pods.is_ready(pod),
         cpus=record.vcpus,
-        memory=record.memory_mib * MIB,
+        memory=record.host_config.memory or record.memory_mib * MIB,
         ip=next((item.address for item in record.endpoints if pod.live), ""),
         network=record.host_config.network_mode,
         ports=port_map(record),
