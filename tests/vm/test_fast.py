@@ -138,7 +138,10 @@ def test_a_copy_has_what_it_was_asked_for(own_daemon: Hyperd, busybox: str) -> N
     script = "hostname; id -u; id -g; cat /sys/fs/cgroup/pids.max; touch /x || echo read-only; ls -d /one /two"
     seen = []
     ways = []
-    for volume in ("one", "two"):  # a directory shared with the host cannot come to a machine that runs
+    for volume in (
+        "one",
+        "two",
+    ):  # a directory shared with the host cannot come to a machine that runs
         own_daemon.run("volume", "create", "-o", "type=image", volume)
     for name in ("booted", "copied"):
         own_daemon.run("run", "-d", "--name", name, *flags, busybox, "sleep", "6000")

@@ -51,6 +51,7 @@ I386 = Workload(
     parts=(Part("app", "i386", (), IDLE),),
     check="getconf LONG_BIT; head -c 5 /bin/ls | od -An -tx1 | tr -d ' '",
     result="32\n7f454c4601",
+    short=True,
 )
 
 

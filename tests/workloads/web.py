@@ -7,7 +7,8 @@ from pathlib import Path
 from tests.workloads.workload import Part, Workload
 
 _NGINX = (
-    "events {} daemon off; error_log /dev/stderr; pid /run/nginx.pid; http { server { listen 80; root /srv; "
+    "user www-data; events {} daemon off; error_log /dev/stderr; pid /run/nginx.pid; "
+    "http { server { listen 80; root /srv; "
     "location / { fastcgi_pass unix:/run/php/fpm.sock; include fastcgi_params; "
     "fastcgi_param SCRIPT_FILENAME /srv/index.php; } } }"
 )
@@ -44,6 +45,7 @@ NGINX_PHP = Workload(
     check="curl -s http://127.0.0.1/",
     result="42 fpm-fcgi",
     ended="nginx",
+    short=True,
 )
 
 APACHE = Workload(
