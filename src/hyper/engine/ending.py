@@ -162,8 +162,9 @@ async def _send(container: Container, number: int) -> None:
         container.publish("kill", signal=str(number))
         return
     ended = container.exits.next()
-    heard = await _is_heard(sandbox, _signal(container, number))
+    # Said first: the program ends whether the agent answers or not, and its end may come with the answer.
     container.publish("kill", signal=str(number))
+    heard = await _is_heard(sandbox, _signal(container, number))
     await _enforce(sandbox, ended, KILL_TIMEOUT_S if heard else 0)
 
 
