@@ -16,6 +16,7 @@ from tests.support.hygiene import snapshot
 
 from bench import (
     attach,
+    binds,
     boot,
     burst,
     chart,
@@ -67,6 +68,7 @@ THEMES: dict[str, Callable[[Stage, int], Iterator[Row]]] = {
     "attach": attach.rows,
     "stats": stats.rows,
     "storage": storage.rows,
+    "binds": binds.rows,
     "copy": copy.rows,
     "transfer": transfer.rows,
     "many": many.rows,
