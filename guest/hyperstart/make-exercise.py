@@ -12,7 +12,7 @@ import sys
 import tarfile
 from pathlib import Path
 
-#: MAX_VOLUMES of src/hyper/engine/pod_spec.py.
+#: MAX_VOLUMES of src/hyper/engine/spec/pod_spec.py.
 PLACES = 64
 
 

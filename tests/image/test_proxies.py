@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hyper.engine.image_import import ImportRequest, import_image
+from hyper.engine.inspect.image_import import ImportRequest, import_image
 from hyper.errors import Forbidden, NotFound, Unavailable
 from hyper.image import proxy
 from hyper.image.images import Images

@@ -9,8 +9,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyper.engine.log_file import LogFile
-from hyper.engine.output import OutputHub
+from hyper.engine.output.log_file import LogFile
+from hyper.engine.output.output import OutputHub
 from tests.unit.test_engine_output import Program, collect, records
 
 PIECES = st.lists(

@@ -14,7 +14,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyper.engine.tar import TAR_END, agent_entry, tar_header, tar_padding
+from hyper.engine.inspect.tar import TAR_END, agent_entry, tar_header, tar_padding
 from hyper.errors import InvalidRequest, ProtocolError
 from hyper.image.tarfeed import TarFeed
 from hyper.image.tarstream import BadLayer, Entry

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hyper.engine.host import DAEMONS, machine_uids
+from hyper.engine.lifecycle.host import DAEMONS, machine_uids
 from hyper.system import numbers
 from tests.support.api import Api
 from tests.support.dockerd import Engine

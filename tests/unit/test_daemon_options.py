@@ -13,7 +13,7 @@ import pytest
 from hyper.config import Config, certs_dirs, defaults, usual_engines
 from hyper.daemon import options
 from hyper.daemon.fixed import FIXED
-from hyper.engine import defaults as container_defaults
+from hyper.engine.spec import defaults as container_defaults
 from hyper.errors import Conflict, HyperError, InvalidRequest
 from hyper.system import pidfile
 from hyper.types.container import HostConfig, LogConfig, Ulimit

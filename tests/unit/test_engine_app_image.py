@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from hyper.cli.ports import Published
-from hyper.engine import app_image, plan
-from hyper.engine.mounts import MountPoint
+from hyper.engine.record.mount import MountPoint
+from hyper.engine.spec import app_image, plan
 from hyper.errors import InvalidRequest
 from hyper.types.aci import Aci, AciMount, AciPort
 from hyper.types.container import ContainerConfig, HostConfig, PortBinding

@@ -7,7 +7,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from hyper.engine import create
+from hyper.engine.spec import create
 from hyper.errors import InvalidRequest, NotFound, NotImplementedYet
 from hyper.image import platform
 from hyper.types.container import ContainerConfig, HostConfig, LogConfig

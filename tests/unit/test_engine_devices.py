@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hyper.engine import devices
+from hyper.engine.spec import devices
 from hyper.errors import InvalidRequest
 from hyper.proto.message import ALL_NUMBERS, Device, DeviceType
 from hyper.types.container import DeviceMapping, HostConfig

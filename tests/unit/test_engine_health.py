@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hyper.engine import health
-from hyper.engine.create import image_defaults, merge
-from hyper.engine.health import Question
-from hyper.engine.record import ContainerRecord, Health, ProbeResult
+from hyper.engine.record.container import ContainerRecord, Health, ProbeResult
+from hyper.engine.spec import health
+from hyper.engine.spec.create import image_defaults, merge
+from hyper.engine.spec.health import Question
 from hyper.errors import InvalidRequest
 from hyper.types import oci
 from hyper.types.container import ContainerConfig, Healthcheck, HostConfig

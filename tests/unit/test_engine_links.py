@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from hyper.engine import links
-from hyper.engine.record import ContainerRecord
+from hyper.engine.record.container import ContainerRecord
+from hyper.engine.spec import links
 from hyper.errors import Conflict
 from hyper.types.container import ContainerConfig, HostConfig
 

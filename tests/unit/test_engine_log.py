@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hyper.engine.log_file import LogFile, LogQuery
+from hyper.engine.output.log_file import LogFile, LogQuery
 from hyper.proto import log_record
 from hyper.proto.log_record import LogCorrupt, LogRecord
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from hyper.engine import log_options
-from hyper.engine.log_file import LogFile, LogQuery
-from hyper.engine.log_options import LogLimits
+from hyper.engine.output.log_file import LogFile, LogQuery
+from hyper.engine.spec import log_options
+from hyper.engine.spec.log_options import LogLimits
 from hyper.errors import InvalidRequest
 from hyper.types.container import LogConfig
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyper.engine.measure import measure
+from hyper.engine.inspect.measure import measure
 from hyper.errors import ProtocolError
 from hyper.proto.message import StatFile, Stats
 from hyper.proto.resources import MAX_RESULT

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from hyper.engine import mounts
-from hyper.engine.mounts import BIND, TMPFS, VOLUME, MountPoint
+from hyper.engine.record.mount import BIND, TMPFS, VOLUME, MountPoint
+from hyper.engine.spec import mounts
 from hyper.errors import InvalidRequest
 from hyper.types.container import ContainerConfig, HostConfig
 from hyper.types.mount import MountSpec

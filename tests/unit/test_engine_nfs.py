@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hyper.engine import nfs
+from hyper.engine.spec import nfs
 from hyper.errors import InvalidRequest, MachineError
 from hyper.proto.message import Mount, MountFlag
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from hyper.engine.log_file import LogFile, LogQuery
-from hyper.engine.output import CLIENT_BACKLOG, MAX_PARTIAL, OutputHub, Subscription
+from hyper.engine.output.log_file import LogFile, LogQuery
+from hyper.engine.output.output import CLIENT_BACKLOG, MAX_PARTIAL, OutputHub, Subscription
 from hyper.errors import MachineError
 from hyper.guest.process import GuestProcess, Output
 from hyper.proto.frame import FrameDecoder, FrameType, decode_ack

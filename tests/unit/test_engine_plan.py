@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hyper.engine import plan
-from hyper.engine.record import ContainerRecord, Seat
+from hyper.engine.record.container import ContainerRecord, Seat
+from hyper.engine.spec import plan
 from hyper.errors import InvalidRequest
 from hyper.network import user
 from hyper.proto.message import ContainerFlag, ProcessFlag

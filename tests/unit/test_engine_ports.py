@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hyper.engine import ports
+from hyper.engine.spec import ports
 from hyper.errors import Conflict, Forbidden, InvalidRequest, NotImplementedYet
 from hyper.types.container import ContainerConfig, HostConfig, PortBinding
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hyper.engine.health import Question
-from hyper.engine.probing import _Probe
+from hyper.engine.lifecycle.probing import _Probe
+from hyper.engine.spec.health import Question
 from hyper.proto.frame import FrameType
 from hyper.proto.message import ProcessExit, Reply, ReplyCode, encode_event, encode_reply
 from tests.unit.test_engine_health import record

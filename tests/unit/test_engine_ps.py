@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyper.engine.ps import Scene, columns, parse, users
+from hyper.engine.inspect.ps import Scene, columns, parse, users
 from hyper.errors import InvalidRequest, ProtocolError
 from hyper.proto.message import ProcessLine
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from hyper.engine import modes, resources
-from hyper.engine.record import Seat
+from hyper.engine.record.container import Seat
+from hyper.engine.spec import modes, resources
 from hyper.errors import HyperError, InvalidRequest
 from hyper.machine.spec import Limits
 from hyper.proto.message import UNLIMITED, ContainerUpdate

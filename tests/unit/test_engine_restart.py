@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hyper.engine import restart
-from hyper.engine.record import ContainerRecord
-from hyper.engine.state import Status
+from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.state import Status
+from hyper.engine.spec import restart
 from hyper.errors import InvalidRequest
 from hyper.types.container import ContainerConfig, HostConfig, RestartPolicy
 

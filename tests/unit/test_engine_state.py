@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from hyper.engine.state import LIVE, TRANSITIONS, UP, Event, Status, next_status
+from hyper.engine.record.state import LIVE, TRANSITIONS, UP, Event, Status, next_status
 from hyper.errors import Conflict
 
 

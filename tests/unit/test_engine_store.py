@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hyper.engine.record import ContainerRecord, ExecRecord
-from hyper.engine.state import Status
+from hyper.engine.record.container import ContainerRecord, ExecRecord
+from hyper.engine.record.state import Status
 from hyper.engine.store import Store
 from hyper.errors import Conflict, HyperError
 from hyper.ids import new_id

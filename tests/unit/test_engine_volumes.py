@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from hyper.engine.events import EventBus
-from hyper.engine.volume_folder import RECORD, Kind, VolumeFolders, VolumeRecord, new_record
-from hyper.engine.volumes import Volumes
+from hyper.engine.volume.volume_folder import RECORD, Kind, VolumeFolders, VolumeRecord, new_record
+from hyper.engine.volume.volumes import Volumes
 from hyper.errors import HyperError, InvalidRequest, NotFound
 from hyper.units import GIB
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hyper.engine.identities import Identities
-from hyper.engine.starts import Starts
+from hyper.engine.lifecycle.starts import Starts
 from hyper.errors import HyperError, NotFound
 from hyper.machine.spec import MachineSpec, Nic, SharedPath, TapNic, UserNic
 from hyper.machine.template import MAX_MEMORY_MIB, Card, Shape, TemplateStore

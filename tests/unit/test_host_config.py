@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import yaml
 
-from hyper.engine import create, resources
+from hyper.engine.spec import create, resources
 from hyper.errors import HyperError
 from hyper.types.container import HostConfig
 

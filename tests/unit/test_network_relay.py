@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from hyper.engine import ports
+from hyper.engine.spec import ports
 from hyper.network import relay
 from hyper.network.relay import Relay6, Target
 

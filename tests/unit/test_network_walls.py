@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from hyper.addresses import parse_host, parse_network
-from hyper.engine import pod_network
-from hyper.engine.record import PodRecord
+from hyper.engine.record.container import PodRecord
+from hyper.engine.spec import pod_network
 from hyper.errors import Conflict, Forbidden, InvalidRequest
 from hyper.network import services, walls
 from hyper.network.rules import Port, Segment

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from hyper.engine.execs import MAX_WAITING
+from hyper.engine.lifecycle.execs import MAX_WAITING
 from hyper.proto.limits import MAX_ARGS
 from tests.support.hyperd import Hyperd
 from tests.vm.test_run import create

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hyper.engine.host import DAEMONS
+from hyper.engine.lifecycle.host import DAEMONS
 from hyper.system import numbers
 from tests.support.hyperd import Hyperd, hyperd
 

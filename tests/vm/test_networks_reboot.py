@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from hyper.engine.host import DAEMONS, MAX_DAEMONS
+from hyper.engine.lifecycle.host import DAEMONS, MAX_DAEMONS
 from hyper.system import link, numbers
 from tests.support.hyperd import Hyperd
 from tests.vm.test_durable import end

@@ -12,8 +12,8 @@ from aiohttp import web
 from hyper.api import progress
 from hyper.api.connections import CONNECTIONS
 from hyper.api.http import Routes, flag, json_response
-from hyper.engine import image_events
 from hyper.engine.engine import Engine
+from hyper.engine.inspect import image_events
 from hyper.errors import Conflict, InvalidRequest
 from hyper.image.record import ImageRecord, PullEvent
 from hyper.types import response as wire

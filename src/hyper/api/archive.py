@@ -9,9 +9,9 @@ import msgspec
 from aiohttp import web
 
 from hyper.api.http import CONTAINER, Routes, body_of, flag, json_response
-from hyper.engine import commit, files
-from hyper.engine.container import Container
 from hyper.engine.engine import Engine
+from hyper.engine.inspect import commit, files
+from hyper.engine.lifecycle.container import Container
 from hyper.errors import InvalidRequest
 from hyper.types.archive import PathStat
 from hyper.types.container import ContainerConfig

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Final
 
 from hyper.api.http import has_label
-from hyper.engine.container import Container
 from hyper.engine.engine import Engine
-from hyper.engine.health import HEALTHY, NONE, STARTING, UNHEALTHY
-from hyper.engine.mounts import clean
-from hyper.engine.state import Status
+from hyper.engine.lifecycle.container import Container
+from hyper.engine.record.state import Status
+from hyper.engine.spec.health import HEALTHY, NONE, STARTING, UNHEALTHY
+from hyper.engine.spec.mounts import clean
 from hyper.errors import InvalidRequest, NotFound
 
 KNOWN: Final = frozenset(

@@ -15,12 +15,12 @@ from hyper.api.hijack import RAW, Hijacked, hijack
 from hyper.api.http import CONTAINER, Routes, asked_version, body_of, flag, json_response, number
 from hyper.api.streams import Input, Peer, Wanted, detach_keys, join
 from hyper.api.usage import sized
-from hyper.engine import ending, joining
-from hyper.engine.container import Container
 from hyper.engine.engine import Engine
-from hyper.engine.log_file import LogQuery
-from hyper.engine.output import Subscription
-from hyper.engine.plan import signal_number
+from hyper.engine.lifecycle import ending, joining
+from hyper.engine.lifecycle.container import Container
+from hyper.engine.output.log_file import LogQuery
+from hyper.engine.output.output import Subscription
+from hyper.engine.spec.plan import signal_number
 from hyper.errors import Conflict, HyperError, InvalidRequest
 from hyper.guest.process import Output
 from hyper.types import response as wire

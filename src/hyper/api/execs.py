@@ -10,9 +10,9 @@ from hyper.api.hijack import Connection, Hijacked, hijack
 from hyper.api.http import CONTAINER, Routes, body_of, json_response
 from hyper.api.streams import Input, Wanted, detach_keys, join
 from hyper.engine.engine import Engine
-from hyper.engine.execs import Exec, already_run
-from hyper.engine.output import Subscription
-from hyper.engine.record import ExecRecord
+from hyper.engine.lifecycle.execs import Exec, already_run
+from hyper.engine.output.output import Subscription
+from hyper.engine.record.container import ExecRecord
 from hyper.errors import HyperError, InvalidRequest
 from hyper.guest.process import GuestProcess
 from hyper.types.container import ExecBody, ExecStartBody

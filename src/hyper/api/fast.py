@@ -7,8 +7,8 @@ from typing import Final
 from aiohttp import web
 
 from hyper.api.http import Routes, body_of, flag, json_response
-from hyper.engine import create
 from hyper.engine.engine import Engine
+from hyper.engine.spec import create
 from hyper.errors import InvalidRequest, NotFound, Unavailable
 from hyper.machine.template import About, Card, Shape
 from hyper.sandbox.pool import MACHINE_MIB

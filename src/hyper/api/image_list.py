@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import UNSET, UnsetType
 
 from hyper.api.http import has_label, moment
-from hyper.engine.create import image_defaults
+from hyper.engine.spec.create import image_defaults
 from hyper.errors import InvalidRequest
 from hyper.image.images import Images
 from hyper.image.record import ImageRecord

@@ -19,9 +19,9 @@ from hyper.api.http import (
     moment,
 )
 from hyper.api.render import origin_view
-from hyper.engine import image_events
-from hyper.engine.create import image_config_view, image_defaults
 from hyper.engine.engine import Engine
+from hyper.engine.inspect import image_events
+from hyper.engine.spec.create import image_config_view, image_defaults
 from hyper.errors import Conflict
 from hyper.image.record import HistoryItem, ImageRecord
 from hyper.image.reference import parse_tag

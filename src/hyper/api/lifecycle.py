@@ -20,9 +20,9 @@ from hyper.api.http import (
     number,
 )
 from hyper.api.usage import sized
-from hyper.engine import links
-from hyper.engine.container import Container
 from hyper.engine.engine import Engine
+from hyper.engine.lifecycle.container import Container
+from hyper.engine.spec import links
 from hyper.errors import Conflict, InvalidRequest
 from hyper.types import response as wire
 

@@ -13,9 +13,9 @@ from aiohttp import web
 
 from hyper.api.hijack import media_type
 from hyper.api.http import flag, moment_of
-from hyper.engine import log_options
-from hyper.engine.container import Container
-from hyper.engine.log_file import LogFile, LogQuery
+from hyper.engine.lifecycle.container import Container
+from hyper.engine.output.log_file import LogFile, LogQuery
+from hyper.engine.spec import log_options
 from hyper.errors import InvalidRequest, NotImplementedYet
 from hyper.proto.docker_stream import encode_piece
 from hyper.proto.log_record import LogFlag, LogRecord

@@ -17,10 +17,9 @@ from hyper.api.http import (
     json_response,
     moment,
 )
-from hyper.engine import joining
 from hyper.engine.engine import Engine
-from hyper.engine.network_record import NetworkRecord
-from hyper.engine.networks import PREDEFINED
+from hyper.engine.lifecycle import joining
+from hyper.engine.record.network import PREDEFINED, NetworkRecord
 from hyper.errors import InvalidRequest
 from hyper.types.container import EndpointAsked
 from hyper.types.network import (

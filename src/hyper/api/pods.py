@@ -9,11 +9,11 @@ from aiohttp import web
 
 from hyper.api.http import Routes, body_of, flag, json_response, number
 from hyper.api.render import port_map
-from hyper.engine import plan
-from hyper.engine.container import Container
 from hyper.engine.engine import Engine
-from hyper.engine.pods import Pods, is_ready
-from hyper.engine.state import Status
+from hyper.engine.lifecycle.container import Container
+from hyper.engine.lifecycle.pods import Pods, is_ready
+from hyper.engine.record.state import Status
+from hyper.engine.spec import plan
 from hyper.errors import InvalidRequest
 from hyper.types import pod as wire
 from hyper.types.response import WaitAnswer

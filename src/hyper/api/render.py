@@ -9,16 +9,16 @@ from typing import Any, Final
 from msgspec import UNSET, UnsetType, structs
 
 from hyper.api.fast import start_view
-from hyper.engine import endpoints, links
-from hyper.engine.container import SILENT, Container
-from hyper.engine.execs import Exec
-from hyper.engine.mounts import DRIVER, VOLUME, MountPoint
-from hyper.engine.network_record import EndpointRecord
-from hyper.engine.networks import BRIDGE, PREDEFINED
-from hyper.engine.plan import hostname
-from hyper.engine.record import ContainerRecord, Health, PublishedPort
-from hyper.engine.state import LIVE, Status
-from hyper.engine.volumes import Volumes
+from hyper.engine.lifecycle.container import SILENT, Container
+from hyper.engine.lifecycle.execs import Exec
+from hyper.engine.record.container import ContainerRecord, Health, PublishedPort
+from hyper.engine.record.mount import VOLUME, MountPoint
+from hyper.engine.record.network import BRIDGE, PREDEFINED, EndpointRecord
+from hyper.engine.record.state import LIVE, Status
+from hyper.engine.spec import endpoints, links
+from hyper.engine.spec.mounts import DRIVER
+from hyper.engine.spec.plan import hostname
+from hyper.engine.volume.volumes import Volumes
 from hyper.errors import HyperError
 from hyper.image.record import Origin
 from hyper.types import response as wire

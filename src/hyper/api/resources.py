@@ -8,11 +8,11 @@ from typing import Final
 from aiohttp import web
 
 from hyper.api.http import CONTAINER, Routes, body_of, flag, json_response
-from hyper.engine.container import Container
 from hyper.engine.engine import Engine
-from hyper.engine.stats import Feed
-from hyper.engine.top import top
-from hyper.engine.update import update
+from hyper.engine.inspect.stats import Feed
+from hyper.engine.inspect.top import top
+from hyper.engine.lifecycle.container import Container
+from hyper.engine.lifecycle.update import update
 from hyper.errors import InvalidRequest
 from hyper.types.container import HostConfig
 from hyper.types.response import UpdateAnswer

@@ -18,12 +18,12 @@ from hyper.api.event_filter import passes
 from hyper.api.http import Routes, asked_version, filters_of, json_lines, json_response, moment_of
 from hyper.api.shortcomings import shortcomings
 from hyper.config import Config
-from hyper.engine import log_options
-from hyper.engine.containers import by_status
 from hyper.engine.engine import Engine
 from hyper.engine.events import EngineEvent
-from hyper.engine.networks import PREDEFINED
-from hyper.engine.state import Status
+from hyper.engine.lifecycle.containers import by_status
+from hyper.engine.record.network import PREDEFINED
+from hyper.engine.record.state import Status
+from hyper.engine.spec import log_options
 from hyper.errors import InvalidRequest
 from hyper.image import proxy
 from hyper.image.reference import DEFAULT_DOMAIN

@@ -9,9 +9,9 @@ from aiohttp import web
 
 from hyper.api import progress
 from hyper.api.http import Routes, flag
-from hyper.engine import image_events
 from hyper.engine.engine import Engine
-from hyper.engine.image_import import ImportRequest, import_image
+from hyper.engine.inspect import image_events
+from hyper.engine.inspect.image_import import ImportRequest, import_image
 from hyper.errors import HyperError, InvalidRequest, NotFound, Unauthorized
 from hyper.image import nearest, query
 from hyper.image.auth import RegistryAuth

@@ -10,8 +10,8 @@ from aiohttp import web
 from hyper.api import image_list, render
 from hyper.api.http import Routes, asked_version, json_response
 from hyper.api.volumes import view
-from hyper.engine.container import Container
 from hyper.engine.engine import Engine
+from hyper.engine.lifecycle.container import Container
 from hyper.errors import InvalidRequest
 from hyper.types import response as wire
 from hyper.types.mount import VolumeView

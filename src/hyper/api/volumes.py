@@ -18,9 +18,9 @@ from hyper.api.http import (
     json_response,
 )
 from hyper.engine.engine import Engine
-from hyper.engine.mounts import DRIVER
-from hyper.engine.volume_folder import VolumeRecord
-from hyper.engine.volumes import Usage, is_anonymous
+from hyper.engine.spec.mounts import DRIVER
+from hyper.engine.volume.volume_folder import VolumeRecord
+from hyper.engine.volume.volumes import Usage, is_anonymous
 from hyper.errors import InvalidRequest, Unavailable
 from hyper.types import mount as wire
 from hyper.units import rfc3339

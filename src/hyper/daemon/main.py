@@ -20,19 +20,20 @@ from hyper.api.server import build_app
 from hyper.config import Config, certs_dirs
 from hyper.daemon import options
 from hyper.daemon.listen import listen
-from hyper.engine import defaults, fast
-from hyper.engine.attachment import Attachments
 from hyper.engine.engine import Engine
 from hyper.engine.events import EventBus
-from hyper.engine.host import CONTAINER_UIDS, DAEMONS, MAX_DAEMONS, Host, machine_uids
 from hyper.engine.identities import Identities
-from hyper.engine.networks import Networks
-from hyper.engine.starts import Starts
+from hyper.engine.lifecycle import fast
+from hyper.engine.lifecycle.host import CONTAINER_UIDS, DAEMONS, MAX_DAEMONS, Host, machine_uids
+from hyper.engine.lifecycle.starts import Starts
+from hyper.engine.network.networks import Networks
+from hyper.engine.network.wires import Wires
+from hyper.engine.spec import defaults
 from hyper.engine.store import Store
 from hyper.engine.tasks import Tasks
-from hyper.engine.volume_folder import Kind
-from hyper.engine.volumes import Volumes
-from hyper.engine.wires import Wires
+from hyper.engine.volume.attachment import Attachments
+from hyper.engine.volume.volume_folder import Kind
+from hyper.engine.volume.volumes import Volumes
 from hyper.errors import HyperError
 from hyper.image import proxy
 from hyper.image.images import Images

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from hyper.engine.clocks import GuestClocks
-from hyper.engine.container import Container
-from hyper.engine.containers import Containers
-from hyper.engine.execs import Execs
-from hyper.engine.host import Host
-from hyper.engine.host_events import HostEvents
 from hyper.engine.hypervisors import Hypervisors
-from hyper.engine.pods import Pods
-from hyper.engine.probing import HealthChecks
-from hyper.engine.stats import Feeds
+from hyper.engine.inspect.stats import Feeds
+from hyper.engine.lifecycle.clocks import GuestClocks
+from hyper.engine.lifecycle.container import Container
+from hyper.engine.lifecycle.containers import Containers
+from hyper.engine.lifecycle.execs import Execs
+from hyper.engine.lifecycle.host import Host
+from hyper.engine.lifecycle.host_events import HostEvents
+from hyper.engine.lifecycle.pods import Pods
+from hyper.engine.lifecycle.probing import HealthChecks
 
 
 class Engine:

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from hyper.engine.network_record import NetworkRecord
-from hyper.engine.record import ContainerRecord, ExecRecord
+from hyper.engine.record.container import ContainerRecord, ExecRecord
+from hyper.engine.record.network import NetworkRecord
 from hyper.errors import Conflict, HyperError
 from hyper.ids import new_id
 

@@ -1,0 +1,1 @@
+"""Containers, pods and execs: made, started, supervised, found again, ended."""

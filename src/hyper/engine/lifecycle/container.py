@@ -1,0 +1,697 @@
+"""One container: its record, its machine while it runs, and everything that may be done to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from hyper.engine.lifecycle import ending, sharing
+from hyper.engine.lifecycle.exits import Exits
+from hyper.engine.lifecycle.host import Host
+from hyper.engine.lifecycle.machine_plan import machine_plan, shape
+from hyper.engine.lifecycle.visit import Home, Visits
+from hyper.engine.network.wires import Wiring
+from hyper.engine.output.log_file import LogFile
+from hyper.engine.output.output import OutputHub
+from hyper.engine.record.container import ContainerRecord, Seat
+from hyper.engine.record.state import LIVE, UP, Event, Status, next_status
+from hyper.engine.spec import log_options, nfs, pod_machine, restart
+from hyper.engine.spec.program_error import program_error
+from hyper.engine.volume.attachment import Attachment
+from hyper.errors import Conflict, GuestError, HyperError, MachineError, Unavailable, reason
+from hyper.guest.process import GuestProcess
+from hyper.machine.driver import MachineRecord
+from hyper.proto.message import ProcessExit, ProcessResize, ProcessSignal, ReplyCode
+from hyper.sandbox.pool import Warm
+from hyper.sandbox.sandbox import Plan, Sandbox
+from hyper.sandbox.timeline import Timeline
+
+logger = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT_S: Final = 20.0
+#: Exit code of a program whose machine went away under it: as if killed; unknown: as Docker after a reboot.
+CODE_KILLED: Final = 137
+CODE_UNKNOWN: Final = 255
+#: What is said of one whose machine runs and has not been heard of.
+SILENT: Final = "its machine runs and has not answered since the daemon started"
+#: How long an operation waits for a machine that has not answered since the daemon started.
+ANSWER_TIMEOUT_S: Final = 10.0
+
+
+class Container:
+    """A container that exists. State changes are synchronous and kept before anybody hears of them.
+
+    ``lock`` keeps starts and removals apart; everything else is legal at any time and looks at the state.
+    """
+
+    def __init__(
+        self, record: ContainerRecord, host: Host, find: Callable[[str], Container]
+    ) -> None:
+        self.record = record
+        self.host = host
+        #: Another container by its name or id; raises NotFound.
+        self.find = find
+        #: Those that run in this one's machine.
+        self.guests: set[Container] = set()
+        #: How many are about to: its machine is not without work then.
+        self.expected = 0
+        #: How many are restarting it: it outlives its run although it removes itself.
+        self.restarting = 0
+        self._owner: Container | None = None
+        self.lock = asyncio.Lock()
+        self.hub = OutputHub(
+            LogFile(
+                host.container_dir(record.id) / "log",
+                log_options.limits(record.host_config.log_config),
+            )
+        )
+        self.sandbox: Sandbox | None = None
+        self.main: GuestProcess | None = None
+        self.removed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.exec_ids: list[str] = []
+        #: Those of them that have not ended.
+        self.open_execs: list[str] = []
+        self.exits = Exits()
+        #: Not set: its machine is to be found again, and has not answered this daemon (engine/lifecycle/recovery.py).
+        self.found = asyncio.Event()
+        self.found.set()
+        self._started = asyncio.Event()
+        self._start_over = asyncio.Event()
+        self._start_over.set()
+        self._machine_gone = asyncio.Event()
+        self._machine_gone.set()
+        self._backoff = restart.Backoff()
+        self._restart: asyncio.Task[None] | None = None
+        #: A pod's first container: what comes before the others in each of its machines.
+        self.prepare: Callable[[], Awaitable[None]] | None = None
+        #: Of the last start.
+        self.timeline = Timeline()
+        self.visits = Visits(self, Home(self._plan_visit, self._made, self._unmade, self.settled))
+
+    @property
+    def live(self) -> bool:
+        """Whether a machine runs its program."""
+        return self.record.status in LIVE
+
+    @property
+    def machine(self) -> MachineRecord | None:
+        """The machine it is in, be it another's; None: none."""
+        shared = self.sandbox if self._owner is not None else None
+        return shared.machine.record if shared is not None else self.record.machine
+
+    @property
+    def silent(self) -> bool:
+        """Whether its machine, which an earlier daemon has started, has not answered this one yet."""
+        return not self.found.is_set()
+
+    @property
+    def paused(self) -> bool:
+        """Whether it is live and nothing of it executes."""
+        return self.record.status is Status.PAUSED
+
+    @property
+    def goes_at_end(self) -> bool:
+        """Whether it is removed once its program has ended."""
+        return self.record.host_config.auto_remove and not self.restarting
+
+    @property
+    def up(self) -> bool:
+        """Whether a machine runs its program, or will by itself."""
+        return self.record.status in UP
+
+    def publish(self, action: str, **attributes: str) -> None:
+        """Tell everybody who listens to events."""
+        record = self.record
+        labels = record.config.labels or {}
+        names = {"image": record.image_ref, "name": record.name}
+        self.host.events.publish("container", action, record.id, {**labels, **names, **attributes})
+
+    def save(self) -> None:
+        """Its record is on disk."""
+        self.host.store.save_container(self.record)
+
+    def try_save(self) -> None:
+        """What has happened has happened, whether it can be written down now (disk full) or only later."""
+        try:
+            self.save()
+        except HyperError as error:
+            logger.error("container %s: its state was not kept: %s", self.record.id[:12], error)
+
+    # Start
+
+    async def start(self) -> bool:
+        """Its program runs; False when it already did.
+
+        Raises:
+            Conflict: a port is in use, or it is being removed.
+            InvalidRequest: the program cannot be run (Docker's words and codes).
+            MachineError: the machine did not start.
+        """
+        async with self.lock:
+            if self.paused:
+                raise Conflict("cannot start a paused container, try unpause instead")
+            if self.up:
+                return False
+            record = self.record
+            next_status(record.status, Event.START)
+            record.restart_count, record.manually_stopped, record.stays_down = 0, False, False
+            self._backoff.reset()
+            await self._start()
+            return True
+
+    async def _start(self) -> None:
+        """The lock is held."""
+        self._start_over.clear()
+        try:
+            await self.settled()
+            await self.visits.leave()
+            await self._launch_or_fail()
+        finally:
+            self._start_over.set()
+
+    async def _launch_or_fail(self) -> None:
+        try:
+            await self._launch()
+        except HyperError as error:
+            await self._start_failed(error)
+            raise
+        except OSError as error:
+            failure = HyperError(f"cannot start container {self.record.id[:12]}: {reason(error)}")
+            await self._start_failed(failure)
+            raise failure from error
+
+    async def start_over(self) -> None:
+        """No start of it is under way: as with dockerd, a request that comes during one finds how it ended."""
+        await self._start_over.wait()
+
+    async def settled(self) -> None:
+        """The machine of the last run is gone."""
+        await self._machine_gone.wait()
+
+    async def _launch(self) -> None:
+        if sharing.owner_named(self.record.host_config):
+            await self._join()
+            return
+        run_dir = self.host.run_dir(self.record.id)
+        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        disks = self.host.attachments.attach(self.record, max_disks=self.host.driver.max_disks)
+        timeline = self.timeline = self.host.starts.begin(self.record.id)
+        timeline.mark("start asked for")
+        async with disks as attached:
+            timeline.mark("volumes attached")
+            if self.record.pod is not None:
+                attached = replace(attached, mounts=pod_machine.shared(attached.mounts))
+                self.record.pod.mounts = list(attached.mounts)
+            warm = self.host.starter.warm(shape(self.record, self.host, attached), timeline)
+            try:
+                async with self.host.wires.taken(self.record, warm) as wiring:
+                    timeline.mark("addresses chosen")
+                    if wiring.connected is not None:
+                        wiring.connected.add_done_callback(
+                            lambda _: timeline.mark("network joined")
+                        )
+                    await self._launch_with(attached, wiring, warm)
+            except BaseException:
+                if warm is not None:
+                    await warm.discard()
+                raise
+
+    async def _launch_with(self, attached: Attachment, wiring: Wiring, warm: Warm | None) -> None:
+        timeline = self.timeline
+        todo = await machine_plan(self.record, self.host, attached, wiring)
+        timeline.mark("machine planned")
+        self.hub.begin_run()
+        try:
+            with nfs.named(attached.mounts):
+                sandbox, main, pid = await self.host.starter.launch(
+                    todo, made=self._made, timeline=timeline, warm=warm
+                )
+        except GuestError as error:
+            raise program_error(error, self.record.command[0]) from error
+        self.record.boot_ms = timeline.ready_ms
+        self._running(sandbox, main, pid)
+
+    async def _join(self) -> None:
+        if self.record.member is None:
+            await self._join_running()
+            return
+        first = self.find(self.record.member.pod)
+        with first.expecting():
+            await first.start()  # unless its machine runs
+            if first.prepare is not None and not self.record.member.init:
+                await first.prepare()
+            await self._join_running()
+
+    @contextlib.contextmanager
+    def expecting(self) -> Iterator[None]:
+        """Somebody is about to run in its machine; once it does it is among ``guests``."""
+        self.expected += 1
+        try:
+            yield
+        finally:
+            self.expected -= 1
+
+    async def _join_running(self) -> None:
+        await sharing.owner_answers(self)
+        owner = sharing.owner_of(self)
+        sharing.sit_down(self.record, owner)
+        most = self.host.driver.max_disks
+        disks = self.host.attachments.attach(self.record, max_disks=most, joins=True)
+        async with disks as attached:
+            self.hub.begin_run()
+            self.record.boot_ms = None
+            self._running(*await sharing.join(self, owner, attached))
+
+    def _made(self, machine: MachineRecord) -> None:
+        self.record.machine = machine
+        self.save()
+
+    def _running(self, sandbox: Sandbox, main: GuestProcess, pid: int) -> None:
+        record = self.record
+        record.status = next_status(record.status, Event.START)
+        record.pid = pid
+        record.exit_code, record.error, record.oom_killed = 0, "", False
+        record.started_ns, record.finished_ns = time.time_ns(), 0
+        self.try_save()
+        self.adopt(sandbox, main)
+        self.publish("start")
+
+    def adopt(self, sandbox: Sandbox, main: GuestProcess) -> None:
+        """Watch over a running machine: a fresh one, or one found again."""
+        self.sandbox, self.main = sandbox, main
+        if self.record.seat.owner:
+            self._owner = self.find(self.record.seat.owner)
+            self._owner.guests.add(self)
+        self._started.set()
+        self._machine_gone.clear()
+        self.host.attachments.attached(self.record)
+        main.exited.add_done_callback(lambda _: self.hub.release())
+        self.host.tasks.spawn(
+            self._supervise(sandbox, main), name=f"container {self.record.id[:12]}"
+        )
+
+    @contextlib.asynccontextmanager
+    async def _plan_visit(self, *, mounted: bool) -> AsyncIterator[Plan]:
+        """A machine connected to nothing, started in the body; ``mounted``: with what the host has of its mounts."""
+        host = self.host
+        host.run_dir(self.record.id).mkdir(mode=0o700, parents=True, exist_ok=True)
+        async with contextlib.AsyncExitStack() as stack:
+            attached = Attachment()
+            if mounted:
+                disks = host.attachments.attach(self.record, max_disks=host.driver.max_disks)
+                attached = await stack.enter_async_context(disks)
+                here = [item for item in attached.mounts if not nfs.is_source(item.source)]
+                attached = replace(attached, mounts=tuple(here))
+            yield await machine_plan(self.record, host, attached, Wiring((), None))
+
+    def _unmade(self) -> None:
+        """A machine in which its program did not run is gone."""
+        self.record.machine = None
+        self.try_save()
+        self._forget_run_dir()
+        self.host.attachments.detach(self.record)
+
+    async def _start_failed(self, error: HyperError) -> None:
+        record = self.record
+        record.machine, record.seat = None, Seat()
+        record.error = str(error)
+        record.exit_code = error.exit_code if error.exit_code in (126, 127) else 128
+        record.ports = []
+        if record.status is Status.RESTARTING:
+            record.status = next_status(record.status, Event.GIVE_UP)
+        self.try_save()
+        self._forget_run_dir()
+        self.exits.resolve(record.exit_code)
+        self.hub.finish()
+        self.host.starts.failed(record.id)
+        if record.host_config.auto_remove:
+            await self._remove(volumes=True)
+
+    # End
+
+    async def _supervise(self, sandbox: Sandbox, main: GuestProcess) -> None:
+        """Until the program's end is known and kept, and its machine is gone."""
+        main.oom_kill = self._oom_killed
+        try:
+            await self.hub.pump(main)
+            exit = await main.exited
+        except HyperError as lost:
+            await self._lost(sandbox, lost)
+        else:
+            self._exited(exit.status, exit_event=exit)
+            self.hub.finish()
+            await self.visits.over()
+            await self._release(sandbox)
+        # Also those that were lost with it, or came while it ended.
+        await asyncio.gather(*(guest.settled() for guest in self.guests))
+        self._gone()
+        if self.record.status is Status.RESTARTING:
+            self._restart_later()
+        elif self.goes_at_end:
+            await self.remove_ended()
+
+    async def remove_ended(self) -> None:
+        """It removes itself: nothing is left of it, unless somebody was quick to start it again."""
+        async with self.lock:
+            if not self.live:
+                await self.settled()
+                await self._remove(volumes=True)
+
+    def _oom_killed(self) -> None:
+        """As dockerd: whichever of its processes it was, and also if the program goes on."""
+        self.record.oom_killed = True
+        self.try_save()
+        self.publish("oom")
+
+    def _exited(self, code: int, *, exit_event: ProcessExit | None = None, error: str = "") -> None:
+        record = self.record
+        again = not record.stays_down and restart.wants_restart(record, code)
+        record.status = next_status(record.status, Event.EXIT_FOR_NOW if again else Event.EXIT)
+        record.restart_count += again
+        record.exit_code, record.error, record.pid = code, error, 0
+        record.finished_ns = time.time_ns()
+        untold = exit_event is not None and exit_event.oom and not record.oom_killed
+        record.oom_killed = record.oom_killed or untold
+        self.host.wires.stop_publishing(record)
+        record.ports = []
+        self.host.attachments.ending(record)
+        self.try_save()
+        self._started.clear()
+        if untold:
+            self.publish("oom")
+        ran_s = (record.finished_ns - record.started_ns) // 10**9
+        self.publish("die", exitCode=str(code), execDuration=str(ran_s))
+        self.timeline.mark("program ended")
+        self.exits.resolve(code)  # also of a run that is followed by another, as dockerd does
+
+    def _restart_later(self) -> None:
+        """It is RESTARTING and its machine gone: after the back-off it is started."""
+        record = self.record
+        ran_s = (record.finished_ns - record.started_ns) / 1e9
+        delay_s = self._backoff.next_delay_s(ran_s=ran_s)
+        self._restart = self.host.tasks.spawn(
+            self._restart_after(delay_s), name=f"restart of {record.id[:12]}"
+        )
+
+    async def start_with_daemon(self) -> None:
+        """A daemon has started, and its policy wants it to run: it does, or says why not."""
+        if self.record.status is Status.RESTARTING:
+            await self._restart_after(0)
+            return
+        try:
+            await self.start()
+        except HyperError as error:
+            logger.error("container %s was not started: %s", self.record.id[:12], error)
+
+    async def _restart_after(self, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        await sharing.owner_is_back(self)
+        async with self.lock:
+            if self.record.status is not Status.RESTARTING:
+                return
+            try:
+                await self._start()
+            except HyperError as error:
+                logger.error("container %s was not started again: %s", self.record.id[:12], error)
+
+    def _give_up_restart(self) -> None:
+        """The lock is held: it is RESTARTING and nobody is about to start it. It is EXITED."""
+        if self._restart is not None:
+            self._restart.cancel()
+        self.record.status = next_status(self.record.status, Event.GIVE_UP)
+        self.try_save()
+        self.exits.resolve(self.record.exit_code)
+        self.hub.notify()
+
+    async def end_restarting(self) -> None:
+        """Not RESTARTING any more: given up, unless its start was under way."""
+        async with self.lock:
+            if self.record.status is Status.RESTARTING:
+                self._give_up_restart()
+
+    async def _release(self, sandbox: Sandbox) -> None:
+        if self.record.seat.owner:
+            sandbox.session.forget(self.record.seat.process)  # the machine goes on
+            await sandbox.part(self.record.seat.container, self.record.seat.disks)
+            return
+        await asyncio.gather(*(ending.end_with_machine(guest) for guest in self.guests))
+        if self.goes_at_end and not self.host.volumes.survive(self.record):
+            await sandbox.destroy()  # its file systems are thrown away: no need to unmount them
+        else:
+            await sandbox.shut_down()
+
+    async def _lost(self, sandbox: Sandbox, reason: HyperError) -> None:
+        """The agent is not heard any more: the machine was killed, panicked, or talks nonsense."""
+        autopsy = await sandbox.autopsy()
+        whose = "that it shared " if self.record.seat.owner else ""
+        text = f"the machine {whose}ended unexpectedly: {autopsy.cause or reason.message}"
+        if autopsy.console:
+            text += f"\n--- end of the machine's console ---\n{autopsy.console}"
+        logger.warning("container %s: %s", self.record.id[:12], text)
+        self._exited(CODE_KILLED, error=text)
+        self.hub.finish()
+
+    def _gone(self) -> None:
+        self.host.wires.give_up(self.record)
+        self.sandbox = self.main = None
+        if self._owner is not None:
+            self._owner.guests.discard(self)
+            self._owner = None
+        self.record.machine, self.record.seat = None, Seat()
+        self.try_save()
+        self._forget_run_dir()
+        self.host.attachments.detach(self.record)
+        self.timeline.mark("machine gone")
+        self._machine_gone.set()
+
+    def _forget_run_dir(self) -> None:
+        shutil.rmtree(self.host.run_dir(self.record.id), ignore_errors=True)
+
+    # A machine that an earlier daemon has started
+
+    def await_machine(self, machine: MachineRecord | None) -> None:
+        """Its machine is to be found again: meanwhile it keeps what it has, volumes among it."""
+        self.found.clear()
+        if machine is not None:
+            self._machine_gone.clear()
+        if self.live:
+            self.host.attachments.attached(self.record)
+
+    def lost_in_absence(
+        self,
+        code: int = CODE_UNKNOWN,
+        error: str = "the machine was gone when the daemon came back",
+    ) -> None:
+        """It ran when an earlier daemon was killed, and its machine is gone now."""
+        if self.live:
+            self._exited(code, error=error)
+            self.hub.finish()
+        self._gone()
+
+    async def answering(self) -> None:
+        """Its machine answers, as far as is known, or it has none.
+
+        Raises:
+            Unavailable: it has not answered since the daemon started, and does not in 10 s.
+        """
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                await self.found.wait()
+        except TimeoutError:
+            raise self._silence() from None
+
+    def _silence(self) -> Unavailable:
+        return Unavailable(
+            f"container {self.record.id[:12]}: {SILENT}",
+            hint="it is asked again and again; docker kill or docker rm -f ends it",
+        )
+
+    # What may be asked of a running one
+
+    def running(self) -> tuple[Sandbox, GuestProcess]:
+        """Its machine and program.
+
+        Raises:
+            Conflict: it does not run.
+            Unavailable: it is silent.
+        """
+        if self.live and self.silent:
+            raise self._silence()
+        if not self.live or self.sandbox is None or self.main is None:
+            raise self._not_running()
+        return self.sandbox, self.main
+
+    def _not_running(self) -> Conflict:
+        if self.record.status is Status.RESTARTING:
+            return Conflict(
+                f"Container {self.record.id} is restarting, wait until the container is running"
+            )
+        return Conflict(f"container {self.record.id} is not running")
+
+    def refuse_removed(self) -> None:
+        """Raises:
+        Conflict: it is being removed (Docker's words).
+        """
+        if self.record.status in (Status.REMOVING, Status.DEAD):
+            raise Conflict(
+                f'Container is marked for removal and cannot be "update": {self.record.id}'
+            )
+
+    def refuse_paused(self, what: str, *, name: str = "") -> None:
+        """Raises:
+        Conflict: it is paused; ``what`` is impossible then (Docker's words). ``name``: as the client called it.
+        """
+        if self.paused:
+            raise Conflict(
+                f"Container {name or self.record.id} is paused, unpause the container before {what}"
+            )
+
+    async def pause(self) -> None:
+        """Nothing of it executes, and its machine costs no time, until it is unpaused or ended.
+
+        Raises:
+            Conflict: it does not run, or is paused already.
+            MachineError: the machine does not stop.
+        """
+        await self.start_over()
+        await self.answering()
+        sandbox, _ = self.running()
+        if self.paused:
+            raise Conflict(f"Container {self.record.id} is already paused")
+        await sandbox.power.pause(self.record.seat.container)
+        self.note_pause(Event.PAUSE)
+
+    async def unpause(self, *before: ProcessSignal) -> None:
+        """It goes on; ``before`` was sent first.
+
+        Raises:
+            Conflict: it is not paused.
+            MachineError: the machine does not go on.
+        """
+        await self.answering()
+        if not self.paused or self.sandbox is None:
+            raise Conflict(f"Container {self.record.id} is not paused")
+        await self.sandbox.power.unpause(self.record.seat.container, *before)
+        if self.paused:  # else it ended at once
+            self.note_pause(Event.UNPAUSE)
+
+    def note_pause(self, event: Event) -> None:
+        """Its machine was paused or unpaused: kept, then told."""
+        self.record.status = next_status(self.record.status, event)
+        self.try_save()
+        self.publish(event.value)
+
+    async def ask(self, request: ProcessSignal | ProcessResize) -> None:
+        """The agent has done ``request``.
+
+        Raises:
+            Conflict: the container, or the process the request is about, does not run (any more).
+            GuestError, MachineError: it failed for another reason.
+        """
+        await self.answering()
+        sandbox, _ = self.running()
+        try:
+            async with sandbox.power.awake():
+                await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)
+        except GuestError as error:
+            if error.code in (ReplyCode.NO_SUCH, ReplyCode.STATE):
+                raise Conflict(f"container {self.record.id}: {error.message}") from error
+            raise
+        except MachineError as error:
+            if sandbox.session.closed.done():
+                raise self._not_running() from error
+            raise
+
+    async def wait_started(self) -> GuestProcess:
+        """Its program, as soon as it runs."""
+        await self._started.wait()
+        assert self.main is not None
+        return self.main
+
+    def note_stop(self, number: int) -> None:
+        """Kept first: a daemon killed now must not start again what somebody wanted to end."""
+        record = self.record
+        record.manually_stopped = True
+        record.stays_down |= restart.ends_the_policy(record.config, number)
+        self.try_save()
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Its terminal has this size.
+
+        Raises:
+            Conflict: it does not run.
+        """
+        await self.ask(ProcessResize(self.record.seat.process, rows, columns))
+        self.publish("resize", height=str(rows), width=str(columns))
+
+    # Removal
+
+    async def remove(self, *, force: bool, volumes: bool = False) -> None:
+        """Nothing is left of it; ``volumes``: nor of its anonymous volumes.
+
+        Raises:
+            Conflict: it runs and ``force`` was not said.
+        """
+        self._check_removable(force=force)
+        async with self.lock:
+            if self.removed.done():
+                return
+            self._check_removable(force=force)  # it may just have been started
+            if self.record.status is Status.RESTARTING:
+                self._give_up_restart()
+            if self.live:
+                with contextlib.suppress(Conflict):
+                    await ending.kill(self, signal.SIGKILL)
+            await self.settled()
+            await self._remove(volumes=volumes)
+
+    def _check_removable(self, *, force: bool) -> None:
+        if self.paused and not force:
+            raise Conflict(
+                f'cannot remove container "/{self.record.name}": container is paused and must be '
+                "unpaused first"
+            )
+        if self.up and not force:
+            raise Conflict(
+                f'cannot remove container "/{self.record.name}": '
+                f"container is {self.record.status.value}: "
+                "stop the container before removing or force remove"
+            )
+
+    async def _remove(self, *, volumes: bool) -> None:
+        """The lock is held and no machine runs."""
+        record = self.record
+        if self.removed.done():
+            return
+        await self.visits.leave()
+        record.status = next_status(record.status, Event.REMOVE)
+        record.remove_volumes = volumes
+        self.try_save()
+        self._forget_run_dir()
+        self.exits.resolve(record.exit_code)
+        self.hub.close()
+        await asyncio.to_thread(_remove_tree, str(self.host.container_dir(record.id)))
+        await self.host.images.release(record.id)
+        await self.host.volumes.release(record, anonymous=volumes or record.pod is not None)
+        self.host.store.delete_container(record.id)
+        self.removed.set_result(record.exit_code)
+        self.publish("destroy")
+
+    async def let_go(self) -> None:
+        """The daemon ends; the machine does not."""
+        await self.visits.leave()
+        if self.sandbox is not None:
+            await self.sandbox.detach()
+        self.hub.close()
+
+
+def _remove_tree(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path)

@@ -1,0 +1,472 @@
+"""All containers: made, found, listed, and found again after the daemon's death."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any, Final
+
+from hyper.engine.lifecycle import kernels, sharing
+from hyper.engine.lifecycle.container import Container
+from hyper.engine.lifecycle.host import CONTAINER_UIDS, Host
+from hyper.engine.lifecycle.recovery import Recovery
+from hyper.engine.output import log_segment
+from hyper.engine.record.container import ContainerRecord, Member, PodRecord
+from hyper.engine.record.mount import BIND, MountPoint
+from hyper.engine.record.state import Status
+from hyper.engine.spec import (
+    app_image,
+    create,
+    defaults,
+    endpoints,
+    health,
+    links,
+    mounts,
+    plan,
+    ports,
+    resources,
+    restart,
+)
+from hyper.errors import Conflict, HyperError, InvalidRequest, NotFound
+from hyper.ids import NAME_PATTERN, is_valid_name, new_id, random_name
+from hyper.image import platform as image_platform
+from hyper.machine.driver import MachineRecord
+from hyper.sandbox.sandbox import Sandbox
+from hyper.system import affinity, files
+from hyper.types.container import ContainerConfig, CreateBody, HostConfig
+from hyper.types.pod import POD_LABEL
+
+logger = logging.getLogger(__name__)
+
+MAX_CONTAINERS: Final = 10_000
+#: Containers a starting daemon starts at the same time, per CPU.
+_STARTS_PER_CPU: Final = 2
+
+
+class Containers:
+    """Every container of this daemon by id."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._by_id: dict[str, Container] = {}
+        #: Names of containers that are kept and not in the table yet.
+        self._making: set[str] = set()
+        host.wires.find = self._record_of
+        host.identities.used = self._machine_uids
+
+    def _record_of(self, name: str) -> ContainerRecord | None:
+        try:
+            return self.get(name).record
+        except HyperError:
+            return None
+
+    def _machine_uids(self) -> set[int]:
+        """The identities of all machines that containers are in."""
+        machines = (item.record.machine for item in self._by_id.values())
+        return {machine.uid for machine in machines if machine and machine.uid is not None}
+
+    # Finding
+
+    def get(self, name: str) -> Container:
+        """The container called ``name``: full id, name (with or without slash), ``owner/alias`` of a link, or unique
+        start of an id.
+
+        Raises:
+            NotFound: no such container.
+            InvalidRequest: several ids begin so.
+        """
+        exact = self._by_id.get(name)
+        if exact is not None:
+            return exact
+        bare = name.removeprefix("/")
+        for container in self._by_id.values():
+            if container.record.name == bare:
+                return container
+        owner, _, alias = bare.partition("/")
+        for container in self._by_id.values() if alias else ():
+            if container.record.name == owner and alias in container.record.links:
+                return self.get(container.record.links[alias])
+        found = [item for key, item in self._by_id.items() if name and key.startswith(name)]
+        if len(found) > 1:
+            raise InvalidRequest(f"Multiple IDs found with provided prefix: {name}")
+        if not found:
+            raise NotFound(f"No such container: {name}")
+        return found[0]
+
+    def changeable(self, name: str) -> Container:
+        """The same, for who is about to change it: a pod's first container lives and ends with the pod.
+
+        Raises:
+            As ``get``. Conflict: it is a pod.
+        """
+        found = self.get(name)
+        if found.record.pod is not None:
+            name = found.record.name
+            raise Conflict(
+                f"{name} is a pod, not a container",
+                hint=f"hyper pod stop, start, rm… act on it; its containers are called {name}-NAME",
+            )
+        return found
+
+    def all(self) -> list[Container]:
+        """All of them, the newest first."""
+        return sorted(self._by_id.values(), key=lambda item: -item.record.created_ns)
+
+    def any_live(self) -> bool:
+        """Whether a machine runs."""
+        return any(container.live for container in self._by_id.values())
+
+    def shown(self) -> list[Container]:
+        """The same without those that only hold a pod's machine."""
+        return [item for item in self.all() if item.record.pod is None]
+
+    def by_image(self, *, up: bool = False) -> dict[str, list[str]]:
+        """The ids of the containers of each image that has some; with ``up`` only those that run or will."""
+        found: dict[str, list[str]] = {}
+        for item in self._by_id.values():
+            if (item.up or not up) and item.record.pod is None:
+                found.setdefault(item.record.image_id, []).append(item.record.id)
+        return found
+
+    # Making
+
+    async def create(
+        self,
+        name: str | None,
+        config: CreateBody,
+        host: HostConfig,
+        raw: dict[str, Any],
+        *,
+        platform: str = "",
+        member: Member | None = None,
+    ) -> tuple[Container, list[str]]:
+        """A new container and warnings about what has no effect; nothing runs yet. ``member``: it is one of a pod's.
+
+        ``platform``: what its image has to be for. What can be found out at the start only, such as a network that is
+        not there yet, is left to the start, as dockerd does.
+
+        Raises:
+            NotFound: the image is not here ("No such image"), or not for ``platform``; nothing else, for clients pull
+                it then and try again.
+            InvalidRequest, NotImplementedYet: it cannot be as asked.
+            Conflict: the name is taken.
+        """
+        self._check_room()
+        warnings = sharing.check(config, host)
+        host.runtime = host.runtime or config.runtime
+        if config.network_disabled and not sharing.owner_named(host):
+            host.network_mode = "none"
+        warnings += self._settle_host(host, raw)
+        wanted = image_platform.parse(platform) if platform else None
+        image = self._host.images.get(config.image)
+        warnings += create.check_platform(image, config.image, wanted)
+        aci = image.config.aci
+        warnings += app_image.fill_in(host, raw, aci, _bounds())
+        filter_ = await plan.seccomp_filter(host)
+        await kernels.check(host)
+        # From here to where the name is taken nothing else happens in this daemon.
+        self._check_name(name)
+        merged = create.merge(config, create.image_defaults(image.config.config))
+        health.check(merged.healthcheck)
+        self._settle_mode(host)
+        points = mounts.mount_points(
+            merged, host, volumes_of=self._mounts_of, exists=os.path.exists
+        )
+        points = app_image.protect(points, config, aci)
+        record = self._record(name, merged, host, image.id, points)
+        record.seccomp, record.member = filter_, member
+        record.handlers = app_image.handlers(aci)
+        record.links = links.of_new_container(host, self._linked)
+        record.endpoints = endpoints.of_new_container(
+            host,
+            config.networking_config,
+            config.mac_address,
+            self._host.wires.networks.get,
+            late=True,
+        )
+        _dry_run(record, self.get)
+        warnings += mounts.warnings(record.mounts, is_socket=files.is_socket)
+        on_host = [
+            point
+            for point in record.mounts
+            if point.kind == BIND or self._host.volumes.mountpoint(point.volume)
+        ]
+        warnings += mounts.shared_warnings(on_host, self._in_other_machines(record))
+        return await self._keep(record), warnings
+
+    async def create_first(
+        self, config: ContainerConfig, host: HostConfig, pod: PodRecord, points: list[MountPoint]
+    ) -> tuple[Container, list[str]]:
+        """A pod's first container, which only holds its machine, and warnings; nothing runs yet.
+
+        Raises:
+            As ``create``.
+        """
+        name = (config.labels or {})[POD_LABEL]
+        self._check_room()
+        warnings = self._settle_host(host, {})
+        self._check_name(name)
+        record = self._record(name, config, host, "", points)
+        record.pod = pod
+        record.endpoints = endpoints.of_new_container(host, None, "", self._host.wires.networks.get)
+        _dry_run(record, self.get)
+        return await self._keep(record), warnings
+
+    def _in_other_machines(self, record: ContainerRecord) -> Iterator[tuple[str, list[MountPoint]]]:
+        """Names and mounts of containers that run in machines of their own, not the one ``record`` asks for."""
+        joined = ""
+        with contextlib.suppress(NotFound):
+            if named := sharing.owner_named(record.host_config):
+                joined = self.get(named).record.id
+        for other in self._by_id.values():
+            if other.live and joined not in (other.record.id, other.record.seat.owner or "-"):
+                yield other.record.name, other.record.mounts
+
+    def _check_room(self) -> None:
+        if len(self._by_id) >= MAX_CONTAINERS:
+            raise Conflict(f"there are {MAX_CONTAINERS} containers already")
+
+    def _settle_host(self, host: HostConfig, raw: dict[str, Any]) -> list[str]:
+        """``host``, which came as ``raw``, is what it amounts to; warnings about what has no effect."""
+        defaults.fill_in(host, raw, self._host.config)
+        warnings = create.check(host, raw)
+        warnings += resources.check(host, available=affinity.available())
+        create.fill_in(host)
+        return warnings
+
+    def _settle_mode(self, host: HostConfig) -> None:
+        """A container that is to be joined and is here is known by its id from now on: it may be renamed."""
+        owner = sharing.owner_named(host)
+        if owner:
+            with contextlib.suppress(NotFound):  # the start will say so
+                host.network_mode = sharing.mode_of(self.get(owner).record.id)
+
+    def _check_name(self, name: str | None) -> None:
+        if name is None:
+            return
+        bare = name.removeprefix("/")
+        if not is_valid_name(bare):
+            raise InvalidRequest(
+                f"Invalid container name ({name}), only {NAME_PATTERN.pattern} are allowed"
+            )
+        for container in self._by_id.values():
+            if container.record.name == bare:
+                raise Conflict(
+                    f'Conflict. The container name "/{bare}" is already in use by container '
+                    f'"{container.record.id}". You have to remove (or rename) that container '
+                    "to be able to reuse that name."
+                )
+
+    def rename(self, container: Container, name: str) -> None:
+        """The container is called ``name``.
+
+        Raises:
+            InvalidRequest: no name, or the one it has.
+            Conflict: another container is called so.
+        """
+        record, bare = container.record, name.removeprefix("/")
+        if not bare:
+            raise InvalidRequest("Neither old nor new names may be empty")
+        if bare == record.name:
+            raise InvalidRequest("Renaming a container with the same name as its current name")
+        self._check_name(name)
+        old, record.name = record.name, bare
+        try:
+            self._host.store.save_container(record)
+        except HyperError:
+            record.name = old
+            raise
+        container.publish("rename", oldName=f"/{old}")
+
+    def _record(
+        self,
+        name: str | None,
+        config: ContainerConfig,
+        host: HostConfig,
+        image_id: str,
+        points: list[MountPoint],
+    ) -> ContainerRecord:
+        return ContainerRecord(
+            id=new_id(),
+            name=name.removeprefix("/") if name else self._free_name(),
+            created_ns=time.time_ns(),
+            image_id=image_id,
+            image_ref=config.image,
+            config=config,
+            host_config=host,
+            vcpus=resources.vcpus(host, available=affinity.available()),
+            memory_mib=self._memory_mib(host),
+            mounts=points,
+        )
+
+    def _memory_mib(self, host: HostConfig) -> int:
+        default = self._host.config.default_memory_mib
+        if sharing.owner_named(host):
+            sharing.check_memory(host)
+            return default  # until it is in that machine
+        return create.memory_mib(host, default, available_mib=create.host_memory_mib())
+
+    def _mounts_of(self, name: str) -> list[MountPoint]:
+        try:
+            return self.get(name).record.mounts
+        except NotFound as error:
+            raise InvalidRequest(error.message) from None
+
+    def _linked(self, name: str) -> ContainerRecord:
+        try:
+            return self.get(name).record
+        except NotFound as error:
+            raise InvalidRequest(f"could not get container for {name}: {error.message}") from None
+
+    def _free_name(self) -> str:
+        taken = self._making | {item.record.name for item in self._by_id.values()}
+        name = random_name()
+        while name in taken:
+            name = random_name(suffix=True)
+        return name
+
+    async def _keep(self, record: ContainerRecord) -> Container:
+        """On disk first, then in the table; undone whole when any step fails."""
+        store, images = self._host.store, self._host.images
+        if self._host.privileged:
+            record.identity = store.free_identity(CONTAINER_UIDS)
+        store.add_container(record)
+        self._making.add(record.name)
+        folder = self._host.container_dir(record.id)
+        container = None
+        try:
+            await self._host.volumes.hold(record)
+            if record.pod is None:
+                await images.hold(record.id, record.image_id)
+            folder.mkdir(mode=0o700, parents=True)
+            container = Container(record, self._host, self.get)
+            # Who is quick to start or to remove it waits until it is whole.
+            async with container.lock:
+                self._adopt(container)
+                await self._host.scratch.create(
+                    folder / "scratch.ext4", size=resources.scratch_size(record.host_config)
+                )
+        except BaseException:
+            await self._undo(record, container)
+            raise
+        finally:
+            self._making.discard(record.name)
+        container.publish("create")
+        return container
+
+    async def _undo(self, record: ContainerRecord, container: Container | None) -> None:
+        if container is not None:
+            await container.remove(force=True, volumes=True)
+            return
+        await self._host.images.release(record.id)
+        await self._host.volumes.release(record, anonymous=True)
+        self._host.store.delete_container(record.id)
+
+    def _adopt(self, container: Container) -> None:
+        self._by_id[container.record.id] = container
+        container.removed.add_done_callback(
+            lambda _: self._by_id.pop(container.record.id, None) and None
+        )
+
+    # Coming back
+
+    def kept_machines(self) -> list[MachineRecord]:
+        """The machines that containers of an earlier daemon were in."""
+        machines = (record.machine for record in self._host.store.containers())
+        return [machine for machine in machines if machine is not None]
+
+    async def recover(self) -> None:
+        """Every kept container is known; those whose machine still runs are watched over again."""
+        records = self._host.store.containers()
+        for record in records:
+            self._host.volumes.held(record)
+        await self._host.wires.open(records)
+        whole = []
+        for record in records:
+            if self._is_whole(record):
+                whole.append(Container(record, self._host, self.get))
+                self._adopt(whole[-1])
+            else:
+                await self._discard(record)
+        await Recovery(self._host, self._by_id.get).run(whole)
+
+    def silent(self) -> list[Container]:
+        """Those whose machines run, or may, and have not answered this daemon yet."""
+        return [item for item in self.all() if item.silent]
+
+    def start_pending(self, among: Collection[Container]) -> None:
+        """Containers whose restart policy wants them to run are being started, a few at a time."""
+        pending = [item for item in among if restart.starts_with_daemon(item.record)]
+        room = asyncio.Semaphore(_STARTS_PER_CPU * len(affinity.available()))
+
+        async def start(container: Container, linked: list[asyncio.Task[None]]) -> None:
+            if linked:
+                await asyncio.wait(linked)
+            await sharing.owner_is_found(container)
+            async with room:
+                await container.start_with_daemon()
+
+        begun: dict[str, asyncio.Task[None]] = {}
+        for container in reversed(pending):
+            # Links, and networks of another, lead to older containers, which are in the table already.
+            needed = [
+                *container.record.links.values(),
+                sharing.owner_named(container.record.host_config),
+            ]
+            linked = [begun[other] for other in needed if other in begun]
+            begun[container.record.id] = self._host.tasks.spawn(
+                start(container, linked), name=f"start of {container.record.id[:12]}"
+            )
+
+    def _is_whole(self, record: ContainerRecord) -> bool:
+        """Whether its creation had come to an end, and its removal not far."""
+        folder = self._host.container_dir(record.id)
+        return (folder / "scratch.ext4").exists() and bool(log_segment.found(folder / "log"))
+
+    async def _discard(self, record: ContainerRecord) -> None:
+        """Nothing is left of a container that a killed daemon had begun to make or to remove."""
+        logger.warning("container %s is not whole: it is removed", record.id[:12])
+        if record.machine is not None:
+            await Sandbox.end(self._host.driver, record.machine)
+        await self._host.driver.clear(self._host.run_dir(record.id))
+        self._host.wires.give_up(record)
+        shutil.rmtree(self._host.run_dir(record.id), ignore_errors=True)
+        folder = self._host.container_dir(record.id)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await self._host.images.release(record.id)
+        await self._host.volumes.release(record, anonymous=True)
+        self._host.store.delete_container(record.id)
+
+    async def close(self) -> None:
+        """The daemon lets go of all; machines go on."""
+        await asyncio.gather(*(container.let_go() for container in self._by_id.values()))
+
+
+def _dry_run(record: ContainerRecord, find: Callable[[str], Container]) -> None:
+    """What the agent will be told can be said: mistakes are found when the container is made."""
+    plan.check_paths(record)
+    sharing.check_mounts(record, find)
+    ports.wanted(record.config, record.host_config)
+    plan.stop_signal(record.config)
+    plan.check_encodes(
+        plan.sandbox_setup(record, None),
+        plan.container_create(record, [], plan.network_files(record, None)),
+        plan.main_program(record),
+    )
+
+
+def _bounds() -> app_image.Bounds:
+    return app_image.Bounds(int(create.host_memory_mib()), len(affinity.available()))
+
+
+def by_status(containers: Iterable[Container]) -> dict[Status, int]:
+    """How many there are of each."""
+    counts = dict.fromkeys(Status, 0)
+    for container in containers:
+        counts[container.record.status] += 1
+    return counts

@@ -1,0 +1,122 @@
+"""What starts are made fast with, put together from the daemon's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from ipaddress import IPv4Network
+from typing import Final
+
+from hyper.config import Config
+from hyper.engine.identities import Identities
+from hyper.engine.spec import create, plan
+from hyper.machine.driver import Driver
+from hyper.machine.spec import Nic, TapNic, UserNic
+from hyper.machine.template import Card, TemplateStore
+from hyper.network import user
+from hyper.network.attachment import interface
+from hyper.network.fabric import Fabric
+from hyper.proto.message import ContainerCreate, File, ProcessFlag, ProcessStart
+from hyper.sandbox import exercise
+from hyper.sandbox.exercise import Exercise
+from hyper.sandbox.pool import Pool
+from hyper.sandbox.scratch import ScratchDisks
+from hyper.sandbox.shape import SCRATCH_DISK, layer_disk
+from hyper.sandbox.starter import FastStart, Starter
+from hyper.sandbox.templates import Place, Templates
+from hyper.types.container import HostConfig
+
+#: The exercise's layer, in the folder of the guest's files.
+_LAYER: Final = "exercise.squashfs"
+#: Where an exercised machine is meanwhile: no packet of it leads anywhere.
+_MAC: Final = "02:00:00:00:00:01"
+_NETWORK: Final = IPv4Network("192.0.2.0/24")
+
+
+def starter(
+    config: Config,
+    driver: Driver,
+    scratch: ScratchDisks,
+    identities: Identities,
+    fabric: Fabric | None,
+) -> Starter:
+    """Starts sandboxes as ``config`` wants it."""
+    fast = _fast(config, driver, scratch, identities, fabric) if config.templates else None
+    return Starter(driver, fast, boot_timeout_s=config.boot_timeout_s)
+
+
+def _exercise(config: Config, scratch: ScratchDisks) -> Exercise:
+    """What a usual container is, as far as it can be known before there is one."""
+    host = HostConfig()
+    program = ProcessStart(
+        process=exercise.MAIN,
+        container=exercise.CONTAINER,
+        args=(exercise.PROGRAM, "wait"),
+        flags=ProcessFlag.INIT,
+        env=("PATH=/bin",),
+        capabilities=plan.capability_mask(host),
+    )
+    card = interface(_MAC, _NETWORK[1], _NETWORK.prefixlen, gateway=_NETWORK[2], mtu=user.MTU)
+    return Exercise(
+        layer=config.assets / _LAYER,
+        scratch=scratch,
+        interfaces=(card,),
+        container=ContainerCreate(
+            container=exercise.CONTAINER,
+            hostname="exercise",
+            layers=(layer_disk(0),),
+            scratch=SCRATCH_DISK,
+            files=tuple(
+                File(f"/etc/{name}", b"\n") for name in ("hostname", "hosts", "resolv.conf")
+            ),
+            masked=plan.MASKED,
+            readonly=plan.READONLY,
+        ),
+        main=program,
+        other=replace(
+            program, process=exercise.OTHER, args=(exercise.PROGRAM,), flags=ProcessFlag.NONE
+        ),
+    )
+
+
+def _fast(
+    config: Config,
+    driver: Driver,
+    scratch: ScratchDisks,
+    identities: Identities,
+    fabric: Fabric | None,
+) -> FastStart:
+    @asynccontextmanager
+    async def card(kind: Card, id: str) -> AsyncIterator[tuple[Nic, ...]]:
+        mac = user.mac_address(id)  # replaced by the container's own
+        if kind is Card.NONE:
+            yield ()
+        elif fabric is None:
+            yield (UserNic(mac, str(user.NETWORK)),)
+        else:
+            name = fabric.name("ht", id)
+            try:
+                yield (TapNic(mac, fabric.tap(name)),)
+            finally:  # if it has not become a container's
+                await fabric.let_go(name)
+
+    place = Place(
+        kernel=config.guest_kernel,
+        initrd=config.assets / "initrd",
+        run_root=config.exec_root / "pool",
+        identity=identities.lease,
+        card=card,
+        boot_timeout_s=config.boot_timeout_s,
+    )
+    work = _exercise(config, scratch)
+    templates = Templates(driver, TemplateStore(config.data_root / "template"), place, work)
+    pool = Pool(
+        driver,
+        templates,
+        place,
+        work,
+        limit_mib=config.pool_memory_mib,
+        available_mib=create.available_memory_mib,
+    )
+    return FastStart(templates, pool)

@@ -1,0 +1,76 @@
+"""What every use case works with, built once by the daemon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hyper.config import Config
+from hyper.engine.events import EventBus
+from hyper.engine.identities import Identities
+from hyper.engine.lifecycle.starts import Starts
+from hyper.engine.network.wires import Wires
+from hyper.engine.store import Store
+from hyper.engine.tasks import Tasks
+from hyper.engine.volume.attachment import Attachments
+from hyper.engine.volume.volumes import Volumes
+from hyper.image.images import Images
+from hyper.machine.driver import Driver
+from hyper.sandbox.scratch import ScratchDisks
+from hyper.sandbox.starter import Starter
+from hyper.system import jail
+
+#: Unprivileged identities of machines when the daemon is root: one each, none in /etc/passwd. Every daemon of a host
+#: has a range of its own (by its number, above what probes share), so that two daemons' machines are strangers too.
+_FIRST_UID: Final = jail.FIRST_MACHINE_UID + jail.MACHINE_UID_COUNT
+_UIDS_PER_DAEMON: Final = 16384
+#: The first of them are containers'; the others are for machines that exist before their container does.
+CONTAINER_UIDS: Final = 12288
+
+#: Which daemon of the host has which number, and how many there are.
+DAEMONS: Final = Path("/run/hyper-daemons.json")
+MAX_DAEMONS: Final = 4096
+
+
+def machine_uids(number: int) -> range:
+    """The identities that daemon ``number`` gives to its machines."""
+    first = _FIRST_UID + number * _UIDS_PER_DAEMON
+    return range(first, first + _UIDS_PER_DAEMON)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The parts of the daemon. ``uids``: its machines' identities if it runs as root; None: they run as itself."""
+
+    config: Config
+    store: Store
+    images: Images
+    driver: Driver
+    scratch: ScratchDisks
+    volumes: Volumes
+    attachments: Attachments
+    events: EventBus
+    tasks: Tasks
+    uids: range | None
+    wires: Wires
+    identities: Identities
+    starter: Starter
+    starts: Starts
+
+    @property
+    def privileged(self) -> bool:
+        """It runs as root."""
+        return self.uids is not None
+
+    def uid(self, identity: int | None) -> int | None:
+        """Who the machine runs as whose container has ``identity``; None: as ourselves."""
+        return None if self.uids is None or identity is None else self.uids[identity]
+
+    def container_dir(self, container_id: str) -> Path:
+        """Where a container's scratch disk and log are kept."""
+        return self.config.data_root / "containers" / container_id
+
+    def run_dir(self, container_id: str) -> Path:
+        """Where a running machine's sockets are; short, since socket paths must be < 108 bytes."""
+        return self.config.exec_root / "vm" / container_id[:16]

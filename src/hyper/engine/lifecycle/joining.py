@@ -1,0 +1,165 @@
+"""Containers join networks and leave them, running or not."""
+
+from __future__ import annotations
+
+import contextlib
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+
+from hyper.engine.lifecycle.container import REQUEST_TIMEOUT_S, Container
+from hyper.engine.network.wires import Wires, endpoint_on
+from hyper.engine.record.network import EndpointRecord, NetworkRecord
+from hyper.engine.spec import endpoints, plan
+from hyper.errors import Conflict, Forbidden, HyperError, InvalidRequest, NotFound
+from hyper.network.attachment import ip
+from hyper.proto.message import ContainerFiles, InterfaceAdd, InterfaceRemove, Request
+from hyper.types.container import EndpointAsked
+
+MAX_ENDPOINTS: Final = 24
+
+
+async def connect(container: Container, network: NetworkRecord, asked: EndpointAsked) -> None:
+    """The container is on the network: from its next start on, or at once if it runs.
+
+    Raises:
+        Forbidden: it runs and is on it already, or there are no networks to join here.
+        InvalidRequest: what is asked makes no sense (Docker's words).
+        Conflict: an address is in use; it is paused.
+        HyperError: the host or the agent failed; then it is not on the network.
+    """
+    wires, record = container.host.wires, container.record
+    if wires.networks.fabric is None:
+        raise Forbidden(
+            f"cannot connect to network {network.name}: {wires.networks.why}",
+            hint="bridged networks need a hyperd that runs as root, and /dev/net/tun",
+        )
+    if record.host_config.network_mode == "none":
+        raise InvalidRequest(
+            "container cannot be connected to multiple networks with one of the networks in "
+            "private (none) mode"
+        )
+    if not endpoints.has_network(record.host_config):
+        raise InvalidRequest(
+            "container sharing network namespace with another container or host cannot be connected "
+            "to any other network"
+        )
+    endpoint = endpoints.of(network, asked)
+    await container.answering()
+    async with container.lock:
+        if endpoint_on(record, network.id) is not None:
+            if not container.live:
+                return  # as dockerd: it stays as it was asked for first
+            raise Forbidden(
+                f"endpoint with name {record.name} already exists in network {network.name}"
+            )
+        if len(record.endpoints) >= MAX_ENDPOINTS:
+            raise Forbidden(f"container {record.name} is on {MAX_ENDPOINTS} networks already")
+        if not container.live:
+            record.endpoints.append(endpoint)
+        else:
+            await _join(container, endpoint)
+        container.host.store.save_container(record)
+
+
+async def _join(container: Container, endpoint: EndpointRecord) -> None:
+    container.refuse_paused("connecting it")
+    wires, record = container.host.wires, container.record
+    await wires.connect(record, endpoint)
+    try:
+        await _ask(container, InterfaceAdd(wires.interface(record, endpoint)))
+        await _refresh(container)
+    except BaseException:
+        with contextlib.suppress(HyperError):
+            await _ask(container, _removal(endpoint))
+        await wires.disconnect(record, endpoint)
+        raise
+
+
+async def disconnect(container: Container, network: NetworkRecord, *, force: bool) -> None:
+    """The container is not on the network any more. ``force``: also where its agent does not answer.
+
+    Raises:
+        Forbidden: it was not.
+        Conflict: it is paused.
+        HyperError: the host or the agent failed.
+    """
+    wires, record = container.host.wires, container.record
+    if not force:
+        await container.answering()
+    async with container.lock:
+        endpoint = endpoint_on(record, network.id)
+        if endpoint is None:
+            raise Forbidden(f"container {record.id} is not connected to network {network.name}")
+        if wires.networks.fabric is None:
+            raise Forbidden(f"cannot leave network {network.name}: {wires.networks.why}")
+        if not container.live:
+            record.endpoints.remove(endpoint)
+        else:
+            await _leave(container, wires, endpoint, force=force)
+        container.host.store.save_container(record)
+
+
+async def _leave(
+    container: Container, wires: Wires, endpoint: EndpointRecord, *, force: bool
+) -> None:
+    record = container.record
+    container.refuse_paused("disconnecting it")
+    # The host first: what a guest says about it does not matter.
+    await wires.disconnect(record, endpoint)
+    wires.tell_disconnected(record, endpoint)
+    try:
+        await _ask(container, _removal(endpoint))
+        await _refresh(container)
+    except HyperError:
+        if not force:
+            raise
+
+
+async def unlink(container: Container, alias: str) -> None:
+    """The container has no such link; a program that runs keeps its variables.
+
+    Raises:
+        NotFound: it had none.
+        Conflict: it is paused.
+        HyperError: the agent failed.
+    """
+    record = container.record
+    await container.answering()
+    async with container.lock:
+        if alias not in record.links:
+            raise NotFound(f"No such link: /{record.name}/{alias}")
+        if container.live:
+            container.refuse_paused("removing a link of it")
+        del record.links[alias]
+        container.host.store.save_container(record)
+        if container.live:
+            await _refresh(container)
+
+
+def _removal(endpoint: EndpointRecord) -> InterfaceRemove:
+    addresses = [ip(IPv4Address(endpoint.address), endpoint.prefix)]
+    if endpoint.address6:
+        addresses.append(ip(IPv6Address(endpoint.address6), endpoint.prefix6))
+    return InterfaceRemove(bytes.fromhex(endpoint.mac.replace(":", "")), tuple(addresses))
+
+
+async def _refresh(container: Container) -> None:
+    """The guest's default route and files say what is so now."""
+    wires, record = container.host.wires, container.record
+    routed = wires.default_route(record)
+    if routed is not None:
+        await _ask(container, InterfaceAdd(routed))
+    attachment = wires.attachment(record)
+    for reader in (container, *container.guests):
+        files = plan.network_files(record, attachment, reader=reader.record)
+        await _ask(container, ContainerFiles(reader.record.seat.container, files))
+
+
+async def _ask(container: Container, request: Request) -> None:
+    sandbox, _ = container.running()
+    try:
+        await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)
+    except HyperError:
+        if not container.live:
+            raise Conflict(f"container {container.record.id} is not running") from None
+        raise

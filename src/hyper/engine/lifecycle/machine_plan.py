@@ -1,0 +1,81 @@
+"""From a container's record, and what was attached for it, to the plan of its machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hyper.engine.lifecycle import kernels
+from hyper.engine.lifecycle.host import Host
+from hyper.engine.network.wires import Wiring
+from hyper.engine.record.container import ContainerRecord
+from hyper.engine.spec import endpoints, plan, pod_machine, ports, resources
+from hyper.engine.volume.attachment import Attachment
+from hyper.machine.spec import Disk, MachineSpec
+from hyper.machine.template import Card, Shape
+from hyper.sandbox.sandbox import Plan
+from hyper.system import affinity
+
+
+def fit(record: ContainerRecord) -> None:
+    """``record`` says how large its next machine is."""
+    resources.resize(record, available=affinity.available())
+
+
+def shape(record: ContainerRecord, host: Host, attached: Attachment) -> Shape | None:
+    """Which waiting machine would do for ``record``; None: none."""
+    fit(record)
+    if attached.shared or kernels.own(record.host_config) is not None:
+        return None
+    if not endpoints.has_network(record.host_config):
+        return Shape(record.vcpus, record.memory_mib, Card.NONE)
+    if host.wires.bridged:
+        return Shape(record.vcpus, record.memory_mib, Card.TAP)
+    # Host ports are bound when the machine is made.
+    if ports.wanted(record.config, record.host_config):
+        return None
+    return Shape(record.vcpus, record.memory_mib, Card.USER)
+
+
+async def _layers(record: ContainerRecord, host: Host, most: int) -> list[Path]:
+    if record.pod is not None:
+        return [pod_machine.layer(host.config)]
+    return await host.images.disks(record.image_id, max_disks=most)
+
+
+async def machine_plan(
+    record: ContainerRecord, host: Host, attached: Attachment, wiring: Wiring
+) -> Plan:
+    """All that a start of ``record`` needs, with what was attached and wired for it; ``record`` has its new size.
+
+    Raises:
+        HyperError: an image's layer is missing, or they are more than the machine takes.
+    """
+    fit(record)
+    await kernels.check(record.host_config)
+    layers = await _layers(record, host, host.driver.max_disks - 1 - attached.slots)
+    network = wiring.attachment
+    scratch = host.container_dir(record.id) / "scratch.ext4"
+    disks = [Disk(plan.layer_name(record, n, path), path, True) for n, path in enumerate(layers)]
+    spec = MachineSpec(
+        name=record.id[:16],
+        vcpus=record.vcpus,
+        memory_mib=record.memory_mib,
+        kernel=kernels.of(record.host_config, host.config),
+        initrd=host.config.assets / "initrd",
+        disks=(*disks, Disk(plan.scratch_name(record), scratch, False), *attached.disks),
+        shared=attached.shared,
+        nics=wiring.nics,
+        run_dir=host.run_dir(record.id),
+        uid=host.uid(record.identity),
+        limits=resources.machine_limits(record.host_config, available=affinity.available()),
+    )
+    return Plan(
+        spec=spec,
+        setup=plan.sandbox_setup(record, network),
+        container=plan.container_create(
+            record, layers, plan.network_files(record, network), attached.mounts
+        ),
+        program=plan.main_program(record),
+        limits=resources.guest_limits(record.seat, record.host_config),
+        connected=wiring.connected,
+    )

@@ -1,0 +1,487 @@
+"""All pods: several containers in one machine, which is held by a first container whose program only waits.
+
+To the engine a pod is that first container, and its other containers run in the first one's machine as with
+``--network container:X`` (engine/lifecycle/sharing.py). Here is what makes them one thing: made together or not at
+all, started in order, ready together, ended together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from hyper.engine.events import EngineEvent
+from hyper.engine.lifecycle import ending, sharing
+from hyper.engine.lifecycle.container import Container
+from hyper.engine.lifecycle.containers import Containers
+from hyper.engine.lifecycle.host import Host
+from hyper.engine.record.container import Member, PodRecord
+from hyper.engine.record.state import Status
+from hyper.engine.spec import pod_machine, pod_network, pod_spec
+from hyper.engine.spec.health import HEALTHY
+from hyper.errors import Conflict, HyperError, NotFound
+from hyper.ids import random_name
+from hyper.types import pod as wire
+from hyper.types.container import HostConfig, RestartPolicy
+
+logger = logging.getLogger(__name__)
+
+#: Who waits for it has waited enough, or nobody is left to be asked.
+_AT_ONCE_S: Final = 0
+
+
+@dataclass(slots=True)
+class _Life:
+    """What is under way: one start, addition or removal at a time, and of those who come into its machine one that lets
+    init containers run. ``ending``: how many want nothing of it to run."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    ending: int = 0
+
+
+class Pods:
+    """Every pod of this daemon. ``open`` before use."""
+
+    def __init__(self, host: Host, containers: Containers) -> None:
+        self._host = host
+        self._containers = containers
+        self._lives: WeakKeyDictionary[Container, _Life] = WeakKeyDictionary()
+        #: Set, and replaced, whenever something happened to a container.
+        self._happened = asyncio.Event()
+
+    async def open(self) -> None:
+        """What an earlier daemon did not live to see through is done: no pod is half made, and starts go on.
+
+        Pods whose containers have all ended end.
+        """
+        self._host.events.listen(self._on_event)
+        self._host.starts.listen(self._on_failed_start)
+        for pod in self.all():
+            self._adopt(pod)
+            record = _pod(pod)
+            if not record.whole or record.removing:
+                logger.warning("pod %s is not whole: it is removed", pod.record.name)
+                volumes = pod.record.remove_volumes or not record.removing
+                await self.remove(pod, force=True, volumes=volumes)
+            elif record.starting:
+                self._host.tasks.spawn(self._go_on(pod), name=f"start of pod {pod.record.name}")
+            elif pod.live:
+                self._end_soon(pod)
+
+    async def _go_on(self, pod: Container) -> None:
+        for item in (pod, *self.members(pod)):
+            await item.found.wait()
+        try:
+            await self.start(pod)
+        except HyperError as error:
+            logger.error("pod %s was not started: %s", pod.record.name, error)
+
+    # Finding
+
+    def all(self) -> list[Container]:
+        """Their first containers, the newest first."""
+        return [item for item in self._containers.all() if item.record.pod is not None]
+
+    def get(self, name: str) -> Container:
+        """The first container of the pod of this name, id or unique start of an id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        try:
+            found = self._containers.get(name)
+        except NotFound:
+            found = None
+        if found is None or found.record.pod is None:
+            raise NotFound(f"No such pod: {name[:300]}")
+        return found
+
+    def members(self, pod: Container) -> list[Container]:
+        """Its containers, in the order they were asked for, those that run before the others first."""
+        found = [
+            (item.record.member.order, item)
+            for item in self._containers.all()
+            if item.record.member is not None and item.record.member.pod == pod.record.id
+        ]
+        return [item for _, item in sorted(found, key=lambda pair: pair[0])]
+
+    def _mains(self, pod: Container) -> list[Container]:
+        return [item for item in self.members(pod) if not _is_init(item)]
+
+    # Making
+
+    async def create(
+        self, body: wire.PodBody, said: Sequence[dict[str, Any]] = ()
+    ) -> tuple[Container, list[str]]:
+        """A new pod and warnings about what has no effect; nothing runs yet.
+
+        ``said``: the HostConfig of each container as it came, those that run before the others first.
+
+        Raises:
+            NotFound: an image is not here ("No such image"), or a network.
+            InvalidRequest, NotImplementedYet: it cannot be as asked.
+            Forbidden: it takes bridged networks, which are not to be had here.
+            Conflict: a name is taken. In all cases nothing is left of it.
+        """
+        body.name = body.name or random_name()
+        pod_spec.check(body)
+        made = PodRecord(
+            volumes=body.volumes,
+            share_pid=body.share_pid,
+            white_lists=body.white_lists,
+            services=body.services,
+        )
+        if not self._host.wires.bridged:
+            pod_network.check_here(made, self._host.wires.networks.why)
+        for item in (*body.init, *body.containers):
+            self._host.images.get(item.body.image)
+        self._check_name(body.name)
+        pod, warnings = await self._containers.create_first(
+            pod_machine.first_config(body),
+            pod_machine.first_host_config(body),
+            made,
+            pod_machine.mount_points(body.volumes),
+        )
+        self._adopt(pod)
+        async with self._life(pod).lock:
+            if pod.removed.done():
+                raise Conflict(f"pod {body.name} was removed while it was made")
+            try:
+                warnings += await self._add_all(pod, body, said)
+                _pod(pod).whole = True
+                pod.save()
+            except BaseException:
+                await self._remove(pod, volumes=True)
+                raise
+        return pod, warnings
+
+    def _check_name(self, name: str) -> None:
+        """Of what is no pod the containers speak themselves."""
+        for found in self._containers.all():
+            if found.record.name == name and found.record.pod is not None:
+                raise Conflict(
+                    f"there is a pod {name} already",
+                    hint=f"hyper pod start {name} starts it, hyper pod rm -f {name} removes it",
+                )
+
+    async def _add_all(
+        self, pod: Container, body: wire.PodBody, said: Sequence[dict[str, Any]]
+    ) -> list[str]:
+        warnings = []
+        for order, item in enumerate((*body.init, *body.containers)):
+            raw = said[order] if order < len(said) else {}
+            member = Member(
+                pod=pod.record.id,
+                name=item.name,
+                order=order,
+                init=order < len(body.init),
+                share_pid=body.share_pid,
+            )
+            _, more = await self._add(pod, item, member, raw)
+            warnings += [f"container {item.name}: {warning}" for warning in more]
+        return warnings
+
+    async def add(
+        self, pod: Container, item: wire.PodContainer, said: dict[str, Any] | None = None
+    ) -> tuple[Container, list[str]]:
+        """One more container of a pod, and warnings; it runs if the pod does.
+
+        Raises:
+            As ``create``, and what a start raises: then it exists and does not run.
+        """
+        async with self._life(pod).lock:
+            self._refuse_ending(pod)
+            record, members = _pod(pod), self.members(pod)
+            pod_spec.check_container(item, record.volumes)
+            if len(members) >= pod_spec.MAX_CONTAINERS:
+                raise Conflict(f"pod {pod.record.name} has {len(members)} containers already")
+            order = 1 + max((_member(other).order for other in members), default=-1)
+            member = Member(pod.record.id, item.name, order, share_pid=record.share_pid)
+            container, warnings = await self._add(pod, item, member, said or {})
+            if pod.live:
+                try:
+                    await container.start()
+                except HyperError:
+                    self._refuse_ending(pod)  # why it failed, if it is
+                    raise
+            return container, warnings
+
+    async def _add(
+        self, pod: Container, item: wire.PodContainer, member: Member, said: dict[str, Any]
+    ) -> tuple[Container, list[str]]:
+        files = pod_spec.files(item)
+        member.mounts, member.liveness = item.mounts, item.liveness
+        member.files = [file.path for file in files]
+        body, host = item.body, item.body.host_config or HostConfig()
+        host.network_mode = sharing.mode_of(pod.record.id)
+        if member.init:
+            host.restart_policy = RestartPolicy()
+        labels = {
+            wire.POD_LABEL: pod.record.name,
+            wire.POD_ID_LABEL: pod.record.id,
+            wire.CONTAINER_LABEL: item.name,
+        }
+        body.labels = {**(body.labels or {}), **labels}
+        body.exposed_ports = None  # the machine has them
+        container, warnings = await self._containers.create(
+            f"{pod.record.name}-{item.name}", body, host, said, member=member
+        )
+        if files:
+            folder = self._host.container_dir(container.record.id)
+            try:
+                await asyncio.to_thread(sharing.keep_files, folder, files)
+            except OSError as error:
+                await container.remove(force=True, volumes=True)
+                raise HyperError(
+                    f"container {container.record.name}: its files cannot be kept: {error.strerror}"
+                ) from error
+        return container, warnings
+
+    # Start
+
+    def _adopt(self, pod: Container) -> None:
+        """Whatever starts a container of it (somebody alone, its policy) has the init containers run before."""
+        pod.prepare = partial(self._prepare, pod)
+
+    async def _prepare(self, pod: Container) -> None:
+        """In the machine that runs now, all init containers have ended well, one after the other.
+
+        Raises:
+            Conflict: one has failed. HyperError: one cannot be started.
+        """
+        async with self._life(pod).preparing:
+            for container in self.members(pod):
+                if _is_init(container) and not _has_done_its_part(container, pod):
+                    await self._run_through(pod, container)
+
+    async def start(self, pod: Container) -> bool:
+        """All its containers run, after those that come before them have ended well; False if they already did.
+
+        Raises:
+            Conflict: one that comes before the others has failed.
+            HyperError: one cannot be started. In both cases nothing of it runs.
+        """
+        async with self._life(pod).lock:
+            self._refuse_ending(pod)
+            record = _pod(pod)
+            if pod.live and not record.starting and all(it.up for it in self._mains(pod)):
+                return False
+            await pod.answering()
+            record.starting, record.error = True, ""
+            try:
+                pod.save()
+                await self._start(pod)
+            except HyperError as error:
+                await self._stop(pod, timeout_s=_AT_ONCE_S)
+                self._start_is_over(pod, error.message)
+                raise
+            self._start_is_over(pod)
+        self._end_soon(pod)
+        return True
+
+    def _start_is_over(self, pod: Container, error: str = "") -> None:
+        record = _pod(pod)
+        record.starting, record.error = False, error
+        pod.try_save()
+        self._tell()
+
+    def _refuse_ending(self, pod: Container) -> None:
+        if pod.removed.done():
+            raise NotFound(f"No such pod: {pod.record.name}")
+        if self._life(pod).ending:
+            raise Conflict(f"pod {pod.record.name} is being ended")
+
+    async def _start(self, pod: Container) -> None:
+        await pod.start()
+        await self._prepare(pod)
+        starts = [item.start() for item in self._mains(pod)]
+        failures = await asyncio.gather(*starts, return_exceptions=True)
+        self._refuse_ending(pod)  # why they failed, if they did
+        for failure in failures:
+            if isinstance(failure, BaseException):
+                raise failure
+
+    async def _run_through(self, pod: Container, container: Container) -> None:
+        self._refuse_ending(pod)
+        ended = container.exits.next()
+        await container.start()
+        code = await ended
+        self._refuse_ending(pod)
+        if code != 0:
+            name = _member(container).name
+            raise Conflict(
+                f"init container {name} of pod {pod.record.name} ended with code {code}",
+                hint=f"hyper pod logs {pod.record.name} {name} shows what it said",
+            )
+
+    # End
+
+    async def stop(self, pod: Container, *, timeout_s: int | None) -> bool:
+        """Nothing of it runs: its containers were asked to end, then made to; False if nothing ran."""
+        ran = _pod(pod).starting or any(item.up for item in (pod, *self.members(pod)))
+        with self._ending(pod):
+            # Not under the lock: a start that waits for an init container is ended so.
+            await self._stop(pod, timeout_s=timeout_s)
+            async with self._life(pod).lock:  # what that start has begun meanwhile
+                await self._stop(pod, timeout_s=timeout_s)
+        return ran
+
+    @contextmanager
+    def _ending(self, pod: Container) -> Iterator[None]:
+        """Starts that are under way fail, and no other begins."""
+        life = self._life(pod)
+        life.ending += 1
+        try:
+            yield
+        finally:
+            life.ending -= 1
+
+    async def _stop(self, pod: Container, *, timeout_s: int | None) -> None:
+        members = [item for item in self.members(pod) if item.up]
+        await asyncio.gather(
+            *(ending.stop(item, timeout_s=timeout_s, number=None) for item in members)
+        )
+        await ending.stop(pod, timeout_s=timeout_s, number=signal.SIGKILL)
+
+    def _end_soon(self, pod: Container) -> None:
+        self._host.tasks.spawn(self._end_if_idle(pod), name=f"end of pod {pod.record.name}")
+
+    async def _end_if_idle(self, pod: Container) -> None:
+        """A pod whose containers have all ended, and will not run again by themselves, needs no machine."""
+        # The container's lock, too: who comes into the machine now waits for its end, and gets another one.
+        async with self._life(pod).lock, pod.lock:
+            idle = pod.live and not pod.expected and not any(item.up for item in self._mains(pod))
+            if idle and not pod.removed.done():
+                await self._stop(pod, timeout_s=_AT_ONCE_S)
+
+    async def remove(self, pod: Container, *, force: bool, volumes: bool) -> None:
+        """Nothing is left of it; ``volumes``: nor of anonymous volumes its containers have of their own.
+
+        Raises:
+            Conflict: it runs, and ``force`` was not said.
+        """
+        self._check_removable(pod, force=force)
+        with self._ending(pod):
+            if force:
+                await self._stop(pod, timeout_s=_AT_ONCE_S)
+            async with self._life(pod).lock:
+                if pod.removed.done():
+                    return
+                self._check_removable(pod, force=force)  # one of it may just have been started
+                await self._remove(pod, volumes=volumes)
+
+    def _check_removable(self, pod: Container, *, force: bool) -> None:
+        up = _pod(pod).starting or any(item.up for item in (pod, *self.members(pod)))
+        if up and not force:
+            raise Conflict(
+                f"cannot remove pod {pod.record.name}: it is running",
+                hint=f"stop it first, or use force: hyper pod rm -f {pod.record.name}",
+            )
+
+    async def _remove(self, pod: Container, *, volumes: bool) -> None:
+        _pod(pod).removing, pod.record.remove_volumes = True, volumes
+        pod.try_save()  # first: a daemon killed now must not leave a part of it
+        await self._stop(pod, timeout_s=_AT_ONCE_S)
+        for container in self.members(pod):
+            await container.remove(force=True, volumes=volumes)
+        await pod.remove(force=True)
+
+    # Waiting
+
+    async def until_exited(self, pod: Container) -> int:
+        """Nothing of it runs, and nothing will by itself; the highest exit code of its containers."""
+        await self._until(lambda: not self._is_up(pod))
+        await pod.settled()
+        return max((item.record.exit_code for item in self._mains(pod)), default=0)
+
+    async def until_ready(self, pod: Container) -> None:
+        """All its containers are ready.
+
+        Raises:
+            Conflict: it does not run (any more).
+        """
+        await self._until(lambda: self.is_ready(pod) or not self._is_up(pod))
+        if not self.is_ready(pod):
+            raise Conflict(f"pod {pod.record.name} is not running")
+
+    def _is_up(self, pod: Container) -> bool:
+        return not pod.removed.done() and (_pod(pod).starting or pod.up)
+
+    def is_ready(self, pod: Container) -> bool:
+        """Whether it runs and all its containers do, healthy where somebody asks how they are."""
+        record = _pod(pod)
+        mains = self._mains(pod)
+        known = not (pod.silent or record.starting)
+        return pod.live and known and all(is_ready(item) for item in mains)
+
+    async def _until(self, true: Callable[[], bool]) -> None:
+        while not true():
+            await self._happened.wait()
+
+    def _on_event(self, event: EngineEvent) -> None:
+        if event.type != "container":
+            return
+        self._tell()
+        # A machine that was started again by itself may be without work as well as one that has lost some.
+        if event.action in ("start", "die", "destroy"):
+            self._look_after(event.actor)
+
+    def _on_failed_start(self, container_id: str) -> None:
+        self._tell()
+        self._look_after(container_id)
+
+    def _look_after(self, container_id: str) -> None:
+        """The pod of a container, if that is one's, ends if it has nothing to run any more."""
+        try:
+            container = self._containers.get(container_id)
+            member = container.record.member
+            pod = container if member is None else self._containers.get(member.pod)
+        except NotFound:  # it is just being removed
+            return
+        if pod.record.pod is not None and pod.live:
+            self._end_soon(pod)
+
+    def _tell(self) -> None:
+        """Who waits looks again."""
+        happened, self._happened = self._happened, asyncio.Event()
+        happened.set()
+
+    def _life(self, pod: Container) -> _Life:
+        return self._lives.setdefault(pod, _Life())
+
+
+def is_ready(container: Container) -> bool:
+    """Whether it runs, and is healthy if somebody asks how it is."""
+    record = container.record
+    if record.status is not Status.RUNNING:
+        return False
+    return record.health is None or record.health.status == HEALTHY
+
+
+def _pod(container: Container) -> PodRecord:
+    assert container.record.pod is not None
+    return container.record.pod
+
+
+def _member(container: Container) -> Member:
+    assert container.record.member is not None
+    return container.record.member
+
+
+def _has_done_its_part(container: Container, pod: Container) -> bool:
+    """Whether it ran to a good end in the machine that is there now."""
+    record = container.record
+    ended_well = record.status is Status.EXITED and record.exit_code == 0
+    return ended_well and record.started_ns > pod.record.started_ns
+
+
+def _is_init(container: Container) -> bool:
+    return _member(container).init

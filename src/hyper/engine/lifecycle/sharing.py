@@ -1,0 +1,268 @@
+"""Containers that run in another's machine (``--network container:X``): one kernel, one network, each its own files.
+
+The machine is X's: its size is X's, and it ends with X. Source of the rules: moby, runconfig/hostconfig_unix.go
+validateNetMode, daemon/container_operations_unix.go; errors in its words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec import structs
+
+from hyper.engine.record.container import ContainerRecord, Seat
+from hyper.engine.record.mount import BIND
+from hyper.engine.record.state import Status
+from hyper.engine.spec import nfs, plan, pod_machine, resources
+from hyper.engine.spec.program_error import program_error
+from hyper.engine.volume.attachment import Attachment, in_share
+from hyper.errors import Conflict, GuestError, HyperError, InvalidRequest, NotFound
+from hyper.guest.process import GuestProcess
+from hyper.machine.spec import Disk
+from hyper.proto.message import File, ProcessInfo, ProcessSignal
+from hyper.sandbox.sandbox import Joining, Sandbox
+from hyper.system.files import write_atomically
+from hyper.types.container import CreateBody, HostConfig
+from hyper.units import MIB
+
+if TYPE_CHECKING:
+    from hyper.engine.lifecycle.container import Container
+
+_PREFIX: Final = "container:"
+_NO_CPU_CHOICE: Final = (
+    "CPU shares and sets have no effect: the CPUs are those of the machine that is shared."
+)
+#: Docker's own lower bound.
+_MINIMUM_MEMORY: Final = 6 * MIB
+#: What a pod's containers have of files that were put into them, in the container's folder.
+FILES: Final = "files.json"
+_START_TIMEOUT_S: Final = 60.0
+_END_TIMEOUT_S: Final = 10.0
+
+
+def owner_named(host: HostConfig) -> str:
+    """The container whose machine is asked for, as the client called it; "": none."""
+    mode = host.network_mode
+    return mode.removeprefix(_PREFIX) if mode.startswith(_PREFIX) else ""
+
+
+def mode_of(container_id: str) -> str:
+    """The network mode that asks for the machine of a container."""
+    return _PREFIX + container_id
+
+
+def check(config: CreateBody, host: HostConfig) -> list[str]:
+    """What is asked for goes together with a network that is another's; warnings about what has no effect then.
+
+    Raises:
+        InvalidRequest: not so.
+    """
+    if not host.network_mode.startswith(_PREFIX):
+        return []
+    if not owner_named(host):
+        raise InvalidRequest("Invalid network mode: invalid container format container:<name|id>")
+    conflicts = (
+        (config.hostname, "hostname and the network mode"),
+        (
+            host.links,
+            "container type network can't be used with links. This would result in undefined behavior",
+        ),
+        (host.dns, "dns and the network mode"),
+        (host.extra_hosts, "custom host-to-IP mapping and the network mode"),
+        (config.mac_address, "mac-address and the network mode"),
+        (
+            host.port_bindings or host.publish_all_ports,
+            "port publishing and the container type network mode",
+        ),
+        (config.exposed_ports, "port exposing and the container type network mode"),
+        (host.sysctls, "sysctls and the container type network mode: they are the machine's"),
+    )
+    for asked, what in conflicts:
+        if asked:
+            raise InvalidRequest(f"conflicting options: {what}")
+    return [_NO_CPU_CHOICE] if host.cpu_shares or host.cpuset_cpus else []
+
+
+def check_memory(host: HostConfig) -> None:
+    """Raises:
+    InvalidRequest: a limit within the machine that nothing can live with (Docker's words).
+    """
+    if 0 < host.memory < _MINIMUM_MEMORY:
+        raise InvalidRequest("Minimum memory limit allowed is 6MB")
+
+
+def check_mounts(record: ContainerRecord, find: Callable[[str], Container]) -> None:
+    """What it mounts can be brought into a machine that runs, or is there.
+
+    Raises:
+        InvalidRequest: other paths of the host than the joined container's: a machine gets its share when it is made.
+    """
+    named = owner_named(record.host_config)
+    if not named:
+        return
+    there: set[str] = set()
+    with contextlib.suppress(NotFound):  # said when it is started
+        there = {point.source for point in find(named).record.mounts if point.kind == BIND}
+    for point in record.mounts:
+        if point.kind == BIND and point.source not in there:
+            raise InvalidRequest(
+                f"conflicting options: bind mount {point.source} and the container type network mode: "
+                "paths of the host cannot be brought into a machine that runs",
+                hint="use a volume, or mount the path in the container that is joined",
+            )
+
+
+def owner_of(container: Container) -> Container:
+    """The container whose machine ``container`` is to run in; it runs.
+
+    Raises:
+        NotFound: it is gone.
+        Conflict: it does not run, or is paused.
+    """
+    owner = container.find(owner_named(container.record.host_config))
+    if not owner.live or owner.sandbox is None:
+        raise Conflict(f"cannot join network of a non running container: {owner.record.id}")
+    owner.refuse_paused("joining its network")
+    return owner
+
+
+async def owner_answers(container: Container) -> None:
+    """The machine that ``container`` is to run in answers, as far as is known.
+
+    Raises:
+        NotFound: its container is gone. Unavailable: it is silent since the daemon started.
+    """
+    await container.find(owner_named(container.record.host_config)).answering()
+
+
+async def owner_is_found(container: Container) -> None:
+    """Nobody waits any more for the machine that ``container`` is to run in, should it be another's."""
+    name = owner_named(container.record.host_config)
+    if name:
+        with contextlib.suppress(NotFound):
+            await container.find(name).found.wait()
+
+
+async def owner_is_back(container: Container) -> None:
+    """The container whose machine ``container`` wants is not about to be started again: it runs, or will not."""
+    name = owner_named(container.record.host_config)
+    with contextlib.suppress(NotFound):
+        owner = container.find(name) if name else container
+        if owner is not container and owner.record.status is Status.RESTARTING:
+            either: list[asyncio.Future[Any]] = [
+                asyncio.ensure_future(owner.wait_started()),
+                owner.exits.next(),
+            ]
+            try:
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for future in either:
+                    future.cancel()
+
+
+async def join(
+    container: Container, owner: Container, attached: Attachment
+) -> tuple[Sandbox, GuestProcess, int]:
+    """``container``'s program runs in ``owner``'s machine; that, its handle and its pid.
+
+    Raises:
+        Conflict: it mounts what is a directory of the host and not in the machine's share.
+        InvalidRequest: the program cannot be run.
+        HyperError: the machine does not take it; nothing of it is left there.
+    """
+    sandbox, record, host = owner.sandbox, container.record, container.host
+    assert sandbox is not None
+    first = container.find(record.seat.owner).record  # whose network and share it is
+    there = host.attachments.shared_paths(first) if attached.shared else ()
+    mounts = in_share(attached.mounts, attached.shared, there)
+    layers = await host.images.disks(record.image_id, max_disks=host.driver.max_disks)
+    scratch = host.container_dir(record.id) / "scratch.ext4"
+    disks = (
+        *(Disk(plan.layer_name(record, n, path), path, True) for n, path in enumerate(layers)),
+        Disk(plan.scratch_name(record), scratch, False),
+        *attached.disks,
+    )
+    record.seat = structs.replace(record.seat, disks=tuple(disk.name for disk in disks))
+    container.save()  # first: a daemon killed now must know what to take away
+    files = plan.network_files(first, host.wires.told(first), reader=record)
+    if record.member is not None:
+        mounts = (*pod_machine.member_mounts(record, first), *mounts)
+        own = await asyncio.to_thread(_own_files, host.container_dir(record.id))
+        files = (*files, *own)
+    todo = Joining(
+        disks=disks,
+        container=plan.container_create(record, layers, files, mounts),
+        program=plan.main_program(record),
+        limits=resources.guest_limits(record.seat, record.host_config),
+    )
+    try:
+        with nfs.named(mounts):
+            main, pid = await sandbox.join(todo, timeout_s=_START_TIMEOUT_S)
+    except GuestError as error:
+        raise program_error(error, record.command[0]) from error
+    return sandbox, main, pid
+
+
+def keep_files(folder: Path, files: list[File]) -> None:
+    """The files that are put into a container are kept with it. Raises: OSError."""
+    write_atomically(folder / FILES, msgspec.json.encode(files))
+
+
+def _own_files(folder: Path) -> tuple[File, ...]:
+    try:
+        data = (folder / FILES).read_bytes()
+    except FileNotFoundError:
+        return ()
+    return tuple(msgspec.json.decode(data, type=list[File]))
+
+
+def sit_down(record: ContainerRecord, owner: Container) -> None:
+    """``record`` has a place of its own in ``owner``'s machine, and is what that makes it: its name, its size."""
+    sandbox = owner.sandbox
+    assert sandbox is not None
+    first = owner.record.seat.owner or owner.record.id
+    record.seat = Seat(first, sandbox.new_container(), sandbox.new_process())
+    record.config.hostname = plan.hostname(owner.record)
+    record.config.domainname = owner.record.config.domainname
+    record.memory_mib, record.vcpus = owner.record.memory_mib, owner.record.vcpus
+
+
+async def recover(
+    container: Container, owner: Container | None
+) -> tuple[Sandbox, ProcessInfo] | None:
+    """After the daemon's death: the machine ``container`` runs in, and what its agent says of the program.
+
+    None: it does not run any more, and nothing of it is left in the machine of ``owner`` (None: that is gone).
+    """
+    record = container.record
+    sandbox = owner.sandbox if owner is not None else None
+    if sandbox is None:
+        return None
+    sandbox.found(record.seat.container, record.seat.disks)
+    known = (info for info in sandbox.hello.processes if info.process == record.seat.process)
+    info = next(known, None)
+    if container.live and info is not None:
+        return sandbox, info
+    if info is not None:
+        await _end(sandbox, info)
+    await sandbox.part(record.seat.container, record.seat.disks)
+    return None
+
+
+async def _end(sandbox: Sandbox, info: ProcessInfo) -> None:
+    """A program whose start an earlier daemon did not live to keep has ended, unless the agent does not answer."""
+    process = sandbox.session.process(
+        info.process, tty=False, start={0: info.stdin, 1: info.stdout, 2: info.stderr}
+    )
+    process.resume()
+    sandbox.session.post(ProcessSignal(info.process, signal.SIGKILL))
+    with contextlib.suppress(TimeoutError, HyperError):
+        async with asyncio.timeout(_END_TIMEOUT_S):
+            await process.exited
+        sandbox.session.forget(info.process)

@@ -1,0 +1,84 @@
+"""POST /containers/{id}/update: other limits for a container that exists, running or not."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from hyper.engine.lifecycle import sharing
+from hyper.engine.lifecycle.container import REQUEST_TIMEOUT_S, Container
+from hyper.engine.spec import create, resources, restart
+from hyper.errors import Conflict, GuestError
+from hyper.sandbox.sandbox import Sandbox
+from hyper.system import affinity
+from hyper.types.container import HostConfig
+from hyper.units import MIB
+
+_NOT_NOW = "takes effect when the container is started again: its machine has been made"
+
+
+async def update(container: Container, new: HostConfig, asked: dict[str, Any]) -> list[str]:
+    """The limits that ``asked`` (parsed: ``new``) names hold, at once where the container runs; warnings.
+
+    Raises:
+        InvalidRequest: values that make no sense.
+        Conflict: it is being removed, or wants more memory than its running machine has.
+        GuestError, MachineError: a limit was refused; nothing is kept then. Unavailable: its machine is silent.
+    """
+    container.refuse_removed()
+    await container.answering()
+    available = affinity.available()
+    old = container.record.host_config
+    changed = resources.updated(old, asked, new)
+    warnings = resources.check(changed, available=available)
+    warnings += [item for item in create.check(HostConfig(), asked) if item not in warnings]
+    restart.check(changed)
+    # Then the machine is another's, and the limit one within it.
+    shared = sharing.owner_named(changed) != ""
+    if shared:
+        sharing.check_memory(changed)
+    else:
+        size = container.record.memory_mib
+        create.memory_mib(changed, size, available_mib=create.host_memory_mib())
+    vcpus = resources.vcpus(changed, available=available)
+    if container.live and container.sandbox is not None:
+        _check_fits(container, changed)
+        await _apply(container, container.sandbox, old, changed)
+        if vcpus > container.sandbox.machine.record.vcpus and not container.record.seat.owner:
+            warnings.append(f"More than {container.sandbox.machine.record.vcpus} CPUs {_NOT_NOW}.")
+    container.record.host_config = changed
+    if not container.live and not shared:
+        draft = copy.copy(container.record)
+        resources.resize(draft, available=available)
+        container.record.memory_mib, container.record.vcpus = draft.memory_mib, draft.vcpus
+    container.save()
+    container.publish("update")
+    return warnings
+
+
+def _check_fits(container: Container, changed: HostConfig) -> None:
+    size = container.record.memory_mib
+    if changed.memory > size * MIB:
+        raise Conflict(
+            f"Cannot update container {container.record.id}: its running machine has {size} MiB of memory",
+            hint="stop it, update it, and start it again: the machine is made with its memory",
+        )
+
+
+async def _apply(
+    container: Container, sandbox: Sandbox, old: HostConfig, changed: HostConfig
+) -> None:
+    request = resources.guest_change(container.record.seat, old, changed)
+    if request is not None:
+        try:
+            async with sandbox.power.awake():
+                await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)
+        except GuestError as error:
+            raise Conflict(
+                f"Cannot update container {container.record.id}: {error.message}"
+            ) from error
+    available = affinity.available()
+    limits = resources.machine_limits(changed, available=available)
+    shared = bool(container.record.seat.owner)  # the machine is another's
+    if limits != resources.machine_limits(old, available=available) and not shared:
+        await sandbox.machine.limit(limits)

@@ -1,0 +1,322 @@
+"""Builtins of the agent run for one container, whether its program runs or not.
+
+Of a running container they are processes beside its program. For one that does not run a machine is booted without the
+program; it stays for a moment, since clients mostly ask twice (what is there, then have it), and is shut down before
+anything else happens to the container. Such a machine is kept in the record like any other: a daemon that comes back
+ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+from hyper.engine.record.container import Seat
+from hyper.errors import GuestError, HyperError, MachineError, NotFound
+from hyper.guest.process import STDOUT, GuestProcess, Output
+from hyper.machine.driver import MachineRecord
+from hyper.proto.message import ProcessFlag, ProcessSignal, ProcessStart, ReplyCode
+from hyper.proto.record import END_RECORD, Record, RecordDecoder
+from hyper.sandbox.sandbox import Plan, Sandbox
+from hyper.sandbox.timeline import Timeline
+
+if TYPE_CHECKING:
+    from hyper.engine.lifecycle.container import Container
+
+logger = logging.getLogger(__name__)
+
+#: How long a machine that was booted for a visit waits for another.
+LINGER_S: Final = 2.0
+#: How long a visit may last after the container's program has ended: its machine is ended then.
+LAST_CALL_S: Final = 60.0
+#: How long a builtin may take to start (a new machine mounts everything first), and to die when it is killed.
+START_TIMEOUT_S: Final = 60.0
+KILL_TIMEOUT_S: Final = 5.0
+#: A visit in which no byte has moved for so long is ended: it keeps the container from being started or removed.
+STALL_TIMEOUT_S: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """What the agent is to do (docs/protocol.md, "Builtins"). ``outside``: it needs no namespaces of the container."""
+
+    args: tuple[str, ...]
+    stdin: bool = False
+    outside: bool = False
+    freeze: bool = False
+    user: str = ""
+
+    def start(self, seat: Seat, process: int, *, running: bool) -> ProcessStart:
+        """The request for it. ``running``: the container's program runs."""
+        flags = ProcessFlag.BUILTIN
+        if self.stdin:
+            flags |= ProcessFlag.STDIN
+        if self.freeze and running:
+            flags |= ProcessFlag.FREEZE
+        if not running and not self.outside:
+            flags |= ProcessFlag.INIT
+        return ProcessStart(process, seat.container, self.args, flags=flags, user=self.user)
+
+
+class Visit:
+    """One builtin that runs, or is ``refused`` by the agent. ``records`` has one consumer."""
+
+    def __init__(self, process: GuestProcess) -> None:
+        self.refused = False
+        self._process = process
+
+    async def records(self) -> AsyncIterator[Record]:
+        """What it writes, its END or ERROR last.
+
+        Raises:
+            ProtocolError: it writes nonsense. MachineError: it, or the machine, ended before.
+        """
+        decoder = RecordDecoder()
+        outputs = self._process.outputs()
+        while (piece := await _next(outputs)) is not None:
+            if piece.fd == STDOUT:
+                for record in decoder.feed(piece.data):
+                    yield record
+            self._process.taken(piece.fd, len(piece.data))
+        if not decoder.ended:
+            raise MachineError("the machine's agent gave up in the middle of its work")
+
+    async def write(self, data: bytes) -> None:
+        """``data`` is on its way to it. Raises: HyperError if the machine is lost or takes nothing."""
+        async with _stall_limit():
+            await self._process.write(data)
+
+    async def finish(self) -> None:
+        """It has got everything."""
+        await self.write(END_RECORD)
+        self._process.close_stdin()
+
+    async def end(self, sandbox: Sandbox) -> None:
+        """It runs no more, and the agent has forgotten it.
+
+        Raises:
+            MachineError: it cannot be made to.
+        """
+        process, session = self._process, sandbox.session
+        if session.closed.done():
+            return
+        try:
+            async with asyncio.timeout(KILL_TIMEOUT_S):
+                if not process.exited.done():
+                    session.post(ProcessSignal(process.number, 9))
+                async for piece in process.outputs():
+                    process.taken(piece.fd, len(piece.data))
+                await process.exited
+        except TimeoutError:
+            raise MachineError("the machine's agent does not end its work") from None
+        session.forget(process.number)
+
+
+class Planner(Protocol):
+    """Makes the plan of a machine; ``mounted``: with what the container mounts."""
+
+    def __call__(self, *, mounted: bool) -> AbstractAsyncContextManager[Plan]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What visits need of the container that does not run: the plan of a machine, started in the body; its record kept
+    and forgotten; and the machine of its last run gone."""
+
+    plan: Planner
+    made: Callable[[MachineRecord], None]
+    unmade: Callable[[], None]
+    settled: Callable[[], Awaitable[None]]
+
+
+class Visits:
+    """All visits to one container."""
+
+    def __init__(self, container: Container, home: Home) -> None:
+        self._container = container
+        self._home = home
+        self._sandbox: Sandbox | None = None
+        self._mounted = False
+        self._timer: asyncio.Task[None] | None = None
+        self._running = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    @asynccontextmanager
+    async def open(self, builtin: Builtin) -> AsyncIterator[Visit]:
+        """A visit in which the agent does ``builtin``.
+
+        Raises:
+            NotFound: the container is gone. MachineError: no machine could be booted. GuestError: the agent refuses.
+            Unavailable: its machine is silent.
+        """
+        await self._container.answering()
+        async with AsyncExitStack() as stack:
+            visit = await self._join(stack, builtin)
+            if visit is None:
+                visit = await self._boot(stack, builtin)
+            yield visit
+
+    async def _join(self, stack: AsyncExitStack, builtin: Builtin) -> Visit | None:
+        """A visit to the running program; None if none runs."""
+        container = self._container
+        if not container.live or container.sandbox is None:
+            return None
+        sandbox = container.sandbox
+        stack.enter_context(self._counted())
+        await stack.enter_async_context(sandbox.power.awake())
+        start = builtin.start(container.record.seat, sandbox.new_process(), running=True)
+        try:
+            return await self._start(stack, sandbox, start)
+        except GuestError as error:
+            if error.code == ReplyCode.STATE:  # it has just ended
+                await stack.aclose()
+                return None
+            raise
+
+    @contextlib.contextmanager
+    def _counted(self) -> Generator[None, None, None]:
+        self._running += 1
+        self._none.clear()
+        try:
+            yield
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._none.set()
+
+    async def over(self) -> None:
+        """No visit to the program that has ended is under way any more, or it has lasted too long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_CALL_S):
+                await self._none.wait()
+
+    async def _boot(self, stack: AsyncExitStack, builtin: Builtin) -> Visit:
+        container = self._container
+        await stack.enter_async_context(container.lock)
+        await self._home.settled()
+        if container.removed.done():
+            raise NotFound(f"No such container: {container.record.id}")
+        if container.live:  # somebody was quicker
+            visit = await self._join(stack, builtin)
+            if visit is not None:
+                return visit
+            await self._home.settled()
+        self._cancel_timer()
+        stack.push_async_callback(self._linger)
+        lacks_mounts = not (self._mounted or builtin.outside)
+        if self._sandbox is not None and (lacks_mounts or self._sandbox.session.closed.done()):
+            await self.leave()
+        if self._sandbox is None:
+            return await self._launch(stack, builtin)
+        start = builtin.start(Seat(), self._sandbox.new_process(), running=False)
+        return await self._start(stack, self._sandbox, start)
+
+    async def _launch(self, stack: AsyncExitStack, builtin: Builtin) -> Visit:
+        container = self._container
+        start = builtin.start(Seat(), Seat().process, running=False)
+        self._mounted = not builtin.outside
+        try:
+            async with self._home.plan(mounted=self._mounted) as plan:
+                self._sandbox, process, _ = await container.host.starter.launch(
+                    replace(plan, program=start),
+                    made=self._home.made,
+                    timeline=Timeline(),
+                    again=False,
+                )
+        except BaseException:
+            self._home.unmade()
+            raise
+        visit = Visit(process)
+        stack.push_async_callback(self._end, visit, self._sandbox)
+        return visit
+
+    async def _start(self, stack: AsyncExitStack, sandbox: Sandbox, start: ProcessStart) -> Visit:
+        process = sandbox.session.process(start.process, tty=False)
+        visit = Visit(process)
+        stack.push_async_callback(self._end, visit, sandbox)
+        try:
+            await sandbox.session.call(start, timeout_s=START_TIMEOUT_S)
+        except GuestError:
+            sandbox.session.drop(start.process)
+            visit.refused = True
+            raise
+        return visit
+
+    async def _end(self, visit: Visit, sandbox: Sandbox) -> None:
+        """To its end also when the visitor is cancelled once more: nobody else would, and the container is locked."""
+        name = f"end of a visit to {self._container.record.id[:12]}"
+        await _through(self._container.host.tasks.spawn(self._end_whole(visit, sandbox), name=name))
+
+    async def _end_whole(self, visit: Visit, sandbox: Sandbox) -> None:
+        if visit.refused:
+            return
+        try:
+            await visit.end(sandbox)
+        except HyperError as error:
+            logger.warning("container %s: %s", self._container.record.id[:12], error)
+            if sandbox is self._sandbox:
+                await sandbox.destroy()
+
+    # The machine that was booted for visits
+
+    async def _linger(self) -> None:
+        """The lock is held. Whoever has volumes does not keep others from them."""
+        if self._sandbox is None:
+            return
+        name = f"visits to {self._container.record.id[:12]}"
+        if self._mounted and self._container.record.mounts:
+            task = self._container.host.tasks.spawn(self.leave(), name=name)
+            await _through(task)
+        else:
+            self._timer = self._container.host.tasks.spawn(self._leave_later(), name=name)
+
+    async def _leave_later(self) -> None:
+        await asyncio.sleep(LINGER_S)
+        async with self._container.lock:
+            self._timer = None
+            await self.leave()
+
+    def _cancel_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    async def leave(self) -> None:
+        """No machine runs for visits. The container's lock is held, or nobody else works on it any more."""
+        self._cancel_timer()
+        sandbox, self._sandbox = self._sandbox, None
+        if sandbox is not None:
+            await sandbox.shut_down()
+            self._home.unmade()
+
+
+async def _through(task: asyncio.Task[None]) -> None:
+    """``task`` is done, however often the one that waits for it is cancelled."""
+    cancelled = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
+@asynccontextmanager
+async def _stall_limit() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(STALL_TIMEOUT_S):
+            yield
+    except TimeoutError:
+        raise MachineError(f"nothing has moved for {STALL_TIMEOUT_S:g} s: given up") from None
+
+
+async def _next(outputs: AsyncIterator[Output]) -> Output | None:
+    async with _stall_limit():
+        return await anext(outputs, None)

@@ -1,0 +1,1 @@
+"""Networks of the daemon, and what containers hold on them."""

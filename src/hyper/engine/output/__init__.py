@@ -1,0 +1,1 @@
+"""Output of containers' programs: kept in logs, sent to clients."""

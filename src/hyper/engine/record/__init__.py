@@ -1,0 +1,1 @@
+"""What is kept of containers, execs, networks and mounts: plain data."""

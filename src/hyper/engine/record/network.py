@@ -1,0 +1,78 @@
+"""What is kept of a network, and of a container's place on one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct, field
+
+from hyper.network import ipam
+from hyper.network.ipam6 import Space6, space6
+
+BRIDGE: Final = "bridge"
+#: Networks every daemon has, with their drivers.
+PREDEFINED: Final = {BRIDGE: "bridge", "host": "host", "none": "null"}
+
+
+class EndpointRecord(Struct):
+    """A container's place on a network: what was asked, and what it has (or had last) while it runs.
+
+    ``network_id``: "" where ``network`` was not there yet when it was asked for: it is looked for at the start.
+    ``direct``: its frames go through the machine's card as they are; others are told apart by their MAC.
+    """
+
+    network_id: str
+    network: str
+    aliases: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    wanted_address: str = ""
+    wanted_mac: str = ""
+    wanted_address6: str = ""
+    driver_opts: dict[str, str] | None = None
+    id: str = ""
+    address: str = ""
+    mac: str = ""
+    prefix: int = 0
+    address6: str = ""
+    prefix6: int = 0
+    gateway: str = ""
+    direct: bool = False
+
+
+class NetworkRecord(Struct):
+    """A network. ``subnet`` is "" until one is chosen; ``chosen``: by us; ``subnet6`` "": no IPv6."""
+
+    id: str
+    name: str
+    driver: str
+    created_ns: int
+    internal: bool = False
+    attachable: bool = False
+    labels: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict)
+    ipam_options: dict[str, str] | None = None
+    subnet: str = ""
+    gateway: str = ""
+    ip_range: str = ""
+    auxiliary: dict[str, str] = field(default_factory=dict)
+    chosen: bool = False
+    subnet6: str = ""
+    gateway6: str = ""
+    ip_range6: str = ""
+
+
+def space6_of(record: NetworkRecord) -> Space6 | None:
+    """The network's IPv6 addresses, if it has some. Raises: InvalidRequest: they make no sense."""
+    if not record.subnet6:
+        return None
+    return space6(subnet=record.subnet6, gateway=record.gateway6, ip_range=record.ip_range6)
+
+
+def space_of(record: NetworkRecord) -> ipam.Space:
+    """The network's addresses. Raises: InvalidRequest: they make no sense."""
+    return ipam.space(
+        subnet=record.subnet,
+        gateway=record.gateway,
+        ip_range=record.ip_range,
+        auxiliary=list(record.auxiliary.values()),
+    )

@@ -1,0 +1,1 @@
+"""What clients ask for, checked and filled in: pure functions and data."""

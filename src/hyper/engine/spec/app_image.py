@@ -1,0 +1,164 @@
+"""What an App Container Image wants for its containers, where the client says nothing. Pure.
+
+Its limits are upper bounds and a machine's size here: one that this host does not have is brought down to what it has,
+with a warning, and one below what a machine needs is brought up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from hyper.engine.record.mount import VOLUME, MountPoint
+from hyper.engine.spec.create import MINIMUM_LIMIT_MIB
+from hyper.engine.spec.mounts import clean
+from hyper.engine.spec.plan import CAPABILITIES
+from hyper.errors import InvalidRequest
+from hyper.types.aci import Aci
+from hyper.types.container import ContainerConfig, HostConfig, PortBinding
+from hyper.units import MIB
+
+_NANO: Final = 1_000_000_000
+#: An AC Name that is no number.
+_NAMED: Final = re.compile(r"(?=.*[a-z])[a-z0-9]+(?:-[a-z0-9]+)*")
+_CPU_LIMITS: Final = ("NanoCpus", "CpuQuota", "CpuPeriod", "CpusetCpus")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What machines of this host can have at most."""
+
+    memory_mib: int
+    cpus: int
+
+
+def fill_in(host: HostConfig, raw: dict[str, Any], aci: Aci | None, bounds: Bounds) -> list[str]:
+    """``host``, which was asked for as ``raw``, has the image's defaults where it says nothing; warnings.
+
+    Ports that it publishes by their names in the image are numbers.
+
+    Raises:
+        InvalidRequest: the image has no port of such a name.
+    """
+    _name_ports(host, aci)
+    if aci is None:
+        return []
+    warnings = _limit(host, raw, aci, bounds)
+    warnings += _keep_capabilities(host, aci)
+    if aci.groups:
+        said = host.group_add or []
+        host.group_add = [*said, *(str(group) for group in aci.groups if str(group) not in said)]
+    if aci.no_new_privileges and not any("no-new-priv" in item for item in host.security_opt or []):
+        host.security_opt = [*(host.security_opt or []), "no-new-privileges"]
+    if aci.ignored:
+        warnings.append(f"Isolators of the image without effect: {', '.join(aci.ignored)[:500]}.")
+    return warnings
+
+
+def _limit(host: HostConfig, raw: dict[str, Any], aci: Aci, bounds: Bounds) -> list[str]:
+    warnings = []
+    if aci.memory and not raw.get("Memory"):
+        wanted = -(-aci.memory // MIB)
+        mib = max(MINIMUM_LIMIT_MIB, min(wanted, bounds.memory_mib))
+        host.memory = mib * MIB
+        if mib != wanted:
+            warnings.append(f"The image's memory limit of {wanted} MiB became {mib} MiB here.")
+    if aci.nano_cpus and not any(raw.get(name) for name in _CPU_LIMITS):
+        host.nano_cpus = max(_NANO // 100, min(aci.nano_cpus, bounds.cpus * _NANO))
+        if host.nano_cpus != aci.nano_cpus:
+            limit, given = aci.nano_cpus / _NANO, host.nano_cpus / _NANO
+            warnings.append(f"The image's limit of {limit:g} CPUs became {given:g} here.")
+    return warnings
+
+
+def _keep_capabilities(host: HostConfig, aci: Aci) -> list[str]:
+    """The client's words come on top of the image's, and count where both are about the same capability."""
+    if host.privileged or (aci.retain is None and aci.remove is None):
+        return []
+    add, drop = _plain(host.cap_add), _plain(host.cap_drop)
+    if "ALL" in add | drop:
+        return []
+    unknown = [
+        name for name in (*(aci.retain or ()), *(aci.remove or ())) if name not in CAPABILITIES
+    ]
+    if aci.retain is not None:
+        kept = [name for name in aci.retain if name in CAPABILITIES and name not in drop]
+        host.cap_add = [*(host.cap_add or []), *(name for name in kept if name not in add)]
+        host.cap_drop = ["ALL", *(host.cap_drop or [])]
+    else:
+        gone = [name for name in aci.remove or () if name in CAPABILITIES and name not in add]
+        host.cap_drop = [*(host.cap_drop or []), *(name for name in gone if name not in drop)]
+    if unknown:
+        return [f"Capabilities of the image that Hyper does not know: {', '.join(unknown)[:200]}."]
+    return []
+
+
+def _plain(names: list[str] | None) -> set[str]:
+    return {name.upper().removeprefix("CAP_") for name in names or ()}
+
+
+def _name_ports(host: HostConfig, aci: Aci | None) -> None:
+    bindings = host.port_bindings or {}
+    if not any(_NAMED.fullmatch(spec.partition("/")[0]) for spec in bindings):
+        return
+    numbered: dict[str, list[PortBinding] | None] = {}
+    for spec, places in bindings.items():
+        name = spec.partition("/")[0]
+        if not _NAMED.fullmatch(name):
+            numbered[spec] = [*(numbered.get(spec) or []), *(places or [])]
+            continue
+        for number, key in enumerate(_named(name, aci)):
+            shifted = [_shifted(place, number) for place in places or [PortBinding()]]
+            numbered[key] = [*(numbered.get(key) or []), *shifted]
+    host.port_bindings = numbered
+
+
+def _named(name: str, aci: Aci | None) -> list[str]:
+    for port in aci.ports if aci is not None else ():
+        if port.name == name:
+            return [f"{port.port + number}/{port.protocol}" for number in range(port.count)]
+    known = ", ".join(port.name for port in (aci.ports if aci is not None else ()))
+    raise InvalidRequest(
+        f"invalid port specification: the image has no port called {name[:50]!r}",
+        hint=f"it has {known}" if known else "it has no ports with names",
+    )
+
+
+def _shifted(place: PortBinding, number: int) -> PortBinding:
+    """The place of the ``number``-th port of a range whose first is published at ``place``."""
+    if not number or not place.host_port.isdecimal() or place.host_port == "0":
+        return place
+    return msgspec.structs.replace(place, host_port=str(int(place.host_port) + number))
+
+
+def protect(
+    points: Iterable[MountPoint], asked: ContainerConfig, aci: Aci | None
+) -> list[MountPoint]:
+    """``points`` with those read-only that the image wants so and the client did not ask for itself."""
+    own = {clean(target) for target in asked.volumes or {}}
+    guarded = {
+        clean(point.path)
+        for point in (aci.mount_points if aci is not None else ())
+        if point.read_only
+    } - own
+    return [
+        msgspec.structs.replace(point, read_only=True)
+        if point.kind == VOLUME and point.anonymous and point.target in guarded
+        else point
+        for point in points
+    ]
+
+
+def handlers(aci: Aci | None) -> list[str]:
+    """The header of the program's words that names the image's handlers; [] without any.
+
+    Source: docs/protocol.md, REAPER.
+    """
+    if aci is None or not (aci.pre_start or aci.post_stop):
+        return []
+    counts = [str(len(aci.pre_start)), str(len(aci.post_stop))]
+    return ["", *counts, *aci.pre_start, *aci.post_stop]

@@ -1,0 +1,334 @@
+"""What a new container becomes: the client's words, the image's defaults and the host's limits brought together. Pure.
+
+Source of the rules: Docker's ``runconfig`` merge; errors in Docker's words where clients match on them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from msgspec import UNSET
+
+from hyper.config import DEFAULT_SHM_SIZE, MINIMUM_MEMORY_MIB
+from hyper.engine.spec import health, log_options, modes, mounts, plan, restart
+from hyper.errors import InvalidRequest, NotFound
+from hyper.image import platform
+from hyper.image.record import ImageRecord
+from hyper.types import oci
+from hyper.types.container import (
+    IGNORED,
+    IMPOSSIBLE,
+    ContainerConfig,
+    Healthcheck,
+    HostConfig,
+    is_asked_for,
+)
+from hyper.types.oci import Platform
+from hyper.types.response import ImageConfig, ImageConfigView, said
+from hyper.units import MIB
+
+NANO = 1_000_000_000
+#: Docker's.
+MINIMUM_LIMIT_MIB = 6
+#: What a machine has beside its container's limit: kernel and agent take some 24 MiB, and a kernel's notes of its
+#: pages 1/57 of the memory (docs/decisions/0024-memory-defaults.md).
+_KERNEL_MIB = 32
+_SHARE = 50
+#: The kernel bounds no group to less.
+MINIMUM_CPUS = 0.01
+
+
+def image_defaults(config: oci.ContainerConfig | None) -> ImageConfig:
+    """What containers inherit from an image, as the API shows it."""
+    if config is None:
+        return ImageConfig()
+    return ImageConfig(
+        user=config.user or "",
+        exposed_ports=_set(config.exposed_ports),
+        env=list(config.env) if config.env else None,
+        entrypoint=config.entrypoint_argv() or None,
+        cmd=config.cmd_argv() or None,
+        volumes=_set(config.volumes),
+        working_dir=config.working_dir or "",
+        labels=config.labels,
+        stop_signal=config.stop_signal or None,
+        healthcheck=_healthcheck(config.healthcheck),
+    )
+
+
+def image_config_view(config: oci.ContainerConfig | None) -> ImageConfigView:
+    """An image's configuration as inspect shows it."""
+    if config is None:
+        return ImageConfigView()
+    kept = image_defaults(config)
+    return ImageConfigView(
+        hostname=config.hostname or "",
+        domainname=config.domainname or "",
+        user=kept.user,
+        exposed_ports=said(kept.exposed_ports),
+        tty=config.tty,
+        open_stdin=config.open_stdin,
+        env=kept.env,
+        cmd=kept.cmd,
+        healthcheck=UNSET if kept.healthcheck is None else kept.healthcheck,
+        args_escaped=said(config.args_escaped),
+        volumes=kept.volumes,
+        working_dir=kept.working_dir,
+        entrypoint=kept.entrypoint,
+        on_build=list(config.on_build) if config.on_build else None,
+        labels=kept.labels,
+        stop_signal=said(kept.stop_signal),
+        stop_timeout=UNSET if config.stop_timeout is None else config.stop_timeout,
+        shell=said(list(config.shell or ())),
+    )
+
+
+def _healthcheck(check: oci.Healthcheck | None) -> Healthcheck | None:
+    if check is None:
+        return None
+    return Healthcheck(
+        test=list(check.test or ()),
+        interval=check.interval,
+        timeout=check.timeout,
+        start_period=check.start_period,
+        start_interval=check.start_interval,
+        retries=check.retries,
+    )
+
+
+def _set(members: dict[str, Any] | None) -> dict[str, dict[str, Any]] | None:
+    """JSON objects used as sets: some builders write null for the empty values."""
+    return {name: {} for name in members} if members else None
+
+
+def merge(asked: ContainerConfig, image: ImageConfig) -> ContainerConfig:
+    """What the container is configured to: ``asked``, completed by ``image``.
+
+    Raises:
+        InvalidRequest: neither says which program to run.
+    """
+    cmd, entrypoint = _program(asked, image)
+    return ContainerConfig(
+        hostname=asked.hostname,
+        domainname=asked.domainname,
+        user=asked.user or image.user,
+        attach_stdin=asked.attach_stdin,
+        attach_stdout=asked.attach_stdout,
+        attach_stderr=asked.attach_stderr,
+        exposed_ports={**(image.exposed_ports or {}), **(asked.exposed_ports or {})},
+        tty=asked.tty,
+        open_stdin=asked.open_stdin,
+        stdin_once=asked.stdin_once,
+        env=merge_env(image.env or [], asked.env or []) or None,
+        cmd=cmd,
+        image=asked.image,
+        volumes={**(image.volumes or {}), **(asked.volumes or {})} or None,
+        working_dir=_clean(asked.working_dir or image.working_dir),
+        entrypoint=entrypoint,
+        labels={**(image.labels or {}), **(asked.labels or {})},
+        stop_signal=asked.stop_signal or image.stop_signal,
+        stop_timeout=asked.stop_timeout,
+        healthcheck=health.merge(asked.healthcheck, image.healthcheck),
+        shell=asked.shell,
+        on_build=asked.on_build,
+    )
+
+
+def _clean(path: str) -> str:
+    """A working directory as dockerd keeps it: without ``.``, ``..`` and doubled slashes."""
+    return mounts.clean(path) if path.startswith("/") else path
+
+
+def _program(
+    asked: ContainerConfig, image: ImageConfig
+) -> tuple[list[str] | None, list[str] | None]:
+    """An entry point of one's own drops the image's command; ``[""]`` is docker's way to drop the entry point."""
+    cmd, entrypoint = asked.cmd, asked.entrypoint
+    if entrypoint is None:
+        entrypoint = image.entrypoint
+        cmd = cmd or image.cmd
+    elif entrypoint == [""]:
+        entrypoint = None
+    if not entrypoint and not cmd:
+        raise InvalidRequest("no command specified")
+    return cmd, entrypoint
+
+
+def merge_env(base: list[str], over: list[str]) -> list[str]:
+    """``base`` with the variables of ``over`` set. A name without ``=`` stays: programs do not get it."""
+    merged = {item.partition("=")[0]: item for item in base}
+    for item in over:
+        name = item.partition("=")[0]
+        if not name:
+            raise InvalidRequest(f"invalid environment variable: {item}")
+        merged[name] = item
+    return list(merged.values())
+
+
+def check_platform(image: ImageRecord, name: str, wanted: Platform | None) -> list[str]:
+    """Warnings about an image that is for other machines, though nobody asked for ``wanted``.
+
+    Raises:
+        NotFound: it is not for ``wanted``: the client pulls one that is.
+    """
+    host = platform.host()
+    own = Platform(image.architecture or host.architecture, image.os, image.config.variant)
+    if wanted is not None and not platform.matches(own, wanted):
+        raise NotFound(
+            f"image with reference {name} was found but its platform ({platform.show(own)}) does not match "
+            f"the specified platform ({platform.show(wanted)})"
+        )
+    older = (own.architecture, host.architecture) == ("386", "amd64")
+    if wanted is None and not older and not platform.matches(own, host):
+        return [
+            f"The requested image's platform ({platform.show(own)}) does not match the detected host platform "
+            f"({platform.show(host)}) and no specific platform was requested"
+        ]
+    return []
+
+
+def memory_mib(host: HostConfig, default: int, *, available_mib: float = math.inf) -> int:
+    """The machine's size in MiB: the limit is the container's, and its kernel has some beside.
+
+    Raises:
+        InvalidRequest: less than Docker's minimum, or more than the host has.
+    """
+    if not host.memory:
+        return default
+    if host.memory < MINIMUM_LIMIT_MIB * MIB:
+        raise InvalidRequest(f"Minimum memory limit allowed is {MINIMUM_LIMIT_MIB}MB")
+    limit = math.ceil(host.memory / MIB)
+    if limit > available_mib:
+        raise InvalidRequest(
+            f"Maximum memory limit allowed is {available_mib:.0f}MB: the host has no more"
+        )
+    return max(MINIMUM_MEMORY_MIB, limit + _KERNEL_MIB + limit // _SHARE)
+
+
+def host_memory_mib() -> float:
+    """What this host has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / MIB
+
+
+def available_memory_mib() -> int:
+    """What programs of this host may still take without others losing theirs. Source: proc(5), MemAvailable."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) // 1024
+    return int(host_memory_mib())
+
+
+def cpus(host: HostConfig) -> float | None:
+    """How many CPUs' time the machine may use; None: no limit asked for.
+
+    Raises:
+        InvalidRequest: negative, or both ways of saying it were used.
+    """
+    for value, what in ((host.cpu_period, "Period"), (host.cpu_quota, "Quota")):
+        if host.nano_cpus and value:
+            raise InvalidRequest(
+                f"Conflicting options: Nano CPUs and CPU {what} cannot both be set"
+            )
+    if host.nano_cpus < 0 or host.cpu_quota < -1:
+        raise InvalidRequest("invalid CPU limit: it must not be negative")
+    if host.cpu_period and not 1000 <= host.cpu_period <= 1_000_000:
+        raise InvalidRequest(
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"
+        )
+    if 0 < host.cpu_quota < 1000:
+        raise InvalidRequest("CPU cfs quota can not be less than 1ms (i.e. 1000)")
+    if host.nano_cpus:
+        return max(host.nano_cpus / NANO, MINIMUM_CPUS)
+    if host.cpu_quota > 0:
+        return host.cpu_quota / (host.cpu_period or 100_000)
+    return None
+
+
+def vcpus(host: HostConfig, *, default: int, available: int) -> int:
+    """How many virtual CPUs the machine gets: enough to use its CPU limit.
+
+    Raises:
+        InvalidRequest: more than the host has.
+    """
+    limit = cpus(host)
+    if limit is None:
+        return default
+    if limit > available:
+        raise _no_such_cpus(available)
+    return max(1, math.ceil(limit))
+
+
+def _no_such_cpus(available: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"Range of CPUs is from {MINIMUM_CPUS} to {available:.2f}, as there are only {available} CPUs available"
+    )
+
+
+def check(host: HostConfig, raw: dict[str, Any]) -> list[str]:
+    """Warnings about what was asked for and has no effect here; ``raw`` is HostConfig as it came.
+
+    Raises:
+        NotImplementedYet: something that cannot just be left out was asked for.
+        InvalidRequest: something makes no sense in a virtual machine.
+    """
+    for member, why in IMPOSSIBLE.items():
+        if is_asked_for(raw.get(member)):
+            raise InvalidRequest(f"HostConfig.{member} is impossible: {why}")
+    _check_modes(host)
+    warnings = modes.check(host)
+    restart.check(host)
+    warnings += log_options.check(host.log_config)
+    _check_values(host)
+    if 0 < host.nano_cpus < MINIMUM_CPUS * NANO:
+        warnings.append(f"Less than {MINIMUM_CPUS} CPUs are not possible: that is the limit.")
+    for member in IGNORED:
+        if is_asked_for(raw.get(member)):
+            warnings.append(f"HostConfig.{member} has no effect and was ignored.")
+    return warnings
+
+
+def fill_in(host: HostConfig) -> None:
+    """What clients leave empty says what it amounts to, as dockerd does it."""
+    if host.network_mode in ("", "default"):
+        host.network_mode = "bridge"
+    host.restart_policy.name = host.restart_policy.name or restart.NEVER
+    if not host.privileged:
+        if host.masked_paths is None:
+            host.masked_paths = list(plan.MASKED)
+        if host.readonly_paths is None:
+            host.readonly_paths = list(plan.READONLY)
+    host.cgroupns_mode = host.cgroupns_mode or "private"
+    host.ipc_mode = host.ipc_mode or "private"
+    host.runtime = host.runtime or "hyper"
+    host.log_config.type = host.log_config.type or "json-file"
+    host.log_config.config = host.log_config.config or {}
+    host.shm_size = host.shm_size or DEFAULT_SHM_SIZE
+    if (host.pids_limit or 0) <= 0:
+        host.pids_limit = None  # however "no limit" was said
+
+
+def _check_modes(host: HostConfig) -> None:
+    mode = host.network_mode
+    if mode == "host":
+        raise InvalidRequest(
+            "network mode host is impossible: a virtual machine has a network stack of its own",
+            hint="publish ports with -p instead",
+        )
+
+
+def _check_values(host: HostConfig) -> None:
+    if "" in (host.annotations or {}):
+        raise InvalidRequest(
+            "invalid Annotations: the empty string is not permitted as an annotation key"
+        )
+    if host.shm_size < 0:
+        raise InvalidRequest("SHM size can not be less than 0")
+    for server in host.dns or []:
+        try:
+            ipaddress.ip_address(server)
+        except ValueError:
+            raise InvalidRequest(f"invalid IP address for DNS: {server[:100]!r}") from None

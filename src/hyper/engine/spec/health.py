@@ -1,0 +1,174 @@
+"""Health checks: what is asked of a container, and what the answers make of it. Pure.
+
+Source: moby, daemon/health.go (the states, their defaults, the log's bounds), runconfig/merge.go.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from hyper.engine.record.container import Health, ProbeResult
+from hyper.errors import InvalidRequest
+from hyper.types.container import ContainerConfig, Healthcheck
+
+STARTING, HEALTHY, UNHEALTHY, NONE = "starting", "healthy", "unhealthy", "none"
+#: Results kept, and bytes of output kept of each.
+MAX_LOG: Final = 5
+MAX_OUTPUT: Final = 4096
+_NANO: Final = 1_000_000_000
+_DEFAULT_INTERVAL_NS: Final = 30 * _NANO
+_DEFAULT_TIMEOUT_NS: Final = 30 * _NANO
+_DEFAULT_START_INTERVAL_NS: Final = 5 * _NANO
+_DEFAULT_RETRIES: Final = 3
+_MINIMUM_NS: Final = 1_000_000
+#: Beyond a hundred years nobody waits (and timers do not count).
+_MAXIMUM_NS: Final = 100 * 365 * 86400 * _NANO
+_SHELL: Final = ("/bin/sh", "-c")
+_URL: Final = re.compile(r"http://(\[[0-9a-fA-F:.]+\]|[^:/\[\]\s]+)(?::([0-9]{1,5}))?(/[^\s]*)?")
+#: What a probe that could not be run, or not to its end, has for an exit code.
+NO_CODE: Final = -1
+
+
+def merge(asked: Healthcheck | None, image: Healthcheck | None) -> Healthcheck | None:
+    """``asked``, completed by what the image says."""
+    if asked is None or image is None:
+        return asked or image
+    return Healthcheck(
+        test=asked.test or image.test,
+        interval=asked.interval or image.interval,
+        timeout=asked.timeout or image.timeout,
+        start_period=asked.start_period or image.start_period,
+        start_interval=asked.start_interval or image.start_interval,
+        retries=asked.retries or image.retries,
+    )
+
+
+def check(asked: Healthcheck | None) -> None:
+    """What a client asks for can be done.
+
+    Raises:
+        InvalidRequest: a time below a millisecond, or a negative count (Docker's words).
+    """
+    if asked is None:
+        return
+    question(ContainerConfig(), asked)
+    times = (
+        ("Interval", asked.interval),
+        ("Timeout", asked.timeout),
+        ("StartPeriod", asked.start_period),
+        ("StartInterval", asked.start_interval),
+    )
+    for name, value in times:
+        if value != 0 and value < _MINIMUM_NS:
+            raise InvalidRequest(f"{name} in Healthcheck cannot be less than 1ms")
+        if value > _MAXIMUM_NS:
+            raise InvalidRequest(f"{name} in Healthcheck is too long: {value} ns")
+    if asked.retries < 0:
+        raise InvalidRequest("Retries in Healthcheck cannot be negative")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What finds out how a container is: a program in it, or (``builtin``) a function of the agent."""
+
+    args: list[str]
+    builtin: bool = False
+
+
+def question(config: ContainerConfig, check: Healthcheck | None) -> Question | None:
+    """What ``check`` asks; None where nobody wants to know.
+
+    Beside Docker's forms: ``HYPER-TCP``, an address and port that has to accept connections, and ``HYPER-HTTP``, a URL
+    that has to be answered well, followed by headers; both in the container's machine.
+
+    Raises:
+        InvalidRequest: no such address or URL.
+    """
+    match check.test if check else None:
+        case ["CMD", *args] if args:
+            return Question(args)
+        case ["CMD-SHELL", command, *_]:
+            return Question([*(config.shell or _SHELL), command])
+        case ["HYPER-TCP", address]:
+            _check_address(address)
+            return Question(["probe", "tcp", address], builtin=True)
+        case ["HYPER-HTTP", url, *headers]:
+            return Question(["probe", "http", *_http(url), *headers], builtin=True)
+        case ["HYPER-TCP" | "HYPER-HTTP" as name, *_]:
+            raise InvalidRequest(f"Healthcheck.Test {name} needs an address")
+    return None
+
+
+def _http(url: str) -> tuple[str, str]:
+    """Address with port, and path with query, of ``http://127.0.0.1:8080/x``."""
+    match = _URL.fullmatch(url)
+    if match is None:
+        raise InvalidRequest(
+            f"Healthcheck.Test: no URL to ask: {url[:100]!r}", hint="http://127.0.0.1:PORT/PATH"
+        )
+    host, port, path = match[1], match[2] or "80", match[3] or "/"
+    address = f"{'127.0.0.1' if host == 'localhost' else host}:{port}"
+    _check_address(address)
+    return address, path
+
+
+def _check_address(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        well = port.isascii() and port.isdecimal() and 0 < int(port) < 65536
+    except ValueError:
+        well = False
+    if not well:
+        raise InvalidRequest(
+            f"Healthcheck.Test: no address to ask: {address[:100]!r}", hint="127.0.0.1:PORT"
+        )
+
+
+def interval_s(check: Healthcheck, health: Health | None, *, started_ns: int, now_ns: int) -> float:
+    """Seconds from the end of one probe to the next: others while the container is still coming up."""
+    in_start = now_ns - started_ns < check.start_period
+    if in_start and health is not None and health.status == STARTING:
+        return (check.start_interval or _DEFAULT_START_INTERVAL_NS) / _NANO
+    return (check.interval or _DEFAULT_INTERVAL_NS) / _NANO
+
+
+def timeout_s(check: Healthcheck) -> float:
+    """Seconds a probe may take."""
+    return (check.timeout or _DEFAULT_TIMEOUT_NS) / _NANO
+
+
+def note_result(
+    check: Healthcheck, health: Health, result: ProbeResult, *, started_ns: int
+) -> bool:
+    """``health`` is what it is after ``result``; whether its status is another one now."""
+    before = health.status
+    health.log = [*health.log[1 - MAX_LOG :], result]
+    if result.exit_code == 0:
+        health.failing_streak, health.status = 0, HEALTHY
+    elif before != STARTING or result.start_ns - started_ns >= check.start_period:
+        health.failing_streak += 1
+        if health.failing_streak >= (check.retries or _DEFAULT_RETRIES):
+            health.status = UNHEALTHY
+    return health.status != before
+
+
+class OutputHead:
+    """The first ``MAX_OUTPUT`` bytes of what a probe writes."""
+
+    def __init__(self) -> None:
+        self._kept = bytearray()
+        self._more = False
+
+    def feed(self, data: bytes) -> None:
+        """Also this was written."""
+        room = MAX_OUTPUT - len(self._kept)
+        self._kept += data[:room]
+        self._more |= len(data) > room
+
+    def text(self) -> str:
+        """For people; ``...`` at the end where there was more."""
+        return self._kept.decode(errors="replace") + ("..." if self._more else "")

@@ -1,0 +1,493 @@
+"""From a container's record to what its machine and its agent are told. Pure, but for the host's own name."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import resource
+import signal
+import socket
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from hyper.config import DEFAULT_SHM_SIZE
+from hyper.engine.record.container import ContainerRecord, ExecRecord
+from hyper.engine.spec import devices, mount_options, seccomp
+from hyper.errors import InvalidRequest, ProtocolError
+from hyper.ids import short_id
+from hyper.network.attachment import Attachment
+from hyper.proto.message import (
+    ContainerCreate,
+    ContainerFlag,
+    File,
+    Mount,
+    ProcessFlag,
+    ProcessStart,
+    Request,
+    Rlimit,
+    SandboxSetup,
+    encode_request,
+)
+from hyper.sandbox.sandbox import MAIN_CONTAINER
+from hyper.sandbox.shape import SCRATCH_DISK, layer_disk
+from hyper.system.resolv_conf import NO_LOOKUP
+from hyper.types.container import ContainerConfig, HostConfig, Ulimit
+from hyper.units import parse_size
+
+SHM: Final = "/dev/shm"  # noqa: S108 (in the guest)
+DEFAULT_PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+#: linux/capability.h, in order of their numbers.
+CAPABILITIES: Final = (
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE "
+    "NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO "
+    "SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME "
+    "SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG "
+    "WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+).split()
+#: What Docker leaves to containers (moby, oci/caps/defaults.go).
+DEFAULT_CAPABILITIES: Final = frozenset(
+    "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP "
+    "NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE".split()
+)
+#: moby, oci/defaults.go.
+MASKED: Final = (
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+)
+READONLY: Final = (
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+)
+_RLIMITS: Final = {
+    name.removeprefix("RLIMIT_").lower(): getattr(resource, name)
+    for name in dir(resource)
+    if name.startswith("RLIMIT_")
+}
+_UNLIMITED: Final = 2**64 - 1
+#: Real-time signals of Linux, but for the two that C libraries keep for themselves.
+_RTMIN: Final = 34
+_RTMAX: Final = 64
+#: HOST_NAME_MAX of Linux, which holds for both names.
+_MAX_HOSTNAME: Final = 64
+
+
+def check_paths(record: ContainerRecord) -> None:
+    """What must be an absolute path is one, and the name is one the kernel takes.
+
+    Raises:
+        InvalidRequest: not so.
+    """
+    config = record.config
+    check_working_dir(config.working_dir)
+    for target in record.host_config.tmpfs or {}:
+        if not target.startswith("/"):
+            raise InvalidRequest(
+                f"invalid mount path: '{target[:100]}' mount path must be absolute"
+            )
+        if target.strip("/.") == "":
+            raise InvalidRequest("invalid specification: destination can't be '/'")
+    if config.hostname and record.host_config.uts_mode == "host":
+        raise InvalidRequest("conflicting options: hostname and the UTS mode")
+    if len(hostname(record).encode(errors="replace")) > _MAX_HOSTNAME:
+        raise InvalidRequest(f"invalid hostname: more than {_MAX_HOSTNAME} bytes")
+    if len(config.domainname.encode(errors="replace")) > _MAX_HOSTNAME:
+        raise InvalidRequest(f"invalid domainname: more than {_MAX_HOSTNAME} bytes")
+
+
+def check_working_dir(path: str) -> None:
+    """Raises:
+    InvalidRequest: ``path`` is neither empty nor absolute (Docker's words).
+    """
+    if path and not path.startswith("/"):
+        raise InvalidRequest(
+            f"the working directory {path[:100]!r} is invalid, it needs to be an absolute path"
+        )
+
+
+def check_encodes(*requests: Request) -> None:
+    """The agent can be told all of ``requests``.
+
+    Raises:
+        InvalidRequest: one holds a NUL byte, a number out of range, or more than fits.
+    """
+    for request in requests:
+        try:
+            encode_request(1, request)
+        except ProtocolError as error:
+            raise InvalidRequest(f"this cannot be passed on to the machine: {error}") from error
+
+
+def hostname(record: ContainerRecord) -> str:
+    """What the container calls itself: as asked, the host's name in its UTS mode, else its short id."""
+    if record.host_config.uts_mode == "host":
+        return socket.gethostname()
+    return record.config.hostname or short_id(record.id)
+
+
+def sandbox_setup(record: ContainerRecord, network: Attachment | None) -> SandboxSetup:
+    """The agent's instructions for the machine as a whole."""
+    return SandboxSetup(
+        hostname=hostname(record),
+        interfaces=network.interfaces if network else (),
+        sysctls=(*_domain(record.config.domainname), *(record.host_config.sysctls or {}).items()),
+    )
+
+
+def _domain(name: str) -> tuple[tuple[str, str], ...]:
+    """The kernel's domain name: containers get the UTS name space of the machine, or a copy of it."""
+    return (("kernel.domainname", name),) if name else ()
+
+
+def layer_name(record: ContainerRecord, index: int, path: Path) -> str:
+    """What the guest looks for to find layer ``index`` (0 is the lowest), which is the file ``path``.
+
+    Containers that come into another's machine share the layers they have in common.
+    """
+    if record.seat.owner:
+        return f"layer-{sha256(bytes(path)).hexdigest()[:12]}"
+    return layer_disk(index)
+
+
+def scratch_name(record: ContainerRecord) -> str:
+    """What the guest looks for to find the writable layer."""
+    return disk_name(record, SCRATCH_DISK)
+
+
+def disk_name(record: ContainerRecord, name: str) -> str:
+    """``name`` for a disk of this container: no other container of its machine has one of that name."""
+    return f"{record.seat.container}-{name}" if record.seat.owner else name
+
+
+def container_create(
+    record: ContainerRecord,
+    layers: list[Path],
+    files: tuple[File, ...],
+    mounts: tuple[Mount, ...] = (),
+) -> ContainerCreate:
+    """The agent's instructions for the container's root; ``files``, ``mounts``: what comes from outside of it."""
+    host, member = record.host_config, record.member
+    shown = host.privileged
+    flags = ContainerFlag.READ_ONLY if host.readonly_rootfs else ContainerFlag.NONE
+    if member is not None and member.share_pid:
+        flags |= ContainerFlag.SHARE_PID
+    if shown:
+        flags |= ContainerFlag.PRIVILEGED
+    return ContainerCreate(
+        container=record.seat.container,
+        flags=flags,
+        hostname=hostname(record),
+        layers=tuple(layer_name(record, index, path) for index, path in enumerate(layers)),
+        scratch=scratch_name(record),
+        mounts=tuple(sorted((*_mounts(host), *mounts), key=_depth)),
+        files=files,
+        masked=() if shown else tuple(MASKED if host.masked_paths is None else host.masked_paths),
+        readonly=()
+        if shown
+        else tuple(READONLY if host.readonly_paths is None else host.readonly_paths),
+        joins=MAIN_CONTAINER if member is not None else 0,
+        devices=devices.given(host),
+    )
+
+
+def _depth(mount: Mount) -> int:
+    """What is mounted within another mount comes after it."""
+    return posixpath.normpath(mount.target).count("/")
+
+
+def _mounts(host: HostConfig) -> list[Mount]:
+    mounts = []
+    if host.shm_size != DEFAULT_SHM_SIZE:
+        mounts.append(
+            Mount("tmpfs", "shm", SHM, mount_options.SAFE, f"mode=1777,size={host.shm_size}")
+        )
+    for target, options in (host.tmpfs or {}).items():
+        mounts.append(tmpfs(target, options))
+    return mounts
+
+
+def tmpfs(target: str, options: str) -> Mount:
+    """The mount ``--tmpfs target:options`` asks for (Docker's default: nosuid, nodev, noexec).
+
+    Raises:
+        InvalidRequest: an option tmpfs does not have.
+    """
+    flags, own = mount_options.parse(options, flags=mount_options.SAFE)
+    data = []
+    for option in own:
+        name, _, value = option.partition("=")
+        if name == "size":
+            data.append(f"size={_size(value)}")
+        elif name in ("mode", "uid", "gid", "nr_inodes", "nr_blocks"):
+            data.append(option)
+        else:
+            raise InvalidRequest(f"invalid tmpfs option {option!r} for {target}")
+    return Mount("tmpfs", "tmpfs", target, flags, ",".join(data))
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except (ValueError, OverflowError):
+        raise InvalidRequest(f"invalid size: {text[:100]!r}") from None
+
+
+def network_files(
+    record: ContainerRecord,
+    network: Attachment | None,
+    *,
+    reader: ContainerRecord | None = None,
+) -> tuple[File, ...]:
+    """The files in which a container reads who and where it is, but those it has itself.
+
+    ``reader``: another container, which reads that it is who and where ``record`` is.
+    """
+    reader = reader or record
+    own = {point.target for point in reader.mounts}
+    if reader.member is not None:
+        own |= {*reader.member.files, *(mount.target for mount in reader.member.mounts)}
+    name = hostname(record)
+    files = (
+        File("/etc/hostname", f"{name}\n".encode()),
+        File("/etc/hosts", _hosts(record, name, network).encode()),
+        File("/etc/resolv.conf", _resolv_conf(record.host_config, network).encode()),
+    )
+    return tuple(file for file in files if file.path not in own)
+
+
+def _hosts(record: ContainerRecord, name: str, network: Attachment | None) -> str:
+    lines = [
+        "127.0.0.1\tlocalhost",
+        "::1\tlocalhost ip6-localhost ip6-loopback",
+        "fe00::\tip6-localnet",
+        "ff00::\tip6-mcastprefix",
+        "ff02::1\tip6-allnodes",
+        "ff02::2\tip6-allrouters",
+    ]
+    for extra in record.host_config.extra_hosts or []:
+        host, address = split_extra_host(extra)
+        if address == "host-gateway":
+            address = network.gateway if network is not None else ""
+            if not address:  # no network leads there
+                continue
+        lines.append(f"{address}\t{host}")
+    if network is not None:
+        names = _own_names(name, record.config.domainname)
+        lines += [f"{address}\t{names}" for address in network.addresses]
+        lines += [f"{address}\t{known}" for address, known in network.known]
+    return "\n".join(lines) + "\n"
+
+
+def _own_names(name: str, domain: str) -> str:
+    """The full name and, if that has parts, its first one (moby, libnetwork/sandbox_dns_unix.go)."""
+    full = f"{name}.{domain}" if domain else name
+    first, dot, _ = full.partition(".")
+    return f"{full} {first}" if dot else full
+
+
+def split_extra_host(extra: str) -> tuple[str, str]:
+    """Name and address of ``--add-host name:address`` (or ``name=address``).
+
+    Raises:
+        InvalidRequest: it is not of that form.
+    """
+    match = re.fullmatch(r"([^:=\s]+)[:=](\S+)", extra)
+    if match is None:
+        raise InvalidRequest(f'bad format for add-host: "{extra[:100]}"')
+    return match[1], match[2].strip("[]")
+
+
+def _resolv_conf(host: HostConfig, network: Attachment | None) -> str:
+    servers = network.nameservers if network else host.dns or ()
+    lines = [f"nameserver {server}" for server in servers]
+    theirs = network.lookup if network else NO_LOOKUP
+    search = [domain for domain in host.dns_search or theirs.search if domain != "."]
+    options = list(host.dns_options or theirs.options)
+    if network is not None and network.embedded and not any("ndots" in item for item in options):
+        options.append("ndots:0")  # a bare name is a container's, as in Docker
+    if search:
+        lines.append("search " + " ".join(search))
+    if options:
+        lines.append("options " + " ".join(options))
+    return "\n".join(lines) + "\n"
+
+
+def main_program(record: ContainerRecord) -> ProcessStart:
+    """The agent's instructions for the container's own program."""
+    config, host = record.config, record.host_config
+    flags = ProcessFlag.INIT
+    if config.tty:
+        flags |= ProcessFlag.TTY
+    if config.open_stdin:
+        flags |= ProcessFlag.STDIN
+    if host.init or record.handlers:
+        flags |= ProcessFlag.REAPER
+    flags |= _no_new_privileges(host)
+    rows, columns = console_size(host.console_size)
+    return ProcessStart(
+        process=record.seat.process,
+        container=record.seat.container,
+        args=(*record.handlers, *record.command),
+        flags=flags,
+        env=environment(record, tty=config.tty),
+        cwd=config.working_dir or "/",
+        user=config.user,
+        groups=tuple(host.group_add or ()),
+        capabilities=capability_mask(host),
+        rlimits=tuple(rlimit(limit) for limit in host.ulimits or []),
+        rows=rows,
+        columns=columns,
+        seccomp=record.seccomp,
+    )
+
+
+def _no_new_privileges(host: HostConfig) -> ProcessFlag:
+    said = {option.replace(":", "=") for option in host.security_opt or []}
+    asked = said & {"no-new-privileges", "no-new-privileges=true"}
+    return ProcessFlag.NO_NEW_PRIVS if asked else ProcessFlag.NONE
+
+
+def exec_program(
+    record: ContainerRecord, exec_: ExecRecord, process: int, size: list[int] | None
+) -> ProcessStart:
+    """The agent's instructions for a program beside the container's own."""
+    flags = ProcessFlag.TTY if exec_.tty else ProcessFlag.NONE
+    if exec_.attach_stdin:
+        flags |= ProcessFlag.STDIN
+    flags |= _no_new_privileges(record.host_config)
+    base = environment(record, tty=exec_.tty)
+    rows, columns = console_size(size)
+    return ProcessStart(
+        process=process,
+        container=record.seat.container,
+        args=tuple(exec_.args),
+        flags=flags,
+        env=_overlaid(base, exec_.env),
+        cwd=exec_.cwd or record.config.working_dir or "/",
+        user=exec_.user or record.config.user,
+        groups=tuple(record.host_config.group_add or ()),
+        capabilities=ALL_CAPABILITIES if exec_.privileged else capability_mask(record.host_config),
+        rlimits=tuple(rlimit(limit) for limit in record.host_config.ulimits or []),
+        rows=rows,
+        columns=columns,
+        seccomp=record.seccomp,
+    )
+
+
+def environment(record: ContainerRecord, *, tty: bool) -> tuple[str, ...]:
+    """The program's variables: what Docker sets, under what image and client say."""
+    env = [DEFAULT_PATH, f"HOSTNAME={hostname(record)}"]
+    if tty:
+        env.append("TERM=xterm")
+    env += record.link_variables
+    return _overlaid(env, record.config.env or [])
+
+
+def _overlaid(base: Sequence[str], over: Sequence[str]) -> tuple[str, ...]:
+    """``base`` with ``over`` in its place; a name without ``=`` takes the variable away."""
+    names = {item.partition("=")[0] for item in over}
+    kept = (item for item in base if item.partition("=")[0] not in names)
+    return (*kept, *(item for item in over if "=" in item))
+
+
+def console_size(size: list[int] | None) -> tuple[int, int]:
+    """(rows, columns) as the API's ``[height, width]`` says; (0, 0): unknown."""
+    if size is None or len(size) != 2:
+        return 0, 0
+    return min(max(size[0], 0), 65535), min(max(size[1], 0), 65535)
+
+
+ALL_CAPABILITIES: Final = (1 << len(CAPABILITIES)) - 1
+
+
+def capability_mask(host: HostConfig) -> int:
+    """The bits of ``capabilities``. Raises: InvalidRequest: a name that is no capability."""
+    names = capabilities(host)
+    return sum(1 << number for number, name in enumerate(CAPABILITIES) if name in names)
+
+
+async def seccomp_filter(host: HostConfig) -> bytes:
+    """What the system calls of the container's programs are held to, as BPF; empty: to nothing.
+
+    Raises:
+        InvalidRequest: the profile is none, or cannot be compiled.
+    """
+    profile = seccomp.profile_of(host.security_opt)
+    return await seccomp.program(profile, capabilities(host)) if profile else b""
+
+
+def capabilities(host: HostConfig) -> frozenset[str]:
+    """The capabilities the container's root has.
+
+    Raises:
+        InvalidRequest: a name that is no capability.
+    """
+    if host.privileged:
+        return frozenset(CAPABILITIES)
+    add = {_capability(name) for name in host.cap_add or []}
+    drop = {_capability(name) for name in host.cap_drop or []}
+    names = frozenset(CAPABILITIES) if "ALL" in add else DEFAULT_CAPABILITIES
+    if "ALL" in drop:
+        names = frozenset()
+    return (names - drop) | (add - {"ALL"})
+
+
+def _capability(name: str) -> str:
+    bare = name.upper().removeprefix("CAP_")
+    if bare != "ALL" and bare not in CAPABILITIES:
+        raise InvalidRequest(f'invalid capability: unknown capability: "{name}"')
+    return bare
+
+
+def rlimit(limit: Ulimit) -> Rlimit:
+    """The agent's form of ``--ulimit``; -1 is unlimited.
+
+    Raises:
+        InvalidRequest: no such limit.
+    """
+    number = _RLIMITS.get(limit.name.lower())
+    if number is None:
+        raise InvalidRequest(f"invalid ulimit type: {limit.name}")
+    soft, hard = (_UNLIMITED if value < 0 else value for value in (limit.soft, limit.hard))
+    return Rlimit(number, soft, hard)
+
+
+def signal_number(text: str) -> int:
+    """The number of ``SIGTERM``, ``TERM``, ``15``, ``RTMIN+3``.
+
+    Raises:
+        InvalidRequest: no such signal (Docker's words).
+    """
+    if re.fullmatch("[0-9]{1,2}", text) and 0 < int(text) <= 64:
+        return int(text)
+    name = text.upper().removeprefix("SIG")
+    real_time = re.fullmatch(r"RT(MIN|MAX)(?:([+-])([0-9]{1,2}))?", name)
+    if real_time and real_time[2] in (None, "+" if real_time[1] == "MIN" else "-"):
+        base, _, offset = real_time.groups(default="0")
+        number = _RTMIN + int(offset) if base == "MIN" else _RTMAX - int(offset)
+        if _RTMIN <= number <= _RTMAX:
+            return number
+    try:
+        return signal.Signals[f"SIG{name}"].value
+    except KeyError:
+        raise InvalidRequest(f"invalid signal: {text[:100]}") from None
+
+
+def stop_signal(config: ContainerConfig) -> int:
+    """What asks the program to end: as configured, else SIGTERM."""
+    return signal_number(config.stop_signal or "TERM")

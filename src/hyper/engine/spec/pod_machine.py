@@ -1,0 +1,143 @@
+"""A pod's machine: what its first container is, and how the others come to what they share. Pure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from hyper.config import DEFAULT_SHM_SIZE, Config
+from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.mount import BIND, TMPFS, VOLUME, MountPoint
+from hyper.engine.spec import mount_options, nfs, plan
+from hyper.ids import new_id
+from hyper.proto.message import Mount, MountFlag
+from hyper.sandbox import exercise
+from hyper.types import pod as wire
+from hyper.types.container import ContainerConfig, HostConfig, RestartPolicy
+
+#: In the folder of the guest's files: a layer with the program and a place for each volume (make-exercise.py).
+_LAYER: Final = "exercise.squashfs"
+_COMMAND: Final = (exercise.PROGRAM, "wait")
+_PLACES: Final = "/volumes"
+_NANO: Final = 1_000_000_000
+
+
+def layer(config: Config) -> Path:
+    """The only layer of pods' first containers."""
+    return config.assets / _LAYER
+
+
+def first_config(body: wire.PodBody) -> ContainerConfig:
+    """What the first container of a pod is: a program that waits."""
+    return ContainerConfig(
+        hostname=body.hostname,
+        exposed_ports=_exposed(body),
+        env=["PATH=/"],
+        entrypoint=list(_COMMAND),
+        labels={**(body.labels or {}), wire.POD_LABEL: body.name},
+        # It does not have to be asked: nothing of it is to be kept.
+        stop_signal="SIGKILL",
+    )
+
+
+def _exposed(body: wire.PodBody) -> dict[str, dict[str, Any]] | None:
+    """Containers of a pod have no ports of their own: all are the machine's."""
+    whole = dict(body.exposed_ports or {})
+    for item in body.containers:
+        whole |= item.body.exposed_ports or {}
+    return whole or None
+
+
+def first_host_config(body: wire.PodBody) -> HostConfig:
+    """The same of what depends on the host: size and network of the machine. It comes back if its containers do."""
+    policies = {
+        item.body.host_config.restart_policy.name
+        for item in body.containers
+        if item.body.host_config
+    }
+    return HostConfig(
+        network_mode=body.network or "default",
+        dns=body.dns,
+        dns_search=body.dns_search,
+        dns_options=body.dns_options,
+        extra_hosts=body.extra_hosts,
+        port_bindings=body.port_bindings,
+        sysctls=body.sysctls,
+        memory=body.memory,
+        nano_cpus=body.cpus * _NANO,
+        restart_policy=RestartPolicy("on-failure" if policies - {"", "no"} else "no"),
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        # Whose parent has ended is waited for by the first process.
+        init=True if body.share_pid else None,
+    )
+
+
+def mount_points(volumes: list[wire.PodVolume]) -> list[MountPoint]:
+    """The volumes of a pod as the first container has them; those that live with the pod get a name."""
+    return [_mount_point(volume, f"{_PLACES}/{number}") for number, volume in enumerate(volumes)]
+
+
+def _mount_point(volume: wire.PodVolume, target: str) -> MountPoint:
+    if volume.kind == wire.HOST:
+        return MountPoint(
+            BIND, target, source=volume.source, read_only=volume.read_only, create=volume.create
+        )
+    if volume.kind == wire.MEMORY:
+        size = f",size={volume.size_bytes}" if volume.size_bytes else ""
+        return MountPoint(TMPFS, target, options=f"mode=1777,exec{size}")
+    if volume.kind == wire.VOLUME:
+        return MountPoint(
+            VOLUME,
+            target,
+            volume=volume.source or volume.name,
+            read_only=volume.read_only,
+            no_copy=True,
+            driver_options=volume.driver_opts,
+        )
+    return MountPoint(VOLUME, target, volume=new_id(), anonymous=True)
+
+
+def shared(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
+    """The first container's ``mounts`` so that others can have the same: a tmpfs by a name in the machine."""
+    made = []
+    for mount in mounts:
+        if mount.type == "tmpfs":
+            number = mount.target.rpartition("/")[2]
+            flags = mount.flags | MountFlag.VOLUME | MountFlag.NO_COPY
+            mount = Mount(mount.type, f"tag:memory{number}:/", mount.target, flags, mount.data)
+        made.append(mount)
+    return (*made, _shm())
+
+
+def _shm() -> Mount:
+    """POSIX shared memory belongs to the IPC that is shared."""
+    data = f"mode=1777,size={DEFAULT_SHM_SIZE}"
+    return Mount("tmpfs", "tag:shm:/", plan.SHM, mount_options.SAFE, data)
+
+
+def member_mounts(record: ContainerRecord, first: ContainerRecord) -> tuple[Mount, ...]:
+    """Where a container of the pod ``first`` has the pod's volumes, and its shared memory."""
+    assert record.member is not None
+    assert first.pod is not None
+    places = {volume.name: number for number, volume in enumerate(first.pod.volumes)}
+    found = {mount.target: mount for mount in first.pod.mounts}
+    mounts = [
+        _member_mount(asked, found[f"{_PLACES}/{places[asked.volume]}"])
+        for asked in record.member.mounts
+    ]
+    own_shm = record.host_config.shm_size != DEFAULT_SHM_SIZE
+    return tuple(mounts) if own_shm else (_shm(), *mounts)
+
+
+def _member_mount(asked: wire.PodMount, mount: Mount) -> Mount:
+    flags, source = mount.flags, mount.source
+    if asked.read_only:
+        flags |= mount_options.RDONLY
+    if asked.sub_path:  # as a volume's also of a directory of the host: no link leads out
+        at_server = nfs.is_source(source)
+        source = nfs.below(source, asked.sub_path) if at_server else f"{source}:{asked.sub_path}"
+        flags |= MountFlag.VOLUME | MountFlag.MAKE_SUB
+    if flags & MountFlag.VOLUME:
+        flags |= MountFlag.NO_COPY
+    return Mount(mount.type, source, asked.target, flags, mount.data)

@@ -1,0 +1,273 @@
+"""What a container may take: limits of its machine on the host, of its cgroup in the guest, of its scratch disk. Pure.
+
+Source of the rules: moby, daemon/daemon_unix.go verifyPlatformContainerResources; errors and warnings in its words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any, Final
+
+from msgspec import UNSET
+
+from hyper.engine.record.container import ContainerRecord, Seat
+from hyper.engine.spec import create
+from hyper.errors import InvalidRequest
+from hyper.machine.spec import Limits
+from hyper.proto.message import UNLIMITED, ContainerUpdate
+from hyper.sandbox.scratch import DEFAULT_SIZE
+from hyper.types.container import HostConfig
+from hyper.units import GIB, MIB, parse_size
+
+_MAX_NUMBER: Final = 2**63 - 1
+_SHARES: Final = range(2, 262145)
+_SWAPPINESS: Final = range(101)
+_OOM_SCORES: Final = range(-1000, 1001)
+_MAX_CPU: Final = 8191
+#: Of the guest's limit of CPU time, in µs.
+_PERIOD_US: Final = 100_000
+#: Below this the journal would take most of a scratch disk; more than the other is surely a mistake.
+_MIN_SCRATCH: Final = 32 * MIB
+_MAX_SCRATCH: Final = 1024 * GIB
+_NO_SWAP: Final = (
+    "Your kernel does not support swap limit capabilities or the cgroup is not mounted. "
+    "Memory limited without swap."
+)
+_NO_SWAPPINESS: Final = (
+    "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. "
+    "Memory swappiness discarded."
+)
+_NO_OOM_KILL_DISABLE: Final = (
+    "Your kernel does not support OomKillDisable. OomKillDisable discarded."
+)
+_NO_OOM_SCORE: Final = "HostConfig.OomScoreAdj has no effect: the machine has no neighbours whose memory it could take."
+
+
+def check(host: HostConfig, *, available: Collection[int]) -> list[str]:
+    """Warnings about limits that have no effect; those are discarded. ``available``: the host's CPUs.
+
+    Raises:
+        InvalidRequest: a value is out of range, or two do not go together.
+    """
+    _check_numbers(host)
+    cpu_set(host, available=available)
+    scratch_size(host)
+    warnings = _check_memory(host)
+    if host.cpu_shares and host.cpu_shares not in _SHARES:
+        raise InvalidRequest(
+            f"invalid CPU shares {host.cpu_shares}: they range from {_SHARES[0]} to {_SHARES[-1]}"
+        )
+    if host.oom_kill_disable:
+        warnings.append(_NO_OOM_KILL_DISABLE)
+        host.oom_kill_disable = False
+    if host.oom_score_adj not in _OOM_SCORES:
+        raise InvalidRequest(
+            f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]"
+        )
+    if host.oom_score_adj:
+        warnings.append(_NO_OOM_SCORE)
+    return [*warnings, *_check_security(host.security_opt or [])]
+
+
+def _check_numbers(host: HostConfig) -> None:
+    for name in host.__struct_fields__:
+        value = getattr(host, name)
+        if isinstance(value, int) and not -_MAX_NUMBER <= value <= _MAX_NUMBER:
+            raise InvalidRequest(f"invalid JSON: number {value} of {name} is out of range")
+
+
+def _check_memory(host: HostConfig) -> list[str]:
+    warnings = []
+    swappiness = host.memory_swappiness
+    if host.memory_swap > 0 and not host.memory:
+        raise InvalidRequest(
+            "You should always set the Memory limit when using Memoryswap limit, see usage"
+        )
+    if 0 < host.memory_swap < host.memory:
+        raise InvalidRequest(
+            "Minimum memoryswap limit should be larger than memory limit, see usage"
+        )
+    if 0 < host.memory < host.memory_reservation:
+        raise InvalidRequest(
+            "Minimum memory limit can not be less than memory reservation limit, see usage"
+        )
+    if swappiness == -1:  # what the docker client says for nothing
+        host.memory_swappiness = UNSET
+    elif swappiness is not UNSET:
+        if swappiness not in _SWAPPINESS:
+            raise InvalidRequest(
+                f"Invalid value: {swappiness}, valid memory swappiness range is 0-100"
+            )
+        warnings.append(_NO_SWAPPINESS)
+    if host.memory_swap > 0 and host.memory_swap != host.memory:
+        warnings.append(_NO_SWAP)
+        host.memory_swap = -1
+    return warnings
+
+
+def _check_security(options: list[str]) -> list[str]:
+    warnings = []
+    for option in options:
+        name, separator, value = option.partition("=")
+        if not separator:
+            name, separator, value = option.partition(":")
+        if name == "no-new-privileges" and value in ("", "true", "false"):
+            continue
+        if name == "systempaths" and value == "unconfined":
+            continue
+        if name in ("apparmor", "label") and separator:
+            warnings.append(f"security option {name} has no effect and was ignored.")
+        elif name != "seccomp":  # its value: engine/spec/seccomp.py
+            raise InvalidRequest(f'invalid --security-opt 2: "{option[:100]}"')
+    return warnings
+
+
+def cpu_set(host: HostConfig, *, available: Collection[int]) -> frozenset[int]:
+    """The host's CPUs that ``CpusetCpus`` ("0-2,4") names; empty: all.
+
+    Raises:
+        InvalidRequest: it is not of that form, or one is not ``available``.
+    """
+    text = host.cpuset_cpus
+    if not text:
+        return frozenset()
+    found: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part, re.ASCII)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if first > last or last > _MAX_CPU:
+            raise InvalidRequest(
+                f"Invalid value {text[:100]} for cpuset cpus: invalid format: {text[:100]}"
+            )
+        found |= set(range(first, last + 1))
+    if not found <= set(available):
+        there = ",".join(map(str, sorted(available)))
+        raise InvalidRequest(
+            f"Requested CPUs are not available - requested {text[:100]}, available: {there}"
+        )
+    return frozenset(found)
+
+
+def vcpus(host: HostConfig, *, available: Collection[int]) -> int:
+    """How many virtual CPUs the machine gets: enough for its limit, else as many as it may run on, else one.
+
+    Raises:
+        InvalidRequest: more than the host has.
+    """
+    default = len(cpu_set(host, available=available)) or 1
+    return create.vcpus(host, default=default, available=len(available))
+
+
+def machine_limits(host: HostConfig, *, available: Collection[int]) -> Limits:
+    """What the host holds the machine to. A CPU that has gone since is left out."""
+    wanted = cpu_set(host, available=range(_MAX_CPU + 1))
+    return Limits(
+        cpus=create.cpus(host),
+        cpu_shares=host.cpu_shares or None,
+        cpu_set=wanted & frozenset(available),
+    )
+
+
+def guest_limits(seat: Seat, host: HostConfig) -> tuple[ContainerUpdate, ...]:
+    """What the guest holds the container to from its start. A machine of its own has the CPUs its limits say."""
+    pids, memory = max(host.pids_limit or 0, 0), host.memory
+    cpu_us = _cpu_us(host) if seat.owner else 0
+    if not (pids or memory or cpu_us):
+        return ()
+    return (ContainerUpdate(seat.container, memory=memory, pids=pids, cpu_us=cpu_us),)
+
+
+def _cpu_us(host: HostConfig) -> int:
+    """Of each 100 ms; 0: no limit."""
+    return round((create.cpus(host) or 0) * _PERIOD_US)
+
+
+def resize(record: ContainerRecord, *, available: Collection[int]) -> None:
+    """The next machine is as large as the limits say by now. What was never limited stays as it was made."""
+    host = record.host_config
+    if host.memory:
+        record.memory_mib = create.memory_mib(host, record.memory_mib)
+    if host.nano_cpus or host.cpu_quota or host.cpuset_cpus:
+        usable = machine_limits(host, available=available).cpu_set or available
+        record.vcpus = min(vcpus(host, available=range(_MAX_CPU + 1)), len(usable))
+
+
+def scratch_size(host: HostConfig) -> int:
+    """Bytes of the scratch disk: ``--storage-opt size=20G``, rounded up to whole MiB.
+
+    Raises:
+        InvalidRequest: another option, no size, too little for a file system, or more than a TiB.
+    """
+    size = DEFAULT_SIZE
+    for key, value in (host.storage_opt or {}).items():
+        if key.lower() != "size":
+            raise InvalidRequest(f"unknown storage option {key[:100]!r}: there is size")
+        try:
+            size = -(-parse_size(value) // MIB) * MIB
+        except (ValueError, OverflowError):
+            raise InvalidRequest(f"invalid size: {value[:100]!r}") from None
+        if not _MIN_SCRATCH <= size <= _MAX_SCRATCH:
+            raise InvalidRequest(f"invalid storage size {value[:100]!r}: 32M to 1024G are possible")
+    return size
+
+
+# Update
+
+
+def updated(host: HostConfig, asked: dict[str, Any], new: HostConfig) -> HostConfig:
+    """``host`` with what an update ``asked`` for (as it came), parsed as ``new``. 0 and "" leave a member alone.
+
+    Raises:
+        InvalidRequest: members that do not go together (Docker's words).
+    """
+    result = _copy(host)
+    if new.nano_cpus and host.cpu_quota > 0 and not new.cpu_quota:
+        raise InvalidRequest(
+            "Conflicting options: Nano CPUs cannot be updated as CPU Quota has already been set"
+        )
+    if new.cpu_quota and host.nano_cpus and not new.nano_cpus:
+        raise InvalidRequest(
+            "Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set"
+        )
+    for name in _UPDATABLE:
+        if value := getattr(new, name):
+            setattr(result, name, value)
+    if new.memory and not new.memory_swap and 0 < host.memory_swap < new.memory:
+        raise InvalidRequest(
+            "Memory limit should be smaller than already set memoryswap limit, "
+            "update the memoryswap at the same time"
+        )
+    if asked.get("PidsLimit") is not None:
+        result.pids_limit = new.pids_limit
+    if (asked.get("RestartPolicy") or {}).get("Name"):
+        if host.auto_remove and new.restart_policy.name != "no":
+            raise InvalidRequest(
+                "Restart policy cannot be updated because AutoRemove is enabled for the container"
+            )
+        result.restart_policy = new.restart_policy
+    return result
+
+
+_UPDATABLE: Final = (
+    *("memory", "memory_swap", "memory_reservation"),
+    *("nano_cpus", "cpu_period", "cpu_quota", "cpu_shares", "cpuset_cpus"),
+)
+
+
+def _copy(host: HostConfig) -> HostConfig:
+    return type(host)(**{name: getattr(host, name) for name in host.__struct_fields__})
+
+
+def guest_change(seat: Seat, old: HostConfig, new: HostConfig) -> ContainerUpdate | None:
+    """What a running guest has to be told; None: nothing."""
+    memory = new.memory if new.memory != old.memory else 0
+    pids = 0
+    if new.pids_limit != old.pids_limit:
+        pids = new.pids_limit if new.pids_limit and new.pids_limit > 0 else UNLIMITED
+    cpu_us = 0
+    if seat.owner and _cpu_us(new) != _cpu_us(old):
+        cpu_us = _cpu_us(new) or UNLIMITED
+    if not (memory or pids or cpu_us):
+        return None
+    return ContainerUpdate(seat.container, memory=memory, pids=pids, cpu_us=cpu_us)

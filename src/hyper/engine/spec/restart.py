@@ -1,0 +1,102 @@
+"""Whether and when an ended container is started again.
+
+Source: moby, restartmanager/restartmanager.go and daemon/monitor.go. The count is the container's own, so that a
+daemon that was killed goes on counting.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import Final
+
+from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.state import Status
+from hyper.engine.spec.plan import signal_number
+from hyper.errors import InvalidRequest
+from hyper.types.container import ContainerConfig, HostConfig
+
+#: The first wait, what each further one is multiplied by, and the longest.
+FIRST_DELAY_S: Final = 0.1
+_FACTOR: Final = 2
+MAX_DELAY_S: Final = 60.0
+#: A run of at least this length starts the waits over.
+LONG_RUN_S: Final = 10.0
+NEVER: Final = "no"
+_POLICIES: Final = ("no", "always", "on-failure", "unless-stopped")
+
+
+class Backoff:
+    """The waits between starts of one container: 100 ms, doubled each time, at most a minute."""
+
+    def __init__(self) -> None:
+        self._delay_s = 0.0
+
+    def next_delay_s(self, *, ran_s: float) -> float:
+        """How long to wait after a run of ``ran_s`` seconds."""
+        if ran_s >= LONG_RUN_S or not self._delay_s:
+            self._delay_s = FIRST_DELAY_S
+        else:
+            self._delay_s = min(self._delay_s * _FACTOR, MAX_DELAY_S)
+        return self._delay_s
+
+    def reset(self) -> None:
+        """A person has started it: the waits start over."""
+        self._delay_s = 0.0
+
+
+def wants_restart(record: ContainerRecord, code: int) -> bool:
+    """Whether a container whose program ended by itself, or with its machine, with ``code`` is started again."""
+    policy = record.host_config.restart_policy
+    match policy.name:
+        case "always":
+            return True
+        case "unless-stopped":
+            return not record.manually_stopped
+        case "on-failure":
+            most = policy.maximum_retry_count
+            return code != 0 and (most == 0 or record.restart_count < most)
+    return False
+
+
+def starts_with_daemon(record: ContainerRecord) -> bool:
+    """Whether a starting daemon starts a container that does not run (one never started stays so)."""
+    if record.status is Status.RESTARTING:
+        return True
+    lasting = record.host_config.restart_policy.name in ("always", "unless-stopped")
+    ended = record.status is Status.EXITED and record.started_ns > 0
+    return lasting and ended and wants_restart(record, record.exit_code)
+
+
+def ends_the_policy(config: ContainerConfig, number: int) -> bool:
+    """Whether a container that somebody sent signal ``number`` is not started again once it ends, as in Docker.
+
+    With a stop signal of its own that is this one (or KILL); else any.
+    """
+    if not config.stop_signal or number == signal.SIGKILL:
+        return True
+    return number == signal_number(config.stop_signal)
+
+
+def check(host: HostConfig) -> None:
+    """The policy is one there is, and goes with the rest.
+
+    Source: moby, api/types/container/hostconfig.go ValidateRestartPolicy.
+
+    Raises:
+        InvalidRequest: not so (Docker's words).
+    """
+    policy = host.restart_policy
+    count = policy.maximum_retry_count
+    if policy.name not in ("", *_POLICIES):
+        raise InvalidRequest(
+            f"invalid restart policy: unknown policy '{policy.name[:100]}'; "
+            "use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+        )
+    if policy.name == "on-failure":
+        if count < 0:
+            raise InvalidRequest("invalid restart policy: maximum retry count cannot be negative")
+    elif policy.name and count != 0:
+        text = "invalid restart policy: maximum retry count can only be used with 'on-failure'"
+        raise InvalidRequest(f"{text} and cannot be negative" if count < 0 else text)
+    if host.auto_remove and policy.name not in ("", NEVER):
+        raise InvalidRequest("can't create 'AutoRemove' container with restart policy")

@@ -1,0 +1,1 @@
+"""Volumes, and what a start brings of them into a machine."""

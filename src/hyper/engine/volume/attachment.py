@@ -1,0 +1,383 @@
+"""What a start brings of volumes and host paths into a machine: disks, one share, mounts.
+
+Decides how a volume is kept when its first container starts, and holds images to one machine at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import posixpath
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.mount import BIND, TMPFS, VOLUME, MountPoint
+from hyper.engine.spec import mount_options, nfs, plan
+from hyper.engine.spec.mounts import source_is_missing
+from hyper.engine.volume.volume_folder import Kind, VolumeRecord
+from hyper.engine.volume.volumes import Volumes
+from hyper.errors import Conflict, HyperError, InvalidRequest
+from hyper.machine.spec import SHARE_TAG, Disk, SharedPath
+from hyper.proto.message import Mount, MountFlag
+from hyper.sandbox import ext4
+from hyper.sandbox.scratch import ScratchDisks
+
+logger = logging.getLogger(__name__)
+
+#: Disks a machine has beside volumes: its scratch, and at least one with the image's layers.
+OTHER_DISKS: Final = 2
+#: A bind of the host's control groups, as systemd's users make it, means the container's own, writable.
+_GROUPS: Final = "/sys/fs/cgroup"
+#: linux/mount.h. The source is a path in the container's root.
+_MS_BIND: Final = 4096
+#: Where a volume's files are in its own file system (whose root has a lost+found).
+_IN_IMAGE: Final = "/data"
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """The part of a machine that volumes and host paths are."""
+
+    disks: tuple[Disk, ...] = ()
+    shared: tuple[SharedPath, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+
+    @property
+    def slots(self) -> int:
+        """How many of the driver's disks it takes."""
+        return len(self.disks) + bool(self.shared)
+
+
+class Attachments:
+    """Which running container has which volume; ``attach`` before a start, ``detach`` when its machine is gone."""
+
+    def __init__(
+        self, volumes: Volumes, scratch: ScratchDisks, *, default: Kind = Kind.DIRECTORY
+    ) -> None:
+        """``default``: how a volume is kept whose options leave that open."""
+        self._volumes = volumes
+        self._scratch = scratch
+        self._default = default
+        #: {volume: {container: whether it only reads}}
+        self._holders: dict[str, dict[str, bool]] = {}
+        #: Containers whose program has ended and whose machine will soon.
+        self._ending: dict[str, asyncio.Event] = {}
+        self._deciding = asyncio.Lock()
+        self._filling: dict[str, asyncio.Lock] = {}
+
+    @contextlib.asynccontextmanager
+    async def attach(
+        self, record: ContainerRecord, *, max_disks: int, joins: bool = False
+    ) -> AsyncIterator[Attachment]:
+        """What a machine with ``max_disks`` is given. The body starts it; new volumes hold what the image has then.
+
+        ``joins``: the machine runs already, and can be given disks only. If the body fails, the volumes are free again;
+        if not, ``detach`` frees them.
+
+        Raises:
+            Conflict: a volume that one machine at a time can have is another's; the machine has no room for all.
+            InvalidRequest: a host path is missing. HyperError: a disk cannot be made.
+        """
+        points = [point for point in record.mounts if point.kind == VOLUME]
+        names = sorted({point.volume for point in points})
+        async with contextlib.AsyncExitStack() as stack:
+            for name in names:
+                if not self._volumes.get(name).filled:
+                    # Two that fill it at once would be in each other's way.
+                    await stack.enter_async_context(self._filling.setdefault(name, asyncio.Lock()))
+            await self._ended(record, names)
+            async with self._deciding:
+                await self._decide(record, names, max_disks - OTHER_DISKS, joins=joins)
+                self._claim(record, points)
+            try:
+                attached = await self._attachment(record)
+                # Before anything runs, which may be over before we are.
+                self._volumes.publish_mounts(record, mounted=True)
+            except BaseException:
+                self._free(record)
+                raise
+            try:
+                yield attached
+                await self._note_filled(points)
+            except BaseException:
+                self._free(record)
+                self._volumes.publish_mounts(record, mounted=False)
+                raise
+
+    def attached(self, record: ContainerRecord) -> None:
+        """A machine that was found again has its volumes."""
+        for point in record.mounts:
+            if point.kind == VOLUME:
+                self._hold(record, point)
+
+    def ending(self, record: ContainerRecord) -> None:
+        """Its program has ended: who wants its volumes waits for its machine's end instead of being refused."""
+        self._ending.setdefault(record.id, asyncio.Event())
+
+    async def _ended(self, record: ContainerRecord, names: list[str]) -> None:
+        for name in names:
+            for holder in list(self._holders.get(name, ())):
+                if holder != record.id and holder in self._ending:
+                    await self._ending[holder].wait()
+
+    def detach(self, record: ContainerRecord) -> None:
+        """Its machine is gone; no error when it never had any."""
+        if self._free(record):
+            self._volumes.publish_mounts(record, mounted=False)
+        if (ended := self._ending.pop(record.id, None)) is not None:
+            ended.set()
+
+    def _hold(self, record: ContainerRecord, point: MountPoint) -> None:
+        holders = self._holders.setdefault(point.volume, {})
+        holders[record.id] = point.read_only and holders.get(record.id, True)
+
+    def _free(self, record: ContainerRecord) -> bool:
+        had = False
+        for name in {point.volume for point in record.mounts if point.kind == VOLUME}:
+            had |= self._holders.get(name, {}).pop(record.id, None) is not None
+            if not self._holders.get(name):
+                self._holders.pop(name, None)
+        return had
+
+    # How they are kept
+
+    async def _decide(
+        self, record: ContainerRecord, names: list[str], room: int, *, joins: bool
+    ) -> None:
+        """Volumes whose options leave that open are kept so that other machines can have them, too.
+
+        Not where that cannot be: a machine that runs takes disks only; nor where nobody else can want them: a pod's
+        nameless ones live as long as its machine.
+        """
+        found = [self._volumes.get(name) for name in names]
+        open_ = [item for item in found if item.kind is Kind.UNDECIDED]
+        alone = [
+            item
+            for item in open_
+            if joins
+            or (record.pod is not None and item.anonymous)
+            or (self._default is Kind.IMAGE and len(self._volumes.users(item.name)) == 1)
+        ]
+        shared = [item for item in open_ if item not in alone]
+        images = sum(item.kind is Kind.IMAGE for item in found)
+        share = bool(shared) or any(point.kind == BIND for point in record.mounts)
+        share |= any(item.kind in (Kind.DIRECTORY, Kind.BIND) for item in found)
+        if alone and images + share + len(alone) > room:
+            fitting = max(room - images - 1, 0)
+            shared, alone, share = shared + alone[fitting:], alone[:fitting], True
+        if images + share + len(alone) > room:
+            raise Conflict(
+                f"container {record.id[:12]} has {images} volumes that are images; "
+                f"beside its other mounts a machine has room for {room - share}",
+                hint="create volumes with -o type=directory",
+            )
+        for item in shared:
+            await self._settle(item, Kind.DIRECTORY)
+        for item in alone:
+            await self._settle(item, Kind.IMAGE)
+
+    async def _settle(self, volume: VolumeRecord, kind: Kind) -> None:
+        volume.kind = kind
+        try:
+            await self._volumes.save(volume)
+        except HyperError:
+            volume.kind = Kind.UNDECIDED
+            raise
+
+    def _claim(self, record: ContainerRecord, points: list[MountPoint]) -> None:
+        for point in points:
+            volume = self._volumes.get(point.volume)
+            others = {
+                holder: read_only
+                for holder, read_only in self._holders.get(point.volume, {}).items()
+                if holder != record.id
+            }
+            reading = point.read_only and volume.filled and all(others.values())
+            if others and volume.kind is Kind.IMAGE and not reading:
+                self._free(record)
+                raise Conflict(
+                    f"volume {volume.name} is in use by the running container {min(others)[:12]}: "
+                    "it is an image, which one virtual machine at a time can have",
+                    hint="stop that container, or create the volume with -o type=directory to share it",
+                )
+            self._hold(record, point)
+
+    # What the machine is given
+
+    def shared_paths(self, record: ContainerRecord) -> tuple[SharedPath, ...]:
+        """Host paths in the share of ``record``'s machine since it was made; their places name them."""
+        found = []
+        for point in record.mounts:
+            if point.kind == BIND:
+                found.append(SharedPath(Path(point.source), point.read_only))
+            elif point.kind == VOLUME:
+                volume = self._volumes.get(point.volume)
+                if volume.kind in (Kind.DIRECTORY, Kind.BIND):
+                    found.append(self._shared_path(point, volume))
+        return tuple(found)
+
+    def _shared_path(self, point: MountPoint, volume: VolumeRecord) -> SharedPath:
+        read_only = volume.mount_options == "ro" or (point.read_only and volume.filled)
+        return SharedPath(self._volumes.folders.data(volume), read_only)
+
+    async def _attachment(self, record: ContainerRecord) -> Attachment:
+        disks: dict[str, Disk] = {}
+        shared: list[SharedPath] = []
+        mounts: list[Mount] = []
+        for point in record.mounts:
+            flags = mount_options.RDONLY if point.read_only else 0
+            if point.kind == TMPFS:
+                mounts.append(plan.tmpfs(point.target, point.options))
+            elif point.kind == BIND and posixpath.normpath(point.source) == _GROUPS:
+                mounts.append(
+                    Mount("", _GROUPS, point.target, _MS_BIND | mount_options.SAFE | flags)
+                )
+            elif point.kind == BIND:
+                path = await asyncio.to_thread(_source, point)
+                mounts.append(_shared(point.target, len(shared), flags))
+                shared.append(SharedPath(path, point.read_only))
+            else:
+                volume = self._volumes.get(point.volume)
+                if volume.kind is Kind.IMAGE:
+                    disk = await self._disk(record, volume, len(disks), disks.get(volume.name))
+                    disks[volume.name] = disk
+                    mounts.append(_imaged(point, disk, flags))
+                elif volume.kind is Kind.TMPFS:
+                    mounts.append(plan.tmpfs(point.target, volume.mount_options))
+                elif volume.kind is Kind.NFS:
+                    mounts.append(await _remote(point, volume))
+                else:
+                    mounts.append(self._directory(point, volume, shared, flags))
+        return Attachment(tuple(disks.values()), tuple(shared), tuple(mounts))
+
+    async def _disk(
+        self, record: ContainerRecord, volume: VolumeRecord, number: int, known: Disk | None
+    ) -> Disk:
+        if known is not None:
+            return known
+        path = self._volumes.folders.disk(volume)
+        if not path.exists():
+            await self._scratch.create(path, size=volume.size)
+        # Until what the image has at its place is in it, the guest has to be able to write that.
+        read_only = self._holders[volume.name][record.id] and volume.filled
+        if read_only and await asyncio.to_thread(ext4.needs_recovery, path):
+            await ext4.recover(path, privileged=record.identity is not None)
+        return Disk(plan.disk_name(record, f"volume{number}"), path, read_only)
+
+    def _directory(
+        self, point: MountPoint, volume: VolumeRecord, shared: list[SharedPath], flags: int
+    ) -> Mount:
+        path = self._shared_path(point, volume)
+        if not path.host.is_dir():
+            raise InvalidRequest(
+                f"error while mounting volume '{volume.name}': {path.host}: no such directory"
+            )
+        flags |= mount_options.RDONLY if path.read_only else 0
+        copy = not (point.no_copy or path.read_only)
+        shared.append(path)
+        return _shared(
+            point.target, len(shared) - 1, flags, volume=True, copy=copy, sub=point.subpath
+        )
+
+    async def _note_filled(self, points: Iterable[MountPoint]) -> None:
+        for point in points:
+            volume = self._volumes.get(point.volume)
+            if not volume.filled:
+                volume.filled = True
+                try:
+                    await self._volumes.save(volume)
+                except HyperError as error:  # it is looked at once more the next time
+                    logger.error("%s", error)
+
+
+def _source(point: MountPoint) -> Path:
+    """The host path of a bind, made if it may be.
+
+    Raises:
+        InvalidRequest: it is not there, or cannot be made (Docker's words).
+    """
+    path = Path(point.source)
+    if not os.path.exists(path):  # noqa: PTH110 (what cannot be looked at is not there)
+        if not point.create:
+            raise source_is_missing(point.source)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidRequest(
+                f"error while creating mount source path '{point.source}': "
+                f"mkdir {point.source}: {(error.strerror or str(error)).lower()}"
+            ) from error
+    return path
+
+
+async def _remote(point: MountPoint, volume: VolumeRecord) -> Mount:
+    options, device, copy = volume.mount_options, volume.path, not point.no_copy
+    return await nfs.mount(
+        volume.name,
+        options,
+        device,
+        point.target,
+        read_only=point.read_only,
+        copy=copy,
+        sub=point.subpath,
+    )
+
+
+def in_share(
+    mounts: Iterable[Mount], shared: tuple[SharedPath, ...], there: tuple[SharedPath, ...]
+) -> tuple[Mount, ...]:
+    """``mounts``, which name places of ``shared``, so that they name those of the running machine's share ``there``.
+
+    Raises:
+        Conflict: a path is not in it, or only to be read.
+    """
+    prefix = f"tag:{SHARE_TAG}:/"
+    found = []
+    for mount in mounts:
+        if mount.source.startswith(prefix):
+            number, colon, sub = mount.source.removeprefix(prefix).partition(":")
+            place = _place(shared[int(number)], there)
+            mount = replace(mount, source=f"{prefix}{place}{colon}{sub}")
+        found.append(mount)
+    return tuple(found)
+
+
+def _place(wanted: SharedPath, there: tuple[SharedPath, ...]) -> int:
+    for number, path in enumerate(there):
+        if path.host == wanted.host and (wanted.read_only or not path.read_only):
+            return number
+    raise Conflict(
+        f"{wanted.host}: directories of the host cannot be brought into a machine that runs, only what the container "
+        "that is joined mounts of the host is there",
+        hint="mount it in the container that is joined",
+    )
+
+
+def _shared(
+    target: str,
+    number: int,
+    flags: int,
+    *,
+    volume: bool = False,
+    copy: bool = False,
+    sub: str = "",
+) -> Mount:
+    source = f"tag:{SHARE_TAG}:/{number}"
+    if volume:
+        flags |= MountFlag.VOLUME | (0 if copy else MountFlag.NO_COPY)
+        source += f":{sub}" if sub else ""
+    return Mount("virtiofs", source, target, flags)
+
+
+def _imaged(point: MountPoint, disk: Disk, flags: int) -> Mount:
+    copy = not (point.no_copy or disk.read_only)
+    flags |= MountFlag.VOLUME | (0 if copy else MountFlag.NO_COPY)
+    sub = f":{point.subpath}" if point.subpath else ""
+    return Mount(
+        "ext4", f"disk:{disk.name}:{_IN_IMAGE}{sub}", point.target, flags | mount_options.NODEV
+    )

@@ -1,0 +1,272 @@
+"""All volumes: made, found, listed, removed; who has them, and what their going costs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hyper.engine.events import EventBus
+from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.mount import BIND, VOLUME, MountPoint
+from hyper.engine.spec.mounts import DRIVER, check_name
+from hyper.engine.volume.volume_folder import Kind, VolumeFolders, VolumeRecord, new_record
+from hyper.errors import Conflict, HyperError, NotFound
+from hyper.ids import new_id
+
+MAX_VOLUMES: Final = 10_000
+#: As dockerd marks volumes that nobody gave a name.
+ANONYMOUS_LABEL: Final = "com.docker.volume.anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A volume with what it costs: bytes on the host's disk (−1: unknown), and how many containers have it."""
+
+    record: VolumeRecord
+    size: int
+    references: int
+
+
+class Volumes:
+    """Every volume of this daemon by name. ``open`` before use.
+
+    A volume is had by the containers whose mount points name it, from their creation to their removal.
+    """
+
+    def __init__(self, folder: Path, events: EventBus) -> None:
+        self.folders = VolumeFolders(folder)
+        self._events = events
+        self._by_name: dict[str, VolumeRecord] = {}
+        self._users: dict[str, set[str]] = {}
+        #: Makings and removals come one after the other.
+        self._lock = asyncio.Lock()
+
+    async def open(self) -> None:
+        """What an earlier daemon left is known.
+
+        Raises:
+            HyperError: a record cannot be read.
+        """
+        loaded = await asyncio.to_thread(self.folders.load)
+        self._by_name = {record.name: record for record in loaded}
+
+    # Finding
+
+    def get(self, name: str) -> VolumeRecord:
+        """Raises:
+        NotFound: no such volume (Docker's words).
+        """
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise NotFound(f"get {name[:300]}: no such volume") from None
+
+    def all(self) -> list[VolumeRecord]:
+        """All of them, by name."""
+        return [self._by_name[name] for name in sorted(self._by_name)]
+
+    def users(self, name: str) -> list[str]:
+        """Ids of the containers that have it."""
+        return sorted(self._users.get(name, ()))
+
+    def survive(self, container: ContainerRecord) -> bool:
+        """Whether something the container can write to is there when it is gone with all that is its alone."""
+        return any(
+            point.kind == BIND
+            or (
+                point.kind == VOLUME
+                and not (point.anonymous and self.users(point.volume) == [container.id])
+            )
+            for point in container.mounts
+        )
+
+    def mountpoint(self, name: str) -> str:
+        """Where it is on the host: its directory, or the file of its image. "" where it is on none."""
+        record = self._by_name.get(name)
+        if record is None or record.kind in (Kind.TMPFS, Kind.NFS):
+            return ""
+        if record.kind is Kind.IMAGE:
+            return str(self.folders.disk(record))
+        return str(self.folders.data(record))
+
+    async def usage(self) -> list[Usage]:
+        """All of them with what they cost: what /system/df shows."""
+        sizes = await asyncio.to_thread(lambda: [self.folders.size(item) for item in self.all()])
+        return [
+            Usage(record, size, len(self.users(record.name)))
+            for record, size in zip(self.all(), sizes, strict=False)
+        ]
+
+    # Making
+
+    async def create(
+        self,
+        name: str,
+        *,
+        driver: str = "",
+        labels: dict[str, str] | None = None,
+        options: dict[str, str] | None = None,
+    ) -> VolumeRecord:
+        """The volume ``name`` exists, as it was if it did before. "": a new one gets a name.
+
+        Raises:
+            InvalidRequest: no name for a volume, or options that are none.
+            NotFound: another driver than ``local``.
+        """
+        if driver not in ("", DRIVER, "default"):
+            raise NotFound(
+                f'create {name}: error looking up volume plugin {driver[:100]}: plugin "{driver[:100]}" not found'
+            )
+        if name:
+            check_name(name)
+        else:
+            name, labels = new_id(), {**(labels or {}), ANONYMOUS_LABEL: ""}
+        record, _ = await self._ensure(name, labels, options, anonymous=False)
+        return record
+
+    async def _ensure(
+        self,
+        name: str,
+        labels: dict[str, str] | None,
+        options: dict[str, str] | None,
+        *,
+        anonymous: bool,
+    ) -> tuple[VolumeRecord, bool]:
+        """The volume, and whether it was made now."""
+        async with self._lock:
+            if name in self._by_name:
+                return self._by_name[name], False
+            if len(self._by_name) >= MAX_VOLUMES:
+                raise Conflict(f"there are {MAX_VOLUMES} volumes already")
+            record = new_record(name, labels=labels, options=options, anonymous=anonymous)
+            try:
+                await asyncio.to_thread(self.folders.create, record)
+            except OSError as error:
+                raise HyperError(f"create {name}: {error.strerror}") from error
+            self._by_name[name] = record
+        self._publish("create", name)
+        return record, True
+
+    async def hold(self, container: ContainerRecord) -> None:
+        """The container has its volumes; those that did not exist do.
+
+        Raises:
+            InvalidRequest: one cannot be made as asked. HyperError: no room. What was made is gone again.
+        """
+        made = []
+        try:
+            for point in _volumes(container.mounts):
+                # Had before it is there: nobody removes it in between.
+                self._users.setdefault(point.volume, set()).add(container.id)
+                labels = point.labels
+                if point.anonymous:
+                    labels = {**(labels or {}), ANONYMOUS_LABEL: ""}
+                record, fresh = await self._ensure(
+                    point.volume, labels, point.driver_options, anonymous=point.anonymous
+                )
+                made += [record] if fresh else []
+        except BaseException:
+            self._forget(container)
+            for record in made:
+                await self._remove(record)
+            raise
+
+    def held(self, container: ContainerRecord) -> None:
+        """A container that was found again has its volumes."""
+        for point in _volumes(container.mounts):
+            self._users.setdefault(point.volume, set()).add(container.id)
+
+    async def release(self, container: ContainerRecord, *, anonymous: bool) -> None:
+        """The container is gone; ``anonymous``: so are those volumes of its that have no name and no other user."""
+        self._forget(container)
+        if not anonymous:
+            return
+        for point in _volumes(container.mounts):
+            record = self._by_name.get(point.volume)
+            if record is not None and point.anonymous and not self.users(point.volume):
+                await self._remove(record)
+
+    def _forget(self, container: ContainerRecord) -> None:
+        for point in _volumes(container.mounts):
+            users = self._users.get(point.volume, set())
+            users.discard(container.id)
+            if not users:
+                self._users.pop(point.volume, None)
+
+    # Removal
+
+    async def remove(self, name: str, *, force: bool) -> None:
+        """It is gone with all it held.
+
+        Raises:
+            NotFound: no such volume, and not ``force``. Conflict: a container has it (Docker's words).
+        """
+        if force and name not in self._by_name:
+            return
+        record = self.get(name)
+        users = self.users(name)
+        if users:
+            raise Conflict(f"remove {name}: volume is in use - [{', '.join(users)}]")
+        await self._remove(record)
+
+    async def _remove(self, record: VolumeRecord) -> None:
+        async with self._lock:
+            if self._by_name.get(record.name) is not record or self._users.get(record.name):
+                return
+            del self._by_name[record.name]
+            try:
+                await asyncio.to_thread(self.folders.remove, record)
+            except OSError as error:
+                raise HyperError(f"remove {record.name}: {error.strerror}") from error
+        self._publish("destroy", record.name)
+
+    async def prune(self, wanted: Callable[[VolumeRecord], bool]) -> tuple[list[str], int]:
+        """Those no container has and ``wanted`` says so are gone: their names, and the bytes that took."""
+        gone, reclaimed = [], 0
+        for record in self.all():
+            if not self.users(record.name) and wanted(record):
+                size = await asyncio.to_thread(self.folders.size, record)
+                await self._remove(record)
+                if record.name not in self._by_name:
+                    gone.append(record.name)
+                    reclaimed += max(size, 0)
+        self._events.publish("volume", "prune", "", {"reclaimed": str(reclaimed)})
+        return gone, reclaimed
+
+    # Changes
+
+    async def save(self, record: VolumeRecord) -> None:
+        """``record`` is kept as it is now.
+
+        Raises:
+            HyperError: it cannot be written.
+        """
+        try:
+            await asyncio.to_thread(self.folders.save, record)
+        except OSError as error:
+            raise HyperError(f"volume {record.name}: {error.strerror}") from error
+
+    def _publish(self, action: str, name: str, **attributes: str) -> None:
+        self._events.publish("volume", action, name, {"driver": DRIVER, **attributes})
+
+    def publish_mounts(self, container: ContainerRecord, *, mounted: bool) -> None:
+        """Tell everybody who listens that the container's machine has its volumes, or has let them go."""
+        for point in _volumes(container.mounts):
+            attributes = {"container": container.id}
+            if mounted:
+                writable = "false" if point.read_only else "true"
+                attributes |= {"destination": point.target, "read/write": writable}
+                attributes["propagation"] = point.propagation
+            self._publish("mount" if mounted else "unmount", point.volume, **attributes)
+
+
+def _volumes(points: Iterable[MountPoint]) -> Iterable[MountPoint]:
+    return (point for point in points if point.kind == VOLUME)
+
+
+def is_anonymous(record: VolumeRecord) -> bool:
+    """Whether nobody gave it a name: prune takes only those unless told otherwise."""
+    return ANONYMOUS_LABEL in (record.labels or {})
