@@ -48,7 +48,8 @@ dd if=/dev/null of=/dev/null bs=2000M count=1 2>/dev/null && echo mapped
 mkdir /tmp/w && httpd -p 80 -h /tmp/w && echo hi >/tmp/w/f && wget -qO- 127.0.0.1/f
 awk '/^Cap(Inh|Eff|Amb)/ {print $2}' /proc/self/status
 """
-#: Of root: devices work wherever they are made; what is what in /proc/mounts; standard input; the mark.
+#: Of root: devices work wherever they are made; what is what in /proc/mounts; standard input; the mark; its control
+#: group with all that a JVM must find there to believe memory.max (cgroupSubsystem_linux.cpp).
 ROOT = """
 mknod /tmp/n c 1 3 && echo x >/tmp/n && echo device
 mknod /tmp/d b 254 0 && { head -c1 /tmp/d >/dev/null 2>&1 || echo wall; }
@@ -57,6 +58,7 @@ ls -l /proc/self/fd/0 | sed 's/.*-> //'
 stat -c '%a %s' /.dockerenv
 awk '/^Cap(Inh|Amb)/ {print $2}' /proc/self/status
 cat /proc/sys/kernel/domainname; hostname; tail -n1 /etc/hosts | cut -f2
+cd /sys/fs/cgroup; cat cgroup.controllers cpu.max memory.max; cat cpuset.cpus.effective
 """
 
 
@@ -81,8 +83,9 @@ def test_a_user_without_privileges(shared_daemon: Hyperd, busybox: str) -> None:
 
 
 def test_root_and_names(shared_daemon: Hyperd, busybox: str) -> None:
-    """Nodes work on the root, disks of the machine stay behind the wall; none of it shows in a diff."""
+    """Nodes work on the root, disks stay behind the wall, limits can be read; none of it shows in a diff."""
     name = ["--name", "around", "--hostname", "web.example.com", "--domainname", "d.org"]
+    name += ["-m", "512m"]
     try:
         out = shared_daemon.run("run", *name, busybox, "sh", "-c", ROOT).decode()
         assert out.splitlines() == [
@@ -90,6 +93,7 @@ def test_root_and_names(shared_daemon: Hyperd, busybox: str) -> None:
             *("cgroup /sys/fs/cgroup cgroup2", "tmpfs /dev tmpfs", "shm /dev/shm tmpfs"),
             *("/dev/null", "755 0", "0" * 16, "0" * 16),
             *("d.org", "web.example.com", "web.example.com.d.org web"),
+            *("cpuset cpu io memory pids", "max 100000", "536870912", "0"),
         ]
         changed = shared_daemon.run("diff", "around").decode().splitlines()
         assert sorted(changed) == ["A /tmp/d", "A /tmp/n", "C /tmp"]

@@ -152,10 +152,7 @@ static bool fill(struct container *c, struct error *e)
     if (!runtime_prepare(e) || !make_directory(c->directory, 0700, e) ||
         !make_directory(c->cgroup, 0755, e) || !stack_root(c, e))
         return false;
-    if (create->flags & CONTAINER_PRIVILEGED)
-        /* For groups that it makes; the scheduler has less to do where nobody is limited. */
-        write_file("/cgroup/cgroup.subtree_control", "+cpu +cpuset");
-    else if (!devices_limit(c->cgroup, create, e))
+    if (!(create->flags & CONTAINER_PRIVILEGED) && !devices_limit(c->cgroup, create, e))
         return false;
     for (uint32_t i = 0; i < create->file_count; i++)
         if (!keep_file(c, i, &create->files[i], e))
@@ -311,8 +308,6 @@ bool container_update(const struct update *u, struct error *e)
         return fail(e, SYSTEM, errno, "freeze container ", DEC(c->id), NULL);
     if (u->flags)
         c->frozen_by = 0; /* that is what counts from now on */
-    if (u->cpu_us)        /* the scheduler has less to do where nobody is limited */
-        write_file("/cgroup/cgroup.subtree_control", "+cpu");
     return set_limit(c, "/memory.max", u->memory, "", e) &&
            set_limit(c, "/pids.max", u->pids, "", e) &&
            set_limit(c, "/cpu.max", u->cpu_us, " 100000", e);

@@ -34,9 +34,11 @@ bool runtime_prepare(struct error *e)
     if (!mount_once("proc", "/proc", NULL, e) || !mount_once("sysfs", "/sys", NULL, e) ||
         !mount_once("cgroup2", "/cgroup", NULL, e))
         return false;
-    /* Counting memory tells a kill by the OOM killer from any other; all is what stats are made of.
-     */
-    write_file("/cgroup/cgroup.subtree_control", "+memory +pids +io");
+    /* All that Docker gives a container: a JVM that misses cpu or cpuset among its controllers
+     * takes the machine's memory for its own, whatever memory.max says. Counting memory tells a
+     * kill by the OOM killer from any other. A kernel of the user's may lack the first two. */
+    if (!write_file("/cgroup/cgroup.subtree_control", "+cpuset +cpu +io +memory +pids"))
+        write_file("/cgroup/cgroup.subtree_control", "+io +memory +pids");
     tunables_set();
     if (mkdir("/run", 0755) && errno != EEXIST)
         return fail(e, SYSTEM, errno, "mkdir /run", NULL);
