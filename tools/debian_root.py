@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 #: Raised when a change of this file changes what it makes.
@@ -38,24 +38,54 @@ def debian_root(
     Raises:
         RuntimeError: mmdebstrap failed; with the end of what it said.
     """
-    suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
-    words = [str(_RECIPE), suite, architecture, str(bare), *sorted(packages)]
-    key = hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
+    words = [_suite(), architecture, str(bare), *sorted(packages)]
+    return _kept(words, "tar", lambda draft: _mmdebstrap(draft, packages, architecture, bare))
+
+
+def debootstrap_packages() -> Path:
+    """Packages of a minimal Debian as ``debootstrap --make-tarball`` keeps them, in the user's cache.
+
+    Raises:
+        RuntimeError: debootstrap failed; with the end of what it said.
+    """
+    return _kept([_suite(), "debootstrap"], "tar.gz", _debootstrap)
+
+
+def _suite() -> str:
+    return platform.freedesktop_os_release()["VERSION_CODENAME"]
+
+
+def _kept(words: Sequence[str], ending: str, make: Callable[[Path], None]) -> Path:
+    """File of the cache that ``words`` name, made at a path of its own first if it is not there."""
+    key = hashlib.sha256("\0".join([str(_RECIPE), *words]).encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hyper/roots"
-    made = cache / f"{key}.tar"
+    made = cache / f"{key}.{ending}"
     if made.exists():
         return made
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="making-", dir=cache) as folder:
-        draft = Path(folder, "root.tar")
-        variant = "extract" if bare else "apt"
-        argv = ["mmdebstrap", "--quiet", f"--variant={variant}", f"--architectures={architecture}"]
-        argv += [f"--include={','.join(packages)}", suite, str(draft), archive()]
-        done = subprocess.run(argv, capture_output=True, stdin=subprocess.DEVNULL, check=False)
-        if done.returncode != 0:
-            raise RuntimeError(f"mmdebstrap {' '.join(packages)}: {done.stderr.decode()[-3000:]}")
+        draft = Path(folder, f"draft.{ending}")
+        make(draft)
         draft.rename(made)
     return made
+
+
+def _mmdebstrap(draft: Path, packages: Sequence[str], architecture: str, bare: bool) -> None:
+    variant = "extract" if bare else "apt"
+    argv = ["mmdebstrap", "--quiet", f"--variant={variant}", f"--architectures={architecture}"]
+    _run([*argv, f"--include={','.join(packages)}", _suite(), str(draft), archive()])
+
+
+def _debootstrap(draft: Path) -> None:
+    argv = ["debootstrap", "--variant=minbase", f"--make-tarball={draft}"]
+    _run([*argv, _suite(), f"{draft.parent}/target", archive()])
+
+
+def _run(argv: Sequence[str]) -> None:
+    done = subprocess.run(argv, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        said = (done.stdout + done.stderr).decode(errors="replace")[-3000:]
+        raise RuntimeError(f"{' '.join(argv)}: {said}")
 
 
 def archive() -> str:

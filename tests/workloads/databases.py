@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.workloads.workload import Part, Workload
+from tests.workloads.workload import IDLE, Part, Workload
 
 _PG = "PATH=$PATH:/usr/lib/postgresql/15/bin; "
 _AS_POSTGRES = (
@@ -118,7 +118,7 @@ print(codes, db.execute("select count(*), sum(n) from t").fetchone(), db.execute
 SQLITE = Workload(
     name="sqlite",
     says="four processes write to one database in WAL mode; integrity_check",
-    parts=(Part("app", "data", ("-v", "@volume-data:/data"), ("sleep", "infinity")),),
+    parts=(Part("app", "data", ("-v", "@volume-data:/data"), IDLE),),
     volumes=("data",),
     check=f"python3 -c '{_SQLITE}'",
     result="[0, 0, 0, 0] (200, 4900) ('ok',)",
@@ -137,7 +137,7 @@ with env.begin() as txn:
 LMDB = Workload(
     name="lmdb",
     says="a map of 10 GiB (as MongoDB's and others' mmap) with 20,000 records",
-    parts=(Part("app", "data", ("-v", "@volume-data:/data"), ("sleep", "infinity")),),
+    parts=(Part("app", "data", ("-v", "@volume-data:/data"), IDLE),),
     volumes=("data",),
     check=f"python3 -c '{_LMDB}'",
     result="20000 2000000",
@@ -168,7 +168,9 @@ RABBITMQ = Workload(
         Part(
             "broker",
             "queue",
-            ("--hostname", "rabbit"),
+            # Its Production Checklist: "at least 256 MiB of memory available at all times", and publishers are blocked
+            # at 0.4 of the container's limit (vm_memory_high_watermark): in 256 MiB by a broker that does nothing.
+            ("-m", "512m", "--hostname", "rabbit"),
             ("rabbitmq-server",),
             "rabbitmqctl -q await_startup --timeout 30",
         ),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-import subprocess
+import shutil
 from pathlib import Path
 
-from tools.debian_root import archive
+from tools.debian_root import debootstrap_packages
 
 from tests.workloads.workload import IDLE, Part, Workload
 
@@ -85,7 +85,8 @@ DOCKER_IN_DOCKER = Workload(
         ),
     ),
     volumes=("data",),
-    prepare="tar -C / -c bin/busybox | docker import - inner >/dev/null",
+    prepare="tar -C / -ch bin/busybox $(ldd /bin/busybox | grep -o '/[^ ]*') 2>/dev/null | "
+    "docker import - inner >/dev/null",
     check="docker run --rm inner /bin/busybox sh -c '/bin/busybox echo $((6*7)); "
     "/bin/busybox ip -o link show eth0 | /bin/busybox grep -o eth0 | /bin/busybox head -1'",
     result="42\neth0",
@@ -94,11 +95,8 @@ DOCKER_IN_DOCKER = Workload(
 
 
 def _debootstrap_packages(folder: Path) -> None:
-    """FOLDER/packages.tar.gz holds the packages of a minimal Debian, as debootstrap keeps them."""
-    argv = ["debootstrap", "--variant=minbase", f"--make-tarball={folder}/packages.tar.gz"]
-    subprocess.run(
-        [*argv, "bookworm", str(folder / "target"), archive()], check=True, capture_output=True
-    )
+    """FOLDER/packages.tar.gz holds the packages of a minimal Debian."""
+    shutil.copy(debootstrap_packages(), folder / "packages.tar.gz")
 
 
 DEBOOTSTRAP = Workload(

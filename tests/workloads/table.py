@@ -1,53 +1,66 @@
-"""Table of docs/workloads.md: what ran, what was checked, the memory it needed."""
+"""Table of docs/workloads.md: what ran, what was checked, the memory it needed. Only runs write it.
+
+Each end of a workload on an engine is written at once: a run that is interrupted, or of some workloads only, renews
+what it ran and leaves the rest.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.dockerd import Engine
-from tests.workloads.workload import Seen
+from tests.workloads.workload import Seen, Workload
 
 _BEGIN, _END = "<!-- workloads: made by `make workloads` -->", "<!-- workloads: end -->"
 _HEAD = "| program | checked | Hyper: used of the machine's MiB | Docker: used MiB |\n|---|---|---|---|\n"
+_NOT_RUN = "not run"
+_FAILED = "failed"
 
 
 @dataclass
-class Row:
-    """Line of the table."""
+class _Cells:
+    """What the last runs of a workload said, on either engine."""
 
-    name: str
-    says: str
-    not_docker: str = ""
-    hyper: Seen | None = None
-    docker: Seen | None = None
-
-    def text(self) -> str:
-        """Row in Markdown."""
-        hyper = (
-            f"{self.hyper.used_mib:.0f} of {self.hyper.limit_mib:.0f}" if self.hyper else "failed"
-        )
-        docker = f"{self.docker.used_mib:.0f}" if self.docker else self.not_docker or "failed"
-        return f"| {self.name} | {self.says} | {hyper} | {docker} |\n"
+    hyper: str = _NOT_RUN
+    docker: str = _NOT_RUN
 
 
-@dataclass
 class Table:
-    """Rows in the order in which workloads first ended."""
+    """Table of the ``workloads`` between the two marks of the file at ``path``, in their order; None: no file."""
 
-    rows: dict[str, Row] = field(default_factory=dict)
+    def __init__(self, path: Path | None, workloads: Iterable[Workload]) -> None:
+        self._path = path
+        self._workloads = tuple(workloads)
 
-    def add(self, row: Row, engine: Engine, seen: Seen) -> None:
-        """Workload of ``row`` has passed on ``engine``."""
-        row = self.rows.setdefault(row.name, row)
-        if engine.is_hyper:
-            row.hyper = seen
+    def tell(self, workload: Workload, *, is_hyper: bool, seen: Seen | None) -> None:
+        """File says what the run of ``workload`` on an engine showed; None: that it failed."""
+        if self._path is None:
+            return
+        before, _, rest = self._path.read_text().partition(_BEGIN)
+        old, _, after = rest.partition(_END)
+        cells = _cells(old)
+        own = cells.setdefault(workload.name, _Cells())
+        if is_hyper:
+            own.hyper = f"{seen.used_mib:.0f} of {seen.limit_mib:.0f}" if seen else _FAILED
         else:
-            row.docker = seen
+            own.docker = f"{seen.used_mib:.0f}" if seen else _FAILED
+        lines = "".join(_line(one, cells[one.name]) for one in self._workloads if one.name in cells)
+        draft = self._path.with_name(f"{self._path.name}.draft")
+        draft.write_text(f"{before}{_BEGIN}\n\n{_HEAD}{lines}\n{_END}{after}")
+        draft.rename(self._path)
 
-    def write(self, path: Path) -> None:
-        """File at ``path`` has the table between its two marks."""
-        before, _, rest = path.read_text().partition(_BEGIN)
-        _, _, after = rest.partition(_END)
-        lines = "".join(row.text() for row in self.rows.values())
-        path.write_text(f"{before}{_BEGIN}\n\n{_HEAD}{lines}\n{_END}{after}")
+
+def _cells(text: str) -> dict[str, _Cells]:
+    """Cells of the lines that :func:`_line` has written; what else is there names no workload."""
+    found = {}
+    for line in text.splitlines():
+        if line.startswith("| "):
+            name, *_, hyper, docker = line.strip("| ").split(" | ")
+            found[name] = _Cells(hyper, docker)
+    return found
+
+
+def _line(workload: Workload, cells: _Cells) -> str:
+    docker = workload.not_docker or cells.docker
+    return f"| {workload.name} | {workload.says} | {cells.hyper} | {docker} |\n"

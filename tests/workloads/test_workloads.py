@@ -15,7 +15,7 @@ from tests.support.dockerd import Engine, dockerd, why_not
 from tests.support.hyperd import hyperd
 from tests.workloads import databases, programs, system, web
 from tests.workloads.roots import root_of
-from tests.workloads.table import Row, Table
+from tests.workloads.table import Table
 from tests.workloads.workload import Stage, Workload, play
 
 pytestmark = pytest.mark.vm
@@ -57,12 +57,10 @@ def docker_images() -> Iterator[Images]:
 
 
 @pytest.fixture(scope="session")
-def table(request: pytest.FixtureRequest) -> Iterator[Table]:
-    """Rows for docs/workloads.md, written at the end if it was asked for."""
-    table = Table()
-    yield table
-    if (path := request.config.getoption("--workloads-table")) is not None:
-        table.write(Path(path))
+def table(request: pytest.FixtureRequest) -> Table:
+    """Table of docs/workloads.md if it was asked for."""
+    path = request.config.getoption("--workloads-table")
+    return Table(Path(path) if path else None, WORKLOADS)
 
 
 def _cases(*, docker: bool) -> list[object]:
@@ -91,8 +89,9 @@ def _run(workload: Workload, images: Images, table: Table, folder: Path) -> None
     for part in workload.parts:
         images.bring(part.image)
     stage = Stage(images.engine, workload, folder)
+    seen = None
     try:
         seen = play(stage)
     finally:
+        table.tell(workload, is_hyper=images.engine.is_hyper, seen=seen)
         stage.clear()
-    table.add(Row(workload.name, workload.says, workload.not_docker), images.engine, seen)
