@@ -48,6 +48,12 @@ NGINX_PHP = Workload(
     short=True,
 )
 
+#: As Docker's own image starts it: no pid file of a process that was killed, no shell above it.
+_HTTPD = (
+    "mkdir -p /run/apache2; rm -f /run/apache2/apache2.pid; . /etc/apache2/envvars; "
+    "exec apache2 -D FOREGROUND"
+)
+
 APACHE = Workload(
     name="apache",
     says="a page from its document root; prefork children come back",
@@ -56,7 +62,7 @@ APACHE = Workload(
             "web",
             "web",
             (),
-            ("apachectl", "-D", "FOREGROUND"),
+            ("sh", "-ec", _HTTPD),
             "curl -sf http://127.0.0.1/ >/dev/null",
         ),
     ),
@@ -65,7 +71,7 @@ APACHE = Workload(
     result="hello from apache",
 )
 
-_SERVER = "echo {name} >/var/www/html/name; exec apachectl -D FOREGROUND"
+_SERVER = f"echo {{name}} >/var/www/html/name; {_HTTPD}"
 _HAPROXY = """
 defaults
     mode http

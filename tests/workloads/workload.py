@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.support.dockerd import Engine
 
 #: Seconds for anything a program does, emulated, on a busy machine.
-PATIENCE_S = 600.0
+PATIENCE_S = 3600.0
 #: Command of a container in which the check is all that happens; ends when told to (sleep as PID 1 would not).
 IDLE = ("sh", "-c", "trap 'exit 0' TERM; sleep infinity & wait")
 
