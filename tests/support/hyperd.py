@@ -202,10 +202,10 @@ def _owners() -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def hyperd(*options: str, user: int | None = None) -> Iterator[Hyperd]:
-    """A serving daemon with fresh roots; as ``user`` (a number) when we are root."""
+def hyperd(*options: str, user: int | None = None, kind: type[Hyperd] = Hyperd) -> Iterator[Hyperd]:
+    """A serving daemon with fresh roots; as ``user`` (a number) when we are root; ``kind``: how it is started."""
     # Not pytest's folder: its names are too long for a unix socket.
-    daemon = Hyperd(Path(tempfile.mkdtemp(prefix="hyperd-")), *options, user=user)
+    daemon = kind(Path(tempfile.mkdtemp(prefix="hyperd-")), *options, user=user)
     if user is not None:
         os.chown(daemon.folder, user, user)
     try:

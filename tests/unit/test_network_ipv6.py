@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from pathlib import Path
 
 import pytest
 
-from hyper.errors import Conflict, InvalidRequest
-from hyper.network import rules
+from hyper.engine.network.networks import segment_options
+from hyper.engine.record.network import NetworkRecord
+from hyper.errors import Conflict, HyperError, InvalidRequest
+from hyper.network import rules, walls
 from hyper.network.ipam6 import choose6, link_local_of, space6
+from hyper.system import forwarding
 
 
 def test_addresses_are_picked_in_order_and_wishes_kept() -> None:
@@ -73,3 +77,54 @@ def test_a_machine_speaks_over_ipv6_only_where_it_has_an_address() -> None:
     assert "{ nd-router-advert, nd-redirect } drop" in text[0]
     assert text[-2].endswith("nd-neighbor-advert drop")
     assert text[-1].endswith("ip6 saddr { fd00::2, fe80::42:aff:fe01:2 } accept")
+
+
+def test_a_walled_machine_is_so_from_the_host_by_ipv6() -> None:
+    """By its IPv6 address alone, with the networks of IPv6 in its lists; pings and answers pass."""
+    gateway = IPv6Interface("fd00::1/64")
+    segment = rules.Segment(
+        "br", IPv4Network("10.1.0.0/24"), IPv4Address("10.1.0.1"), gateway6=gateway
+    )
+    address = IPv4Address("10.1.0.2")
+    port = rules.Port(segment, "02:42:0a:01:00:02", address, address6=IPv6Address("fd00::2"))
+    inside = (IPv4Network("10.1.0.0/24"), IPv6Network("fd00::/64"))
+    built = walls.build6("t", "tap", walls.Wall(inside, (), ()), [port])
+    assert [line.removeprefix("add rule ip6 t wall-tap ") for line in built[2:]] == [
+        "ct direction reply return",
+        "meta l4proto ipv6-icmp return",
+        "ct original ip6 saddr { fd00::/64 } return",
+        "reject",
+        "add element ip6 t walls { fd00::2 : jump wall-tap }",
+    ]
+
+
+def test_who_forwards_ipv6_heeds_routers_as_before(tmp_path: Path) -> None:
+    """Cards that heed router advertisements while nothing is forwarded do so in any case from now on; others are as
+    they were, and all are where somebody else has had the kernel forward packets."""
+    cards = {"all": "1", "default": "1", "eth0": "1", "eth1": "0", "eth2": "2"}
+    for forwarded in ("1", "0"):
+        for card, heeds in cards.items():
+            (tmp_path / card).mkdir(exist_ok=True)
+            (tmp_path / card / "accept_ra").write_text(f"{heeds}\n")
+            (tmp_path / card / "forwarding").write_text(f"{forwarded}\n")
+        forwarding.forward6(tmp_path)
+        told = {card: (tmp_path / card / "accept_ra").read_text().strip() for card in cards}
+        changed = {} if forwarded == "1" else {"default": "2", "eth0": "2"}
+        assert told == cards | changed
+        assert (tmp_path / "all/forwarding").read_text().strip() == "1"
+    with pytest.raises(HyperError, match="cannot have the kernel forward IPv6"):
+        forwarding.forward6(tmp_path / "none")
+
+
+@pytest.mark.parametrize("mode", ["routed", "isolated", "nat-unprotected", "x"])
+def test_gateway_modes_but_nat_are_refused(mode: str) -> None:
+    """Of both families, with what there is; nat says what is so anyway."""
+    for family in (4, 6):
+        key = f"com.docker.network.bridge.gateway_mode_ipv{family}"
+        with pytest.raises(InvalidRequest, match=rf"{key}={mode} is not supported: .* is nat"):
+            segment_options(_network({key: mode}), "hb-0")
+        assert segment_options(_network({key: "nat"}), "hb-0").masquerade
+
+
+def _network(options: dict[str, str]) -> NetworkRecord:
+    return NetworkRecord(id="1", name="n", driver="bridge", created_ns=0, options=options)

@@ -300,14 +300,15 @@ def test_services_of_the_host_are_for_who_asked_for_them(daemon: Hyperd, busybox
 
 
 class Greeter(socketserver.ThreadingTCPServer):
-    """A service on every address of the host that says hello; entering it gives the port."""
+    """A service on every address of the host (or ``address``) that says hello; entering it gives the port."""
 
     class _Hello(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             self.request.sendall(b"hello\n")
 
-    def __init__(self) -> None:
-        super().__init__(("0.0.0.0", 0), self._Hello)
+    def __init__(self, address: str = "0.0.0.0") -> None:
+        self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        super().__init__((address, 0), self._Hello)
         self._thread = threading.Thread(target=self.serve_forever)
 
     def __enter__(self) -> int:  # type: ignore[override]

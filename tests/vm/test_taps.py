@@ -72,3 +72,18 @@ def test_white_lists_and_services() -> None:
         "pod": ["10.254.0.1"],
         "tables": tables,
     }
+
+
+def test_the_host_goes_on_learning_from_routers() -> None:
+    """A default route that a router has told stays when the kernel is had to forward IPv6, and the router is heeded
+    after it as well. A network comes up that has IPv6; a machine on it that has walls, ports and the host's services
+    leaves no rule behind."""
+    argv = ["unshare", "--net", sys.executable, "-m", "tests.support.router"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr[-3000:]
+    seen = json.loads(done.stdout)
+    assert seen["forwards"] == ["0", "1"]
+    assert seen["default routes"] == [1, 1]
+    assert seen["learned while forwarding"]
+    assert seen["rules with a machine"]
+    assert seen["rules without"] == seen["rules before"]

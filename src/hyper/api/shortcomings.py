@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from hyper.engine.engine import Engine
+from hyper.engine.network.networks import INSIDE6
 from hyper.network import user
 from hyper.network.fabric import foreign_obstacle
 
@@ -46,4 +47,6 @@ async def _networks(engine: Engine) -> list[str]:
             "a dockerd on this host drops forwarded packets: containers reach nothing but the host. To let them: "
             f"iptables -I DOCKER-USER -i {bridges} -j ACCEPT; iptables -I DOCKER-USER -o {bridges} -j ACCEPT"
         )
+    if wires.networks.fabric.obstacle6:
+        found.append(f"{INSIDE6}: {wires.networks.fabric.obstacle6}")
     return [*found, *wires.warnings.values()]

@@ -13,7 +13,7 @@ _BOOLEAN: Final = {"true": "true", "1": "true", "false": "false", "0": "false"}
 _NO_RULES: Final = (
     "without its packet filter rules containers would have no walls and no published ports"
 )
-_NO_IPV6: Final = "networks have no IPv6"
+_NO_IPV6: Final = "the default network has IPv4 alone: docker network create --ipv6"
 _BRIDGE: Final = "the default network is Hyper's own: make networks with docker network create"
 _PER_NETWORK: Final = "networks have it each: docker network create -o"
 _RUNTIME: Final = "there is one runtime, hyper: every container is a virtual machine"
@@ -55,7 +55,7 @@ def _flag(word: str, value: str, why: str) -> Fixed:
 FIXED: Final = (
     _flag("live-restore", "true", "machines outlive the daemon: stop the containers first"),
     _flag("iptables", "true", _NO_RULES),
-    _flag("ip6tables", "false", _NO_IPV6),
+    _flag("ip6tables", "true", _NO_RULES),
     _flag("ipv6", "false", _NO_IPV6),
     _flag("ip-forward", "true", "containers on bridges reach nothing without forwarding"),
     _flag("ip-masq", "true", f"{_PER_NETWORK} com.docker.network.bridge.enable_ip_masquerade=false"),

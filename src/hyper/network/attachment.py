@@ -34,8 +34,9 @@ def interface(
     gateway: IPv4Address | None,
     mtu: int,
     also: IPv6Interface | None = None,
+    gateway6: IPv6Address | None = None,
 ) -> Interface:
-    """An interface with an address, and ``also`` one of IPv6; ``gateway`` is the default route's."""
+    """An interface with an address, and ``also`` one of IPv6; ``gateway``, ``gateway6`` are the default routes'."""
     return Interface(
         mac=bytes.fromhex(mac.replace(":", "")),
         mtu=mtu,
@@ -43,7 +44,10 @@ def interface(
             ip(address, prefix),
             *([ip(also.ip, also.network.prefixlen)] if also is not None else []),
         ),
-        routes=() if gateway is None else (Route(ip(IPv4Address(0), 0), ip(gateway, 0)),),
+        routes=(
+            *([Route(ip(IPv4Address(0), 0), ip(gateway, 0))] if gateway is not None else []),
+            *([Route(ip(IPv6Address(0), 0), ip(gateway6, 0))] if gateway6 is not None else []),
+        ),
     )
 
 

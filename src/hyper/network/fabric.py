@@ -14,17 +14,18 @@ import logging
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final
 
 from hyper.errors import Conflict, HyperError
-from hyper.network import ipam, rules, services, walls
+from hyper.network import ipam, rules, rules6, services, walls
 from hyper.network.ipam import Pool
 from hyper.network.rules import Port, Publication, Segment
+from hyper.network.rules6 import Relayed
 from hyper.network.services import Service
 from hyper.network.walls import Wall
-from hyper.system import conntrack, link, lock, nftables, process, tun
+from hyper.system import conntrack, forwarding, link, lock, nftables, process, tun
 from hyper.system.nftables import NftFailed
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ class Place:
     services: tuple[Service, ...] = ()
     #: It may speak to services of the host, wherever it is.
     host_services: bool = False
+    #: Ports of the host that hyperd listens on for it.
+    relayed: tuple[Relayed, ...] = ()
 
 
 def usable() -> str | None:
@@ -83,6 +86,9 @@ class Fabric:
         # First come, first served: what is taken away is gone before its successor comes.
         self._turn = asyncio.Lock()
         self._has_rules = False
+        self._has_rules6 = False
+        #: Why no network reaches the outside by IPv6, once that was tried; "": nothing is known against it.
+        self.obstacle6 = ""
         #: Whether the kernel can count what a machine takes of it.
         self._counts = True
 
@@ -105,8 +111,9 @@ class Fabric:
         async with self._turn:
             self._segments = {segment.bridge: segment for segment in segments}
             self._places = {place.tap: place for place in places}
-            for segment in segments:
-                self._ensure_bridge(segment, ())
+            await self._open6()
+            for segment in self._segments.values():
+                self._ensure_bridge(segment, (), ())
             wanted = {segment.bridge for segment in segments}
             wanted |= {port.device for place in places for port in place.ports if port.device}
             await self._sweep(wanted)
@@ -139,7 +146,55 @@ class Fabric:
             if self._has_rules:
                 await self._apply(self._nothing())
                 self._has_rules = False
+            if self._has_rules6:
+                await self._apply(rules6.nothing(self._table))
+                self._has_rules6 = False
             await self._end_walls()
+
+    # IPv6
+
+    async def _open6(self) -> None:
+        """The rules for IPv6 are there if a network has a gateway; else what an earlier daemon had is not."""
+        routed = [segment for segment in self._segments.values() if segment.gateway6 is not None]
+        if not routed:
+            with contextlib.suppress(
+                NftFailed
+            ):  # the kernel has no such tables: then there was none
+                await self._apply(rules6.nothing(self._table))
+        elif not await self._can_route6():
+            self._segments |= {item.bridge: replace(item, gateway6=None) for item in routed}
+
+    async def _can_route6(self) -> bool:
+        """Whether networks reach the outside by IPv6, which the host and its rules are ready for now."""
+        if self._has_rules6 or self.obstacle6:
+            return self._has_rules6
+        try:
+            # Rules first: the kernel forwards nothing that they have not seen.
+            await self._apply(self._everything6())
+            await asyncio.to_thread(forwarding.forward6)
+        except HyperError as error:
+            self.obstacle6 = error.message
+            logger.warning("networks have no way out by IPv6: %s", error.message)
+            with contextlib.suppress(NftFailed):
+                await self._apply(rules6.nothing(self._table))
+            return False
+        self._has_rules6 = True
+        return True
+
+    def _everything6(self) -> list[str]:
+        return rules6.everything(
+            self._table,
+            self._segments.values(),
+            [item for place in self._places.values() for item in place.relayed],
+            max_flows=conntrack.max_flows() // _SHARE if self._counts else None,
+        )
+
+    def _ports6(self, place: Place) -> list[Port]:
+        """Those by which the host reaches the machine by IPv6."""
+        if not self._has_rules6:
+            return []
+        routed = [port for port in place.ports if port.segment.gateway6 is not None]
+        return [port for port in routed if port.address6 is not None]
 
     # Networks
 
@@ -173,7 +228,9 @@ class Fabric:
         async with self._turn:
             if segment.bridge in self._segments:
                 return
-            self._ensure_bridge(segment, await self.taken())
+            if segment.gateway6 is not None and not await self._can_route6():
+                segment = replace(segment, gateway6=None)
+            self._ensure_bridge(segment, await self.taken(), _taken6())
             self._segments[segment.bridge] = segment
             try:
                 if self._has_rules:
@@ -181,28 +238,31 @@ class Fabric:
                 else:
                     await self._apply_everything()
                 self._has_rules = True
+                if segment.gateway6 is not None:
+                    await self._apply(rules6.add_segment(self._table, segment))
             except BaseException:
                 del self._segments[segment.bridge]
                 await self._end(segment.bridge)
                 raise
 
-    def _ensure_bridge(self, segment: Segment, taken: Collection[IPv4Network]) -> None:
+    def _ensure_bridge(
+        self, segment: Segment, taken: Collection[IPv4Network], taken6: Collection[IPv6Network]
+    ) -> None:
         with lock.exclusively(LOCK):
-            if link.exists(segment.bridge):
-                return
-            for other in (*taken, *_main_routes()):
-                if other.overlaps(segment.subnet):
-                    raise Conflict(
-                        f"cannot set up a network on {segment.subnet}: "
-                        f"the host already has a route to {other}"
-                    )
-            address = IPv4Interface((segment.gateway, segment.subnet.prefixlen))
-            mac = ipam.mac_of(segment.gateway)
-            link.make_bridge(segment.bridge, address, mtu=segment.mtu, mac=mac)
-            # For published ports on the loopback: its packets leave with the gateway's address. What comes in with
-            # such an address is dropped before routing (rules.py, "early").
-            link.set_sysctl(f"net/ipv4/conf/{segment.bridge}/route_localnet", 1)
-            link.set_sysctl("net/ipv4/ip_forward", 1)
+            if not link.exists(segment.bridge):
+                _refuse_taken(segment, taken, taken6)
+                self._make_bridge(segment)
+            if segment.gateway6 is not None:
+                link.give_address6(segment.bridge, segment.gateway6)
+
+    def _make_bridge(self, segment: Segment) -> None:
+        address = IPv4Interface((segment.gateway, segment.subnet.prefixlen))
+        mac = ipam.mac_of(segment.gateway)
+        link.make_bridge(segment.bridge, address, mtu=segment.mtu, mac=mac)
+        # For published ports on the loopback: its packets leave with the gateway's address. What comes in with
+        # such an address is dropped before routing (rules.py, "early").
+        link.set_sysctl(f"net/ipv4/conf/{segment.bridge}/route_localnet", 1)
+        link.set_sysctl("net/ipv4/ip_forward", 1)
 
     async def lower_segment(self, bridge: str) -> None:
         """There is no such bridge. Repeatable."""
@@ -210,6 +270,8 @@ class Fabric:
             segment = self._segments.pop(bridge, None)
             if segment is not None:
                 await self._apply(rules.remove_segment(self._table, segment))
+                if self._has_rules6:
+                    await self._apply(rules6.remove_segment(self._table, segment))
             await self._end(bridge)
 
     def has(self, bridge: str) -> bool:
@@ -281,20 +343,43 @@ class Fabric:
         built = services.build(table, tap, place.services, ports)
         if place.wall is not None:
             built += walls.build(table, tap, place.wall, ports)
-        return [*built, *rules.admit(table, ports)] if place.host_services else built
+        if place.host_services:
+            built += rules.admit(table, ports)
+        return [*built, *self._ways6(place)]
+
+    def _ways6(self, place: Place) -> list[str]:
+        if not (ports := self._ports6(place)):
+            return []
+        built = rules6.admit(self._table, ports) if place.host_services else []
+        if place.wall is not None:
+            built += walls.build6(self._table, place.tap, place.wall, ports)
+        return built
 
     def _without_ways(self, place: Place) -> list[str]:
         table, tap, ports = self._table, place.tap, place.ports
         gone = services.remove(table, tap, place.services, ports)
         if place.wall is not None:
             gone += walls.remove(table, tap, ports)
-        return [*gone, *rules.dismiss(table, ports)] if place.host_services else gone
+        if place.host_services:
+            gone += rules.dismiss(table, ports)
+        return [*gone, *self._without_ways6(place)]
+
+    def _without_ways6(self, place: Place) -> list[str]:
+        if not (ports := self._ports6(place)):
+            return []
+        gone = rules6.dismiss(self._table, ports) if place.host_services else []
+        if place.wall is not None:
+            gone += walls.remove6(self._table, place.tap, ports)
+        return gone
 
     def _published(self, place: Place) -> list[str]:
-        return [line for item in place.published for line in rules.publish(self._table, item)]
+        lines = [line for item in place.published for line in rules.publish(self._table, item)]
+        return [*lines, *rules6.publish(self._table, place.relayed)] if self._has_rules6 else lines
 
     def _unpublished(self, place: Place) -> list[str]:
-        return [line for item in place.published for line in rules.unpublish(self._table, item)]
+        lines = [line for item in place.published for line in rules.unpublish(self._table, item)]
+        gone = rules6.unpublish(self._table, place.relayed) if self._has_rules6 else []
+        return [*lines, *gone]
 
     def _has_walls(self) -> bool:
         return any(place.wall is not None for place in self._places.values())
@@ -334,9 +419,9 @@ class Fabric:
         """No port of the host leads to the machine any more."""
         async with self._turn:
             place = self._places.get(tap)
-            if place is None or not place.published:
+            if place is None or not (place.published or place.relayed):
                 return
-            self._places[tap] = replace(place, published=())
+            self._places[tap] = replace(place, published=(), relayed=())
             await self._apply(self._unpublished(place))
             await self._forget_flows(place.published)
 
@@ -366,7 +451,9 @@ class Fabric:
                 await self._apply(gone)
                 await self._end_walls()
             # The next machine of this address has nothing to do with them.
-            await _forget([flows for port in place.ports for flows in conntrack.of(port.address)])
+            addresses: list[conntrack.Address] = [port.address for port in place.ports]
+            addresses += [it.address6 for it in self._ports6(place) if it.address6 is not None]
+            await _forget([flows for address in addresses for flows in conntrack.of(address)])
 
     async def _forget(self, device: str) -> None:
         if device.startswith("hv"):
@@ -406,7 +493,8 @@ class Fabric:
         return rules.nothing(self._table).splitlines()
 
     async def _apply(self, lines: Sequence[str]) -> None:
-        await nftables.apply("\n".join(lines) + "\n")
+        if lines:
+            await nftables.apply("\n".join(lines) + "\n")
 
 
 async def _forget(wanted: Sequence[conntrack.Flows]) -> None:
@@ -437,6 +525,36 @@ def _main_routes() -> Iterator[IPv4Network]:
         if any(mask):
             prefix = int.from_bytes(mask, "big").bit_count()
             yield IPv4Network((destination, prefix), strict=False)
+
+
+def _taken6() -> list[IPv6Network]:
+    """What the host already routes somewhere by IPv6, addresses of its own included; nothing of what all cards have.
+
+    Source: linux/net/ipv6/route.c, rt6_seq_show: destination and length of its prefix first, in hexadecimal.
+    """
+    try:
+        lines = Path("/proc/net/ipv6_route").read_text().splitlines()
+    except FileNotFoundError:  # a host without IPv6
+        return []
+    found = [IPv6Network((bytes.fromhex(line[:32]), int(line[33:35], 16))) for line in lines]
+    return [it for it in found if it.prefixlen and not (it.is_link_local or it.is_multicast)]
+
+
+def _refuse_taken(
+    segment: Segment, taken: Collection[IPv4Network], taken6: Collection[IPv6Network]
+) -> None:
+    """Raises: Conflict: the host has another use for the network's addresses."""
+    others = [other for other in (*taken, *_main_routes()) if other.overlaps(segment.subnet)]
+    if others:
+        raise Conflict(
+            f"cannot set up a network on {segment.subnet}: the host already has a route to {others[0]}"
+        )
+    subnet6 = None if segment.gateway6 is None else segment.gateway6.network
+    others6 = [other for other in taken6 if subnet6 is not None and other.overlaps(subnet6)]
+    if others6:
+        raise Conflict(
+            f"cannot set up a network on {subnet6}: the host already has a route to {others6[0]}"
+        )
 
 
 async def foreign_obstacle() -> bool:

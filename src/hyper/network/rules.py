@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface
 
 from hyper.network.budget import MAX_QUESTIONS_A_SECOND, MAX_QUESTIONS_AT_ONCE
 from hyper.network.ipam6 import link_local_of
@@ -31,6 +31,8 @@ class Segment:
     mtu: int = 1500
     #: Its machines may speak to services of the host.
     host_services: bool = False
+    #: The host's address on it, and the subnet, where machines reach the outside by IPv6.
+    gateway6: IPv6Interface | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,10 +44,33 @@ class Wall:
     published: tuple[tuple[str, int], ...]
 
 
+def build6(table: str, tap: str, wall: Wall, ports: Sequence[Port]) -> list[str]:
+    """What the host sends by IPv6 is judged too, at those of ``ports`` where it has an address."""
+    return [
+        *_chain("ip6", table, tap, _judge_routed(wall, 6)),
+        *(f"add element ip6 {table} {_routed6(tap, port)}" for port in ports),
+    ]
+
+
+def remove6(table: str, tap: str, ports: Sequence[Port]) -> list[str]:
+    """Nothing is left of that. Repeatable."""
+    chain = f"ip6 {table} {_name(tap)}"
+    return [
+        f"add chain {chain}",
+        *(line for port in ports for line in _gone("ip6", table, _routed6(tap, port))),
+        f"flush chain {chain}",
+        f"delete chain {chain}",
+    ]
+
+
+def _routed6(tap: str, port: Port) -> str:
+    return f"walls {{ {port.address6} : jump {_name(tap)} }}"
+
+
 def build(table: str, tap: str, wall: Wall, ports: Sequence[Port]) -> list[str]:
     """Whoever is not in ``wall`` reaches the machine at none of ``ports``. Any it had was removed before."""
     return [
-        *_chain("ip", table, tap, _judge_routed(wall)),
+        *_chain("ip", table, tap, _judge_routed(wall, 4)),
         *(
             f"add element ip {table} walls {{ {port.address} : jump {_name(tap)} }}"
             for port in ports
@@ -116,13 +139,13 @@ def _chain(family: str, table: str, tap: str, rules: Iterable[str]) -> list[str]
     ]
 
 
-def _judge_routed(wall: Wall) -> list[str]:
+def _judge_routed(wall: Wall, version: int) -> list[str]:
     """What a pod itself asked for comes to it, and pings do: they reach no port."""
-    inside, outside = _of(4, wall.inside), _of(4, wall.outside)
-    caller = "ct original ip saddr"
+    inside, outside = _of(version, wall.inside), _of(version, wall.outside)
+    caller = f"ct original {'ip' if version == 4 else 'ip6'} saddr"
     return [
         "ct direction reply return",
-        "ip protocol icmp return",
+        f"meta l4proto {'icmp' if version == 4 else 'ipv6-icmp'} return",
         *([f"{caller} {inside} return"] if inside else []),
         *([f"{_published(wall)} {caller} {outside} return"] if outside and wall.published else []),
         "reject",

@@ -24,11 +24,12 @@ _SIOCBRADDBR, _SIOCBRDELBR, _SIOCBRADDIF, _SIOCBRDELIF = 0x89A0, 0x89A1, 0x89A2,
 _SIOCSIFFLAGS, _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8914, 0x8916, 0x891C
 _SIOCSIFMTU, _SIOCSIFHWADDR, _SIOCSIFNAME = 0x8922, 0x8924, 0x8923
 _IFF_UP = 1
-_RTM_SETLINK, _RTM_NEWNEIGH = 19, 28
+_RTM_SETLINK, _RTM_NEWADDR, _RTM_NEWNEIGH = 19, 20, 28
 _ACKNOWLEDGED = 0x1 | 0x4  # request, acknowledge
 _PUT = _ACKNOWLEDGED | 0x100 | 0x400  # replace, create
 _IFLA_PROTINFO, _IFLA_BRPORT_MODE, _NESTED = 12, 4, 0x8000
 _NDA_DST, _NDA_LLADDR, _NTF_MASTER = 1, 2, 0x04
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_F_NODAD = 1, 2, 0x02
 _NUD_STALE, _NUD_NOARP = 0x04, 0x40
 _AF_BRIDGE = 7
 _ARPHRD_ETHER = 1
@@ -66,6 +67,25 @@ def make_bridge(name: str, address: IPv4Interface, *, mtu: int, mac: str) -> Non
         raise
 
 
+def give_address6(bridge: str, address: ipaddress.IPv6Interface) -> None:
+    """The bridge has ``address`` at once, and its card's own; it heeds no router. Repeatable.
+
+    Raises:
+        HyperError: it cannot be had (there is no IPv6, no right).
+    """
+    try:
+        set_sysctl(f"net/ipv6/conf/{bridge}/accept_ra", 0)
+        set_sysctl(f"net/ipv6/conf/{bridge}/disable_ipv6", 0)
+    except OSError as error:
+        raise HyperError(f"cannot have IPv6 on {bridge}: {error.strerror}") from error
+    # Nobody else has it, and a bridge without ports would wait for one before it asks.
+    head = (socket.AF_INET6, address.network.prefixlen, _IFA_F_NODAD, 0, _index(bridge))
+    entry = struct.pack("=BBBBI", *head)
+    for kind in (_IFA_LOCAL, _IFA_ADDRESS):
+        entry += _attribute(kind, address.ip.packed)
+    _ask(_RTM_NEWADDR, _PUT, entry, f"give {bridge} the address {address.ip}")
+
+
 def end_bridge(name: str) -> None:
     """There is no such bridge."""
     if not exists(name):
@@ -75,8 +95,8 @@ def end_bridge(name: str) -> None:
 
 
 def set_up(name: str, *, mtu: int | None = None) -> None:
-    """The link carries packets, none of IPv6 to or from the host."""
-    # Guests speak IPv6 among themselves only: the host's addresses would be a way round the rules for IPv4.
+    """The link carries packets, none of IPv6 to or from the host (a bridge may be given that, see give_address6)."""
+    # Addresses of the host that nobody has asked for would be a way round the rules.
     with contextlib.suppress(FileNotFoundError):  # a host without IPv6
         set_sysctl(f"net/ipv6/conf/{name}/disable_ipv6", 1)
     if mtu is not None:

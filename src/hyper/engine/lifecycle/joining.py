@@ -146,8 +146,7 @@ def _removal(endpoint: EndpointRecord) -> InterfaceRemove:
 async def _refresh(container: Container) -> None:
     """The guest's default route and files say what is so now."""
     wires, record = container.host.wires, container.record
-    routed = wires.default_route(record)
-    if routed is not None:
+    for routed in wires.default_routes(record):
         await _ask(container, InterfaceAdd(routed))
     attachment = wires.attachment(record)
     for reader in (container, *container.guests):

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Collection
 from dataclasses import replace
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Interface, IPv6Network
 from typing import Final
 
 from hyper.config import Config
@@ -22,6 +22,7 @@ from hyper.network.rules import Segment
 from hyper.system import link
 from hyper.types.network import Ipam, IpamConfig, NetworkCreateBody
 
+INSIDE6: Final = "by IPv6 containers reach their own network alone, not the outside"
 MAX_NETWORKS: Final = 1000
 MAX_NAME: Final = 255
 #: Two daemons that choose at the same moment may choose the same; one of them chooses again.
@@ -31,10 +32,17 @@ _NAME: Final = f"{_PREFIX}bridge.name"
 _ICC: Final = f"{_PREFIX}bridge.enable_icc"
 _MASQUERADE: Final = f"{_PREFIX}bridge.enable_ip_masquerade"
 _MTU: Final = f"{_PREFIX}driver.mtu"
+#: Whether networks are translated on their way out, or part of what is around the host.
+_GATEWAY_MODES: Final = tuple(f"{_PREFIX}bridge.gateway_mode_ipv{n}" for n in (4, 6))
+_GATEWAY_MODE: Final = "nat"
 HOST_BINDING: Final = f"{_PREFIX}bridge.host_binding_ipv4"
 _DEFAULT: Final = f"{_PREFIX}bridge.default_bridge"
 #: Whether its containers may speak to services of the host.
 HOST_SERVICES: Final = "hyper.host_services"
+_KNOWN: Final = (
+    *(_NAME, _ICC, _MASQUERADE, _MTU, HOST_BINDING, _DEFAULT, HOST_SERVICES),
+    *_GATEWAY_MODES,
+)
 _TRUTH: Final = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
 _MTUS: Final = range(68, 65536)
 
@@ -118,8 +126,15 @@ class Networks:
             await fabric.lower_segment(self.segment(record).bridge)
             raise
         self.publish("create", record)
+        return record, self._shortcoming(record, fabric)
+
+    def _shortcoming(self, record: NetworkRecord, fabric: Fabric) -> str:
+        """What of the network is not as it was asked for; "": nothing."""
         unknown = sorted(key for key in record.options if not _is_known(key))
-        return record, f"these options have no effect: {', '.join(unknown)}" if unknown else ""
+        found = [f"these options have no effect: {', '.join(unknown)}"] if unknown else []
+        if record.subnet6 and not record.internal and fabric.obstacle6:
+            found.append(f"{INSIDE6}: {fabric.obstacle6}")
+        return "; ".join(found)
 
     def _fabric(self, what: str) -> Fabric:
         if self.fabric is None:
@@ -209,7 +224,8 @@ class Networks:
         assert self.fabric is not None
         asked = segment_options(record, self.fabric.name("hb", record.id))
         opened = self._host_services == "all" or self.may_host(asked=asked.host_services)
-        return replace(asked, host_services=opened)
+        gateway6 = None if self.fabric.obstacle6 else asked.gateway6
+        return replace(asked, host_services=opened, gateway6=gateway6)
 
     def may_host(self, *, asked: bool) -> bool:
         """Whether who asks to speak to services of the host may."""
@@ -309,6 +325,12 @@ def segment_options(record: NetworkRecord, bridge: str) -> Segment:
     mtu = options.get(_MTU, "") or "1500"
     if not re.fullmatch(r"[0-9]{1,5}", mtu) or int(mtu) not in _MTUS:
         raise InvalidRequest(f"invalid {_MTU}: {mtu[:100]!r}")
+    for mode in _GATEWAY_MODES:
+        if options.get(mode, "") not in ("", _GATEWAY_MODE):
+            raise InvalidRequest(
+                f"{mode}={options[mode][:100]} is not supported: "
+                f"every network that is not internal is {_GATEWAY_MODE}"
+            )
     space = space_of(record) if record.subnet else ipam.space(subnet="0.0.0.0/8")
     return Segment(
         bridge=name or bridge,
@@ -319,7 +341,15 @@ def segment_options(record: NetworkRecord, bridge: str) -> Segment:
         isolate=not _flag(options, _ICC),
         mtu=int(mtu),
         host_services=_flag(options, HOST_SERVICES, default="false"),
+        gateway6=_gateway6(record),
     )
+
+
+def _gateway6(record: NetworkRecord) -> IPv6Interface | None:
+    space = space6_of(record)
+    if space is None or record.internal:
+        return None
+    return IPv6Interface((space.gateway, space.subnet.prefixlen))
 
 
 def _flag(options: dict[str, str], key: str, *, default: str = "true") -> bool:
@@ -330,4 +360,4 @@ def _flag(options: dict[str, str], key: str, *, default: str = "true") -> bool:
 
 
 def _is_known(key: str) -> bool:
-    return key in (_NAME, _ICC, _MASQUERADE, _MTU, HOST_BINDING, _DEFAULT, HOST_SERVICES)
+    return key in _KNOWN

@@ -25,6 +25,7 @@ from hyper.network.dns import Address, NameServer, Relay, View
 from hyper.network.fabric import Fabric, Place
 from hyper.network.relay import Relay6
 from hyper.network.rules import Port, Publication, Segment
+from hyper.network.rules6 import Relayed
 from hyper.proto.message import Interface
 from hyper.sandbox.pool import Warm
 from hyper.system import nft, resolv_conf
@@ -235,7 +236,7 @@ class Wires:
         self, record: ContainerRecord, endpoint: EndpointRecord, *, direct: bool
     ) -> None:
         network = self.networks.get(endpoint.network_id)
-        await self._ensure(network)
+        segment = await self._ensure(network)
         space = space_of(network)
         on = self._on.setdefault(network.id, {})
         others = [endpoint_on(other, network.id) for other in on.values() if other is not record]
@@ -252,6 +253,7 @@ class Wires:
         endpoint.id, endpoint.network, endpoint.direct = new_id(), network.name, direct
         endpoint.address, endpoint.prefix = str(address), space.subnet.prefixlen
         endpoint.gateway = "" if network.internal else str(space.gateway)
+        endpoint.gateway6 = "" if segment.gateway6 is None else str(segment.gateway6.ip)
         endpoint.mac = endpoint.wanted_mac or ipam.mac_of(address)
 
     def _enter(self, record: ContainerRecord) -> None:
@@ -382,9 +384,15 @@ class Wires:
             for port in record.ports
             if main is not None and not _is_ipv6(port)
         )
-        wall, services = pod_network.wall(record), pod_network.services(record)
-        host = self.networks.may_host(asked=endpoints.asks_for_host(record.host_config))
-        return Place(fabric.name("ht", record.id), tuple(places), published, wall, services, host)
+        return Place(
+            fabric.name("ht", record.id),
+            tuple(places),
+            published,
+            pod_network.wall(record),
+            pod_network.services(record),
+            self.networks.may_host(asked=endpoints.asks_for_host(record.host_config)),
+            tuple(_relayed(port) for port in record.ports if _is_ipv6(port)),
+        )
 
     def _check_ways(self, record: ContainerRecord) -> None:
         """Raises Conflict: the machine's services are not to be had on its networks, whose subnets are known."""
@@ -432,12 +440,15 @@ class Wires:
             also=IPv6Interface((endpoint.address6, endpoint.prefix6))
             if endpoint.address6
             else None,
+            gateway6=IPv6Address(endpoint.gateway6) if endpoint is _primary6(record) else None,
         )
 
-    def default_route(self, record: ContainerRecord) -> Interface | None:
-        """The interface whose default route counts now."""
-        main = self._primary(record)
-        return None if main is None else self.interface(record, main)
+    def default_routes(self, record: ContainerRecord) -> list[Interface]:
+        """The interfaces whose default routes count now: one, or another one for IPv6."""
+        mains = (self._primary(record), _primary6(record))
+        return [
+            self.interface(record, endpoint) for endpoint in record.endpoints if endpoint in mains
+        ]
 
     def _nameservers(
         self, record: ContainerRecord, first: EndpointRecord | None
@@ -577,6 +588,17 @@ def _pick6(
 
 def _is_ipv6(port: PublishedPort) -> bool:
     return ":" in port.host_address
+
+
+def _primary6(record: ContainerRecord) -> EndpointRecord | None:
+    """The endpoint that the default route of IPv6 leads through."""
+    candidates = [endpoint for endpoint in record.endpoints if endpoint.gateway6]
+    return endpoints.primary(candidates, lambda _: False)
+
+
+def _relayed(port: PublishedPort) -> Relayed:
+    host = IPv6Address(port.host_address)
+    return Relayed(port.protocol, None if host.is_unspecified else host, port.host_port)
 
 
 def _publication(port: PublishedPort, main: EndpointRecord) -> Publication:

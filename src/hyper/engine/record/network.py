@@ -36,6 +36,7 @@ class EndpointRecord(Struct):
     address6: str = ""
     prefix6: int = 0
     gateway: str = ""
+    gateway6: str = ""
     direct: bool = False
 
 
