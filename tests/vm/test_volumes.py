@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import docker
 import pytest
 
 from tests.support.api import ApiError
-from tests.support.hyperd import Hyperd
+from tests.support.hyperd import Hyperd, hyperd
 from tests.vm.test_durable import end
 from tests.vm.test_run import create, follow
 
@@ -210,6 +211,7 @@ def test_an_image_has_one_machine_at_a_time(own_daemon: Hyperd, busybox: str) ->
         with pytest.raises(ApiError, match="one virtual machine at a time") as caught:
             daemon.api.post(f"/containers/{second}/start")
         assert caught.value.status == 409
+        assert "in use by the running container first (" in caught.value.message
         daemon.kill()
         daemon.start()
     # Cut off in the middle: the journal is replayed for those that may only read.
@@ -222,6 +224,29 @@ def test_an_image_has_one_machine_at_a_time(own_daemon: Hyperd, busybox: str) ->
         daemon.api.post(f"/containers/{second}/start")
     daemon.run("rm", "-f", "reader")
     assert daemon.run("start", "-a", second) == b"x\n"
+    # As the refusal says it is done.
+    steps = re.findall(r"docker ([^;]*)(?:;|$)", caught.value.message)
+    assert len(steps) == 2
+    for step in steps:
+        daemon.run(*step.replace("IMAGE", busybox).split())
+    for name in ("one", "two"):
+        daemon.run("run", "-d", "--name", name, "-v", "img-shared:/v", busybox, "sleep", "1000")
+    assert daemon.run("exec", "two", "cat", "/v/x", "/v/deep/y") == b"x\ny\n"
+
+
+def test_the_default_may_be_an_image(busybox: str) -> None:
+    """With --default-volume-type image a volume that says nothing of it is one, and a second container that runs at
+    the same time is refused; what says that it is a directory is one, which both have."""
+    with hyperd("--default-volume-type", "image") as daemon:
+        daemon.run("pull", "-q", busybox)
+        daemon.run("volume", "create", "-o", "type=directory", "dir")
+        mounts = ["-v", "plain:/p", "-v", "dir:/d"]
+        daemon.run("run", "-d", "--name", "one", *mounts, busybox, "sleep", "1000")
+        assert (kind(daemon, "plain"), kind(daemon, "dir")) == ("image", "directory")
+        assert "ext4" in daemon.run("exec", "one", "grep", " /p ", "/proc/mounts").decode()
+        assert "running container one (" in refused(daemon, "run", "-v", "plain:/p", busybox)
+        daemon.run("run", "--rm", "-v", "dir:/d", busybox, "touch", "/d/f")
+        assert daemon.run("exec", "one", "ls", "/d") == b"f\n"
 
 
 def test_more_volumes_than_disks(daemon: Hyperd, busybox: str) -> None:

@@ -53,6 +53,14 @@ class Attachment:
         return len(self.disks) + bool(self.shared)
 
 
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """A running container that has a volume."""
+
+    record: ContainerRecord
+    read_only: bool
+
+
 class Attachments:
     """Which running container has which volume; ``attach`` before a start, ``detach`` when its machine is gone."""
 
@@ -63,8 +71,8 @@ class Attachments:
         self._volumes = volumes
         self._scratch = scratch
         self._default = default
-        #: {volume: {container: whether it only reads}}
-        self._holders: dict[str, dict[str, bool]] = {}
+        #: {volume: {container: how it has it}}
+        self._holders: dict[str, dict[str, _Holder]] = {}
         #: Containers whose program has ended and whose machine will soon.
         self._ending: dict[str, asyncio.Event] = {}
         self._deciding = asyncio.Lock()
@@ -134,7 +142,9 @@ class Attachments:
 
     def _hold(self, record: ContainerRecord, point: MountPoint) -> None:
         holders = self._holders.setdefault(point.volume, {})
-        holders[record.id] = point.read_only and holders.get(record.id, True)
+        held = holders.get(record.id)
+        read_only = point.read_only and (held is None or held.read_only)
+        holders[record.id] = _Holder(record, read_only)
 
     def _free(self, record: ContainerRecord) -> bool:
         had = False
@@ -192,19 +202,12 @@ class Attachments:
     def _claim(self, record: ContainerRecord, points: list[MountPoint]) -> None:
         for point in points:
             volume = self._volumes.get(point.volume)
-            others = {
-                holder: read_only
-                for holder, read_only in self._holders.get(point.volume, {}).items()
-                if holder != record.id
-            }
-            reading = point.read_only and volume.filled and all(others.values())
+            holders = self._holders.get(point.volume, {})
+            others = [holder for key, holder in holders.items() if key != record.id]
+            reading = point.read_only and volume.filled and all(it.read_only for it in others)
             if others and volume.kind is Kind.IMAGE and not reading:
                 self._free(record)
-                raise Conflict(
-                    f"volume {volume.name} is in use by the running container {min(others)[:12]}: "
-                    "it is an image, which one virtual machine at a time can have",
-                    hint="stop that container, or create the volume with -o type=directory to share it",
-                )
+                raise _held(volume.name, others[0].record)
             self._hold(record, point)
 
     # What the machine is given
@@ -264,7 +267,7 @@ class Attachments:
         if not path.exists():
             await self._scratch.create(path, size=volume.size)
         # Until what the image has at its place is in it, the guest has to be able to write that.
-        read_only = self._holders[volume.name][record.id] and volume.filled
+        read_only = self._holders[volume.name][record.id].read_only and volume.filled
         if read_only and await asyncio.to_thread(ext4.needs_recovery, path):
             await ext4.recover(path, privileged=record.identity is not None)
         return Disk(plan.disk_name(record, f"volume{number}"), path, read_only)
@@ -293,6 +296,17 @@ class Attachments:
                     await self._volumes.save(volume)
                 except HyperError as error:  # it is looked at once more the next time
                     logger.error("%s", error)
+
+
+def _held(volume: str, holder: ContainerRecord) -> Conflict:
+    """Who has the volume, and how it comes to be one that several can have."""
+    new = f"{volume}-shared"
+    return Conflict(
+        f"volume {volume} is in use by the running container {holder.name} ({holder.id[:12]}): "
+        "it is an image, which one virtual machine at a time can have",
+        hint=f"stop that container; to share the files, copy them once: docker volume create -o type=directory {new}; "
+        f"docker run --rm -v {volume}:/from:ro -v {new}:/to IMAGE cp -a /from/. /to",
+    )
 
 
 def _source(point: MountPoint) -> Path:
