@@ -89,3 +89,14 @@ def test_a_volume_outlives_a_restart_of_its_container(
     )
     daemon.run("start", "-a", "vol")
     assert daemon.run("logs", "vol") == b"kept\n"
+
+
+def test_who_lists_images_is_not_told_how_many_containers_use_them(
+    daemon: Hyperd, busybox: str
+) -> None:
+    """GET /images/json says -1, as dockerd does: it did not count. What counts, `system df`, says the number."""
+    daemon.api.post("/containers/create", {"Image": busybox})
+    assert {item["Containers"] for item in daemon.api.get("/images/json")} == {-1}
+    image = daemon.api.get(f"/images/{busybox}/json")["Id"]
+    counted = {item["Id"]: item["Containers"] for item in daemon.api.get("/system/df")["Images"]}
+    assert counted[image] == 1

@@ -265,6 +265,22 @@ def test_published_ports(daemon: Hyperd, busybox: str, echo: bytes) -> None:
         sock.close()
 
 
+def test_who_is_on_no_network_has_no_ports(daemon: Hyperd, busybox: str) -> None:
+    """`docker port`, `ps` and inspect tell of published ports while a network is there that they lead to, as dockerd's;
+    what is exposed is told of in any case."""
+    daemon.run("network", "create", "net")
+    up(daemon, busybox, "web", "--network", "net", "-p", "127.0.0.1::80", "--expose", "7")
+    assert re.fullmatch(rb"80/tcp -> 127\.0\.0\.1:[0-9]+\n", daemon.run("port", "web"))
+    daemon.run("network", "disconnect", "net", "web")
+    assert daemon.run("port", "web") == b""
+    assert b"->" not in daemon.run("ps", "--filter", "name=web", "--format", "{{.Ports}}")
+    shown = daemon.api.get("/containers/web/json")["NetworkSettings"]["Ports"]
+    assert not any(shown.values())
+    assert "7/tcp" in shown
+    daemon.run("network", "connect", "net", "web")
+    assert b"80/tcp -> 127.0.0.1:" in daemon.run("port", "web")
+
+
 def talk(address: str, port: int) -> socket.socket:
     """A client's socket that has been answered once by an echo."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -190,3 +190,29 @@ def test_changes_of_the_host_are_told(daemon: Hyperd, busybox: str, folder: Path
         (folder / "deep" / f"f{(number := number + 1)}").touch()
     (folder / "app.js").unlink()
     follow(daemon, "dev", "deleted /d app.js\n")
+
+
+def test_changes_of_the_host_may_be_left_alone(daemon: Hyperd, busybox: str, folder: Path) -> None:
+    """With --host-events=false hyperd watches nothing, and a container hears of its own changes alone; the default
+    watches."""
+    mount = ["-v", f"{folder}:/d"]
+    daemon.run("run", "-d", "--name", "dev", *mount, busybox, "sleep", "1000")
+    with hyperd("--host-events=false") as deaf:
+        deaf.run("pull", "-q", busybox)
+        program = folder / "watch"
+        source = Path(__file__).parents[1] / "support/watch.c"
+        subprocess.run(["musl-gcc", "-static", "-Os", "-o", program, source], check=True)
+        deaf.run("run", "-d", "--name", "dev", *mount, busybox, "/d/watch", "/d")
+        follow(deaf, "dev", "watching")
+        (folder / "hosts").touch()
+        deaf.run("exec", "dev", "touch", "/d/own")
+        follow(deaf, "dev", "created /d own\n")
+        assert not watches(deaf)
+        assert b"hosts" not in deaf.run("logs", "dev")
+    assert watches(daemon)
+
+
+def watches(daemon: Hyperd) -> bool:
+    """Whether the daemon itself looks for changes of files."""
+    told = subprocess.run(["ls", "-l", f"/proc/{daemon.pid}/fd"], capture_output=True, check=False)
+    return b"inotify" in told.stdout
