@@ -82,6 +82,6 @@ async def test_who_is_cancelled_leaves_nobody_waiting() -> None:
     doors.open.set()
     with pytest.raises(asyncio.CancelledError):
         await first
-    _, pid = await second
-    assert pid == 7
+    started = await second
+    assert started.pid == 7
     assert doors.brought == ["disk3"]

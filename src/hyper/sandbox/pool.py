@@ -17,13 +17,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from hyper.errors import HyperError, MachineError
+from hyper.errors import HyperError
 from hyper.guest.session import Session
 from hyper.ids import new_id
 from hyper.machine.driver import Driver, Machine
 from hyper.machine.spec import Nic
 from hyper.machine.template import Card, Shape, Template
 from hyper.proto.message import GuestHello
+from hyper.sandbox.connection import end_machine, greet
 from hyper.sandbox.exercise import Exercise
 from hyper.sandbox.templates import Place, Templates
 
@@ -37,9 +38,6 @@ _WINDOW_S: Final = 10.0
 _STARTS_PER_MACHINE: Final = 4
 #: After so long without a start of its shape no machine waits any more.
 IDLE_S: Final = 300.0
-#: How often each is exercised. Under emulation the first time translates; the second takes what then still changes: a
-#: start in a machine that was exercised twice takes two thirds of one after once, and a third time gives nothing.
-_EXERCISES: Final = 2
 #: None is made while starts are under way, which take this long, unless they come without a pause.
 _QUIET_S: Final = 0.25
 _PATIENCE_S: Final = 1.0
@@ -63,9 +61,7 @@ class Warm:
 
     async def discard(self) -> None:
         """It is gone. To be called again if it was cancelled."""
-        self.session.abort(MachineError("the waiting machine was ended"))
-        await self.machine.kill()
-        await self.machine.close()
+        await end_machine(self.machine, self.session)
         await self.holds.aclose()
 
 
@@ -304,15 +300,15 @@ class Pool:
                 spec = self._place.spec(shape, f"pool-{id}", uid=uid, nics=nics, memory=memory)
                 holds.callback(shutil.rmtree, spec.run_dir, ignore_errors=True)
                 machine = await self._driver.launch(spec)
+            session = None
             try:
-                session = await Session.open(machine.agent_socket(), resync=False)
-                hello = await session.meet(timeout_s=self._place.boot_timeout_s)
+                session, hello = await greet(
+                    machine, resync=False, timeout_s=self._place.boot_timeout_s
+                )
                 card = shape.card is not Card.NONE
-                for _ in range(_EXERCISES):
-                    await self._exercise.run(machine, session, spec.run_dir, card=card)
+                await self._exercise.run(machine, session, spec.run_dir, card=card)
             except BaseException:
-                await machine.kill()
-                await machine.close()
+                await end_machine(machine, session)
                 raise
             return Warm(machine, session, hello, shape, nics, id, holds.pop_all())
 

@@ -24,6 +24,7 @@ from hyper.proto.message import (
     ContainerRemove,
     ContainerUpdate,
     GuestHello,
+    ProcessFlag,
     ProcessStart,
     Reply,
     ReplyCode,
@@ -32,6 +33,7 @@ from hyper.proto.message import (
     Shutdown,
 )
 from hyper.sandbox.carriage import Carriage
+from hyper.sandbox.connection import end_machine, greet
 from hyper.sandbox.power import Power
 from hyper.system.uninterrupted import uninterrupted
 
@@ -71,6 +73,15 @@ class Joining:
     container: ContainerCreate
     program: ProcessStart
     limits: tuple[ContainerUpdate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A sandbox in which a container's program was started; ``pid``: the program's in the guest."""
+
+    sandbox: Sandbox
+    program: GuestProcess
+    pid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +126,8 @@ class Sandbox:
         *,
         made: Callable[[MachineRecord], None],
         boot_timeout_s: float,
-    ) -> tuple[Sandbox, GuestProcess, int]:
-        """The sandbox, its program's handle and pid. ``made`` is called as soon as the machine exists.
+    ) -> Started:
+        """The sandbox with its program. ``made`` is called as soon as the machine exists.
 
         Raises:
             MachineError: it did not boot, or the agent does not answer; with the console's tail.
@@ -124,12 +135,15 @@ class Sandbox:
             In all cases nothing is left running.
         """
         machine = await driver.launch(plan.spec)
+        session = None
         try:
             made(machine.record)
             if plan.connected is not None:
                 await plan.connected
             session = await Session.open(machine.agent_socket(), resync=False)
-            program = session.process(plan.program.process, tty=bool(plan.program.flags & 1))
+            program = session.process(
+                plan.program.process, tty=ProcessFlag.TTY in plan.program.flags
+            )
             requests = (plan.setup, plan.container, *plan.limits, plan.program)
             replies = [session.post(request) for request in requests]
             try:
@@ -138,14 +152,14 @@ class Sandbox:
                     answers = [checked(await reply) for reply in replies]
                 sandbox = cls(machine, session, hello)
                 sandbox.power.enter(plan.container.container)
-                return sandbox, program, answers[-1].pid()
+                return Started(sandbox, program, answers[-1].pid())
             except TimeoutError:
                 error = MachineError(f"the agent did not start the program in {boot_timeout_s:g} s")
                 raise await _explain(machine, session, error) from None
             except (MachineError, ProtocolError) as error:
                 raise await _explain(machine, session, error) from error
         except BaseException:
-            await _discard(machine)
+            await end_machine(machine, session)
             raise
 
     @classmethod
@@ -166,7 +180,7 @@ class Sandbox:
             if not machine.reachable():
                 raise Unreachable(f"the sockets of machine {record.name} were taken away")
             paused = await machine.paused()
-            session, hello = await _greet(machine, paused=paused, timeout_s=timeout_s)
+            session, hello = await _greet_again(machine, paused=paused, timeout_s=timeout_s)
         except BaseException:
             await machine.close()
             raise
@@ -177,7 +191,7 @@ class Sandbox:
         """A machine that an earlier daemon started is gone, whether it would answer or not."""
         machine = await driver.attach(record)
         if machine is not None:
-            await _discard(machine)
+            await end_machine(machine)
 
     # More containers
 
@@ -192,8 +206,8 @@ class Sandbox:
         for disk in disks:
             self._users.setdefault(disk, set()).add(container)
 
-    async def join(self, todo: Joining, *, timeout_s: float) -> tuple[GuestProcess, int]:
-        """One more container runs beside those that are here: its program's handle and pid.
+    async def join(self, todo: Joining, *, timeout_s: float) -> Started:
+        """One more container runs beside those that are here.
 
         A disk of a name that another one brought here is the same one.
 
@@ -203,7 +217,9 @@ class Sandbox:
             In all cases nothing of it is left here.
         """
         number = todo.container.container
-        program = self.session.process(todo.program.process, tty=bool(todo.program.flags & 1))
+        program = self.session.process(
+            todo.program.process, tty=ProcessFlag.TTY in todo.program.flags
+        )
         started: asyncio.Future[Reply] | None = None
         arrival = _Arrival(number, todo.disks, asyncio.get_running_loop().create_future())
         self._arrivals.append(arrival)
@@ -228,7 +244,7 @@ class Sandbox:
                 raise MachineError("the machine's agent does not answer") from None
             raise
         self.power.enter(number)
-        return program, reply.pid()
+        return Started(self, program, reply.pid())
 
     async def _bring_all(self) -> None:
         """The disks of all who wait are in the machine: the guest looks for new ones once, which takes it longest."""
@@ -335,7 +351,7 @@ class Sandbox:
         """The machine is gone; what it had not written to its disks is lost."""
         self.session.abort(MachineError("the machine was ended"))
         await self._carriage.end()
-        await _discard(self.machine)
+        await end_machine(self.machine)
 
     async def detach(self) -> None:
         """Let go of a machine that goes on running."""
@@ -355,19 +371,20 @@ class Sandbox:
         return exit
 
 
-async def _greet(machine: Machine, *, paused: bool, timeout_s: float) -> tuple[Session, GuestHello]:
-    """A session with the agent of a machine found again, and what that says. It is ``paused`` again afterwards."""
+async def _greet_again(
+    machine: Machine, *, paused: bool, timeout_s: float
+) -> tuple[Session, GuestHello]:
+    """A session with the agent of a machine found again, and its HELLO. A ``paused`` machine is paused afterwards."""
     if paused:
         await machine.resume()  # the container in it is frozen
     session = None
     try:
-        session = await Session.open(machine.agent_socket(), resync=True)
-        hello = await session.meet(timeout_s=timeout_s)
+        session, hello = await greet(machine, resync=True, timeout_s=timeout_s)
         if paused:
             await machine.pause()
     except BaseException:
         if session is not None:
-            session.abort(MachineError("the machine's agent does not answer"))
+            session.abort(MachineError("the machine does not stand still again"))
         if paused:
             with contextlib.suppress(MachineError):
                 await machine.pause()
@@ -389,8 +406,3 @@ async def _explain(
         what = "the machine ended before its program was started"
     cause = exit.stderr.strip().rpartition("\n")[2]
     return MachineError(f"{what}: {cause}" if cause else what, console=exit.console)
-
-
-async def _discard(machine: Machine) -> None:
-    await machine.kill()
-    await machine.close()

@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from hyper.errors import HyperError, MachineError
-from hyper.guest.process import GuestProcess
-from hyper.guest.session import Session, checked
-from hyper.machine.driver import Driver, Machine, MachineRecord
+from hyper.guest.session import checked
+from hyper.machine.driver import Driver, MachineRecord
 from hyper.machine.spec import Capability, MachineSpec
 from hyper.machine.template import MAX_MEMORY_MIB, Shape, Template
-from hyper.proto.message import ContainerUpdate, GuestHello, Reply
+from hyper.proto.message import ContainerUpdate, ProcessFlag, Reply
+from hyper.sandbox.connection import end_machine, greet
 from hyper.sandbox.pool import Pool, Warm
-from hyper.sandbox.sandbox import Plan, Sandbox
+from hyper.sandbox.sandbox import Plan, Sandbox, Started
 from hyper.sandbox.shape import EMPTY_SLOTS, shape_of
 from hyper.sandbox.templates import Templates
 from hyper.sandbox.timeline import HELLO, SPAWNED, TAKEN, Timeline, Way
@@ -71,8 +71,8 @@ class Starter:
         timeline: Timeline,
         warm: Warm | None = None,
         again: bool = True,
-    ) -> tuple[Sandbox, GuestProcess, int]:
-        """The sandbox, its program's handle and pid. ``made`` is called as soon as a machine exists.
+    ) -> Started:
+        """The sandbox with its program. ``made`` is called as soon as a machine exists.
 
         ``warm``: a waiting machine, with whose card ``plan`` was made; it is used or ended. ``again``: others like it
         will be started, so a template that is missing is built.
@@ -89,9 +89,7 @@ class Starter:
                 timeline.note(f"the waiting machine failed: {failure}")
             return await self._launch(plan, made, timeline, again=again)
 
-    async def _launch(
-        self, plan: Plan, made: Made, timeline: Timeline, *, again: bool
-    ) -> tuple[Sandbox, GuestProcess, int]:
+    async def _launch(self, plan: Plan, made: Made, timeline: Timeline, *, again: bool) -> Started:
         """Without a waiting machine."""
         template = await self._template(plan.spec, timeline, again=again)
         if template is not None:
@@ -106,8 +104,8 @@ class Starter:
         started = await Sandbox.launch(
             self._driver, plan, made=made, boot_timeout_s=self._boot_timeout_s
         )
-        timeline.mark(SPAWNED, started[0].machine.record.spawned_ns)
-        timeline.mark(HELLO, started[0].session.hello_ns)
+        timeline.mark(SPAWNED, started.sandbox.machine.record.spawned_ns)
+        timeline.mark(HELLO, started.sandbox.session.hello_ns)
         timeline.mark("program started")
         return started
 
@@ -149,9 +147,7 @@ class Starter:
             await self.fast.pool.close()
             await self.fast.templates.close()
 
-    async def _from_pool(
-        self, plan: Plan, warm: Warm, made: Made, timeline: Timeline
-    ) -> tuple[Sandbox, GuestProcess, int]:
+    async def _from_pool(self, plan: Plan, warm: Warm, made: Made, timeline: Timeline) -> Started:
         machine = warm.machine
         try:
             with _other_way_on(HyperError, OSError):
@@ -164,13 +160,13 @@ class Starter:
             timeline.mark(TAKEN)
             started = await self._fill(sandbox, plan, timeline)
         except BaseException:
-            await _end(machine, warm.session)
+            await end_machine(machine, warm.session)
             raise
         return started
 
     async def _from_template(
         self, plan: Plan, template: Template, made: Made, timeline: Timeline
-    ) -> tuple[Sandbox, GuestProcess, int]:
+    ) -> Started:
         with _other_way_on(OSError, MachineError), template.memory() as memory:
             spec = replace(plan.spec, disks=(), empty_slots=EMPTY_SLOTS, memory=memory)
             machine = await self._driver.launch(spec)
@@ -179,21 +175,15 @@ class Starter:
             made(machine.record)
             timeline.mark(SPAWNED, machine.record.spawned_ns)
             with _other_way_on(HyperError):
-                session, hello = await self._greet(machine)
+                session, hello = await greet(machine, resync=False, timeout_s=self._boot_timeout_s)
             timeline.way = Way.TEMPLATE
             timeline.mark(HELLO, session.hello_ns)
             return await self._fill(Sandbox(machine, session, hello), plan, timeline)
         except BaseException:
-            await _end(machine, session)
+            await end_machine(machine, session)
             raise
 
-    async def _greet(self, machine: Machine) -> tuple[Session, GuestHello]:
-        session = await Session.open(machine.agent_socket(), resync=False)
-        return session, await session.meet(timeout_s=self._boot_timeout_s)
-
-    async def _fill(
-        self, sandbox: Sandbox, plan: Plan, timeline: Timeline
-    ) -> tuple[Sandbox, GuestProcess, int]:
+    async def _fill(self, sandbox: Sandbox, plan: Plan, timeline: Timeline) -> Started:
         """The container of ``plan`` runs in a machine that has nothing yet."""
         session, machine = sandbox.session, sandbox.machine
         container = plan.container.container
@@ -209,11 +199,11 @@ class Starter:
             timeline.mark("container made")
         if plan.connected is not None:
             await plan.connected
-        program = session.process(plan.program.process, tty=bool(plan.program.flags & 1))
+        program = session.process(plan.program.process, tty=ProcessFlag.TTY in plan.program.flags)
         reply = await session.call(plan.program, timeout_s=self._boot_timeout_s)
         timeline.mark("program started")
         sandbox.power.enter(container)
-        return sandbox, program, reply.pid()
+        return Started(sandbox, program, reply.pid())
 
     async def _answered(self, answer: asyncio.Future[Reply]) -> None:
         try:
@@ -235,10 +225,3 @@ def _other_way_on(*errors: type[Exception]) -> Iterator[None]:
     except errors as error:
         logger.warning("a fast start failed: %s", error)
         raise _NotThisWay(str(error)) from error
-
-
-async def _end(machine: Machine, session: Session | None) -> None:
-    if session is not None:
-        session.abort(MachineError("the machine was ended"))
-    await machine.kill()
-    await machine.close()

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from hyper.errors import HyperError, InvalidRequest, MachineError
-from hyper.guest.session import Session
 from hyper.ids import new_id
 from hyper.machine.driver import Driver, Machine
 from hyper.machine.spec import Limits, MachineSpec, Memory, Nic
 from hyper.machine.template import MAX_MEMORY_MIB, About, Card, Shape, Template, TemplateStore
+from hyper.sandbox.connection import end_machine, greet
 from hyper.sandbox.exercise import Exercise
 from hyper.sandbox.shape import EMPTY_SLOTS
 from hyper.system import memfd
@@ -27,8 +27,6 @@ from hyper.units import MIB
 
 logger = logging.getLogger(__name__)
 
-#: How often a machine is exercised before it is saved: the second time shows what only the first one makes.
-_EXERCISES: Final = 2
 #: A template that nobody has wanted for so long is not kept in memory.
 _IDLE_S: Final = 600.0
 #: After a failed build a shape is left alone for this long.
@@ -261,8 +259,7 @@ class Templates:
                 await self._prepare(machine, spec.run_dir, card=shape.card is not Card.NONE)
                 await machine.save(state_fd)
             finally:
-                await machine.kill()
-                await machine.close()
+                await end_machine(machine)
 
     @contextlib.asynccontextmanager
     async def _made(self, shape: Shape, name: str, memory_fd: int) -> AsyncIterator[MachineSpec]:
@@ -280,10 +277,8 @@ class Templates:
 
     async def _prepare(self, machine: Machine, folder: Path, *, card: bool) -> None:
         """It has booted and done everything once; nobody talks to it any more."""
-        session = await Session.open(machine.agent_socket(), resync=False)
+        session, _ = await greet(machine, resync=False, timeout_s=self._place.boot_timeout_s)
         try:
-            await session.meet(timeout_s=self._place.boot_timeout_s)
-            for _ in range(_EXERCISES):
-                await self._exercise.run(machine, session, folder, card=card)
+            await self._exercise.run(machine, session, folder, card=card)
         finally:
             session.abort(MachineError("the template is being saved"))

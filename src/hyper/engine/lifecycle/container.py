@@ -30,7 +30,7 @@ from hyper.guest.process import GuestProcess
 from hyper.machine.driver import MachineRecord
 from hyper.proto.message import ProcessExit, ProcessResize, ProcessSignal, ReplyCode
 from hyper.sandbox.pool import Warm
-from hyper.sandbox.sandbox import Plan, Sandbox
+from hyper.sandbox.sandbox import Plan, Sandbox, Started
 from hyper.sandbox.timeline import Timeline
 
 logger = logging.getLogger(__name__)
@@ -230,13 +230,13 @@ class Container:
         self.hub.begin_run()
         try:
             with nfs.named(attached.mounts):
-                sandbox, main, pid = await self.host.starter.launch(
+                started = await self.host.starter.launch(
                     todo, made=self._made, timeline=timeline, warm=warm
                 )
         except GuestError as error:
             raise program_error(error, self.record.command[0]) from error
         self.record.boot_ms = timeline.ready_ms
-        self._running(sandbox, main, pid)
+        self._running(started)
 
     async def _join(self) -> None:
         if self.record.member is None:
@@ -267,20 +267,20 @@ class Container:
         async with disks as attached:
             self.hub.begin_run()
             self.record.boot_ms = None
-            self._running(*await sharing.join(self, owner, attached))
+            self._running(await sharing.join(self, owner, attached))
 
     def _made(self, machine: MachineRecord) -> None:
         self.record.machine = machine
         self.save()
 
-    def _running(self, sandbox: Sandbox, main: GuestProcess, pid: int) -> None:
+    def _running(self, started: Started) -> None:
         record = self.record
         record.status = next_status(record.status, Event.START)
-        record.pid = pid
+        record.pid = started.pid
         record.exit_code, record.error, record.oom_killed = 0, "", False
         record.started_ns, record.finished_ns = time.time_ns(), 0
         self.try_save()
-        self.adopt(sandbox, main)
+        self.adopt(started.sandbox, started.program)
         self.publish("start")
 
     def adopt(self, sandbox: Sandbox, main: GuestProcess) -> None:

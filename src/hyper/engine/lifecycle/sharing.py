@@ -23,10 +23,9 @@ from hyper.engine.spec import nfs, plan, pod_machine, resources
 from hyper.engine.spec.program_error import program_error
 from hyper.engine.volume.attachment import Attachment, in_share
 from hyper.errors import Conflict, GuestError, HyperError, InvalidRequest, NotFound
-from hyper.guest.process import GuestProcess
 from hyper.machine.spec import Disk
 from hyper.proto.message import File, ProcessInfo, ProcessSignal
-from hyper.sandbox.sandbox import Joining, Sandbox
+from hyper.sandbox.sandbox import Joining, Sandbox, Started
 from hyper.system.files import write_atomically
 from hyper.types.container import CreateBody, HostConfig
 from hyper.units import MIB
@@ -166,10 +165,8 @@ async def owner_is_back(container: Container) -> None:
                     future.cancel()
 
 
-async def join(
-    container: Container, owner: Container, attached: Attachment
-) -> tuple[Sandbox, GuestProcess, int]:
-    """``container``'s program runs in ``owner``'s machine; that, its handle and its pid.
+async def join(container: Container, owner: Container, attached: Attachment) -> Started:
+    """``container``'s program runs in ``owner``'s machine.
 
     Raises:
         Conflict: it mounts what is a directory of the host and not in the machine's share.
@@ -203,10 +200,9 @@ async def join(
     )
     try:
         with nfs.named(mounts):
-            main, pid = await sandbox.join(todo, timeout_s=_START_TIMEOUT_S)
+            return await sandbox.join(todo, timeout_s=_START_TIMEOUT_S)
     except GuestError as error:
         raise program_error(error, record.command[0]) from error
-    return sandbox, main, pid
 
 
 def keep_files(folder: Path, files: list[File]) -> None:

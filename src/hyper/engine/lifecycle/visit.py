@@ -223,7 +223,7 @@ class Visits:
         self._mounted = not builtin.outside
         try:
             async with self._home.plan(mounted=self._mounted) as plan:
-                self._sandbox, process, _ = await container.host.starter.launch(
+                started = await container.host.starter.launch(
                     replace(plan, program=start),
                     made=self._home.made,
                     timeline=Timeline(),
@@ -232,7 +232,8 @@ class Visits:
         except BaseException:
             self._home.unmade()
             raise
-        visit = Visit(process)
+        self._sandbox = started.sandbox
+        visit = Visit(started.program)
         stack.push_async_callback(self._end, visit, self._sandbox)
         return visit
 

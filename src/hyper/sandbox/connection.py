@@ -1,0 +1,35 @@
+"""Connections to the agents of machines: the handshake after a launch, and the end of a machine that was spoken to."""
+
+from __future__ import annotations
+
+from hyper.errors import MachineError
+from hyper.guest.session import Session
+from hyper.machine.driver import Machine
+from hyper.proto.message import GuestHello
+
+
+async def greet(machine: Machine, *, resync: bool, timeout_s: float) -> tuple[Session, GuestHello]:
+    """A session with the agent of ``machine``, and the agent's HELLO. ``resync``: an earlier daemon spoke with it.
+
+    Cancelled or failed: the session is aborted and the machine goes on.
+
+    Raises:
+        MachineError: no HELLO came in time, or the machine has ended. ProtocolError: it is of another version.
+    """
+    session = await Session.open(machine.agent_socket(), resync=resync)
+    try:
+        return session, await session.meet(timeout_s=timeout_s)
+    except BaseException:
+        session.abort(MachineError("the machine's agent does not answer"))
+        raise
+
+
+async def end_machine(machine: Machine, session: Session | None = None) -> None:
+    """The machine is gone, and so is everything that held on to it; whoever waits at ``session`` is told.
+
+    Twice is as good as once. Cancelled: to be called again.
+    """
+    if session is not None:
+        session.abort(MachineError("the machine was ended"))
+    await machine.kill()
+    await machine.close()
