@@ -18,6 +18,7 @@ from hyper.machine.probe import Host, Probe
 from hyper.machine.spec import Limits, MachineSpec
 from hyper.proto.frame import FrameDecoder
 from hyper.proto.hello import GuestHello, HostHello
+from hyper.proto.limits import VERSION
 from hyper.proto.message import encode_hello
 
 HOST = Host(kernel="6.1", cpu="cpu", hypervisor="qemu", guest="guest")
@@ -25,10 +26,11 @@ KERNEL, INITRD = Path("/k"), Path("/i")
 
 
 class FakeMachine:
-    """A machine whose agent answers HELLO, or never."""
+    """A machine whose agent answers HELLO, or never; ``version``: of the protocol that it speaks."""
 
-    def __init__(self, *, answers: bool) -> None:
+    def __init__(self, *, answers: bool, version: int = VERSION) -> None:
         self.killed = False
+        self._version = version
         self._answers = answers
         self._ours, self._theirs = socket.socketpair()
         for stream in (self._ours, self._theirs):
@@ -44,7 +46,7 @@ class FakeMachine:
     def _answer(self) -> None:
         [frame] = FrameDecoder().feed(self._theirs.recv(65536))
         hello = HostHello.decode(frame.body)
-        self._theirs.send(encode_hello(GuestHello(hello.nonce, 1, "fake")))
+        self._theirs.send(encode_hello(GuestHello(hello.nonce, 1, "fake", version=self._version)))
 
     async def wait(self) -> MachineExit:
         return MachineExit(status=1, stderr="why\n", console="panic")
@@ -192,3 +194,14 @@ async def test_what_is_known_is_told_while_another_boot_lasts(
     silent.cancel()
     await asyncio.wait([silent])
     assert launch.machines[0].killed
+
+
+async def test_a_guest_of_another_protocol_is_not_usable(tmp_path: Path) -> None:
+    """An initrd whose agent speaks another version of the protocol boots, and is of no use to this daemon."""
+    launch = Launcher(lambda: FakeMachine(answers=True, version=VERSION + 1))
+    verdict = await make(tmp_path, launch).verdict("tcg", host=HOST, kernel=KERNEL, initrd=INITRD)
+    assert not verdict.usable
+    assert verdict.reason == (
+        f"no guest came up: it speaks version {VERSION + 1}, we speak {VERSION}"
+    )
+    assert [machine.killed for machine in launch.machines] == [True]

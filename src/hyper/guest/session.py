@@ -27,7 +27,7 @@ from hyper.proto.frame import (
     decode_carried,
     decode_data,
 )
-from hyper.proto.limits import ENTROPY_SIZE, MAX_PROCESSES, NONCE_SIZE, RESYNC, VERSION
+from hyper.proto.limits import ENTROPY_SIZE, MAX_PROCESSES, NONCE_SIZE, RESYNC
 from hyper.proto.message import (
     GuestHello,
     HostHello,
@@ -223,8 +223,7 @@ class Session(asyncio.Protocol):
     def _on_hello(self, hello: GuestHello) -> None:
         if self.hello.done():
             raise ProtocolError("a second HELLO")
-        if hello.version != VERSION:
-            raise ProtocolError(f"it speaks version {hello.version}, we speak {VERSION}")
+        hello.require_version()
         self.hello_ns = time.monotonic_ns()
         self.hello.set_result(hello)
 

@@ -44,7 +44,7 @@ async def meet(machine: Machine) -> GuestHello:
 
     Raises:
         MachineError: the machine ended before it answered.
-        ProtocolError: it answered with something else.
+        ProtocolError: it answered with something else, or speaks another version of the protocol.
     """
     loop = asyncio.get_running_loop()
     hello = HostHello(
@@ -57,7 +57,9 @@ async def meet(machine: Machine) -> GuestHello:
             while data := await loop.sock_recv(stream, _CHUNK):
                 for frame in decoder.feed(data):
                     if frame.type is FrameType.HELLO:
-                        return GuestHello.decode(frame.body)
+                        answer = GuestHello.decode(frame.body)
+                        answer.require_version()
+                        return answer
         except ConnectionError:
             pass  # as the end of the stream: the machine died
     ended = await machine.wait()

@@ -135,3 +135,8 @@ class GuestHello:
         if len({info.process for info in processes}) != len(processes):
             raise ProtocolError("HELLO names a process twice")
         return cls(nonce, boot_ns, agent, processes, version)
+
+    def require_version(self) -> None:
+        """The guest speaks this version of the protocol. Raises: ProtocolError: it speaks another."""
+        if self.version != VERSION:
+            raise ProtocolError(f"it speaks version {self.version}, we speak {VERSION}")
