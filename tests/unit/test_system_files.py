@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -94,10 +95,6 @@ def test_sparse_copy_of_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "t").stat().st_size == 0
 
 
-def test_free_space(tmp_path: Path) -> None:
-    assert files.free_bytes(tmp_path) > 0
-
-
 HOLD = """
 import sys
 from pathlib import Path
@@ -179,7 +176,7 @@ def test_ports(protocol: str, kind: socket.SocketKind) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OSError) as raised:
             sockets.check_port_is_free(protocol, "127.0.0.1", port)
-        assert sockets.is_in_use(raised.value)
+        assert raised.value.errno == errno.EADDRINUSE
     sockets.check_port_is_free(protocol, "127.0.0.1", port)
     sockets.check_port_is_free(protocol, "127.0.0.1", 0)
 

@@ -57,6 +57,10 @@ def _any(alternatives: list[Check]) -> Check:
 
 
 def _status(value: str) -> Check:
+    if (
+        value == "dead"
+    ):  # Docker's, of a removal that failed: here that can be tried again, and is "removing"
+        return lambda container: False
     try:
         wanted = Status(value)
     except ValueError:

@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 from msgspec import UNSET
 
-from hyper.api import image_list
+from hyper.api import STORAGE_DRIVER, image_list
 from hyper.api.http import (
     Routes,
     asked_version,
@@ -77,7 +77,7 @@ class ImageRoutes:
                 os=record.os,
                 size=record.size,
                 virtual_size=image_list.virtual_size(record, asked_version(request)),
-                graph_driver=wire.DriverData("squashfs", None),
+                graph_driver=wire.DriverData(STORAGE_DRIVER, None),
                 root_fs=wire.RootFs("layers", list(record.layers)),
                 metadata={"LastTagTime": rfc3339(tagged_ns) if tagged_ns else wire.ZERO_TIME},
                 container=record.config.container or UNSET,

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from msgspec import UNSET, UnsetType, structs
 
+from hyper.api import STORAGE_DRIVER
 from hyper.api.fast import start_view
 from hyper.engine.lifecycle.container import SILENT, Container
 from hyper.engine.lifecycle.execs import Exec
@@ -71,14 +72,14 @@ def inspect(container: Container) -> wire.ContainerInspect:
         log_path=str(folder / "log"),
         name=f"/{record.name}",
         restart_count=record.restart_count,
-        driver="overlay",
+        driver=STORAGE_DRIVER,
         platform="linux",
         mount_label="",
         process_label="",
         app_armor_profile="",
         exec_ids=list(container.open_execs) or None,
         host_config=_host_config(container),
-        graph_driver=wire.DriverData("squashfs", {"Scratch": str(folder / "scratch.ext4")}),
+        graph_driver=wire.DriverData(STORAGE_DRIVER, {"Scratch": str(folder / "scratch.ext4")}),
         mounts=_mounts(container),
         config=_config(record),
         network_settings=_network(container),
@@ -122,7 +123,7 @@ def _state(container: Container) -> wire.ContainerState:
         paused=record.status is Status.PAUSED,
         restarting=record.status is Status.RESTARTING,
         oom_killed=record.oom_killed,
-        dead=record.status is Status.DEAD,
+        dead=False,
         pid=machine.pid if machine and container.live else 0,
         exit_code=record.exit_code,
         error=SILENT if container.live and container.silent else record.error,
@@ -328,8 +329,6 @@ def status_text(record: ContainerRecord, *, now_ns: int, silent: bool = False) -
             return f"Exited ({record.exit_code}) {ago} ago"
         case Status.REMOVING:
             return "Removal In Progress"
-        case Status.DEAD:
-            return "Dead"
 
 
 def health_text(health: Health) -> str:

@@ -13,7 +13,7 @@ from typing import Final
 from aiohttp import web
 
 from hyper import __version__
-from hyper.api import API_VERSION, MIN_API_VERSION
+from hyper.api import API_VERSION, MIN_API_VERSION, STORAGE_DRIVER
 from hyper.api.event_filter import passes
 from hyper.api.http import Routes, asked_version, filters_of, json_lines, json_response, moment_of
 from hyper.api.shortcomings import shortcomings
@@ -102,7 +102,7 @@ class SystemRoutes:
         engine, config = self._engine, self._engine.host.config
         counts = by_status(engine.containers.shown())
         system = os.uname()
-        stopped = counts[Status.EXITED] + counts[Status.CREATED] + counts[Status.DEAD]
+        stopped = counts[Status.EXITED] + counts[Status.CREATED]
         return json_response(
             wire.InfoAnswer(
                 id=engine.host.store.daemon_id,
@@ -111,7 +111,7 @@ class SystemRoutes:
                 containers_paused=counts[Status.PAUSED],
                 containers_stopped=stopped,
                 images=len(engine.host.images.list()),
-                driver="squashfs",
+                driver=STORAGE_DRIVER,
                 driver_status=[["Writable layer", "ext4"]],
                 docker_root_dir=str(config.data_root),
                 plugins=wire.PluginsInfo(["local"], [*PREDEFINED.values()], [*log_options.DRIVERS]),

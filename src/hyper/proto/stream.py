@@ -41,11 +41,6 @@ class SendWindow:
         self._paused = False
 
     @property
-    def acked(self) -> int:
-        """The lowest offset not yet acknowledged."""
-        return self._acked
-
-    @property
     def end(self) -> int:
         """The offset after everything given so far, FIN included."""
         if self._fin_at is not None:

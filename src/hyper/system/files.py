@@ -170,12 +170,6 @@ def _copy_range(reader: int, writer: int, start: int, end: int) -> None:
         start += done
 
 
-def free_bytes(path: Path) -> int:
-    """Bytes an ordinary user may still write to the file system of ``path``."""
-    status = os.statvfs(path)
-    return status.f_bavail * status.f_frsize
-
-
 def allocated_bytes(path: Path) -> int:
     """Bytes of disk ``path`` takes (not its length: holes are free)."""
     return path.stat().st_blocks * 512

@@ -6,7 +6,6 @@ Source: unix(7) (SIOCOUTQ, which is TIOCOUTQ; SO_PEERCRED), ip(7).
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import socket
@@ -149,8 +148,3 @@ def check_port_is_free(protocol: str, address: str, port: int) -> None:
         probe.bind((address, port))
         if kind == socket.SOCK_STREAM:
             probe.listen(1)
-
-
-def is_in_use(error: OSError) -> bool:
-    """Whether ``error`` says that an address is taken."""
-    return error.errno == errno.EADDRINUSE

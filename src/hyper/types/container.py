@@ -126,7 +126,7 @@ class HostConfig(Wire):
     shm_size: int = DEFAULT_SHM_SIZE
     sysctls: dict[str, str] | None = None
     memory: int = 0
-    nano_cpus: int = field(default=0)
+    nano_cpus: int = 0
     cpu_period: int = 0
     cpu_quota: int = 0
     ulimits: list[Ulimit] | None = None
@@ -201,7 +201,7 @@ class NetworkingConfig(Wire):
 
 
 class CreateBody(ContainerConfig):
-    """The body of POST /containers/create. Other members of HostConfig stay in ``host_config_raw``."""
+    """The body of POST /containers/create."""
 
     host_config: HostConfig | None = None
     networking_config: NetworkingConfig | None = None

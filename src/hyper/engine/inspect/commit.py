@@ -52,7 +52,7 @@ async def commit(container: Container, request: CommitRequest) -> str:
         HyperError: reading fails, no space…
     """
     record = container.record
-    if record.status in (Status.REMOVING, Status.DEAD):
+    if record.status is Status.REMOVING:
         raise Conflict(f"You cannot commit container {record.id} which is {record.status.value}")
     name = parse_tag(request.repository, request.tag) if request.repository else None
     if len(request.comment) + len(request.author) > _MAX_TEXT:

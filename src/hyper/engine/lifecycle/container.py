@@ -539,7 +539,7 @@ class Container:
         """Raises:
         Conflict: it is being removed (Docker's words).
         """
-        if self.record.status in (Status.REMOVING, Status.DEAD):
+        if self.record.status is Status.REMOVING:
             raise Conflict(
                 f'Container is marked for removal and cannot be "update": {self.record.id}'
             )

@@ -103,7 +103,7 @@ class Recovery:
         if record.machine is None:
             # Killed between a launch and keeping its record, the last daemon left a machine nobody knows.
             await self._host.driver.clear(self._host.run_dir(record.id))
-        elif record.status in (Status.REMOVING, Status.DEAD):
+        elif record.status is Status.REMOVING:
             await Sandbox.end(self._host.driver, record.machine)
         elif not container.live:
             await self._end_visits(record.machine)
@@ -120,7 +120,7 @@ class Recovery:
     async def _recover_guest(self, container: Container) -> None:
         """The same, of one that ran in another's machine."""
         found = await sharing.recover(container, self._find(container.record.seat.owner))
-        if found is None or container.record.status in (Status.REMOVING, Status.DEAD):
+        if found is None or container.record.status is Status.REMOVING:
             await self._is_lost(container)
         else:
             self._go_on(container, *found)
@@ -180,7 +180,7 @@ class Recovery:
         else:
             container.lost_in_absence()
         container.found.set()
-        if record.status in (Status.REMOVING, Status.DEAD):
+        if record.status is Status.REMOVING:
             await container.remove(force=True, volumes=record.remove_volumes)
         elif record.host_config.auto_remove:
             await container.remove(force=True, volumes=True)

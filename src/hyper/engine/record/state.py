@@ -16,28 +16,23 @@ class Status(StrEnum):
     RESTARTING = "restarting"
     EXITED = "exited"
     REMOVING = "removing"
-    DEAD = "dead"
 
 
 class Event(StrEnum):
     """What can happen to a container."""
 
     START = "start"
-    FAIL = "fail to start"
     EXIT = "exit"
     EXIT_FOR_NOW = "exit and wait for its restart"
     GIVE_UP = "give up its restart"
     PAUSE = "pause"
     UNPAUSE = "unpause"
     REMOVE = "remove"
-    FAIL_REMOVE = "fail to be removed"
 
 
 TRANSITIONS: dict[tuple[Status, Event], Status] = {
     (Status.CREATED, Event.START): Status.RUNNING,
     (Status.EXITED, Event.START): Status.RUNNING,
-    (Status.CREATED, Event.FAIL): Status.CREATED,
-    (Status.EXITED, Event.FAIL): Status.EXITED,
     (Status.RUNNING, Event.EXIT): Status.EXITED,
     (Status.PAUSED, Event.EXIT): Status.EXITED,
     (Status.RUNNING, Event.EXIT_FOR_NOW): Status.RESTARTING,
@@ -48,9 +43,7 @@ TRANSITIONS: dict[tuple[Status, Event], Status] = {
     (Status.PAUSED, Event.UNPAUSE): Status.RUNNING,
     (Status.CREATED, Event.REMOVE): Status.REMOVING,
     (Status.EXITED, Event.REMOVE): Status.REMOVING,
-    (Status.DEAD, Event.REMOVE): Status.REMOVING,
     (Status.REMOVING, Event.REMOVE): Status.REMOVING,
-    (Status.REMOVING, Event.FAIL_REMOVE): Status.DEAD,
 }
 
 #: States in which a machine runs for the container.
