@@ -83,7 +83,7 @@ class ArchiveRoutes:
             config=config,
         )
         work = commit.commit(container, asked)
-        return json_response(IdAnswer(await self._engine.host.tasks.see_through(work)), status=201)
+        return json_response(IdAnswer(await self._engine.finish(work)), status=201)
 
 
 def _path(request: web.Request) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -25,8 +24,6 @@ from hyper.errors import Conflict, HyperError, InvalidRequest
 from hyper.guest.process import Output
 from hyper.types import response as wire
 from hyper.types.container import CreateBody, HostConfig
-
-T = TypeVar("T")
 
 _CONDITIONS: Final = frozenset({"", "not-running", "next-exit", "removed"})
 
@@ -69,10 +66,6 @@ class ContainerRoutes:
     def _changeable(self, request: web.Request) -> Container:
         return self._engine.containers.changeable(request.match_info["id"])
 
-    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
-        """What was begun is brought to its end, whether the client waits for it or not."""
-        return await self._engine.host.tasks.see_through(work)
-
     async def create(self, request: web.Request) -> web.StreamResponse:
         if not request.body_exists:
             raise InvalidRequest("invalid JSON: got EOF while reading request body")
@@ -101,11 +94,11 @@ class ContainerRoutes:
         return json_response(answer)
 
     async def start(self, request: web.Request) -> web.StreamResponse:
-        started = await self._whole(self._changeable(request).start())
+        started = await self._engine.finish(self._changeable(request).start())
         return web.Response(status=204 if started else 304)
 
     async def stop(self, request: web.Request) -> web.StreamResponse:
-        stopped = await self._whole(
+        stopped = await self._engine.finish(
             ending.stop(
                 self._changeable(request), timeout_s=number(request, "t"), number=_signal(request)
             )
@@ -114,7 +107,9 @@ class ContainerRoutes:
 
     async def restart(self, request: web.Request) -> web.StreamResponse:
         container, timeout_s = self._changeable(request), number(request, "t")
-        await self._whole(ending.restart(container, timeout_s=timeout_s, number=_signal(request)))
+        await self._engine.finish(
+            ending.restart(container, timeout_s=timeout_s, number=_signal(request))
+        )
         return web.Response(status=204)
 
     async def kill(self, request: web.Request) -> web.StreamResponse:
@@ -126,7 +121,7 @@ class ContainerRoutes:
                 f"cannot kill container: {request.match_info['id']}: "
                 f"container {container.record.id} is not running"
             )
-        await self._whole(ending.kill(container, number_))
+        await self._engine.finish(ending.kill(container, number_))
         return web.Response(status=204)
 
     async def wait(self, request: web.Request) -> web.StreamResponse:
@@ -158,10 +153,10 @@ class ContainerRoutes:
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
         if flag(request, "link"):
-            await self._whole(self._remove_link(request.match_info["id"]))
+            await self._engine.finish(self._remove_link(request.match_info["id"]))
             return web.Response(status=204)
         container, force = self._changeable(request), flag(request, "force")
-        await self._whole(container.remove(force=force, volumes=flag(request, "v")))
+        await self._engine.finish(container.remove(force=force, volumes=flag(request, "v")))
         return web.Response(status=204)
 
     async def _remove_link(self, path: str) -> None:

@@ -88,7 +88,7 @@ class ExecRoutes:
         starting = self._engine.execs.start(item, body.console_size)
         item.settled.clear()
         try:
-            return await self._engine.host.tasks.see_through(starting)
+            return await self._engine.finish(starting)
         finally:
             item.settled.set()
 

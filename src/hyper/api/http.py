@@ -259,6 +259,14 @@ def has_label(labels: dict[str, str], wanted: str) -> bool:
     return name in labels and (not equals or labels[name] == value)
 
 
+def labels_match(labels: dict[str, str] | None, filters: dict[str, set[str]]) -> bool:
+    """Whether ``labels`` have all that the filters ``label`` name, and none of ``label!``."""
+    labels = labels or {}
+    if any(has_label(labels, value) for value in filters.get("label!", ())):
+        return False
+    return all(has_label(labels, value) for value in filters.get("label", ()))
+
+
 async def not_in_a_swarm(request: web.Request) -> web.StreamResponse:
     """Leaving a swarm: nobody here is in one. Clients make sure of that so, and know this answer."""
     raise Unavailable("This node is not part of a swarm")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -14,14 +15,14 @@ from hyper.api.http import (
     asked_version,
     filters_of,
     flag,
-    has_label,
     json_response,
+    labels_match,
     moment,
     number,
 )
 from hyper.api.usage import sized
 from hyper.engine.engine import Engine
-from hyper.engine.lifecycle.container import Container
+from hyper.engine.record.container import ContainerRecord
 from hyper.engine.spec import links
 from hyper.errors import Conflict, InvalidRequest
 from hyper.types import response as wire
@@ -80,29 +81,9 @@ class LifecycleRoutes:
         if self._pruning.locked():
             raise Conflict("a prune operation is already running")
         async with self._pruning:
-            work = _prune(self._engine, filters, until_ns)
-            deleted, reclaimed = await self._engine.host.tasks.see_through(work)
-        self._engine.host.events.publish("container", "prune", "", {"reclaimed": str(reclaimed)})
+            work = self._engine.prune_containers(partial(_prunable, filters, until_ns))
+            deleted, reclaimed = await self._engine.finish(work)
         return json_response(wire.PruneContainersAnswer(deleted or None, reclaimed))
-
-
-async def _prune(
-    engine: Engine, filters: dict[str, set[str]], until_ns: int | None
-) -> tuple[list[str], int]:
-    deleted, reclaimed = [], 0
-    for container in engine.containers.shown():
-        if container.record.member is not None:
-            continue  # it goes with its pod
-        if container.up or not _prunable(container, filters, until_ns):
-            continue
-        written = (await sized(render.summary(container), container)).size_rw or 0
-        try:
-            await container.remove(force=False)
-        except Conflict:
-            continue  # it was started meanwhile
-        deleted.append(container.record.id)
-        reclaimed += written
-    return deleted, reclaimed
 
 
 def _until(values: set[str]) -> int | None:
@@ -113,10 +94,7 @@ def _until(values: set[str]) -> int | None:
     return None
 
 
-def _prunable(container: Container, filters: dict[str, set[str]], until_ns: int | None) -> bool:
-    labels = container.record.config.labels or {}
-    if until_ns is not None and container.record.created_ns > until_ns:
+def _prunable(filters: dict[str, set[str]], until_ns: int | None, record: ContainerRecord) -> bool:
+    if until_ns is not None and record.created_ns > until_ns:
         return False
-    if any(has_label(labels, value) for value in filters.get("label!", ())):
-        return False
-    return all(has_label(labels, value) for value in filters.get("label", ()))
+    return labels_match(record.config.labels, filters)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar
+from collections.abc import Callable
+from typing import Final
 
 from aiohttp import web
 
@@ -15,6 +15,7 @@ from hyper.api.http import (
     flag,
     has_label,
     json_response,
+    labels_match,
     moment,
 )
 from hyper.engine.engine import Engine
@@ -34,8 +35,6 @@ from hyper.types.network import (
     NetworkView,
 )
 from hyper.units import rfc3339
-
-T = TypeVar("T")
 
 _FILTERS: Final = frozenset({"id", "name", "label", "driver", "scope", "type", "dangling"})
 _USERS_BY_INSPECT_SINCE: Final = (1, 28)
@@ -66,10 +65,6 @@ class NetworkRoutes:
 
     def _get(self, request: web.Request) -> NetworkRecord:
         return self._networks.get(request.match_info["id"])
-
-    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
-        """What was begun is brought to its end, whether the client waits for it or not."""
-        return await self._engine.host.tasks.see_through(work)
 
     def _matches(self, record: NetworkRecord, filters: dict[str, set[str]]) -> bool:
         checks: dict[str, Callable[[str], bool]] = {
@@ -140,48 +135,37 @@ class NetworkRoutes:
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         body, _ = await body_of(request, NetworkCreateBody)
-        record, warning = await self._whole(self._networks.create(body))
+        record, warning = await self._engine.finish(self._networks.create(body))
         return json_response(NetworkCreated(record.id, warning), status=201)
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
-        await self._whole(self._wires.remove_network(self._get(request)))
+        await self._engine.finish(self._wires.remove_network(self._get(request)))
         return web.Response(status=204)
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         body, _ = await body_of(request, ConnectBody)
         network, container = self._get(request), self._engine.containers.get(body.container)
         asked = body.endpoint_config or EndpointAsked()
-        await self._whole(joining.connect(container, network, asked))
+        await self._engine.finish(joining.connect(container, network, asked))
         return web.Response(status=200)
 
     async def disconnect(self, request: web.Request) -> web.StreamResponse:
         body, _ = await body_of(request, DisconnectBody)
         network, container = self._get(request), self._engine.containers.get(body.container)
-        await self._whole(joining.disconnect(container, network, force=body.force))
+        await self._engine.finish(joining.disconnect(container, network, force=body.force))
         return web.Response(status=200)
 
     async def prune(self, request: web.Request) -> web.StreamResponse:
         filters = filters_of(request, _PRUNE_FILTERS)
-        return json_response(NetworksPruned(await self._whole(self._prune(filters)) or None))
-
-    async def _prune(self, filters: dict[str, set[str]]) -> list[str]:
         until = [moment(value, what="value for 'until'") for value in filters.get("until", ())]
-        connected = {
-            endpoint.network_id
-            for container in self._engine.containers.all()
-            for endpoint in container.record.endpoints
-        }
-        deleted = []
-        for record in self._networks.all():
-            kept = record.name in PREDEFINED or record.id in connected
-            kept |= any(record.created_ns >= moment for moment in until)
-            kept |= not all(has_label(record.labels, value) for value in filters.get("label", ()))
-            kept |= any(has_label(record.labels, value) for value in filters.get("label!", ()))
-            if not kept:
-                await self._wires.remove_network(record)
-                deleted.append(record.name)
-        self._engine.host.events.publish("network", "prune", "", {"reclaimed": "0"})
-        return deleted
+
+        def wanted(record: NetworkRecord) -> bool:
+            if any(record.created_ns >= moment for moment in until):
+                return False
+            return labels_match(record.labels, filters)
+
+        deleted = await self._engine.finish(self._engine.prune_networks(wanted))
+        return json_response(NetworksPruned(deleted or None))
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         filters = filters_of(request, _FILTERS)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -18,8 +17,6 @@ from hyper.errors import InvalidRequest
 from hyper.types import pod as wire
 from hyper.types.response import WaitAnswer
 from hyper.units import MIB, rfc3339
-
-T = TypeVar("T")
 
 _PREFIX: Final = "/hyper/v1/pods"
 
@@ -50,10 +47,6 @@ class PodRoutes:
     def _get(self, request: web.Request) -> Container:
         return self._pods.get(request.match_info["id"])
 
-    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
-        """What was begun is brought to its end, whether the client waits for it or not."""
-        return await self._engine.host.tasks.see_through(work)
-
     async def list(self, request: web.Request) -> web.StreamResponse:
         """Every pod, the newest first."""
         return json_response([view(self._pods, pod) for pod in self._pods.all()])
@@ -62,7 +55,7 @@ class PodRoutes:
         """A new pod; nothing of it runs yet."""
         body, plain = await body_of(request, wire.PodBody)
         said = [*_host_configs(plain.get("Init")), *_host_configs(plain.get("Containers"))]
-        pod, warnings = await self._whole(self._pods.create(body, said))
+        pod, warnings = await self._engine.finish(self._pods.create(body, said))
         return json_response(wire.PodMade(pod.record.id, pod.record.name, warnings), status=201)
 
     async def inspect(self, request: web.Request) -> web.StreamResponse:
@@ -71,13 +64,13 @@ class PodRoutes:
 
     async def start(self, request: web.Request) -> web.StreamResponse:
         """All its containers run, after its init containers have ended well."""
-        started = await self._whole(self._pods.start(self._get(request)))
+        started = await self._engine.finish(self._pods.start(self._get(request)))
         return web.Response(status=204 if started else 304)
 
     async def stop(self, request: web.Request) -> web.StreamResponse:
         """Nothing of it runs."""
         work = self._pods.stop(self._get(request), timeout_s=number(request, "t"))
-        return web.Response(status=204 if await self._whole(work) else 304)
+        return web.Response(status=204 if await self._engine.finish(work) else 304)
 
     async def wait(self, request: web.Request) -> web.StreamResponse:
         """Once it is ready, or has exited: its highest exit code."""
@@ -94,13 +87,13 @@ class PodRoutes:
         body, plain = await body_of(request, wire.PodContainer)
         said = _host_configs([plain])[0]
         work = self._pods.add(self._get(request), body, said)
-        container, warnings = await self._whole(work)
+        container, warnings = await self._engine.finish(work)
         return json_response(wire.PodContainerMade(container.record.id, warnings), status=201)
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
         """Nothing is left of it."""
         pod, force = self._get(request), flag(request, "force")
-        await self._whole(self._pods.remove(pod, force=force, volumes=flag(request, "v")))
+        await self._engine.finish(self._pods.remove(pod, force=force, volumes=flag(request, "v")))
         return web.Response(status=204)
 
 

@@ -68,14 +68,14 @@ class ResourceRoutes:
         body, asked = await body_of(request, HostConfig)
         container = self._changeable(request)
         work = update(container, body, asked)
-        return json_response(UpdateAnswer(await self._engine.host.tasks.see_through(work) or None))
+        return json_response(UpdateAnswer(await self._engine.finish(work) or None))
 
     async def pause(self, request: web.Request) -> web.StreamResponse:
-        await self._engine.host.tasks.see_through(self._changeable(request).pause())
+        await self._engine.finish(self._changeable(request).pause())
         return web.Response(status=204)
 
     async def unpause(self, request: web.Request) -> web.StreamResponse:
-        await self._engine.host.tasks.see_through(self._changeable(request).unpause())
+        await self._engine.finish(self._changeable(request).unpause())
         return web.Response(status=204)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final, TypeVar
 
 from aiohttp import web
@@ -12,6 +11,7 @@ from hyper.api.http import Routes, asked_version, json_response
 from hyper.api.volumes import view
 from hyper.engine.engine import Engine
 from hyper.engine.lifecycle.container import Container
+from hyper.engine.lifecycle.prune import written_bytes
 from hyper.errors import InvalidRequest
 from hyper.types import response as wire
 from hyper.types.mount import VolumeView
@@ -68,8 +68,7 @@ class UsageRoutes:
 
 async def sized(answer: _Sized, container: Container) -> _Sized:
     """``answer`` about a container, with what it has written and what its whole file system amounts to."""
-    host = container.host
-    disk = host.container_dir(container.record.id) / "scratch.ext4"
-    answer.size_rw = await asyncio.to_thread(host.scratch.written_bytes, disk)
-    answer.size_root_fs = answer.size_rw + host.images.size_of(container.record.image_id)
+    answer.size_rw = await written_bytes(container)
+    images = container.host.images
+    answer.size_root_fs = answer.size_rw + images.size_of(container.record.image_id)
     return answer

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from aiohttp import web
 from msgspec import UNSET
@@ -14,8 +13,8 @@ from hyper.api.http import (
     body_of,
     filters_of,
     flag,
-    has_label,
     json_response,
+    labels_match,
 )
 from hyper.engine.engine import Engine
 from hyper.engine.spec.mounts import DRIVER
@@ -24,8 +23,6 @@ from hyper.engine.volume.volumes import Usage, is_anonymous
 from hyper.errors import InvalidRequest, Unavailable
 from hyper.types import mount as wire
 from hyper.units import rfc3339
-
-T = TypeVar("T")
 
 _FILTERS: Final = frozenset({"dangling", "driver", "label", "name"})
 _PRUNE_FILTERS: Final = frozenset({"all", "label", "label!"})
@@ -52,10 +49,6 @@ class VolumeRoutes:
             ("DELETE", "/volumes/{name}", self.remove),
         ]
 
-    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
-        """What was begun is brought to its end, whether the client waits for it or not."""
-        return await self._engine.host.tasks.see_through(work)
-
     def _view(self, record: VolumeRecord) -> wire.VolumeView:
         return view(record, self._volumes.mountpoint(record.name))
 
@@ -78,7 +71,7 @@ class VolumeRoutes:
         body, _ = await body_of(request, wire.VolumeCreateBody)
         if body.cluster_volume_spec:
             raise InvalidRequest("cluster volumes need a swarm, which Hyper is no part of")
-        record = await self._whole(
+        record = await self._engine.finish(
             self._volumes.create(
                 body.name, driver=body.driver, labels=body.labels, options=body.driver_opts
             )
@@ -90,21 +83,18 @@ class VolumeRoutes:
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
         name, force = request.match_info["name"], flag(request, "force")
-        await self._whole(self._volumes.remove(name, force=force))
+        await self._engine.finish(self._volumes.remove(name, force=force))
         return web.Response(status=204)
 
     async def prune(self, request: web.Request) -> web.StreamResponse:
         filters = filters_of(request, _PRUNE_FILTERS)
         everything = True in {_truth("all", value) for value in filters.get("all", ())}
         everything |= asked_version(request) < _ANONYMOUS_ONLY_SINCE
-        checks: list[Callable[[VolumeRecord], bool]] = [
-            lambda record: everything or is_anonymous(record),
-            lambda record: all(_has(record, value) for value in filters.get("label", ())),
-            lambda record: not any(_has(record, value) for value in filters.get("label!", ())),
-        ]
-        gone, reclaimed = await self._whole(
-            self._volumes.prune(lambda record: all(check(record) for check in checks))
-        )
+
+        def wanted(record: VolumeRecord) -> bool:
+            return (everything or is_anonymous(record)) and labels_match(record.labels, filters)
+
+        gone, reclaimed = await self._engine.finish(self._volumes.prune(wanted))
         return json_response(wire.VolumesPruned(volumes_deleted=gone, space_reclaimed=reclaimed))
 
 
@@ -123,16 +113,12 @@ def view(record: VolumeRecord, mountpoint: str, usage: Usage | None = None) -> w
     )
 
 
-def _has(record: VolumeRecord, label: str) -> bool:
-    return has_label(record.labels or {}, label)
-
-
 def _matches(record: VolumeRecord, filters: dict[str, set[str]]) -> bool:
     names, drivers = filters.get("name", set()), filters.get("driver", set())
     return (
         (not names or any(name in record.name for name in names))
         and (not drivers or DRIVER in drivers)
-        and all(_has(record, label) for label in filters.get("label", ()))
+        and labels_match(record.labels, {"label": filters.get("label", set())})
     )
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
 from hyper.engine.hypervisors import Hypervisors
 from hyper.engine.inspect.stats import Feeds
+from hyper.engine.lifecycle import prune
 from hyper.engine.lifecycle.clocks import GuestClocks
 from hyper.engine.lifecycle.container import Container
 from hyper.engine.lifecycle.containers import Containers
@@ -12,6 +16,10 @@ from hyper.engine.lifecycle.host import Host
 from hyper.engine.lifecycle.host_events import HostEvents
 from hyper.engine.lifecycle.pods import Pods
 from hyper.engine.lifecycle.probing import HealthChecks
+from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.network import NetworkRecord
+
+T = TypeVar("T")
 
 
 class Engine:
@@ -53,6 +61,23 @@ class Engine:
         self.execs.take_up(container)
         self._health.take_up(container)
         self.containers.start_pending([container])
+
+    async def finish(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of ``work``, which is brought to its end whether the caller still waits for it or not.
+
+        Cancelled: ``work`` goes on, and a failure of it is logged.
+        """
+        return await self.host.tasks.see_through(work)
+
+    async def prune_containers(
+        self, wanted: Callable[[ContainerRecord], bool]
+    ) -> tuple[list[str], int]:
+        """As lifecycle.prune.prune_containers."""
+        return await prune.prune_containers(self.host, self.containers, wanted)
+
+    async def prune_networks(self, wanted: Callable[[NetworkRecord], bool]) -> list[str]:
+        """As lifecycle.prune.prune_networks."""
+        return await prune.prune_networks(self.host, self.containers, wanted)
 
     async def close(self) -> None:
         """Nothing of this process works on containers any more; their machines go on."""
