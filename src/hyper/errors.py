@@ -4,7 +4,7 @@
     ├── InvalidRequest         400  the caller asked for something that makes no sense
     ├── Unauthorized           401  credentials missing or refused (by a registry)
     ├── Forbidden              403  understood and refused
-    ├── NotFound               404  no such container, image, exec…
+    ├── NotFound               404  no such container, exec… (ImageNotFound: an image)
     ├── Conflict               409  the object is in a state that forbids it
     ├── NotImplementedYet      501  the API has the word, Hyper does not yet
     ├── Unavailable            503  a peer (registry, hypervisor) does not answer
@@ -22,11 +22,13 @@ class HyperError(Exception):
     """An expected failure: ``message`` says what failed, on which object, why, in one line.
 
     ``hint`` (optional) says what to do about it. ``http_status`` is what the API answers,
-    ``exit_code`` what the command line ends with (125: the daemon failed, as Docker does).
+    ``exit_code`` what the command line ends with (125: the daemon failed, as Docker does). ``kind``: the failure for
+    programs that act on it, as the API's member of that name; "": none does.
     """
 
     http_status = 500
     exit_code = 125
+    kind = ""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -59,6 +61,12 @@ class NotFound(HyperError):
     """The named object does not exist."""
 
     http_status = 404
+
+
+class ImageNotFound(NotFound):
+    """The named image is not on this host, or not for the platform: a pull may bring it."""
+
+    kind = "image-not-found"
 
 
 class Conflict(HyperError):

@@ -33,6 +33,7 @@ class FakePods:
         self.status = 0
         #: A start answers with this error.
         self.start_error: str | None = None
+        self.start_kind = ""
         #: Who waits until it is ready is told this; "": it is.
         self.unready = ""
         #: The pod runs until it is told to stop.
@@ -126,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
         if (pod := self._find(fake, name)) is None:
             return
         if fake.start_error:
-            self._answer(500, {"message": fake.start_error})
+            self._answer(500, {"message": fake.start_error, "kind": fake.start_kind})
             return
         if fake.starts_for_ever:
             fake.started.set()

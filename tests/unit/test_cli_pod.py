@@ -105,9 +105,10 @@ def test_run_from_standard_input_with_one_container(
 def test_a_pod_that_does_not_start(hyper: Hyper, fake: FakePods, capfd: Out) -> None:
     """Streams of what never ran do not hold us; the code is that of run."""
     fake.start_error = "container web: exec: serve: executable file not found in $PATH"
+    fake.start_kind = "program-not-found"
     assert hyper("pod", "run", "shop.yml") == 127
     assert capfd.readouterr().err.splitlines()[-1] == f"hyper: {fake.start_error}"
-    fake.start_error = "no room"
+    fake.start_error, fake.start_kind = "no room", ""
     assert hyper("pod", "run", "-d", "--name", "two", "shop.yml") == 125
 
 

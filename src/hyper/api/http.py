@@ -78,7 +78,7 @@ def json_response(body: Any, *, status: int = 200) -> web.Response:
 
 def error_response(error: HyperError) -> web.Response:
     """What a client gets to read of a failure."""
-    return json_response(ErrorBody(str(error)), status=error.http_status)
+    return json_response(ErrorBody(str(error), error.kind), status=error.http_status)
 
 
 @web.middleware
@@ -114,7 +114,7 @@ class Unanswered(web.StreamResponse):
 def _failed(request: web.Request, error: HyperError) -> web.StreamResponse:
     """The error, or the connection's end where an answer is under way: the client must not take it for whole."""
     if _ANSWERED not in request:
-        return json_response(ErrorBody(str(error)), status=error.http_status)
+        return json_response(ErrorBody(str(error), error.kind), status=error.http_status)
     logger.warning("%s %s broke off: %s", request.method, request.path, error.message)
     return _broken_off(request)
 

@@ -243,8 +243,10 @@ def _decode(response: Response) -> Any:
 
 def _api_error(response: Response) -> ApiError:
     data = response.read()
+    kind = ""
     try:
-        message = str(loads(data)["message"])
+        body = loads(data)
+        message, kind = str(body["message"]), str(body.get("kind", ""))
     except (ValueError, KeyError, TypeError):
         message = data.decode(errors="replace").strip() or f"HTTP status {response.status}"
-    return ApiError(message, status=response.status)
+    return ApiError(message, status=response.status, kind=kind)

@@ -6,13 +6,17 @@ from hyper.errors import HyperError, Unavailable
 
 
 class ApiError(HyperError):
-    """The daemon answered with an error: ``status`` is HTTP's, ``message`` the daemon's own words."""
+    """The daemon answered with an error: ``status`` is HTTP's, ``message`` the daemon's own words.
+
+    ``kind``: what failed, for programs: see HyperError; "" where the daemon does not say.
+    """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, status: int) -> None:
+    def __init__(self, message: str, *, status: int, kind: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.kind = kind
 
 
 class DaemonUnreachable(Unavailable):

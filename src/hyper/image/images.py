@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
-from hyper.errors import HyperError, InvalidRequest, NotFound
+from hyper.errors import HyperError, ImageNotFound, InvalidRequest, NotFound
 from hyper.image import (
     archive,
     blobs,
@@ -581,7 +581,7 @@ class Images:
 
     def _check_known(self, image_id: str) -> None:
         if not self._store.rows("SELECT 1 FROM images WHERE id = ?", image_id):
-            raise NotFound(f"No such image: {image_id}")
+            raise ImageNotFound(f"No such image: {image_id}")
 
 
 def _mismatch(reference: Reference, wanted: Platform, offered: Platform) -> str:

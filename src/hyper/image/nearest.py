@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hyper.errors import HyperError, NotFound
+from hyper.errors import HyperError, ImageNotFound
 from hyper.image import archive, limits, load, query
 from hyper.image import platform as platforms
 from hyper.image.local_engine import EnginePatience, LocalEngine, Offer, connected
@@ -125,9 +125,9 @@ async def take(
                 return found
             asked.append(f"{engine.name} ({socket})")
     if asked:
-        raise NotFound(f"No such image: {wanted} (asked: {', '.join(asked)})")
+        raise ImageNotFound(f"No such image: {wanted} (asked: {', '.join(asked)})")
     looked = ", ".join(map(str, engines.sockets))
-    raise NotFound(
+    raise ImageNotFound(
         f"No such image: {wanted}: no other container engine is here",
         hint=f"looked for one at {looked}" if looked else "hyperd runs with --local-engines=false",
     )

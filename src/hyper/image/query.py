@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from hyper.errors import InvalidRequest, NotFound
+from hyper.errors import ImageNotFound, InvalidRequest, NotFound
 from hyper.image import blobs
 from hyper.image.aci import catalog
 from hyper.image.record import HistoryItem, ImageRecord, Usage
@@ -41,7 +41,7 @@ def identify(store: Store, name_or_id: str) -> str:
     if len(found) > 1:
         raise InvalidRequest(f"reference is ambiguous: {name_or_id}")
     if not found:
-        raise NotFound(f"No such image: {_shown(name_or_id)}")
+        raise ImageNotFound(f"No such image: {_shown(name_or_id)}")
     return found[0]
 
 

@@ -30,8 +30,11 @@ def said(value: T | None) -> T | UnsetType:
     return value or UNSET
 
 
-class ErrorBody(Wire, rename=None):
+class ErrorBody(Wire, rename=None, omit_defaults=True):
+    """A failure. ``kind``: for programs (Hyper's own member): see HyperError."""
+
     message: str
+    kind: str = ""
 
 
 class OriginView(Wire):

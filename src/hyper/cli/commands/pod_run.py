@@ -57,7 +57,7 @@ def _run(context: Context, arguments: Arguments) -> int:
         status = _attached(context, plan, made)
     except ApiError as error:
         say(f"hyper: {error}")
-        status = start_failure_code(error.message)
+        status = start_failure_code(error)
     if remove:
         context.engine.delete(pod_path(made["Id"]), force=True, v=True)
     return status

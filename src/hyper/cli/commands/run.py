@@ -27,18 +27,12 @@ if TYPE_CHECKING:
     from hyper.cli.timing import Timing
 
 DAEMON_FAILED, CANNOT_INVOKE, NOT_FOUND = 125, 126, 127
-_NOT_FOUND_TEXTS = ("executable file not found", "no such file or directory")
-_CANNOT_INVOKE_TEXTS = ("permission denied", "is a directory")
+_CODES = {"program-not-found": NOT_FOUND, "program-not-executable": CANNOT_INVOKE}
 
 
-def start_failure_code(message: str) -> int:
-    """The exit code for a container that did not start, from the daemon's words (as docker does)."""
-    text = message.lower()
-    if any(part in text for part in _NOT_FOUND_TEXTS):
-        return NOT_FOUND
-    if any(part in text for part in _CANNOT_INVOKE_TEXTS):
-        return CANNOT_INVOKE
-    return DAEMON_FAILED
+def start_failure_code(error: HyperError) -> int:
+    """The exit code for a container that did not start: a shell's if its program cannot be run, else 125."""
+    return _CODES.get(error.kind, DAEMON_FAILED)
 
 
 def create(
@@ -73,8 +67,7 @@ def create(
     try:
         answer = context.engine.post("/containers/create", body, **query)
     except ApiError as error:
-        missing = error.status == 404 and "image" in error.message.lower()
-        if not missing or when == "never" or brought:
+        if error.kind != "image-not-found" or when == "never" or brought:
             raise
         if timing:
             timing.mark("image is not there")
@@ -205,7 +198,7 @@ def _run_attached(
 
 def _did_not_start(error: ApiError) -> int:
     say(f"hyper: {error}")
-    return start_failure_code(error.message)
+    return start_failure_code(error)
 
 
 _DETACH = Flag("-d", "--detach", help="Leave it running in the background and print its id")

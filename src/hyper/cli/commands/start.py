@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hyper.cli.commands.run import start_failure_code
 from hyper.cli.context import say
 from hyper.cli.each import for_each
 from hyper.cli.flags import Command, Flag, UsageError
@@ -47,7 +46,7 @@ def _start_attached(context: Context, arguments: Arguments) -> int:
             except ApiError as error:
                 waiting.close()
                 say(f"hyper: {error}")
-                return min(1, start_failure_code(error.message))
+                return 1
             session.release()
             if not session.converse(wire, early, redraw=is_running):
                 waiting.close()

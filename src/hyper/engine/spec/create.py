@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from hyper.config import DEFAULT_SHM_SIZE, MINIMUM_MEMORY_MIB
 from hyper.engine.spec import health, log_options, modes, mounts, plan, restart
-from hyper.errors import InvalidRequest, NotFound
+from hyper.errors import ImageNotFound, InvalidRequest
 from hyper.image import platform
 from hyper.image.record import ImageRecord
 from hyper.types import oci
@@ -178,7 +178,7 @@ def check_platform(image: ImageRecord, name: str, wanted: Platform | None) -> li
     host = platform.host()
     own = Platform(image.architecture or host.architecture, image.os, image.config.variant)
     if wanted is not None and not platform.matches(own, wanted):
-        raise NotFound(
+        raise ImageNotFound(
             f"image with reference {name} was found but its platform ({platform.show(own)}) does not match "
             f"the specified platform ({platform.show(wanted)})"
         )

@@ -17,12 +17,18 @@ _WRONG_KIND_HINT: Final = (
 )
 
 
-class ProgramError(InvalidRequest):
-    """The program cannot be run; ``exit_code`` is 126 or 127 as a shell says it."""
+class ProgramNotFound(InvalidRequest):
+    """The program is not among the container's files; 127, as a shell says it."""
 
-    def __init__(self, message: str, *, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    kind = "program-not-found"
+    exit_code = 127
+
+
+class ProgramNotExecutable(InvalidRequest):
+    """The program is there and may not, or cannot, be run; 126, as a shell says it."""
+
+    kind = "program-not-executable"
+    exit_code = 126
 
 
 def program_error(error: GuestError, program: str, *, what: str = "container") -> HyperError:
@@ -32,12 +38,12 @@ def program_error(error: GuestError, program: str, *, what: str = "container") -
         text = f"{lead}: exec: {_quoted(program)}: executable file not found in $PATH"
         if "/" in program:
             text = f"{lead}: exec: {_quoted(program)}: stat {program}: no such file or directory"
-        return ProgramError(text, exit_code=127)
+        return ProgramNotFound(text)
     if error.code == ReplyCode.NOT_EXECUTABLE:
         denied = error.errno in (0, errno.EACCES)
         reason = "permission denied" if denied else f"{os.strerror(error.errno).lower()}"
         text = f"{lead}: exec: {_quoted(program)}: {reason}"
-        return ProgramError(text, exit_code=126)
+        return ProgramNotExecutable(text)
     if error.code in (ReplyCode.NO_SUCH, ReplyCode.STATE):
         return Conflict(f"{lead}: {error.message}")
     if error.code == ReplyCode.MOUNT and error.errno in _WRONG_KIND:
