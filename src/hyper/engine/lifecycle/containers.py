@@ -15,6 +15,7 @@ from hyper.engine.lifecycle import kernels, sharing
 from hyper.engine.lifecycle.container import Container
 from hyper.engine.lifecycle.host import CONTAINER_UIDS, Host
 from hyper.engine.lifecycle.recovery import Recovery
+from hyper.engine.lifecycle.register import Register
 from hyper.engine.output import log_segment
 from hyper.engine.record.container import ContainerRecord, Member, PodRecord
 from hyper.engine.record.mount import BIND, MountPoint
@@ -53,7 +54,7 @@ class Containers:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._by_id: dict[str, Container] = {}
+        self._register = Register()
         #: Names of containers that are kept and not in the table yet.
         self._making: set[str] = set()
         host.wires.find = self._record_of
@@ -67,39 +68,17 @@ class Containers:
 
     def _machine_uids(self) -> set[int]:
         """The identities of all machines that containers are in."""
-        machines = (item.record.machine for item in self._by_id.values())
+        machines = (item.record.machine for item in self._register)
         return {machine.uid for machine in machines if machine and machine.uid is not None}
 
     # Finding
 
     def get(self, name: str) -> Container:
-        """The container called ``name``: full id, name (with or without slash), ``owner/alias`` of a link, or unique
-        start of an id.
-
-        Raises:
-            NotFound: no such container.
-            InvalidRequest: several ids begin so.
-        """
-        exact = self._by_id.get(name)
-        if exact is not None:
-            return exact
-        bare = name.removeprefix("/")
-        for container in self._by_id.values():
-            if container.record.name == bare:
-                return container
-        owner, _, alias = bare.partition("/")
-        for container in self._by_id.values() if alias else ():
-            if container.record.name == owner and alias in container.record.links:
-                return self.get(container.record.links[alias])
-        found = [item for key, item in self._by_id.items() if name and key.startswith(name)]
-        if len(found) > 1:
-            raise InvalidRequest(f"Multiple IDs found with provided prefix: {name}")
-        if not found:
-            raise NotFound(f"No such container: {name}")
-        return found[0]
+        """The container called ``name``: as Register.get. Raises: NotFound, InvalidRequest."""
+        return self._register.get(name)
 
     def changeable(self, name: str) -> Container:
-        """The same, for who is about to change it: a pod's first container lives and ends with the pod.
+        """The container called ``name`` that is about to be changed; a pod's first one lives and ends with the pod.
 
         Raises:
             As ``get``. Conflict: it is a pod.
@@ -115,11 +94,15 @@ class Containers:
 
     def all(self) -> list[Container]:
         """All of them, the newest first."""
-        return sorted(self._by_id.values(), key=lambda item: -item.record.created_ns)
+        return sorted(self._register, key=lambda item: -item.record.created_ns)
+
+    def members(self, pod: Container) -> list[Container]:
+        """As Register.members, of the pod whose first container is ``pod``."""
+        return self._register.members(pod.record.id)
 
     def any_live(self) -> bool:
         """Whether a machine runs."""
-        return any(container.live for container in self._by_id.values())
+        return any(container.live for container in self._register)
 
     def shown(self) -> list[Container]:
         """The same without those that only hold a pod's machine."""
@@ -128,7 +111,7 @@ class Containers:
     def by_image(self, *, up: bool = False) -> dict[str, list[str]]:
         """The ids of the containers of each image that has some; with ``up`` only those that run or will."""
         found: dict[str, list[str]] = {}
-        for item in self._by_id.values():
+        for item in self._register:
             if (item.up or not up) and item.record.pod is None:
                 found.setdefault(item.record.image_id, []).append(item.record.id)
         return found
@@ -223,12 +206,12 @@ class Containers:
         with contextlib.suppress(NotFound):
             if named := sharing.owner_named(record.host_config):
                 joined = self.get(named).record.id
-        for other in self._by_id.values():
+        for other in self._register:
             if other.live and joined not in (other.record.id, other.record.seat.owner or "-"):
                 yield other.record.name, other.record.mounts
 
     def _check_room(self) -> None:
-        if len(self._by_id) >= MAX_CONTAINERS:
+        if len(self._register) >= MAX_CONTAINERS:
             raise Conflict(f"there are {MAX_CONTAINERS} containers already")
 
     def _settle_host(self, host: HostConfig, raw: dict[str, Any]) -> list[str]:
@@ -254,13 +237,12 @@ class Containers:
             raise InvalidRequest(
                 f"Invalid container name ({name}), only {NAME_PATTERN.pattern} are allowed"
             )
-        for container in self._by_id.values():
-            if container.record.name == bare:
-                raise Conflict(
-                    f'Conflict. The container name "/{bare}" is already in use by container '
-                    f'"{container.record.id}". You have to remove (or rename) that container '
-                    "to be able to reuse that name."
-                )
+        if (other := self._register.named(bare)) is not None:
+            raise Conflict(
+                f'Conflict. The container name "/{bare}" is already in use by container '
+                f'"{other.record.id}". You have to remove (or rename) that container '
+                "to be able to reuse that name."
+            )
 
     def rename(self, container: Container, name: str) -> None:
         """The container is called ``name``.
@@ -275,11 +257,12 @@ class Containers:
         if bare == record.name:
             raise InvalidRequest("Renaming a container with the same name as its current name")
         self._check_name(name)
-        old, record.name = record.name, bare
+        old = record.name
+        self._register.rename(container, bare)
         try:
             self._host.store.save_container(record)
         except HyperError:
-            record.name = old
+            self._register.rename(container, old)
             raise
         container.publish("rename", oldName=f"/{old}")
 
@@ -324,7 +307,7 @@ class Containers:
             raise InvalidRequest(f"could not get container for {name}: {error.message}") from None
 
     def _free_name(self) -> str:
-        taken = self._making | {item.record.name for item in self._by_id.values()}
+        taken = self._making | self._register.names()
         name = random_name()
         while name in taken:
             name = random_name(suffix=True)
@@ -368,10 +351,7 @@ class Containers:
         self._host.store.delete_container(record.id)
 
     def _adopt(self, container: Container) -> None:
-        self._by_id[container.record.id] = container
-        container.removed.add_done_callback(
-            lambda _: self._by_id.pop(container.record.id, None) and None
-        )
+        self._register.add(container)
 
     # Coming back
 
@@ -393,7 +373,7 @@ class Containers:
                 self._adopt(whole[-1])
             else:
                 await self._discard(record)
-        await Recovery(self._host, self._by_id.get).run(whole)
+        await Recovery(self._host, self._register.of_id).run(whole)
 
     def silent(self) -> list[Container]:
         """Those whose machines run, or may, and have not answered this daemon yet."""
@@ -444,7 +424,7 @@ class Containers:
 
     async def close(self) -> None:
         """The daemon lets go of all; machines go on."""
-        await asyncio.gather(*(container.let_go() for container in self._by_id.values()))
+        await asyncio.gather(*(container.let_go() for container in self._register))
 
 
 def _dry_run(record: ContainerRecord, find: Callable[[str], Container]) -> None:

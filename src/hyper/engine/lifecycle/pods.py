@@ -105,13 +105,8 @@ class Pods:
         return found
 
     def members(self, pod: Container) -> list[Container]:
-        """Its containers, in the order they were asked for, those that run before the others first."""
-        found = [
-            (item.record.member.order, item)
-            for item in self._containers.all()
-            if item.record.member is not None and item.record.member.pod == pod.record.id
-        ]
-        return [item for _, item in sorted(found, key=lambda pair: pair[0])]
+        """The pod's containers, in the order they were asked for, those that run before the others first."""
+        return self._containers.members(pod)
 
     def _mains(self, pod: Container) -> list[Container]:
         return [item for item in self.members(pod) if not _is_init(item)]

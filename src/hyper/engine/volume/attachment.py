@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from hyper.engine.keyed_locks import KeyedLocks
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.record.mount import BIND, TMPFS, VOLUME, MountPoint
 from hyper.engine.spec import mount_options, nfs, plan
@@ -76,7 +77,7 @@ class Attachments:
         #: Containers whose program has ended and whose machine will soon.
         self._ending: dict[str, asyncio.Event] = {}
         self._deciding = asyncio.Lock()
-        self._filling: dict[str, asyncio.Lock] = {}
+        self._filling = KeyedLocks()
 
     @contextlib.asynccontextmanager
     async def attach(
@@ -97,7 +98,7 @@ class Attachments:
             for name in names:
                 if not self._volumes.get(name).filled:
                     # Two that fill it at once would be in each other's way.
-                    await stack.enter_async_context(self._filling.setdefault(name, asyncio.Lock()))
+                    await stack.enter_async_context(self._filling.of(name))
             await self._ended(record, names)
             async with self._deciding:
                 await self._decide(record, names, max_disks - OTHER_DISKS, joins=joins)

@@ -1,0 +1,23 @@
+"""One lock for each of many keys, for as long as somebody wants it."""
+
+from __future__ import annotations
+
+import asyncio
+from weakref import WeakValueDictionary
+
+
+class KeyedLocks:
+    """Locks by key. A lock is forgotten with its last user: whoever has acquired one keeps the object."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def __len__(self) -> int:
+        return len(self._locks)
+
+    def of(self, key: str) -> asyncio.Lock:
+        """The lock of ``key``: the same one for all who ask while one of them keeps it."""
+        lock = self._locks.get(key)
+        if lock is None:
+            lock = self._locks[key] = asyncio.Lock()
+        return lock
