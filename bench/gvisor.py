@@ -20,7 +20,7 @@ from bench.measure import REST_S, Failed, Missing, by_turns, wall_ms
 from bench.row import Goal, Row
 from bench.stage import Client, Stage
 
-#: Alone, on this kind of machine when the project began (shared/facts.md): quoted where there is no runsc.
+#: Alone, on this kind of machine when the project began, once: quoted where there is no runsc.
 _QUOTED_MS = 245
 #: Debian's release of 2022 takes every network namespace of a newer kernel for the host's own, and refuses it. Without
 #: a network of its own it does less than its peers.

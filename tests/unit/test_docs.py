@@ -1,0 +1,54 @@
+"""Pages of docs/ that name things of the repository, held to what is there: links, files, sections, decisions."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DECISIONS = ROOT / "docs/decisions"
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+#: Where a page may have begun to count a path from.
+ROOTS = (ROOT, ROOT / "src/hyper", ROOT / "guest/hyperstart", ROOT / "guest/hyperkernel")
+
+_LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
+_FILE = re.compile(r"`([\w.-]+(?:/[\w.-]+)+\.(?:c|h|json|md|patch|py|sh|toml|txt))`")
+_STATUS = re.compile(
+    r"\*\*Status:\*\* (?:accepted|superseded by)\b.*\. \*\*Date:\*\* (\d{4}-\d\d-\d\d)\."
+)
+
+
+def _decisions() -> list[Path]:
+    return sorted(path for path in DECISIONS.glob("*.md") if path.name != "README.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_files_of_a_page_exist(page: Path) -> None:
+    """What a page links to, and each file of the repository that it names by its path, is there."""
+    text = page.read_text()
+    missing = [link for link in _LINK.findall(text) if not (page.parent / link).exists()]
+    for name in _FILE.findall(text):
+        if not any((root / name).exists() for root in (*ROOTS, ROOT / "guest/hyperstart/src")):
+            missing.append(name)
+    assert missing == []
+
+
+def test_index_of_decisions_is_complete() -> None:
+    """docs/decisions/README.md has a line for each decision, with its title and its date."""
+    index = (DECISIONS / "README.md").read_text()
+    for path in _decisions():
+        title, _, status = path.read_text().split("\n", 3)[:3]
+        date = _STATUS.match(status)
+        assert date is not None, f"{path.name}: its third line is no status: {status}"
+        number, text = path.name[:4], title.removeprefix(f"# {path.name[:4]}: ")
+        line = next((it for it in index.splitlines() if it.startswith(f"| [{number}]")), "")
+        assert f"({path.name}) | {text} |" in line
+        assert line.endswith(f"| {date[1]} |")
+
+
+def test_decisions_cite_only_what_is_here() -> None:
+    """No decision names a page of a folder beside the repository."""
+    for path in _decisions():
+        assert not re.search(r"shared/\w+\.md|\bfacts\.md|\bdesign \d", path.read_text()), path.name
