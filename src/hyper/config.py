@@ -96,6 +96,11 @@ class Config:
         return self.kernel or self.assets / "vmlinux"
 
     @property
+    def guest_initrd(self) -> Path:
+        """The archive with the guest's init."""
+        return self.assets / "initrd"
+
+    @property
     def socket(self) -> Path | None:
         """The first unix socket served, None if none is."""
         for host in self.hosts:

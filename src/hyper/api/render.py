@@ -57,7 +57,7 @@ def vm_view(container: Container) -> wire.VmView | None:
 def inspect(container: Container) -> wire.ContainerInspect:
     """The body of GET /containers/{id}/json."""
     record = container.record
-    folder = container.host.container_dir(record.id)
+    folder = container.host.folder(record.id)
     command = record.command
     return wire.ContainerInspect(
         id=record.id,
@@ -69,7 +69,7 @@ def inspect(container: Container) -> wire.ContainerInspect:
         resolv_conf_path="",
         hostname_path="",
         hosts_path="",
-        log_path=str(folder / "log"),
+        log_path=str(folder.log),
         name=f"/{record.name}",
         restart_count=record.restart_count,
         driver=STORAGE_DRIVER,
@@ -79,7 +79,7 @@ def inspect(container: Container) -> wire.ContainerInspect:
         app_armor_profile="",
         exec_ids=list(container.open_execs) or None,
         host_config=_host_config(container),
-        graph_driver=wire.DriverData(STORAGE_DRIVER, {"Scratch": str(folder / "scratch.ext4")}),
+        graph_driver=wire.DriverData(STORAGE_DRIVER, {"Scratch": str(folder.scratch)}),
         mounts=_mounts(container),
         config=_config(record),
         network_settings=_network(container),

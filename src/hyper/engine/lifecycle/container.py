@@ -68,7 +68,7 @@ class Container:
         self.lock = asyncio.Lock()
         self.hub = OutputHub(
             LogFile(
-                host.container_dir(record.id) / "log",
+                host.folder(record.id).log,
                 log_options.limits(record.host_config.log_config),
             )
         )
@@ -677,7 +677,7 @@ class Container:
         self._forget_run_dir()
         self.exits.resolve(record.exit_code)
         self.hub.close()
-        await asyncio.to_thread(_remove_tree, str(self.host.container_dir(record.id)))
+        await asyncio.to_thread(_remove_tree, str(self.host.folder(record.id).path))
         await self.host.images.release(record.id)
         await self.host.volumes.release(record, anonymous=volumes or record.pod is not None)
         self.host.store.delete_container(record.id)

@@ -320,19 +320,19 @@ class Containers:
             record.identity = store.free_identity(CONTAINER_UIDS)
         store.add_container(record)
         self._making.add(record.name)
-        folder = self._host.container_dir(record.id)
+        folder = self._host.folder(record.id)
         container = None
         try:
             await self._host.volumes.hold(record)
             if record.pod is None:
                 await images.hold(record.id, record.image_id)
-            folder.mkdir(mode=0o700, parents=True)
+            folder.path.mkdir(mode=0o700, parents=True)
             container = Container(record, self._host, self.get)
             # Who is quick to start or to remove it waits until it is whole.
             async with container.lock:
                 self._adopt(container)
                 await self._host.scratch.create(
-                    folder / "scratch.ext4", size=resources.scratch_size(record.host_config)
+                    folder.scratch, size=resources.scratch_size(record.host_config)
                 )
         except BaseException:
             await self._undo(record, container)
@@ -405,8 +405,8 @@ class Containers:
 
     def _is_whole(self, record: ContainerRecord) -> bool:
         """Whether its creation had come to an end, and its removal not far."""
-        folder = self._host.container_dir(record.id)
-        return (folder / "scratch.ext4").exists() and bool(log_segment.found(folder / "log"))
+        folder = self._host.folder(record.id)
+        return folder.scratch.exists() and bool(log_segment.found(folder.log))
 
     async def _discard(self, record: ContainerRecord) -> None:
         """Nothing is left of a container that a killed daemon had begun to make or to remove."""
@@ -416,8 +416,8 @@ class Containers:
         await self._host.driver.clear(self._host.run_dir(record.id))
         self._host.wires.give_up(record)
         shutil.rmtree(self._host.run_dir(record.id), ignore_errors=True)
-        folder = self._host.container_dir(record.id)
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        folder = self._host.folder(record.id)
+        await asyncio.to_thread(shutil.rmtree, folder.path, ignore_errors=True)
         await self._host.images.release(record.id)
         await self._host.volumes.release(record, anonymous=True)
         self._host.store.delete_container(record.id)

@@ -103,7 +103,7 @@ def _fast(
 
     place = Place(
         kernel=config.guest_kernel,
-        initrd=config.assets / "initrd",
+        initrd=config.guest_initrd,
         run_root=config.exec_root / "pool",
         identity=identities.lease,
         card=card,

@@ -11,6 +11,7 @@ from hyper.engine.events import EventBus
 from hyper.engine.identities import Identities
 from hyper.engine.lifecycle.starts import Starts
 from hyper.engine.network.wires import Wires
+from hyper.engine.record.folder import ContainerFolder
 from hyper.engine.store import Store
 from hyper.engine.tasks import Tasks
 from hyper.engine.volume.attachment import Attachments
@@ -67,9 +68,9 @@ class Host:
         """Who the machine runs as whose container has ``identity``; None: as ourselves."""
         return None if self.uids is None or identity is None else self.uids[identity]
 
-    def container_dir(self, container_id: str) -> Path:
-        """Where a container's scratch disk and log are kept."""
-        return self.config.data_root / "containers" / container_id
+    def folder(self, container_id: str) -> ContainerFolder:
+        """What is kept of a container beside its record."""
+        return ContainerFolder(self.config.data_root / "containers" / container_id)
 
     def run_dir(self, container_id: str) -> Path:
         """Where a running machine's sockets are; short, since socket paths must be < 108 bytes."""

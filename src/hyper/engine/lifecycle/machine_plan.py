@@ -54,14 +54,14 @@ async def machine_plan(
     await kernels.check(record.host_config)
     layers = await _layers(record, host, host.driver.max_disks - 1 - attached.slots)
     network = wiring.attachment
-    scratch = host.container_dir(record.id) / "scratch.ext4"
+    scratch = host.folder(record.id).scratch
     disks = [Disk(plan.layer_name(record, n, path), path, True) for n, path in enumerate(layers)]
     spec = MachineSpec(
         name=record.id[:16],
         vcpus=record.vcpus,
         memory_mib=record.memory_mib,
         kernel=kernels.of(record.host_config, host.config),
-        initrd=host.config.assets / "initrd",
+        initrd=host.config.guest_initrd,
         disks=(*disks, Disk(plan.scratch_name(record), scratch, False), *attached.disks),
         shared=attached.shared,
         nics=wiring.nics,

@@ -230,7 +230,7 @@ class Pods:
             f"{pod.record.name}-{item.name}", body, host, said, member=member
         )
         if files:
-            folder = self._host.container_dir(container.record.id)
+            folder = self._host.folder(container.record.id)
             try:
                 await asyncio.to_thread(sharing.keep_files, folder, files)
             except OSError as error:

@@ -15,7 +15,7 @@ from hyper.errors import Conflict
 
 async def written_bytes(container: Container) -> int:
     """What ``container`` has written to its own files takes on disk."""
-    disk = container.host.container_dir(container.record.id) / "scratch.ext4"
+    disk = container.host.folder(container.record.id).scratch
     return await asyncio.to_thread(container.host.scratch.written_bytes, disk)
 
 

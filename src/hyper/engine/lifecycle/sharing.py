@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import structs
 
 from hyper.engine.record.container import ContainerRecord, Seat
+from hyper.engine.record.folder import ContainerFolder
 from hyper.engine.record.mount import BIND
 from hyper.engine.record.state import Status
 from hyper.engine.spec import nfs, plan, pod_machine, resources
@@ -39,8 +39,6 @@ _NO_CPU_CHOICE: Final = (
 )
 #: Docker's own lower bound.
 _MINIMUM_MEMORY: Final = 6 * MIB
-#: What a pod's containers have of files that were put into them, in the container's folder.
-FILES: Final = "files.json"
 _START_TIMEOUT_S: Final = 60.0
 _END_TIMEOUT_S: Final = 10.0
 
@@ -179,7 +177,7 @@ async def join(container: Container, owner: Container, attached: Attachment) -> 
     there = host.attachments.shared_paths(first) if attached.shared else ()
     mounts = in_share(attached.mounts, attached.shared, there)
     layers = await host.images.disks(record.image_id, max_disks=host.driver.max_disks)
-    scratch = host.container_dir(record.id) / "scratch.ext4"
+    scratch = host.folder(record.id).scratch
     disks = (
         *(Disk(plan.layer_name(record, n, path), path, True) for n, path in enumerate(layers)),
         Disk(plan.scratch_name(record), scratch, False),
@@ -190,7 +188,7 @@ async def join(container: Container, owner: Container, attached: Attachment) -> 
     files = plan.network_files(first, host.wires.told(first), reader=record)
     if record.member is not None:
         mounts = (*pod_machine.member_mounts(record, first), *mounts)
-        own = await asyncio.to_thread(_own_files, host.container_dir(record.id))
+        own = await asyncio.to_thread(_own_files, host.folder(record.id))
         files = (*files, *own)
     todo = Joining(
         disks=disks,
@@ -205,14 +203,14 @@ async def join(container: Container, owner: Container, attached: Attachment) -> 
         raise program_error(error, record.command[0]) from error
 
 
-def keep_files(folder: Path, files: list[File]) -> None:
+def keep_files(folder: ContainerFolder, files: list[File]) -> None:
     """The files that are put into a container are kept with it. Raises: OSError."""
-    write_atomically(folder / FILES, msgspec.json.encode(files))
+    write_atomically(folder.files, msgspec.json.encode(files))
 
 
-def _own_files(folder: Path) -> tuple[File, ...]:
+def _own_files(folder: ContainerFolder) -> tuple[File, ...]:
     try:
-        data = (folder / FILES).read_bytes()
+        data = folder.files.read_bytes()
     except FileNotFoundError:
         return ()
     return tuple(msgspec.json.decode(data, type=list[File]))
