@@ -45,8 +45,7 @@ def test_how_many_should_wait(starts: list[float], now: float, wanted: int) -> N
 
 def test_identities_are_nobody_elses() -> None:
     """Neither leased twice nor one that a container's machine has; given back they are free."""
-    identities = Identities(range(100, 103))
-    identities.used = lambda: {101}
+    identities = Identities(range(100, 103), used=lambda: {101})
     with identities.lease() as one, identities.lease() as two:
         assert (one, two) == (100, 102)
         with (
@@ -60,7 +59,7 @@ def test_identities_are_nobody_elses() -> None:
 
 def test_without_root_there_are_none() -> None:
     """Machines run as ourselves then."""
-    with Identities(None).lease() as uid:
+    with Identities(None, used=set).lease() as uid:
         assert uid is None
 
 

@@ -25,6 +25,7 @@ from hyper.engine.events import EventBus
 from hyper.engine.identities import Identities
 from hyper.engine.lifecycle import fast
 from hyper.engine.lifecycle.host import CONTAINER_UIDS, DAEMONS, MAX_DAEMONS, Host, machine_uids
+from hyper.engine.lifecycle.register import Register
 from hyper.engine.lifecycle.starts import Starts
 from hyper.engine.network.networks import Networks
 from hyper.engine.network.wires import Wires
@@ -119,7 +120,8 @@ async def _engine(config: Config) -> AsyncIterator[Engine]:
         await images.open()
         stack.push_async_callback(images.close)
         store = Store(config.data_root / "hyper.db")
-        engine = Engine(_host(config, images, store, _number(store)))
+        register = Register()
+        engine = Engine(_host(config, images, store, register, _number(store)), register)
         stack.callback(_give_number_back, engine)
         stack.push_async_callback(engine.close)
         await stack.enter_async_context(_wall(engine))
@@ -165,7 +167,9 @@ def _volume_kind(config: Config, *, root: bool) -> Kind:
     return Kind(config.default_volume_type)
 
 
-def _host(config: Config, images: Images, store: Store, number: int | None) -> Host:
+def _host(
+    config: Config, images: Images, store: Store, register: Register, number: int | None
+) -> Host:
     events, tasks = EventBus(), Tasks()
     scratch = ScratchDisks(config.data_root / "scratch")
     volumes = Volumes(config.data_root / "volume", events)
@@ -178,7 +182,9 @@ def _host(config: Config, images: Images, store: Store, number: int | None) -> H
         server=config.file_server,
     )
     uids = None if number is None else machine_uids(number)
-    identities = Identities(None if uids is None else uids[CONTAINER_UIDS:])
+    identities = Identities(
+        None if uids is None else uids[CONTAINER_UIDS:], used=register.machine_uids
+    )
     return Host(
         config=config,
         store=store,
@@ -192,7 +198,9 @@ def _host(config: Config, images: Images, store: Store, number: int | None) -> H
         events=events,
         tasks=tasks,
         uids=uids,
-        wires=Wires(Networks(config, store, events, fabric, obstacle), tasks),
+        wires=Wires(
+            Networks(config, store, events, fabric, obstacle), tasks, find=register.record_of
+        ),
         identities=identities,
         starter=fast.starter(config, driver, scratch, identities, fabric),
         starts=Starts(),

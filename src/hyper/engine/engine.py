@@ -16,6 +16,7 @@ from hyper.engine.lifecycle.host import Host
 from hyper.engine.lifecycle.host_events import HostEvents
 from hyper.engine.lifecycle.pods import Pods
 from hyper.engine.lifecycle.probing import HealthChecks
+from hyper.engine.lifecycle.register import Register
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.record.network import NetworkRecord
 
@@ -25,9 +26,9 @@ T = TypeVar("T")
 class Engine:
     """Containers and execs of one daemon. ``open`` before use, ``close`` lets go of what runs."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, register: Register) -> None:
         self.host = host
-        self.containers = Containers(host)
+        self.containers = Containers(host, register)
         self.execs = Execs(host, self.containers)
         self.pods = Pods(host, self.containers)
         self.stats = Feeds(host)

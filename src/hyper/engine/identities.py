@@ -14,10 +14,10 @@ class Identities:
     ``used``: what running machines have, asked each time; a lease ends when its machine has become a container's.
     """
 
-    def __init__(self, uids: range | None) -> None:
+    def __init__(self, uids: range | None, *, used: Callable[[], Collection[int]]) -> None:
         self._uids = uids
         self._leased: set[int] = set()
-        self.used: Callable[[], Collection[int]] = tuple
+        self._used = used
 
     @contextmanager
     def lease(self) -> Iterator[int | None]:
@@ -29,7 +29,7 @@ class Identities:
         if self._uids is None:
             yield None
             return
-        taken = self._leased | set(self.used())
+        taken = self._leased | set(self._used())
         uid = next((uid for uid in self._uids if uid not in taken), None)
         if uid is None:
             raise HyperError(f"all {len(self._uids)} machine identities are in use")

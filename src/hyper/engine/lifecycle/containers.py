@@ -50,26 +50,16 @@ _STARTS_PER_CPU: Final = 2
 
 
 class Containers:
-    """Every container of this daemon by id."""
+    """What is done with all containers of this daemon: they are made, found again, started with the daemon.
 
-    def __init__(self, host: Host) -> None:
+    ``register`` has every container from its creation on.
+    """
+
+    def __init__(self, host: Host, register: Register) -> None:
         self._host = host
-        self._register = Register()
+        self._register = register
         #: Names of containers that are kept and not in the table yet.
         self._making: set[str] = set()
-        host.wires.find = self._record_of
-        host.identities.used = self._machine_uids
-
-    def _record_of(self, name: str) -> ContainerRecord | None:
-        try:
-            return self.get(name).record
-        except HyperError:
-            return None
-
-    def _machine_uids(self) -> set[int]:
-        """The identities of all machines that containers are in."""
-        machines = (item.record.machine for item in self._register)
-        return {machine.uid for machine in machines if machine and machine.uid is not None}
 
     # Finding
 

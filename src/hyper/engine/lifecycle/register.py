@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hyper.engine.lifecycle.container import Container
-from hyper.errors import InvalidRequest, NotFound
+from hyper.engine.record.container import ContainerRecord
+from hyper.errors import HyperError, InvalidRequest, NotFound
 
 
 class Register:
@@ -57,6 +58,18 @@ class Register:
     def named(self, name: str) -> Container | None:
         """The container called ``name``."""
         return self._by_name.get(name)
+
+    def record_of(self, name: str) -> ContainerRecord | None:
+        """The record of the container that ``get`` finds; None: it finds none, or several."""
+        try:
+            return self.get(name).record
+        except HyperError:
+            return None
+
+    def machine_uids(self) -> set[int]:
+        """The identities of all machines that containers are in."""
+        machines = (item.record.machine for item in self._by_id.values())
+        return {machine.uid for machine in machines if machine and machine.uid is not None}
 
     def names(self) -> set[str]:
         """The names that are taken."""

@@ -46,10 +46,16 @@ class Wiring:
 
 
 class Wires:
-    """Who is on which network. ``open`` before use, ``close`` lets go of name servers and reserved ports."""
+    """Who is on which network. ``open`` before use, ``close`` lets go of name servers and reserved ports.
 
-    def __init__(self, networks: Networks, tasks: Tasks) -> None:
+    ``find``: the record of a container of this daemon by its name or id, if there is one.
+    """
+
+    def __init__(
+        self, networks: Networks, tasks: Tasks, *, find: Callable[[str], ContainerRecord | None]
+    ) -> None:
         self.networks = networks
+        self.find = find
         self._tasks = tasks
         self._relay = Relay()
         self._servers: dict[str, NameServer] = {}
@@ -59,8 +65,6 @@ class Wires:
         self._relays: dict[str, list[Relay6]] = {}
         self._clearing: dict[str, asyncio.Task[None]] = {}
         self.warnings: dict[str, str] = {}
-        #: Finds a container of this daemon by name or id.
-        self.find: Callable[[str], ContainerRecord | None] = lambda _: None
 
     @property
     def bridged(self) -> bool:
