@@ -14,7 +14,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 ROOTS = (ROOT, ROOT / "src/hyper", ROOT / "guest/hyperstart", ROOT / "guest/hyperkernel")
 
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
-_FILE = re.compile(r"`([\w.-]+(?:/[\w.-]+)+\.(?:c|h|json|md|patch|py|sh|toml|txt))`")
+_FILE = re.compile(r"`([\w.-]+(?:/[\w.-]+)+\.(?:c|h|json|md|patch|py|sh|toml|txt))[`:]")
 _STATUS = re.compile(
     r"\*\*Status:\*\* (?:accepted|superseded by)\b.*\. \*\*Date:\*\* (\d{4}-\d\d-\d\d)\."
 )
@@ -52,3 +52,16 @@ def test_decisions_cite_only_what_is_here() -> None:
     """No decision names a page of a folder beside the repository."""
     for path in _decisions():
         assert not re.search(r"shared/\w+\.md|\bfacts\.md|\bdesign \d", path.read_text()), path.name
+
+
+def test_names_of_the_glossary_are_in_the_code() -> None:
+    """Each `module: Name` of docs/glossary.md is defined at the top of that module."""
+    found = re.findall(r"`([\w/]+\.py): (\w+)`", (ROOT / "docs/glossary.md").read_text())
+    assert len(found) > 50
+    missing = []
+    for module, name in found:
+        path = ROOT / "src/hyper" / module
+        definition = rf"^(?:class|def|async def) {name}\b|^{name}\b\s*[:=]"
+        if not path.exists() or not re.search(definition, path.read_text(), re.MULTILINE):
+            missing.append(f"{module}: {name}")
+    assert missing == []
