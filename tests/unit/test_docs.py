@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from hyper.guest import process
+from hyper.proto import limits
+from hyper.proto.frame import Flag
+from hyper.proto.message import EventKind, ReplyCode
+from hyper.proto.record import RecordKind
+from hyper.proto.request import Op
+
 ROOT = Path(__file__).parents[2]
 DECISIONS = ROOT / "docs/decisions"
+PROTOCOL = (ROOT / "docs/protocol.md").read_text()
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 #: Where a page may have begun to count a path from.
 ROOTS = (ROOT, ROOT / "src/hyper", ROOT / "guest/hyperstart", ROOT / "guest/hyperkernel")
@@ -65,3 +73,44 @@ def test_names_of_the_glossary_are_in_the_code() -> None:
         if not path.exists() or not re.search(definition, path.read_text(), re.MULTILINE):
             missing.append(f"{module}: {name}")
     assert missing == []
+
+
+def test_the_protocols_page_has_a_section_for_each_message() -> None:
+    """docs/protocol.md has each request, event and record under its number, and each code in its table."""
+    headings = [
+        *(f"### {op.value} {op.name}" for op in Op),
+        *(f"### EVENT {kind.value} {kind.name}" for kind in EventKind),
+        *(f"#### {kind.value} {kind.name}" for kind in RecordKind),
+    ]
+    lines = PROTOCOL.splitlines()
+    assert [line for line in headings if line not in lines] == []
+    assert [code for code in ReplyCode if f"| {code.value} | {code.name} |" not in PROTOCOL] == []
+
+
+def test_the_protocols_page_has_the_limits_of_the_code() -> None:
+    """Each number that docs/protocol.md gives a limit is that limit's."""
+    told = re.findall(r"`([A-Z_]+)` (?:\| )?=\s+(\d+)", PROTOCOL)
+    known = {name: value for name, value in vars(limits).items() if name.isupper()}
+    known |= {"GATHER": process.GATHER, **Flag.__members__}
+    assert len(told) > 20
+    assert [(name, number) for name, number in told if known[name] != int(number)] == []
+
+
+def test_numbers_of_rules_are_given_once_and_in_order() -> None:
+    """Rules of docs/protocol.md can be cited: each letter counts from 1."""
+    counted: dict[str, int] = {}
+    for letter, number in re.findall(r"^\* \*\*([A-Z])(\d+)\.\*\*", PROTOCOL, re.MULTILINE):
+        counted[letter] = counted.get(letter, 0) + 1
+        assert counted[letter] == int(number), f"{letter}{number}"
+    assert sum(counted.values()) > 100
+
+
+def test_sections_that_the_code_cites_are_in_the_protocols_page() -> None:
+    """A docstring's `docs/protocol.md, "Section"` names a heading."""
+    sources = [*ROOT.glob("src/hyper/**/*.py"), *ROOT.glob("guest/hyperstart/src/*.[ch]")]
+    for path in sources:
+        for cited in re.findall(
+            r"docs/protocol\.md, ((?:\"[^\"]+\"(?: and )?)+)", path.read_text()
+        ):
+            for section in re.findall(r"\"([^\"]+)\"", cited):
+                assert re.search(rf"^##+ {section}$", PROTOCOL, re.MULTILINE), f"{path}: {section}"
