@@ -114,3 +114,10 @@ def test_sections_that_the_code_cites_are_in_the_protocols_page() -> None:
         ):
             for section in re.findall(r"\"([^\"]+)\"", cited):
                 assert re.search(rf"^##+ {section}$", PROTOCOL, re.MULTILINE), f"{path}: {section}"
+
+
+def test_lines_of_the_front_pages_can_be_read_raw() -> None:
+    """Lines of these pages have at most 140 characters."""
+    for name in ("README.md", "ARCHITECTURE.md", "docs/glossary.md", "docs/protocol.md"):
+        long = [line for line in (ROOT / name).read_text().splitlines() if len(line) > 140]
+        assert long == [], name
