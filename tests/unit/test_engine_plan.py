@@ -140,6 +140,17 @@ def test_disks_of_one_machine_have_names_of_their_own() -> None:
     assert plan.main_program(record).process == 7
 
 
+def test_a_layer_that_is_shared_has_one_name_on_every_host() -> None:
+    """The name is the layer's digest: a machine that moves finds the layer wherever the other host keeps it."""
+    record, digest = make(), "0123456789abcdef" * 4
+    record.seat = Seat("owner", 3, 7, ())
+    names = {
+        plan.layer_name(record, 0, Path(root) / "image/layers" / f"{digest}.sqfs")
+        for root in ("/var/lib/hyper", "/home/user/.local/share/hyper")
+    }
+    assert names == {"layer-0123456789ab"}
+
+
 def test_tmpfs_options_become_flags_and_data() -> None:
     """Docker's defaults (nosuid, nodev, noexec) unless said otherwise; sizes in any unit."""
     assert plan.tmpfs("/t", "").flags == 2 | 4 | 8

@@ -8,7 +8,6 @@ import resource
 import signal
 import socket
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -85,6 +84,8 @@ _RTMIN: Final = 34
 _RTMAX: Final = 64
 #: HOST_NAME_MAX of Linux, which holds for both names.
 _MAX_HOSTNAME: Final = 64
+#: Of a layer's digest in the name of its disk: names have at most 20 characters.
+_DIGITS: Final = 12
 
 
 def check_paths(record: ContainerRecord) -> None:
@@ -155,12 +156,13 @@ def _domain(name: str) -> tuple[tuple[str, str], ...]:
 
 
 def layer_name(record: ContainerRecord, index: int, path: Path) -> str:
-    """What the guest looks for to find layer ``index`` (0 is the lowest), which is the file ``path``.
+    """The name under which the guest looks for layer ``index`` (0 is the lowest); the image store has it at ``path``.
 
-    Containers that come into another's machine share the layers they have in common.
+    Containers that come into another's machine share the layers they have in common: theirs are called by their digest,
+    which is the file's name, and not by where this host keeps it.
     """
     if record.seat.owner:
-        return f"layer-{sha256(bytes(path)).hexdigest()[:12]}"
+        return f"layer-{path.stem[:_DIGITS]}"
     return layer_disk(index)
 
 
