@@ -74,6 +74,21 @@ def test_loopback_of_the_host_is_reached_as_the_warning_says(daemon: Hyperd, bus
         assert (said, heard.result()) == (b"hello", True)
 
 
+def test_a_container_is_on_its_network_while_it_runs(daemon: Hyperd, busybox: str) -> None:
+    """Also without bridges: inspect of the network names the container, and events tell of both ends."""
+    since = daemon.api.get("/info")["SystemTime"]
+    daemon.run("run", "-d", "--name", "on", busybox, "sleep", "600")
+    [endpoint] = daemon.api.get("/networks/bridge")["Containers"].values()
+    shown = daemon.api.get("/containers/on/json")["NetworkSettings"]["Networks"]["bridge"]
+    assert (endpoint["Name"], endpoint["EndpointID"]) == ("on", shown["EndpointID"])
+    daemon.run("rm", "-f", "on")
+    assert daemon.api.get("/networks/bridge")["Containers"] == {}
+    until = daemon.api.get("/info")["SystemTime"]
+    events = ("events", "--since", since, "--until", until, "--filter", "type=network")
+    said = daemon.docker(*events, "--format", "{{.Action}}").stdout.split()
+    assert said == [b"connect", b"disconnect"]
+
+
 def _serve_one(server: socket.socket) -> bool:
     with server.accept()[0] as stream:
         stream.sendall(b"hello")

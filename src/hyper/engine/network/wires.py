@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Interface
 from typing import Any, Final
@@ -79,9 +79,6 @@ class Wires:
 
     async def open(self, records: Iterable[ContainerRecord]) -> None:
         """``records``, whose machines may still run, have what they had; what is on the host for others is gone."""
-        fabric = self._fabric
-        if fabric is None:
-            return
         # A machine that was only booted for a look at the files is on no network.
         kept = [
             record
@@ -90,6 +87,10 @@ class Wires:
         ]
         for record in kept:
             self._enter(record)
+        fabric = self._fabric
+        if fabric is None:
+            return
+        for record in kept:
             await self._reserve_again(record)
         used = [self.networks.get(network_id) for network_id in self._on if self._knows(network_id)]
         segments = [self.networks.segment(network) for network in used]
@@ -193,11 +194,12 @@ class Wires:
             if record.pod is not None:  # made when there were bridges
                 pod_network.check_here(record.pod, self.networks.why)
             record.ports = ports.allocate(wishes)
-            yield self._user(record)
+            with self._given_up_on_failure(record):
+                yield self._user(record)
             return
         tap = fabric.name("ht", record.id)
         await self._cleared_of(record.id)
-        try:
+        with self._given_up_on_failure(record):
             for index, endpoint in enumerate(record.endpoints):
                 await self._take(record, endpoint, direct=index == 0)
             self._check_ways(record)
@@ -212,6 +214,12 @@ class Wires:
             mac = record.endpoints[0].mac if record.endpoints else user.mac_address(record.id)
             async with _begun(fabric.settle(self._place(record))) as connected:
                 yield Wiring((TapNic(mac, fd),), self.attachment(record), connected)
+
+    @contextlib.contextmanager
+    def _given_up_on_failure(self, record: ContainerRecord) -> Iterator[None]:
+        """What ``record`` takes in the body is its own afterwards, and clients are told; failed, it is free again."""
+        try:
+            yield
         except BaseException:
             self.give_up(record)
             raise
@@ -225,9 +233,10 @@ class Wires:
         )
         nic = UserNic(user.mac_address(record.id), str(user.NETWORK), forwards)
         for endpoint in record.endpoints:
-            endpoint.id = endpoint.id or new_id()
+            endpoint.id = new_id()
             endpoint.address, endpoint.prefix = str(user.GUEST), user.NETWORK.prefixlen
             endpoint.gateway, endpoint.mac = str(user.GATEWAY), nic.mac
+        self._enter(record)
         return Wiring((nic,), _user_attachment(record))
 
     def _binding(self, record: ContainerRecord) -> str:
