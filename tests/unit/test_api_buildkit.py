@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hyper.api.buildkit import BrokenProtocol, Refusal
+from hyper.api.docker.buildkit import BrokenProtocol, Refusal
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = bytes.fromhex("000000 04 00 00000000")

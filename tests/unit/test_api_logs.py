@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hyper.api.logs import Formatter
+from hyper.api.docker.logs import Formatter
 from hyper.proto.log_record import LogFlag, LogRecord
 
 STAMP = b"1970-01-01T00:00:01.000000002Z "

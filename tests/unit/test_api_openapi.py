@@ -9,10 +9,10 @@ from unittest.mock import MagicMock
 
 import jsonschema
 
-from hyper.api.app_images import AppImageRoutes
-from hyper.api.fast import FastRoutes
-from hyper.api.openapi import OPERATIONS, PREFIX, OpenApiRoutes, document
-from hyper.api.pods import PodRoutes
+from hyper.api.hyper.app_images import AppImageRoutes
+from hyper.api.hyper.fast import FastRoutes
+from hyper.api.hyper.openapi import OPERATIONS, PREFIX, OpenApiRoutes, document
+from hyper.api.hyper.pods import PodRoutes
 
 
 def test_every_route_is_described() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hyper.api.event_filter import passes
+from hyper.api.docker.event_filter import passes
 from hyper.engine.events import EngineEvent
 
 HEALTH = EngineEvent(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hyper import __version__
-from hyper.api.system import BEING_PROBED
+from hyper.api.docker.system import BEING_PROBED
 from tests.support.hyperd import Hyperd, hyperd
 
 pytestmark = pytest.mark.vm

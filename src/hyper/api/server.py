@@ -7,13 +7,20 @@ from typing import Final
 from aiohttp import web
 
 from hyper.api import API_VERSION
-from hyper.api.app_images import AppImageRoutes
-from hyper.api.archive import ArchiveRoutes
-from hyper.api.buildkit import grpc
 from hyper.api.connections import CONNECTIONS, MAX_BODY, Connections, begun
-from hyper.api.containers import ContainerRoutes
-from hyper.api.execs import ExecRoutes
-from hyper.api.fast import FastRoutes
+from hyper.api.docker.archive import ArchiveRoutes
+from hyper.api.docker.buildkit import grpc
+from hyper.api.docker.containers import ContainerRoutes
+from hyper.api.docker.execs import ExecRoutes
+from hyper.api.docker.images import ImageRoutes
+from hyper.api.docker.lifecycle import LifecycleRoutes
+from hyper.api.docker.networks import NetworkRoutes
+from hyper.api.docker.registries import RegistryRoutes
+from hyper.api.docker.resources import ResourceRoutes
+from hyper.api.docker.system import HYPER_VERSION, SystemRoutes
+from hyper.api.docker.transfers import TransferRoutes
+from hyper.api.docker.usage import UsageRoutes
+from hyper.api.docker.volumes import VolumeRoutes
 from hyper.api.http import (
     VERSION,
     Routes,
@@ -27,17 +34,10 @@ from hyper.api.http import (
     note_answer,
     options,
 )
-from hyper.api.images import ImageRoutes
-from hyper.api.lifecycle import LifecycleRoutes
-from hyper.api.networks import NetworkRoutes
-from hyper.api.openapi import OpenApiRoutes
-from hyper.api.pods import PodRoutes
-from hyper.api.registries import RegistryRoutes
-from hyper.api.resources import ResourceRoutes
-from hyper.api.system import HYPER_VERSION, SystemRoutes
-from hyper.api.transfers import TransferRoutes
-from hyper.api.usage import UsageRoutes
-from hyper.api.volumes import VolumeRoutes
+from hyper.api.hyper.app_images import AppImageRoutes
+from hyper.api.hyper.fast import FastRoutes
+from hyper.api.hyper.openapi import OpenApiRoutes
+from hyper.api.hyper.pods import PodRoutes
 from hyper.engine.engine import Engine
 
 #: Parts of the Engine API that are not there: what they answer is what clients that look for something know.

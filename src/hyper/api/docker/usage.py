@@ -6,9 +6,9 @@ from typing import Final, TypeVar
 
 from aiohttp import web
 
-from hyper.api import image_list, render
+from hyper.api.docker import image_list, render
+from hyper.api.docker.volumes import view
 from hyper.api.http import Routes, asked_version, json_response
-from hyper.api.volumes import view
 from hyper.engine.engine import Engine
 from hyper.engine.lifecycle.container import Container
 from hyper.engine.lifecycle.prune import written_bytes

@@ -7,7 +7,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from hyper.api.http import Routes, body_of, flag, json_response, number
-from hyper.api.render import port_map
+from hyper.api.views import port_map
 from hyper.engine.engine import Engine
 from hyper.engine.lifecycle.container import Container
 from hyper.engine.lifecycle.pods import Pods, is_ready

@@ -14,9 +14,9 @@ from aiohttp import web
 
 from hyper import __version__
 from hyper.api import API_VERSION, MIN_API_VERSION, STORAGE_DRIVER
-from hyper.api.event_filter import passes
+from hyper.api.docker.event_filter import passes
+from hyper.api.docker.shortcomings import shortcomings
 from hyper.api.http import Routes, asked_version, filters_of, json_lines, json_response, moment_of
-from hyper.api.shortcomings import shortcomings
 from hyper.config import Config
 from hyper.engine.engine import Engine
 from hyper.engine.events import EngineEvent

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from hyper.api import render
-from hyper.api.containers import size_of
+from hyper.api.docker import render
+from hyper.api.docker.containers import size_of
 from hyper.api.hijack import Connection, Hijacked, hijack
 from hyper.api.http import CONTAINER, Routes, body_of, json_response
 from hyper.api.streams import Input, Wanted, detach_keys, join

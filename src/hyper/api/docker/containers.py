@@ -8,12 +8,12 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from hyper.api import logs, render
-from hyper.api.attach_ws import accept
+from hyper.api.docker import logs, render
+from hyper.api.docker.attach_ws import accept
+from hyper.api.docker.usage import sized
 from hyper.api.hijack import RAW, Hijacked, hijack
 from hyper.api.http import CONTAINER, Routes, asked_version, body_of, flag, json_response, number
 from hyper.api.streams import Input, Peer, Wanted, detach_keys, join
-from hyper.api.usage import sized
 from hyper.engine.engine import Engine
 from hyper.engine.lifecycle import ending, joining
 from hyper.engine.lifecycle.container import Container

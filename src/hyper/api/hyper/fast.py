@@ -7,29 +7,19 @@ from typing import Final
 from aiohttp import web
 
 from hyper.api.http import Routes, body_of, flag, json_response
+from hyper.api.views import start_view
 from hyper.engine.engine import Engine
 from hyper.engine.spec import create
 from hyper.errors import InvalidRequest, NotFound, Unavailable
 from hyper.machine.template import About, Card, Shape
 from hyper.sandbox.pool import MACHINE_MIB
 from hyper.sandbox.starter import FastStart
-from hyper.sandbox.timeline import Timeline
 from hyper.system import affinity
 from hyper.types import fast as wire
 from hyper.types.container import HostConfig
 from hyper.units import MIB, rfc3339
 
 _PREFIX: Final = "/hyper/v1"
-
-
-def start_view(timeline: Timeline) -> wire.StartView | None:
-    """How a start went; None: it did not get as far as a machine."""
-    if timeline.way is None:
-        return None
-    marks = [
-        wire.MarkView(what, at_ns) for what, at_ns in sorted(timeline.marks, key=lambda m: m[1])
-    ]
-    return wire.StartView(str(timeline.way), marks, timeline.notes)
 
 
 class FastRoutes:

@@ -6,8 +6,8 @@ from typing import Final
 
 from aiohttp import web
 
+from hyper.api.docker.image_list import truth
 from hyper.api.http import Routes, body_of, filters_of, json_response, number
-from hyper.api.image_list import truth
 from hyper.engine.engine import Engine
 from hyper.errors import InvalidRequest
 from hyper.image.auth import RegistryAuth

@@ -9,10 +9,10 @@ from typing import Any, Final
 from msgspec import UNSET, UnsetType, structs
 
 from hyper.api import STORAGE_DRIVER
-from hyper.api.fast import start_view
+from hyper.api.views import port_map, reachable_ports, start_view
 from hyper.engine.lifecycle.container import SILENT, Container
 from hyper.engine.lifecycle.execs import Exec
-from hyper.engine.record.container import ContainerRecord, Health, PublishedPort
+from hyper.engine.record.container import ContainerRecord, Health
 from hyper.engine.record.mount import VOLUME, MountPoint
 from hyper.engine.record.network import BRIDGE, PREDEFINED, EndpointRecord
 from hyper.engine.record.state import LIVE, Status
@@ -23,7 +23,7 @@ from hyper.engine.volume.volumes import Volumes
 from hyper.errors import HyperError
 from hyper.image.record import Origin
 from hyper.types import response as wire
-from hyper.types.container import ContainerConfig, HostConfig, PortBinding, to_json
+from hyper.types.container import ContainerConfig, HostConfig, to_json
 from hyper.units import rfc3339
 
 _LONG: Final = ((48, 1, "hours"), (336, 24, "days"), (1440, 168, "weeks"), (17520, 720, "months"))
@@ -230,23 +230,6 @@ def _network(container: Container) -> wire.NetworkSettings:
     )
 
 
-def _reachable(record: ContainerRecord) -> list[PublishedPort]:
-    """Ports of the host that lead somewhere: none of a container that has left all its networks."""
-    return record.ports if record.endpoints else []
-
-
-def port_map(record: ContainerRecord) -> dict[str, list[PortBinding] | None]:
-    """Every port the container has while it runs, with where it is published."""
-    if record.status not in LIVE:
-        return {}
-    result: dict[str, list[PortBinding] | None] = dict.fromkeys(record.config.exposed_ports or {})
-    for port in _reachable(record):
-        spec = f"{port.container_port}/{port.protocol}"
-        binding = PortBinding(host_ip=port.host_address, host_port=str(port.host_port))
-        result[spec] = [*(result.get(spec) or []), binding]
-    return result
-
-
 def summary(
     container: Container, *, others: Sequence[str] = (), annotated: bool = False
 ) -> wire.ContainerSummary:
@@ -296,12 +279,12 @@ def _ports(record: ContainerRecord) -> list[wire.Port]:
     if record.status not in LIVE:
         return []
     result = []
-    published = {(port.container_port, port.protocol) for port in _reachable(record)}
+    published = {(port.container_port, port.protocol) for port in reachable_ports(record)}
     for spec in record.config.exposed_ports or {}:
         number, _, protocol = spec.partition("/")
         if (int(number), protocol or "tcp") not in published:
             result.append(wire.Port(int(number), protocol or "tcp"))
-    for port in _reachable(record):
+    for port in reachable_ports(record):
         result.append(
             wire.Port(port.container_port, port.protocol, port.host_address, port.host_port)
         )

@@ -8,7 +8,8 @@ from typing import Final
 
 from aiohttp import web
 
-from hyper.api import container_filter, render
+from hyper.api.docker import container_filter, render
+from hyper.api.docker.usage import sized
 from hyper.api.http import (
     CONTAINER,
     Routes,
@@ -20,7 +21,6 @@ from hyper.api.http import (
     moment,
     number,
 )
-from hyper.api.usage import sized
 from hyper.engine.engine import Engine
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.spec import links

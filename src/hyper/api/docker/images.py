@@ -8,17 +8,10 @@ from typing import Final
 from aiohttp import web
 from msgspec import UNSET
 
-from hyper.api import STORAGE_DRIVER, image_list
-from hyper.api.http import (
-    Routes,
-    asked_version,
-    filters_of,
-    flag,
-    has_label,
-    json_response,
-    moment,
-)
-from hyper.api.render import origin_view
+from hyper.api import STORAGE_DRIVER
+from hyper.api.docker import image_list
+from hyper.api.docker.render import origin_view
+from hyper.api.http import Routes, asked_version, filters_of, flag, has_label, json_response, moment
 from hyper.engine.engine import Engine
 from hyper.engine.inspect import image_events
 from hyper.engine.spec.create import image_config_view, image_defaults

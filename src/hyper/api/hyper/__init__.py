@@ -1,0 +1,1 @@
+"""Hyper's own routes, under /hyper/v1."""

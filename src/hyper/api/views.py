@@ -1,0 +1,36 @@
+"""What both faces show of a container: its ports, how its last start went."""
+
+from __future__ import annotations
+
+from hyper.engine.record.container import ContainerRecord, PublishedPort
+from hyper.engine.record.state import LIVE
+from hyper.sandbox.timeline import Timeline
+from hyper.types import fast as wire
+from hyper.types.container import PortBinding
+
+
+def start_view(timeline: Timeline) -> wire.StartView | None:
+    """How a start went; None: it did not get as far as a machine."""
+    if timeline.way is None:
+        return None
+    marks = [
+        wire.MarkView(what, at_ns) for what, at_ns in sorted(timeline.marks, key=lambda m: m[1])
+    ]
+    return wire.StartView(str(timeline.way), marks, timeline.notes)
+
+
+def reachable_ports(record: ContainerRecord) -> list[PublishedPort]:
+    """Ports of the host that lead somewhere: none of a container that has left all its networks."""
+    return record.ports if record.endpoints else []
+
+
+def port_map(record: ContainerRecord) -> dict[str, list[PortBinding] | None]:
+    """Every port the container has while it runs, with where it is published."""
+    if record.status not in LIVE:
+        return {}
+    result: dict[str, list[PortBinding] | None] = dict.fromkeys(record.config.exposed_ports or {})
+    for port in reachable_ports(record):
+        spec = f"{port.container_port}/{port.protocol}"
+        binding = PortBinding(host_ip=port.host_address, host_port=str(port.host_port))
+        result[spec] = [*(result.get(spec) or []), binding]
+    return result
