@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from tools.imagebuilder import Image, file, image
 
@@ -65,3 +67,36 @@ async def test_credentials_stay_with_the_registry(images: Images) -> None:
         assert any("authorization" in headers for _, headers in server.requests)
         assert other.requests
         assert not any("authorization" in headers for _, headers in other.requests)
+
+
+class Guarded(HostileRegistry):
+    """Refuses who says no name, once ``together`` have come so at the same moment; all else is there already."""
+
+    together = 0
+
+    def __init__(self, image: Image) -> None:
+        super().__init__(image)
+        self._come = asyncio.Event()
+        self._nameless = 0
+
+    async def _answer(
+        self, path: str, headers: dict[str, str], writer: asyncio.StreamWriter
+    ) -> None:
+        if self.together and "authorization" not in headers:
+            self._nameless += 1
+            if self._nameless == self.together:
+                self._come.set()
+            await self._come.wait()
+            self.script[path] = [Answer(401, headers=BASIC)]
+        await super()._answer(path, headers, writer)
+
+
+async def test_layers_that_are_refused_at_the_same_moment(images: Images) -> None:
+    """Each is sent again with the credentials, also one whose refusal comes when another's has been heeded."""
+    several = image([[file(name, name.encode() * 999)] for name in "ab"])
+    async with Guarded(several) as server:
+        await images.pull(server.reference)
+        server.together = 2
+        server.always |= {"/blobs/": Answer(), "/manifests/": Answer(201)}
+        await images.push(server.reference, auth=RegistryAuth("alice", "secret"))
+        assert sum("authorization" not in headers for _, headers in server.requests[-6:]) == 2

@@ -198,8 +198,9 @@ class Registry:
             else:
                 url += f"/v2/{self._reference.path}/{target}"
             asked = _Request(method, url, headers or {}, body)
+            sent = self._authorization.get(endpoint)
             response = await self._follow(endpoint, asked)
-            if response.status == 401 and await self._authenticate(endpoint, response):
+            if response.status == 401 and await self._authenticate(endpoint, response, sent):
                 response.close()
                 response = await self._follow(endpoint, asked)
             async with response:
@@ -290,8 +291,12 @@ class Registry:
         self._scheme[endpoint] = endpoint.schemes[-1]
         return endpoint.schemes[-1]
 
-    async def _authenticate(self, endpoint: Endpoint, response: aiohttp.ClientResponse) -> bool:
-        """Do what a 401 asks for; whether there is something new to try."""
+    async def _authenticate(
+        self, endpoint: Endpoint, response: aiohttp.ClientResponse, sent: str | None
+    ) -> bool:
+        """Do what a 401 asks for; whether there is something else to try than what was ``sent``."""
+        if self._authorization.get(endpoint) != sent:
+            return True  # another request, of the same moment, has done it meanwhile
         offered = challenges(", ".join(response.headers.getall("WWW-Authenticate", [])))
         auth = None if endpoint.mirror else self._auth
         for challenge in offered:
@@ -300,7 +305,7 @@ class Registry:
                 value = await self._bearer(endpoint, challenge, auth)
             elif challenge.scheme == "basic" and auth is not None:
                 value = auth.basic
-            if value is not None and self._authorization.get(endpoint) != value:
+            if value is not None and value != sent:
                 self._authorization[endpoint] = value
                 return True
         return False
