@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,10 +11,8 @@ from tools import imagebuilder
 from tests.support.dockerd import Engine, dockerd, why_not
 from tests.support.hygiene import snapshot
 from tests.support.hyperd import Hyperd, hyperd
+from tests.support.programs import add_unpacked_programs
 from tests.support.registry import RealRegistry, registry
-
-#: Programs that `make setup` unpacks instead of installing (registry, docker).
-UNPACKED = Path(__file__).parents[1] / "build/debs/usr"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,12 +29,6 @@ def pytest_configure(config: pytest.Config) -> None:
         "hyper", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
     )
     settings.load_profile("hyper")
-
-
-def add_unpacked_programs() -> None:
-    """PATH has what is installed first, what was unpacked for the tests after it."""
-    extra = [str(UNPACKED / "bin"), str(UNPACKED / "sbin")]
-    os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin", *extra])
 
 
 @pytest.fixture(scope="session", autouse=True)

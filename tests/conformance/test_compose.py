@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from tools import application_images, demo_image
 
+from tests.support.containers import follow
 from tests.support.hyperd import Hyperd, hyperd
 from tests.support.registry import RealRegistry
-from tests.vm.test_run import follow
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
 

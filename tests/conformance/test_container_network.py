@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conformance.test_hyper_cli import DOCKER, call
+from tests.support.command import DOCKER, call
 from tests.support.dockerd import Engine
 
 pytestmark = pytest.mark.root

@@ -17,7 +17,7 @@ import pytest
 
 from hyper.proto.docker_stream import DockerStreamDecoder
 from tests.support.api import Api
-from tests.support.command import DOCKER, HYPER, TIMEOUT_S, Run, call
+from tests.support.command import DOCKER, HYPER, TIMEOUT_S, Run, call, same, timeless
 from tests.support.dockerd import Engine
 
 pytestmark = pytest.mark.root
@@ -53,24 +53,6 @@ def sleeper(hyper: Run, engine: Engine, clean: None) -> str:
     )
     assert hyper(*words).returncode == 0
     return "sleeper"
-
-
-#: As ``docker ps``, ``images`` and ``history`` tell the time since then.
-AGE = re.compile(rb"(Less than a second|About an? \w+|\d+ (second|minute|hour)s?)( ago)?")
-
-
-def same(
-    mine: subprocess.CompletedProcess[bytes], docker: subprocess.CompletedProcess[bytes]
-) -> None:
-    """Both printed the same on standard output, but for the time that passed between, and ended with the same code."""
-    told = (mine.returncode, timeless(mine.stdout))
-    assert told == (docker.returncode, timeless(docker.stdout)), mine.stderr
-
-
-def timeless(output: bytes) -> bytes:
-    """Without the ages in it, and without the columns' widths, which follow from them. Other output is not changed."""
-    without, ages = AGE.subn(b"AGE", output)
-    return re.sub(rb" +", b" ", without) if ages else output
 
 
 def test_ages_do_not_count() -> None:

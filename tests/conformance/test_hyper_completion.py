@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.test_hyper_cli_tty import Terminal
 from tests.support.command import DOCKER, HYPER, call
 from tests.support.dockerd import Engine
+from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.root
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.test_hyper_cli import same
-from tests.support.command import DOCKER, Run, call
+from tests.support.command import DOCKER, Run, call, same
 from tests.support.dockerd import Engine
 
 pytestmark = pytest.mark.root

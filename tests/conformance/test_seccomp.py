@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.test_hyper_cli import DOCKER, HYPER, call
+from tests.support.command import DOCKER, HYPER, call
 from tests.support.dockerd import Engine
 
 pytestmark = pytest.mark.root

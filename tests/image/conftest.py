@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from hyper.image.images import Images
-from hyper.image.patience import Patience
+from tests.support.image_store import SHORT
 from tests.support.registry import RealRegistry, registry
-
-#: Few attempts with short pauses, for registries that misbehave on purpose. Honest ones may be slow: so is the machine.
-SHORT = Patience(
-    connect_s=30.0,
-    answer_s=30.0,
-    stall_s=30.0,
-    attempts=3,
-    first_pause_s=0.01,
-    longest_pause_s=0.05,
-    limit_s=0.1,
-)
-#: For those that stand still.
-HASTY = replace(SHORT, answer_s=1.0, stall_s=1.0)
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,8 @@ from hyper.image.images import Images
 from hyper.image.record import ImageRecord, PullEvent
 from hyper.image.registry import VerificationFailed
 from hyper.image.squash import Bounds
-from tests.image.conftest import SHORT
 from tests.support import aci
+from tests.support.image_store import SHORT
 from tests.support.images import Tree, changes, mounted_tree, tree_of, unpack_plainly
 from tests.support.registry import RealRegistry
 

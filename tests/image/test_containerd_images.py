@@ -19,8 +19,8 @@ from hyper.image import query
 from hyper.image.images import Images
 from hyper.image.registry import VerificationFailed
 from hyper.types.oci import OCI_MANIFEST
-from tests.image.test_local_engines import opened
 from tests.support import containerd
+from tests.support.image_store import opened
 from tests.support.local_engine import FakeEngine, Reply, saved_by_containerd
 from tests.support.registry import RealRegistry
 

@@ -12,7 +12,7 @@ import socket
 import sqlite3
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,11 @@ from tools import imagebuilder
 from tools.imagebuilder import file
 
 from hyper.errors import Forbidden, HyperError, InvalidRequest, NotFound
-from hyper.image.images import Images
 from hyper.image.local_engine import EnginePatience
 from hyper.image.nearest import LocalEngines
 from hyper.image.schema import MIGRATIONS
 from hyper.units import MIB
-from tests.image.conftest import SHORT
+from tests.support.image_store import TRUSTED, opened
 from tests.support.local_engine import FakeEngine, Reply, saved, tar_of
 from tests.support.registry import HostileRegistry, RealRegistry
 
@@ -35,25 +34,8 @@ BASE = [file("base", "base" * 1000)]
 IMAGE = imagebuilder.image([BASE, [file("top", "top")]], {"Cmd": ["x"]})
 OTHER = imagebuilder.image([BASE, [file("other", "other")]])
 DIGEST = "app@sha256:" + "d" * 64
-#: The engines of a test are in its own process.
-TRUSTED = LocalEngines(
-    patience=EnginePatience(answer_s=30, export_s=30, stall_s=30), max_bytes=MIB, own_pid=-1
-)
 #: With one that stands still.
 HASTY = EnginePatience(answer_s=0.5, export_s=0.5, stall_s=0.5)
-
-
-@asynccontextmanager
-async def opened(root: Path, *sockets: Path, **changes: Any) -> AsyncIterator[Images]:
-    """An empty store that looks at these engines; nothing half-done is left in it."""
-    engines = replace(TRUSTED, sockets=sockets, **changes)
-    images = Images(root / "images", patience=SHORT, local_engines=engines)
-    await images.open()
-    try:
-        yield images
-        assert not list((root / "images/tmp").iterdir())
-    finally:
-        await images.close()
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from hyper.image.images import Images
 from hyper.image.patience import retry_after
 from hyper.image.record import PullEvent
 from hyper.image.registry import VerificationFailed
-from tests.image.conftest import HASTY
+from tests.support.image_store import HASTY
 from tests.support.registry import Answer, HostileRegistry
 
 LAYER = b"".join(bytes([n % 251]) * 997 for n in range(3000))

@@ -13,7 +13,7 @@ from tools.imagebuilder import digest, file
 from hyper.errors import NotFound, Unavailable
 from hyper.image.local_engine import EnginePatience
 from hyper.types.oci import DOCKER_MANIFEST
-from tests.image.test_local_engines import opened
+from tests.support.image_store import opened
 from tests.support.local_engine import FakeEngine, Reply
 from tests.support.podman import Podman, podman, why_not
 from tests.support.registry import RealRegistry

@@ -13,8 +13,8 @@ from hyper.engine.inspect.image_import import ImportRequest, import_image
 from hyper.errors import Forbidden, NotFound, Unavailable
 from hyper.image import proxy
 from hyper.image.images import Images
-from tests.image.conftest import SHORT
 from tests.support.forward_proxy import ForwardProxy
+from tests.support.image_store import SHORT
 from tests.support.images import busybox
 from tests.support.registry import Answer, HostileRegistry, RealRegistry, registry
 

@@ -10,7 +10,7 @@ from tools.imagebuilder import Image, file, image
 from hyper.errors import Forbidden, HyperError, Unauthorized, Unavailable
 from hyper.image.auth import RegistryAuth
 from hyper.image.images import Images
-from tests.image.conftest import HASTY
+from tests.support.image_store import HASTY
 from tests.support.registry import Answer, HostileRegistry
 
 ONE: Image = image([[file("a", b"abc" * 10_000)]])

@@ -21,7 +21,7 @@ from hyper.image.download import download
 from hyper.image.images import Images
 from hyper.image.record import ImageRecord, PullEvent
 from tests.contract.image_store import AB, A, Add, ImageStoreContract
-from tests.image.conftest import SHORT
+from tests.support.image_store import SHORT
 from tests.support.images import deep
 from tests.support.registry import RealRegistry
 

@@ -14,8 +14,8 @@ from hyper.errors import HyperError, InvalidRequest, NotFound, Unauthorized, Una
 from hyper.image import endpoint
 from hyper.image.auth import RegistryAuth
 from hyper.image.images import Images
-from tests.image.conftest import SHORT
 from tests.support import certificates
+from tests.support.image_store import SHORT
 from tests.support.images import busybox, full_config
 from tests.support.registry import PASSWORD, USER, Answer, HostileRegistry, RealRegistry, registry
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hyper.engine.output.log_file import LogFile
 from hyper.engine.output.output import OutputHub
-from tests.unit.test_engine_output import Program, collect, records
+from tests.support.output import Program, collect, records
 
 PIECES = st.lists(
     st.tuples(st.sampled_from([1, 2]), st.lists(st.sampled_from([b"a", b"\n", b"xy", b"z" * 9000])).map(b"".join)),

@@ -11,12 +11,12 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tests.conftest import add_unpacked_programs
 from tests.suites import expectation, newest
 from tests.suites.catalogue import BY_NAME, SUITES
 from tests.suites.engine import Served, engine
 from tests.suites.outcome import Outcome
 from tests.suites.suite import Suite
+from tests.support.programs import add_unpacked_programs
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,11 +17,11 @@ from typing import Any
 import yaml
 from tools import imagebuilder
 
-from tests.conftest import add_unpacked_programs
 from tests.suites.catalogue import BY_NAME
 from tests.suites.environment import Environment
 from tests.support.api import CONTRACT
 from tests.support.hyperd import Hyperd, hyperd
+from tests.support.programs import add_unpacked_programs
 from tests.support.registry import registry
 
 #: Not Hyper's, without an end, or questions to registries elsewhere.

@@ -14,9 +14,9 @@ from typing import Any
 
 from tools import imagebuilder
 
-from tests.conftest import pytest_configure
 from tests.support.dockerd import Engine, dockerd
 from tests.support.hyperd import Hyperd, hyperd
+from tests.support.programs import add_unpacked_programs
 from tests.support.registry import registry
 
 SERVER = "mkdir /w; echo {name} >/w/index.html; httpd -h /w; echo serving; exec sleep 1000"
@@ -24,7 +24,7 @@ SERVER = "mkdir /w; echo {name} >/w/index.html; httpd -h /w; echo serving; exec 
 
 def main() -> None:
     """Two engines, each with a server and a client on a network of its own; then what each can reach."""
-    pytest_configure(None)  # type: ignore[arg-type]
+    add_unpacked_programs()
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     with registry() as images, hyperd() as ours:
         image = images.push(imagebuilder.busybox(), "busybox:latest")

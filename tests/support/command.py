@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from tests.support.dockerd import Engine
 HYPER = [sys.executable, "-m", "hyper.cli.main"]
 DOCKER = ["docker"]
 TIMEOUT_S = 60
+#: As ``docker ps``, ``images`` and ``history`` tell the time since then.
+AGE = re.compile(rb"(Less than a second|About an? \w+|\d+ (second|minute|hour)s?)( ago)?")
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
@@ -26,3 +29,17 @@ def call(
         timeout=TIMEOUT_S,
         env=engine.environ() | environ,
     )
+
+
+def same(
+    mine: subprocess.CompletedProcess[bytes], docker: subprocess.CompletedProcess[bytes]
+) -> None:
+    """Both printed the same on standard output, but for the time that passed between, and ended with the same code."""
+    told = (mine.returncode, timeless(mine.stdout))
+    assert told == (docker.returncode, timeless(docker.stdout)), mine.stderr
+
+
+def timeless(output: bytes) -> bytes:
+    """Without the ages in it, and without the columns' widths, which follow from them. Other output is not changed."""
+    without, ages = AGE.subn(b"AGE", output)
+    return re.sub(rb" +", b" ", without) if ages else output

@@ -1,7 +1,10 @@
-"""Whether processes that are not our children have ended."""
+"""Processes that are not our children: whether they have ended, and how to end them."""
 
 from __future__ import annotations
 
+import os
+import select
+import signal
 from pathlib import Path
 
 
@@ -12,3 +15,13 @@ def runs(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+def end(pid: int) -> None:
+    """The process has ended, by SIGKILL."""
+    handle = os.pidfd_open(pid)
+    try:
+        os.kill(pid, signal.SIGKILL)
+        assert select.select([handle], [], [], 30)[0]
+    finally:
+        os.close(handle)

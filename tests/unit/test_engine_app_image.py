@@ -13,7 +13,7 @@ from hyper.errors import InvalidRequest
 from hyper.types.aci import Aci, AciMount, AciPort
 from hyper.types.container import ContainerConfig, HostConfig, PortBinding
 from hyper.units import MIB
-from tests.unit.test_engine_plan import make
+from tests.support.records import plain_record
 
 BOUNDS = app_image.Bounds(memory_mib=1024, cpus=2)
 
@@ -152,7 +152,7 @@ def test_mount_points_may_be_read_only() -> None:
 
 def test_handlers_are_words_before_the_program_s() -> None:
     """The header that the reaper reads (docs/protocol.md)."""
-    record = make(ContainerConfig(cmd=["main"]))
+    record = plain_record(ContainerConfig(cmd=["main"]))
     record.handlers = app_image.handlers(aci(pre_start=("a", "b"), post_stop=("c",)))
     start = plan.main_program(record)
     assert start.args == ("", "2", "1", "a", "b", "c", "main")

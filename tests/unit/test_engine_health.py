@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from hyper.engine.record.container import ContainerRecord, Health, ProbeResult
+from hyper.engine.record.container import ContainerRecord, ProbeResult
 from hyper.engine.spec import health
 from hyper.engine.spec.create import image_defaults, merge
 from hyper.engine.spec.health import Question
 from hyper.errors import InvalidRequest
 from hyper.types import oci
-from hyper.types.container import ContainerConfig, Healthcheck, HostConfig
-
-NANO = 10**9
-
-
-def record(**check: int) -> ContainerRecord:
-    """A container started at 100 s with a health check."""
-    config = ContainerConfig(healthcheck=Healthcheck(test=["CMD", "true"], **check))
-    made = ContainerRecord("i" * 64, "n", 1, "image", "ref", config, HostConfig(), 1, 128)
-    made.started_ns, made.health = 100 * NANO, Health()
-    return made
+from hyper.types.container import ContainerConfig, Healthcheck
+from tests.support.records import NANO, checked_record
 
 
 def result(code: int, at_s: float = 200) -> ProbeResult:
@@ -53,8 +44,8 @@ def states(made: ContainerRecord, *results: ProbeResult) -> list[str]:
 def test_as_many_failures_in_a_row_as_retries_say() -> None:
     """One success undoes them."""
     bad, good = result(1), result(0)
-    assert states(record(), bad, bad, bad) == ["starting", "starting", "unhealthy"]
-    made = record(retries=2)
+    assert states(checked_record(), bad, bad, bad) == ["starting", "starting", "unhealthy"]
+    made = checked_record(retries=2)
     assert states(made, good, bad, good, bad, bad, good) == [
         "healthy", "healthy", "healthy", "healthy", "unhealthy", "healthy",
     ]  # fmt: skip
@@ -65,21 +56,21 @@ def test_as_many_failures_in_a_row_as_retries_say() -> None:
 
 def test_failures_while_it_starts_do_not_count() -> None:
     """Until the start period is over, or it has been healthy once."""
-    made = record(retries=1, start_period=60 * NANO)
+    made = checked_record(retries=1, start_period=60 * NANO)
     assert states(made, result(1, 159), result(1, 160)) == ["starting", "unhealthy"]
-    made = record(retries=1, start_period=60 * NANO)
+    made = checked_record(retries=1, start_period=60 * NANO)
     assert states(made, result(0, 110), result(1, 120)) == ["healthy", "unhealthy"]
 
 
 def test_the_time_between_probes() -> None:
     """Docker's defaults; another one while it starts."""
-    made = record(start_period=60 * NANO)
+    made = checked_record(start_period=60 * NANO)
     assert interval_s(made, 110) == 5
     assert interval_s(made, 160) == 30
     assert made.health is not None
     made.health.status = health.HEALTHY
     assert interval_s(made, 110) == 30
-    assert interval_s(record(interval=NANO // 2), 110) == 0.5
+    assert interval_s(checked_record(interval=NANO // 2), 110) == 0.5
     assert health.timeout_s(_check(made)) == 30
 
 

@@ -7,40 +7,28 @@ from pathlib import Path
 
 import pytest
 
-from hyper.engine.record.container import ContainerRecord, Seat
+from hyper.engine.record.container import Seat
 from hyper.engine.spec import plan
 from hyper.errors import InvalidRequest
 from hyper.network import user
 from hyper.proto.message import ContainerFlag, ProcessFlag
 from hyper.system.resolv_conf import Lookup
 from hyper.types.container import ContainerConfig, HostConfig, Ulimit
-
-
-def make(config: ContainerConfig | None = None, host: HostConfig | None = None) -> ContainerRecord:
-    """A container record of id aaaa…"""
-    return ContainerRecord(
-        id="a" * 64,
-        name="web",
-        created_ns=1,
-        image_id="sha256:x",
-        image_ref="x",
-        config=config or ContainerConfig(cmd=["true"]),
-        host_config=host or HostConfig(),
-        vcpus=1,
-        memory_mib=128,
-    )
+from tests.support.records import plain_record
 
 
 def test_the_environment_is_dockers_under_the_images_and_the_clients() -> None:
     """PATH and HOSTNAME always, TERM with a terminal; what was said wins and is said once."""
-    record = make(ContainerConfig(cmd=["x"], env=["PATH=/mine", "A=1"], tty=True))
+    record = plain_record(ContainerConfig(cmd=["x"], env=["PATH=/mine", "A=1"], tty=True))
     env = plan.main_program(record).env
     assert env == ("HOSTNAME=" + "a" * 12, "TERM=xterm", "PATH=/mine", "A=1")
 
 
 def test_a_name_without_a_value_is_no_variable() -> None:
     """It also takes away what Docker itself would set."""
-    env = plan.main_program(make(ContainerConfig(cmd=["x"], env=["HOSTNAME", "A", "B="]))).env
+    env = plan.main_program(
+        plain_record(ContainerConfig(cmd=["x"], env=["HOSTNAME", "A", "B="]))
+    ).env
     assert "B=" in env
     assert not [item for item in env if item.startswith(("HOSTNAME", "A"))]
 
@@ -48,7 +36,7 @@ def test_a_name_without_a_value_is_no_variable() -> None:
 def test_flags_follow_the_configuration() -> None:
     """Terminal, open standard input, no new privileges."""
     config = ContainerConfig(cmd=["x"], tty=True, open_stdin=True)
-    start = plan.main_program(make(config, HostConfig(security_opt=["no-new-privileges"])))
+    start = plan.main_program(plain_record(config, HostConfig(security_opt=["no-new-privileges"])))
     expected = ProcessFlag.INIT | ProcessFlag.TTY | ProcessFlag.STDIN | ProcessFlag.NO_NEW_PRIVS
     assert start.flags == expected
 
@@ -72,7 +60,7 @@ def test_capabilities_are_added_and_dropped(host: HostConfig, has: str, has_not:
 
 def test_privileged_means_every_capability_and_nothing_masked() -> None:
     """It is the machine that isolates."""
-    record = make(host=HostConfig(privileged=True))
+    record = plain_record(host=HostConfig(privileged=True))
     assert plan.capability_mask(record.host_config) == plan.ALL_CAPABILITIES
     created = plan.container_create(record, [Path("l0")], ())
     assert (created.masked, created.readonly) == ((), ())
@@ -87,7 +75,7 @@ def test_an_unknown_capability_is_refused() -> None:
 def test_the_three_files_say_who_and_where_the_container_is() -> None:
     """hostname, hosts, resolv.conf; with extra hosts and host-gateway."""
     host = HostConfig(extra_hosts=["db:10.1.1.1", "up:host-gateway"], dns_search=["example.org"])
-    record = make(ContainerConfig(cmd=["x"], hostname="box", domainname="lan"), host)
+    record = plain_record(ContainerConfig(cmd=["x"], hostname="box", domainname="lan"), host)
     told = plan.network_files(record, user.attach(record.id))
     files = {file.path: file.content.decode() for file in told}
     assert files["/etc/hostname"] == "box\n"
@@ -110,7 +98,7 @@ def test_a_container_is_known_by_its_full_name_and_its_first_part(
     name: str, domain: str, names: str
 ) -> None:
     """As dockerd writes it into /etc/hosts; the kernel is told the domain."""
-    record = make(ContainerConfig(cmd=["x"], hostname=name, domainname=domain))
+    record = plain_record(ContainerConfig(cmd=["x"], hostname=name, domainname=domain))
     hosts = plan.network_files(record, user.attach(record.id))[1].content.decode()
     assert f"{user.GUEST}\t{names}\n" in hosts
     told = plan.sandbox_setup(record, None).sysctls
@@ -120,7 +108,7 @@ def test_a_container_is_known_by_its_full_name_and_its_first_part(
 def test_layers_are_named_lowest_first_and_read_only_is_passed_on() -> None:
     """The names are what the disks are called."""
     created = plan.container_create(
-        make(host=HostConfig(readonly_rootfs=True)), [Path("a"), Path("b")], ()
+        plain_record(host=HostConfig(readonly_rootfs=True)), [Path("a"), Path("b")], ()
     )
     assert created.layers == ("layer0", "layer1")
     assert created.flags is ContainerFlag.READ_ONLY
@@ -128,12 +116,12 @@ def test_layers_are_named_lowest_first_and_read_only_is_passed_on() -> None:
 
 def test_disks_of_one_machine_have_names_of_their_own() -> None:
     """What a container brings into another's machine carries its number there; layers they share."""
-    record = make()
+    record = plain_record()
     record.seat = Seat("owner", 3, 7, ())
     created = plan.container_create(record, [Path("a")], ())
     assert (created.container, created.scratch) == (3, "3-scratch")
     # A layer is a neighbour's, too, if it is the same file.
-    other = make()
+    other = plain_record()
     other.seat = Seat("owner", 4, 8, ())
     assert plan.container_create(other, [Path("a"), Path("b")], ()).layers[0] == created.layers[0]
     assert len({*plan.container_create(other, [Path("a"), Path("b")], ()).layers}) == 2
@@ -142,7 +130,7 @@ def test_disks_of_one_machine_have_names_of_their_own() -> None:
 
 def test_a_layer_that_is_shared_has_one_name_on_every_host() -> None:
     """The name is the layer's digest: a machine that moves finds the layer wherever the other host keeps it."""
-    record, digest = make(), "0123456789abcdef" * 4
+    record, digest = plain_record(), "0123456789abcdef" * 4
     record.seat = Seat("owner", 3, 7, ())
     names = {
         plan.layer_name(record, 0, Path(root) / "image/layers" / f"{digest}.sqfs")
@@ -208,7 +196,10 @@ def test_names_are_looked_up_as_on_the_host_unless_told_otherwise() -> None:
 
     def text(asked: HostConfig, *, embedded: bool = False) -> str:
         network = replace(host, embedded=embedded)
-        files = {file.path: file.content for file in plan.network_files(make(host=asked), network)}
+        files = {
+            file.path: file.content
+            for file in plan.network_files(plain_record(host=asked), network)
+        }
         return files["/etc/resolv.conf"].decode().partition("\n")[2]
 
     assert text(HostConfig()) == "search a.org b.org\noptions rotate\n"

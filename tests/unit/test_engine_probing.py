@@ -12,8 +12,8 @@ from hyper.engine.lifecycle.probing import _Probe
 from hyper.engine.spec.health import Question
 from hyper.proto.frame import FrameType
 from hyper.proto.message import ProcessExit, Reply, ReplyCode, encode_event, encode_reply
-from tests.unit.test_engine_health import record
-from tests.unit.test_guest_session import MAIN, Guest, data, talk
+from tests.support.agent import MAIN, Guest, data, talk
+from tests.support.records import checked_record
 
 PROBE = MAIN + 1
 
@@ -42,7 +42,7 @@ async def test_its_end_is_told_before_its_result_is_known(at_once: bool) -> None
         await guest.say(guest.hello())
         await session.meet(timeout_s=5)
         container: Any = SimpleNamespace(
-            record=record(),
+            record=checked_record(),
             publish=lambda action, **_: told.append(action.partition(":")[0]),
         )
         speaking = asyncio.create_task(_says(guest, at_once=at_once))

@@ -21,7 +21,7 @@ from hyper.sandbox.pool import IDLE_S, Pool, Warm, _Shelf
 from hyper.sandbox.shape import shape_of
 from hyper.sandbox.templates import Place, Templates
 from hyper.sandbox.timeline import HELLO, SPAWNED, TAKEN, Timeline
-from tests.unit.test_machine_qemu_argv import PLAIN
+from tests.support.machine_specs import PLAIN
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from hyper.proto.message import (
 from hyper.sandbox import carriage
 from hyper.sandbox.carriage import DISK, Carriage
 from hyper.system import memfd
-from tests.unit.test_guest_session import MAIN, Guest, data, failure, met
+from tests.support.agent import MAIN, Guest, data, failure, met
 
 OUT = stream_id(MAIN, 1)
 HALF = CARRIER_SIZE // 2

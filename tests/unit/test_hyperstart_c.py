@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from hyper.proto import limits
-from tests.unit.test_proto_vectors import FRAMES, MESSAGES
+from tests.support.vectors import FRAMES, MESSAGES
 
 SOURCE = Path(__file__).parents[2] / "guest" / "hyperstart"
 

@@ -19,19 +19,10 @@ from hyper.machine.spec import (
     TapNic,
     UserNic,
 )
+from tests.support.machine_specs import PLAIN
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 BINARY = Path("/usr/bin/qemu-system-x86_64")
-PLAIN = MachineSpec(
-    name="plain",
-    vcpus=1,
-    memory_mib=128,
-    kernel=Path("/host/vmlinux"),
-    initrd=Path("/host/initrd"),
-    disks=(),
-    nics=(),
-    run_dir=Path("/run/hyper/m/plain"),
-)
 FULL = replace(
     PLAIN,
     name="full",

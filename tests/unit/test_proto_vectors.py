@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +12,7 @@ from hyper.proto import message
 from hyper.proto import record as records
 from hyper.proto.frame import Flag, Frame, FrameDecoder, FrameType, encode_frame
 from hyper.proto.request import Request
-
-VECTORS = Path(__file__).parent.parent / "vectors"
-Case = list[tuple[str, str]]
+from tests.support.vectors import FRAMES, MESSAGES
 
 # Classes whose fields are declared in another order than they travel in.
 WIRE_ORDER = {
@@ -31,20 +28,6 @@ WIRE_ORDER = {
         *("groups", "capabilities", "rlimits", "rows", "columns", "seccomp"),
     ),
 }
-
-
-def cases(name: str) -> dict[str, Case]:
-    found: dict[str, Case] = {}
-    for line in (VECTORS / name).read_text().splitlines():
-        if not line or line.startswith("#"):
-            continue
-        word, _, rest = line.partition(" ")
-        if word == "case":
-            assert rest not in found
-            found[rest] = []
-        else:
-            list(found.values())[-1].append((word, rest))
-    return found
 
 
 def expand(text: str) -> bytes:
@@ -92,10 +75,6 @@ def decode(kind: str, body: bytes) -> Any:
 def frame_of(text: str) -> Frame:
     number, flags, stream, body = text.split(" ")
     return Frame(FrameType(int(number)), Flag(int(flags)), int(stream), expand(body))
-
-
-FRAMES = cases("frames.txt")
-MESSAGES = cases("messages.txt") | cases("records.txt")
 
 
 @pytest.mark.parametrize("name", FRAMES)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.support.containers import create
 from tests.support.hyperd import Hyperd
-from tests.vm.test_run import create
 
 
 @pytest.fixture(scope="module")
@@ -19,3 +20,13 @@ def running(shared_daemon: Hyperd, busybox: str) -> Iterator[str]:
     yield container
     with contextlib.suppress(AssertionError):
         shared_daemon.api.delete(f"/containers/{container}?force=1")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A host directory that every user can get to."""
+    for path in (tmp_path, *tmp_path.parents[:2]):
+        path.chmod(0o755)
+    made = tmp_path / "shared"
+    made.mkdir(mode=0o755)
+    return made

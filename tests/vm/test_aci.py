@@ -18,8 +18,8 @@ from tools.imagebuilder import busybox_items, directory, file
 
 from tests.support import aci
 from tests.support.command import HYPER
+from tests.support.containers import SERVE, port_of
 from tests.support.hyperd import Hyperd, hyperd
-from tests.vm.test_run import SERVE, port_of
 
 pytestmark = pytest.mark.vm
 

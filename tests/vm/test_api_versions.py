@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.containers import create
 from tests.support.hyperd import Hyperd
-from tests.vm.test_run import create
 
 pytestmark = pytest.mark.vm
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -12,12 +11,12 @@ import pytest
 
 from hyper.engine.lifecycle.execs import MAX_WAITING
 from hyper.proto.limits import MAX_ARGS
+from tests.support.bad_values import HUGE
+from tests.support.containers import create
+from tests.support.daemon_log import bugs
 from tests.support.hyperd import Hyperd
-from tests.vm.test_run import create
 
 pytestmark = pytest.mark.vm
-
-HUGE = "9" * 5000
 
 
 def ask(
@@ -608,8 +607,3 @@ def test_after_all_this_the_daemon_is_well(shared_daemon: Hyperd, busybox: str) 
     """It never met a bug of its own (those are logged with a trace), and it runs containers."""
     assert shared_daemon.run("run", "--rm", busybox, "echo", "well") == b"well\n"
     assert bugs(shared_daemon) == []
-
-
-def bugs(daemon: Hyperd) -> list[str]:
-    """What the daemon logged as an error of its own, each with the lines after it."""
-    return re.findall(r"ERROR +(?:hyper|asyncio)\S*: .*(?:\n(?!\d{4}-).*)*", daemon.log.read_text())

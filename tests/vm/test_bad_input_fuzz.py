@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.bad_values import HUGE
+from tests.support.daemon_log import bugs
 from tests.support.hyperd import Hyperd
-from tests.vm.test_bad_input import HUGE, bugs
 
 pytestmark = pytest.mark.vm
 

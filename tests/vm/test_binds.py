@@ -12,38 +12,23 @@ from pathlib import Path
 import pytest
 
 from tests.support.api import ApiError
+from tests.support.containers import (
+    WAIT,
+    cgroups,
+    create,
+    follow,
+    pid_of,
+    refused,
+    run,
+    run_shell,
+    server_of,
+)
 from tests.support.hyperd import Hyperd, hyperd
-from tests.support.processes import runs
-from tests.vm.test_durable import end
-from tests.vm.test_faults_machine import cgroups, pid_of
-from tests.vm.test_run import create, follow, run
-from tests.vm.test_volumes import WAIT, refused, sh
+from tests.support.processes import end, runs
 
 pytestmark = pytest.mark.vm
 #: Nobody on this machine.
 USER = 54321
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A host directory that every user can get to."""
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
-    made = tmp_path / "shared"
-    made.mkdir(mode=0o755)
-    return made
-
-
-def server_of(daemon: Hyperd, container: str) -> int:
-    """The pid of the container's virtiofsd, found by the machine's control group."""
-    found = {
-        int(pid)
-        for group in cgroups(container)
-        for pid in (Path(group) / "cgroup.procs").read_text().split()
-    } - {pid_of(daemon, container)}
-    (pid,) = found
-    assert b"virtiofsd" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    return pid
 
 
 def test_both_ways_while_it_runs(daemon: Hyperd, busybox: str, folder: Path) -> None:
@@ -127,7 +112,7 @@ def test_thirty_binds_take_one_device(daemon: Hyperd, busybox: str, folder: Path
         (folder / str(number)).mkdir()
         (folder / str(number) / "f").write_text(f"{number}\n")
     options = [word for n in range(30) for word in ("-v", f"{folder}/{n}:/b/{n}")]
-    out = sh(daemon, busybox, "cat /b/*/f | sort -n", *options)
+    out = run_shell(daemon, busybox, "cat /b/*/f | sort -n", *options)
     assert out == "".join(f"{number}\n" for number in range(30))
 
 
@@ -278,7 +263,7 @@ def test_an_ordinary_users_binds_and_volumes(
     (folder / "f").write_text("x")
     script = "cat /d/f; echo y > /d/new; chown 5 /d/new || echo refused; chown 5 /v && echo done"
     assert (
-        sh(users_daemon, busybox, script, "-v", f"{folder}:/d", "-v", "vol:/v")
+        run_shell(users_daemon, busybox, script, "-v", f"{folder}:/d", "-v", "vol:/v")
         == "xrefused\ndone\n"
     )
     assert (folder / "new").stat().st_uid == USER

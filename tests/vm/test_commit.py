@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.support.api import ApiError
+from tests.support.containers import create, exec_shell, follow
 from tests.support.hyperd import Hyperd
-from tests.vm.test_files import sh
-from tests.vm.test_run import create, follow
 
 pytestmark = pytest.mark.vm
 
@@ -44,7 +43,7 @@ def test_a_container_becomes_an_image_that_runs(daemon: Hyperd, busybox: str) ->
         *("commit", "-a", "me", "-m", "why", "-c", "ENV GREETING=hello", "-c", change),
         *("-c", "LABEL a=b", "box", "made:new"),
     )
-    assert sh(daemon, "box", "echo goes on") == "goes on"
+    assert exec_shell(daemon, "box", "echo goes on") == "goes on"
     assert daemon.run("run", "--rm", "made:new") == b"hello\n"
     assert daemon.run("run", "--rm", "made:new", "sh", "-c", LOOK).decode() == SEEN
     shown = daemon.api.get("/images/made:new/json")
@@ -118,6 +117,6 @@ def test_a_commit_stops_the_container_and_lets_it_go_on(daemon: Hyperd, busybox:
     daemon.api.post("/commit?container=busy&repo=made&tag=busy")
     out = daemon.run("run", "--rm", "made:busy", "sh", "-c", "cat /a /b").split()
     assert int(out[0]) - int(out[1]) in (0, 1)
-    first = sh(daemon, "busy", "cat /b")
-    while sh(daemon, "busy", "cat /b") == first:
+    first = exec_shell(daemon, "busy", "cat /b")
+    while exec_shell(daemon, "busy", "cat /b") == first:
         pass

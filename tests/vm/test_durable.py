@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import os
-import select
-import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.support.containers import create, follow, state
 from tests.support.dockerd import Engine
 from tests.support.hyperd import Hyperd
-from tests.vm.test_run import create, follow
+from tests.support.processes import end
 
 pytestmark = pytest.mark.vm
 
 COUNTER = "i=0; while [ $i -lt {count} ]; do echo line$i; i=$((i+1)); {between}; done; exit 9"
-
-
-def state(daemon: Hyperd, container: str) -> dict[str, object]:
-    """The container's state as the API tells it."""
-    return dict(daemon.api.get(f"/containers/{container}/json")["State"])
 
 
 def test_a_killed_daemon_finds_its_machine_again(own_daemon: Hyperd, busybox: str) -> None:
@@ -124,16 +118,6 @@ def test_after_a_reboot_containers_are_exited_and_start_again(
     assert list((daemon.exec_root / "vm").iterdir()) == []
     daemon.run("start", "box")
     follow(daemon, "box", "kept")
-
-
-def end(pid: int) -> None:
-    """The process has ended, by SIGKILL."""
-    handle = os.pidfd_open(pid)
-    try:
-        os.kill(pid, signal.SIGKILL)
-        assert select.select([handle], [], [], 30)[0]
-    finally:
-        os.close(handle)
 
 
 def test_a_killed_machine_is_told_as_137_with_a_reason(own_daemon: Hyperd, busybox: str) -> None:

@@ -23,11 +23,11 @@ from typing import Any
 import pytest
 
 from hyper.system import memfd
+from tests.support.containers import inspect
 from tests.support.dockerd import Engine
 from tests.support.hygiene import snapshot
 from tests.support.hyperd import Hyperd, hyperd
 from tests.support.processes import runs
-from tests.vm.test_restart import inspect
 
 pytestmark = pytest.mark.vm
 

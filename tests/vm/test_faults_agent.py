@@ -10,10 +10,10 @@ import pytest
 
 from tests.contract.driver import make_cpio
 from tests.support.assets import find_asset
+from tests.support.containers import create
+from tests.support.daemon_log import bugs
 from tests.support.hygiene import control_groups
 from tests.support.hyperd import Hyperd, hyperd
-from tests.vm.test_bad_input import bugs
-from tests.vm.test_run import create
 
 pytestmark = pytest.mark.vm
 

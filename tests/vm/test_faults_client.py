@@ -15,45 +15,13 @@ from collections.abc import Iterator
 import pytest
 
 from hyper.api.connections import MAX_BODIES, MAX_BODY
+from tests.support.connections import FLOOD, STREAMS, TIMEOUT_S, connect, head, send
+from tests.support.containers import create, follow
+from tests.support.daemon_log import bugs
 from tests.support.descriptors import nothing_is_kept
 from tests.support.hyperd import Hyperd
-from tests.vm.test_bad_input import bugs
-from tests.vm.test_run import create, follow
 
 pytestmark = pytest.mark.vm
-
-TIMEOUT_S = 60.0
-FLOOD = "echo up; exec cat /dev/zero"
-
-
-def connect(daemon: Hyperd) -> socket.socket:
-    """A raw connection."""
-    sock = socket.socket(socket.AF_UNIX)
-    sock.connect(str(daemon.socket))  # waits while the daemon's queue is full
-    sock.settimeout(TIMEOUT_S)
-    return sock
-
-
-def send(
-    daemon: Hyperd, method: str, path: str, body: bytes = b"", *, upgrade: bool = False
-) -> socket.socket:
-    """A connection with a request on its way."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}"]
-    lines += ["Content-Type: application/json"] * bool(body)
-    lines += ["Connection: Upgrade", "Upgrade: tcp"] * upgrade
-    sock = connect(daemon)
-    sock.sendall("\r\n".join([*lines, "", ""]).encode() + body)
-    return sock
-
-
-def head(sock: socket.socket) -> bytes:
-    """The answer's head (and what came with it)."""
-    seen = b""
-    while b"\r\n\r\n" not in seen:
-        piece = sock.recv(65536)
-        assert piece, seen
-        seen += piece
-    return seen
 
 
 @pytest.fixture
@@ -150,17 +118,6 @@ def test_a_queue_for_all_who_come_at_once(own_daemon: Hyperd) -> None:
             assert all(sock.recv(64).startswith(b"HTTP/1.1 200 ") for sock in socks)
     finally:
         os.kill(own_daemon.pid, signal.SIGCONT)
-
-
-STREAMS = {
-    "attach": ("POST", "/containers/{id}/attach?stream=1&stdout=1&stderr=1", True),
-    "attach with input": ("POST", "/containers/{id}/attach?stream=1&stdin=1&stdout=1", True),
-    "attach of old": ("POST", "/containers/{id}/attach?stream=1&stdout=1", False),
-    "logs": ("GET", "/containers/{id}/logs?follow=1&stdout=1", False),
-    "events": ("GET", "/events", False),
-    "wait": ("POST", "/containers/{id}/wait", False),
-    "wait for removal": ("POST", "/containers/{id}/wait?condition=removed", False),
-}
 
 
 @pytest.mark.parametrize("half_closed", [False, True])

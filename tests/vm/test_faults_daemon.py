@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.connections import FLOOD, STREAMS, head, send
+from tests.support.containers import create, follow
+from tests.support.daemon_log import bugs
 from tests.support.hyperd import Hyperd, hyperd
-from tests.vm.test_bad_input import bugs
-from tests.vm.test_faults_client import FLOOD, STREAMS, head, send
-from tests.vm.test_run import create, follow
 
 pytestmark = pytest.mark.vm
 

@@ -10,7 +10,6 @@ import random
 import re
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,18 +18,13 @@ from typing import Any
 import pytest
 
 from tests.support.api import ApiError
-from tests.support.hygiene import control_groups
+from tests.support.containers import cgroups, create, follow, pid_of, run, state
+from tests.support.daemon_log import bugs
+from tests.support.disks import small_disk
 from tests.support.hyperd import Hyperd, hyperd
-from tests.vm.test_bad_input import bugs
-from tests.vm.test_durable import end, state
-from tests.vm.test_run import create, follow, run
+from tests.support.processes import end
 
 pytestmark = pytest.mark.vm
-
-
-def cgroups(container: str) -> list[str]:
-    """Control groups of a container's machine."""
-    return [str(group) for group in control_groups() if group.name == container[:16]]
 
 
 def start(daemon: Hyperd, image: str, *cmd: str, **body: Any) -> str:
@@ -38,11 +32,6 @@ def start(daemon: Hyperd, image: str, *cmd: str, **body: Any) -> str:
     container = create(daemon, image, *cmd, **body)
     daemon.api.post(f"/containers/{container}/start")
     return container
-
-
-def pid_of(daemon: Hyperd, container: str) -> int:
-    """The hypervisor's process."""
-    return int(daemon.api.get(f"/containers/{container}/json")["Hyper"]["Pid"])
 
 
 def gone(daemon: Hyperd, container: str) -> None:
@@ -194,20 +183,6 @@ def test_a_full_file_system_in_the_guest(daemon: Hyperd, busybox: str) -> None:
         3,
         "No space left\n",
     )
-
-
-@contextlib.contextmanager
-def small_disk(size: str) -> Iterator[Path]:
-    """A file system of ``size``, mounted in a place of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="hyper-small-"))
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "none", str(folder)], check=True
-    )
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-        folder.rmdir()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")

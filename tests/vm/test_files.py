@@ -6,19 +6,18 @@ import contextlib
 import gzip
 import http.client
 import io
-import json
 import os
 import signal
 import socket
 import tarfile
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 
 from tests.support.api import ApiError
+from tests.support.archives import archive, item, put, tar_of
+from tests.support.containers import create, exec_shell, follow
 from tests.support.hyperd import Hyperd
-from tests.vm.test_run import create, follow
 
 pytestmark = pytest.mark.vm
 
@@ -31,47 +30,10 @@ MAKE = (
 )
 
 
-def tar_of(*members: tuple[tarfile.TarInfo, bytes] | tarfile.TarInfo) -> bytes:
-    """A tar of members made by hand."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for member in members:
-            info, data = member if isinstance(member, tuple) else (member, b"")
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return out.getvalue()
-
-
-def item(name: str, data: bytes = b"", **fields: object) -> tuple[tarfile.TarInfo, bytes]:
-    """A member of a tar, a file unless ``type`` is said."""
-    info = tarfile.TarInfo(name)
-    for key, value in fields.items():
-        setattr(info, key, value)
-    return info, data
-
-
 def listing(data: bytes) -> dict[str, tarfile.TarInfo]:
     """The members of a tar by name."""
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         return {member.name: member for member in tar.getmembers()}
-
-
-def archive(container: str, path: str, **options: str) -> str:
-    """The archive route's path."""
-    more = "".join(f"&{key}={value}" for key, value in options.items())
-    return f"/containers/{container}/archive?path={quote(path)}{more}"
-
-
-def put(daemon: Hyperd, container: str, path: str, tar: bytes, **options: str) -> tuple[int, str]:
-    """Status and message of writing ``tar``."""
-    kind = {"Content-Type": "application/x-tar"}
-    status, body = daemon.api.raw("PUT", archive(container, path, **options), tar, **kind)
-    return status, json.loads(body)["message"] if body else ""
-
-
-def sh(daemon: Hyperd, container: str, script: str) -> str:
-    """What a shell in a running container prints."""
-    return daemon.run("exec", "-u", "0", container, "sh", "-c", script).decode().strip()
 
 
 def test_cp_out_of_a_running_container(daemon: Hyperd, busybox: str, tmp_path: Path) -> None:
@@ -119,15 +81,15 @@ def test_cp_into_a_running_container(daemon: Hyperd, busybox: str, tmp_path: Pat
     (tree / "link").symlink_to("a/file")
     os.chown(tree / "a/file", 1234, 4321)
     daemon.run("cp", str(tree), "box:/tmp/new")
-    assert sh(daemon, "box", "cat /tmp/new/link; stat -c ' %a %u %g' /tmp/new/a/file") == (
+    assert exec_shell(daemon, "box", "cat /tmp/new/link; stat -c ' %a %u %g' /tmp/new/a/file") == (
         "hello 640 1234 4321"
     )
     daemon.run("cp", "-a", str(tree), "box:/tmp/own")
-    assert sh(daemon, "box", "stat -c '%a %u %g' /tmp/own/a/file") == "640 7 8"
+    assert exec_shell(daemon, "box", "stat -c '%a %u %g' /tmp/own/a/file") == "640 7 8"
     daemon.run("cp", str(tree / "a/file"), "box:/data/")
-    assert sh(daemon, "box", "cat /data/file") == "hello"
+    assert exec_shell(daemon, "box", "cat /data/file") == "hello"
     daemon.run("cp", "-", "box:/data", stdin=gzip.compress(tar_of(item("x/y/z", b"zipped"))))
-    assert sh(daemon, "box", "cat /data/x/y/z") == "zipped"
+    assert exec_shell(daemon, "box", "cat /data/x/y/z") == "zipped"
     done = daemon.docker("cp", str(tree), "box:/tmp/new/a/file")
     assert b"cannot copy directory" in done.stderr
     done = daemon.docker("cp", str(tree / "a/file"), "box:/no/such/place/")
@@ -144,7 +106,7 @@ def test_cp_into_a_running_container(daemon: Hyperd, busybox: str, tmp_path: Pat
         'cannot overwrite directory "/tmp/new/a" with non-directory "/tmp/new"',
     )
     assert put(daemon, "box", "/tmp/new", over) == (200, "")
-    assert sh(daemon, "box", "cat /tmp/new/a") == "no directory"
+    assert exec_shell(daemon, "box", "cat /tmp/new/a") == "no directory"
 
 
 def test_hostile_tars_harm_nobody(daemon: Hyperd, busybox: str) -> None:
@@ -152,7 +114,7 @@ def test_hostile_tars_harm_nobody(daemon: Hyperd, busybox: str) -> None:
     host = {"Tmpfs": {"/small": "size=1m"}}
     box = create(daemon, busybox, *SLEEP, name="box", HostConfig=host)
     daemon.api.post(f"/containers/{box}/start")
-    sh(daemon, "box", "mkdir -p /in/deep; echo kept > /kept; ln -s /proc/1/root /in/magic")
+    exec_shell(daemon, "box", "mkdir -p /in/deep; echo kept > /kept; ln -s /proc/1/root /in/magic")
     deep = "/in/deep"
     for tar in (
         tar_of(item("../../kept", b"x")),
@@ -176,9 +138,9 @@ def test_hostile_tars_harm_nobody(daemon: Hyperd, busybox: str) -> None:
     assert put(daemon, "box", deep, links)[0] == 200
     status, _ = put(daemon, "box", "/in/magic", tar_of(item("x", b"x")))
     assert status == 400
-    assert sh(daemon, "box", "cat /in/deep/abs /via-link /kept; ls /in/deep | grep -v cut") == (
-        "insidewithin the rootkept\nabs\nnull\nout"
-    )
+    assert exec_shell(
+        daemon, "box", "cat /in/deep/abs /via-link /kept; ls /in/deep | grep -v cut"
+    ) == ("insidewithin the rootkept\nabs\nnull\nout")
     status, text = put(daemon, "box", "/small", tar_of(item("big", bytes(4 << 20))))
     assert (status, "no space left on device" in text) == (500, True)
     assert daemon.machines() != []
@@ -232,14 +194,14 @@ def test_a_paused_container_can_be_copied_from(daemon: Hyperd, busybox: str) -> 
     assert "group" in listing(daemon.run("cp", "box:/etc/group", "-"))
     assert daemon.api.get("/containers/box/json")["State"]["Paused"] is True
     daemon.run("unpause", "box")
-    assert sh(daemon, "box", "echo on") == "on"
+    assert exec_shell(daemon, "box", "echo on") == "on"
 
 
 def test_clients_that_go_away_leave_nothing(daemon: Hyperd, busybox: str) -> None:
     """In the middle of a copy in either direction, of a running container and of one that does not run."""
     daemon.run("run", "-d", "--name", "on", busybox, *SLEEP)
     follow(daemon, "on", "up")
-    sh(daemon, "on", "head -c 20000000 /dev/zero > /big")
+    exec_shell(daemon, "on", "head -c 20000000 /dev/zero > /big")
     daemon.run("create", "--name", "off", busybox, "cat", "/done")
     for name in ("on", "off"):
         path = "/big" if name == "on" else "/"
@@ -253,7 +215,7 @@ def test_clients_that_go_away_leave_nothing(daemon: Hyperd, busybox: str) -> Non
             sock.sendall(head.encode() + tar_of(item("half", bytes(100_000)))[:50_000])
     assert put(daemon, "off", "/", tar_of(item("done", b"done"))) == (200, "")
     assert daemon.run("start", "-a", "off") == b"done"
-    assert sh(daemon, "on", "ps | grep -c '[s]leep 600'") == "1"
+    assert exec_shell(daemon, "on", "ps | grep -c '[s]leep 600'") == "1"
     assert daemon.run("exec", "on", "true") == b""
 
 
@@ -263,7 +225,7 @@ def test_a_machine_that_dies_cuts_the_answer_and_the_log_says_why(
     """Half a tar is never taken for a whole one: by HTTP's own means, and so by the docker client."""
     daemon.run("run", "-d", "--name", "dies", busybox, *SLEEP)
     follow(daemon, "dies", "up")
-    sh(daemon, "dies", "head -c 50000000 /dev/zero > /big")
+    exec_shell(daemon, "dies", "head -c 50000000 /dev/zero > /big")
     pid = daemon.api.get("/containers/dies/json")["Hyper"]["Pid"]
     with contextlib.closing(daemon.api.open(archive("dies", "/big"))) as answer:
         answer.read(1000)

@@ -8,9 +8,8 @@ from typing import Any
 import docker
 import pytest
 
+from tests.support.containers import create, inspect, until
 from tests.support.hyperd import Hyperd
-from tests.vm.test_restart import inspect, until
-from tests.vm.test_run import create
 
 pytestmark = pytest.mark.vm
 

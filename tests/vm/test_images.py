@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.support import images
+from tests.support.containers import run
 from tests.support.hyperd import Hyperd
 from tests.support.registry import RealRegistry
-from tests.vm.test_run import run
 
 pytestmark = pytest.mark.vm
 

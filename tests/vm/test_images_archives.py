@@ -17,10 +17,10 @@ import pytest
 from tools import imagebuilder
 
 from tests.support import images
+from tests.support.daemon_log import bugs
 from tests.support.dockerd import Engine, busybox_rootfs
 from tests.support.hyperd import Hyperd
 from tests.support.registry import RealRegistry
-from tests.vm.test_bad_input import bugs
 
 
 def _docker(engine: Engine, *words: str, stdin: bytes = b"") -> bytes:

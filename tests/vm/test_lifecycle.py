@@ -15,9 +15,8 @@ import pytest
 from docker.errors import APIError
 
 from tests.support.api import ApiError, contract
+from tests.support.containers import create, inspect, until
 from tests.support.hyperd import Hyperd, hyperd
-from tests.vm.test_restart import inspect, until
-from tests.vm.test_run import create
 
 pytestmark = [
     pytest.mark.vm,

@@ -9,8 +9,8 @@ import docker
 import pytest
 
 from tests.support.api import ApiError
+from tests.support.containers import create, follow, run
 from tests.support.hyperd import Hyperd
-from tests.vm.test_run import create, follow, run
 
 pytestmark = pytest.mark.vm
 

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,30 +14,17 @@ from typing import Any
 
 import pytest
 from tools import imagebuilder
-from tools.imagebuilder import Image, file
 
 from tests.support import page
 from tests.support.dockerd import Engine, dockerd, why_not
 from tests.support.hyperd import Hyperd, hyperd
 from tests.support.local_engine import FakeEngine, Reply, saved_by_containerd
 from tests.support.registry import RealRegistry, registry
+from tests.support.shop import BIN, PAGE, nginx
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
 
-PAGE = page.DOCS / "images.md"
 USUAL = Path("/var/run/docker.sock")
-BIN = Path(sys.prefix) / "bin"
-_NGINX = """#!/bin/sh
-[ "$1" = -v ] && echo nginx version: nginx/1.27.3 && exit
-exec sleep 6000
-"""
-
-
-def nginx() -> Image:
-    """What the tests call nginx."""
-    layers = [imagebuilder.busybox_items(), [file("bin/nginx", _NGINX, mode=0o755)]]
-    config = {**imagebuilder.BUSYBOX_CONFIG, "Cmd": ["nginx", "-g", "daemon off;"]}
-    return imagebuilder.image(layers, config)
 
 
 class Host:

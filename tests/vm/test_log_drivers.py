@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.containers import follow
 from tests.support.hyperd import Hyperd
-from tests.vm.test_run import follow
 
 pytestmark = pytest.mark.vm
 

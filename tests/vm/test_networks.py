@@ -7,10 +7,8 @@ import ipaddress
 import json
 import re
 import socket
-import socketserver
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -21,13 +19,20 @@ import pytest
 
 from tests.support import dockerd
 from tests.support.api import ApiError
+from tests.support.containers import port_of
 from tests.support.hyperd import Hyperd
-from tests.vm.test_run import port_of
+from tests.support.networks import (
+    SERVER,
+    Greeter,
+    address_of,
+    fetch,
+    hosts_own_address,
+    resolves,
+    says,
+    up,
+)
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
-
-#: Serves "hello" on 80, from the moment it says so.
-SERVER = "mkdir /w; echo hello >/w/index.html; httpd -h /w; echo serving; exec sleep 1000"
 
 
 @pytest.fixture
@@ -38,43 +43,9 @@ def daemon(shared_daemon: Hyperd) -> Iterator[Hyperd]:
     shared_daemon.run("network", "prune", "-f")
 
 
-def up(daemon: Hyperd, image: str, name: str, *options: str, script: str = "sleep 1000") -> str:
-    """A running container; its first address."""
-    daemon.run("run", "-d", "--name", name, *options, image, "sh", "-c", script)
-    if script == SERVER:
-        with daemon.api.open(f"/containers/{name}/logs?follow=1&stdout=1") as log:
-            assert b"serving" in log.readline()
-    return address_of(daemon, name)
-
-
-def address_of(daemon: Hyperd, name: str, network: str = "") -> str:
-    found = daemon.api.get(f"/containers/{name}/json")["NetworkSettings"]["Networks"]
-    endpoint = found[network] if network else next(iter(found.values()))
-    return str(endpoint["IPAddress"])
-
-
-def says(daemon: Hyperd, name: str, script: str) -> tuple[int, str]:
-    done = daemon.docker("exec", name, "sh", "-c", script)
-    return done.returncode, done.stdout.decode() + done.stderr.decode()
-
-
 def reaches(daemon: Hyperd, name: str, target: str, *, wait_s: int = 30) -> bool:
     """Whether a packet comes back."""
     return says(daemon, name, f"ping -c 1 -W {wait_s} {target}")[0] == 0
-
-
-def resolves(daemon: Hyperd, name: str, what: str, server: str = "") -> list[str]:
-    code, text = says(daemon, name, f"nslookup -type=a {what} {server}")
-    return re.findall(r"Address: ([0-9.]+)\n", text) if code == 0 else []
-
-
-def fetch(host: str, port: int) -> bytes:
-    with socket.create_connection((host, port), timeout=10) as stream:
-        stream.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        answer = b""
-        while piece := stream.recv(4096):
-            answer += piece
-    return answer
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +55,6 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     source = Path(__file__).parents[1] / "support/echo.c"
     subprocess.run(["musl-gcc", "-static", "-Os", "-o", binary, source], check=True)
     return binary.read_bytes()
-
-
-def hosts_own_address() -> str:
-    """One that is not the loopback's: what a default route would use as its source."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.254", 9))  # nothing is sent
-        return str(probe.getsockname()[0])
 
 
 def test_containers_know_each_other_by_name_and_only_within_their_networks(
@@ -313,28 +277,6 @@ def test_services_of_the_host_are_for_who_asked_for_them(daemon: Hyperd, busybox
         ):
             text = says(daemon, name, f"nc -w 5 {address} {port} </dev/null")[1]
             assert ("hello" if fine else "refused") in text, (name, address, text)
-
-
-class Greeter(socketserver.ThreadingTCPServer):
-    """A service on every address of the host (or ``address``) that says hello; entering it gives the port."""
-
-    class _Hello(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            self.request.sendall(b"hello\n")
-
-    def __init__(self, address: str = "0.0.0.0") -> None:
-        self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        super().__init__((address, 0), self._Hello)
-        self._thread = threading.Thread(target=self.serve_forever)
-
-    def __enter__(self) -> int:  # type: ignore[override]
-        self._thread.start()
-        return int(self.server_address[1])
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
 
 
 def test_nobody_has_to_look_for_a_machine(daemon: Hyperd, busybox: str) -> None:

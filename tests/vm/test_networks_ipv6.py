@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.api import ApiError
 from tests.support.hyperd import Hyperd
+from tests.support.networks import address6_of, reaches, says, up
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
 
@@ -25,33 +26,13 @@ def daemon(shared_daemon: Hyperd) -> Iterator[Hyperd]:
     shared_daemon.run("network", "prune", "-f")
 
 
-def up(daemon: Hyperd, image: str, name: str, *options: str) -> None:
-    daemon.run("run", "-d", "--name", name, *options, image, "sleep", "1000")
-
-
-def says(daemon: Hyperd, name: str, script: str) -> tuple[int, str]:
-    done = daemon.docker("exec", name, "sh", "-c", script)
-    return done.returncode, done.stdout.decode() + done.stderr.decode()
-
-
-def reaches(daemon: Hyperd, name: str, target: str, *, wait_s: int = 30) -> bool:
-    """Whether an IPv6 packet comes back."""
-    return says(daemon, name, f"ping6 -c 1 -W {wait_s} {target}")[0] == 0
-
-
-def address_of(daemon: Hyperd, name: str, network: str) -> str:
-    shown = daemon.api.get(f"/containers/{name}/json")["NetworkSettings"]["Networks"][network]
-    assert shown["GlobalIPv6PrefixLen"] == 64
-    return str(shown["GlobalIPv6Address"])
-
-
 def test_neighbours_meet_over_ipv6_and_only_they(daemon: Hyperd, busybox: str) -> None:
     """By name and fixed address, joined while running, after a restart; no way into another network."""
     up(daemon, busybox, "one", "--network", "six", "--ip6", "fd00:3::9")
     up(daemon, busybox, "two", "--network", "six")
     up(daemon, busybox, "far", "--network", "other", "--privileged")
-    assert address_of(daemon, "one", "six") == "fd00:3::9"
-    assert address_of(daemon, "two", "six") == "fd00:3::2"
+    assert address6_of(daemon, "one", "six") == "fd00:3::9"
+    assert address6_of(daemon, "two", "six") == "fd00:3::2"
     assert reaches(daemon, "two", "one")
     assert "fd00:3::9" in says(daemon, "two", "nslookup -type=aaaa one")[1]
     assert "fd00:3::2\t" in says(daemon, "two", "cat /etc/hosts")[1]
@@ -79,7 +60,7 @@ def test_a_hostile_neighbour_is_nobody_else(daemon: Hyperd, busybox: str) -> Non
     up(daemon, busybox, "victim", "--network", "six")
     up(daemon, busybox, "friend", "--network", "six")
     up(daemon, busybox, "bad", "--network", "six", "--privileged")
-    victim = address_of(daemon, "victim", "six")
+    victim = address6_of(daemon, "victim", "six")
     mac = daemon.api.get("/containers/victim/json")["NetworkSettings"]["Networks"]["six"]
     assert reaches(daemon, "friend", victim)
     assert reaches(daemon, "bad", victim)
@@ -91,7 +72,7 @@ def test_a_hostile_neighbour_is_nobody_else(daemon: Hyperd, busybox: str) -> Non
     daemon.run("unpause", "victim")
     assert reaches(daemon, "friend", victim)
     assert mac["MacAddress"] in says(daemon, "friend", f"ip -6 neigh show {victim}")[1]
-    friend = address_of(daemon, "friend", "six")
+    friend = address6_of(daemon, "friend", "six")
     assert says(daemon, "bad", f"ping6 -c 1 -W 2 -I {victim} {friend}")[0] != 0
     says(daemon, "bad", f"ip -6 addr del {victim}/64 dev eth0")
     assert reaches(daemon, "bad", friend)

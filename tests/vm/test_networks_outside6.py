@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.hyperd import Hyperd, hyperd
+from tests.support.networks import Greeter, address6_of, reaches, says, up
 from tests.support.outside import HOST, THERE, outside
-from tests.vm.test_networks import Greeter
-from tests.vm.test_networks_ipv6 import address_of, reaches, says, up
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
 
@@ -53,11 +52,11 @@ def test_the_outside_is_reached_and_nobody_comes_in(daemon: Hyperd, busybox: str
             assert there.run("ip", "-6", "route", "add", network, "via", HOST).returncode == 0
         assert reaches(daemon, "one", THERE)
         assert asks(daemon, "one", THERE, there.port) == HOST
-        assert asks(daemon, "own", THERE, there.port) == address_of(daemon, "own", "routed")
+        assert asks(daemon, "own", THERE, there.port) == address6_of(daemon, "own", "routed")
         assert says(daemon, "four", f"ping6 -c 1 -W 1 {THERE}")[0] != 0
         for name, network in (("one", "six"), ("own", "routed")):
             says(daemon, name, SERVE)
-            address = address_of(daemon, name, network)
+            address = address6_of(daemon, name, network)
             with socket.create_connection((address, 80), timeout=10):  # the host itself comes in
                 assert not there.connects(address, 80)
             assert there.run("ping", "-6", "-c", "1", "-W", "1", address).returncode != 0
@@ -77,14 +76,14 @@ def test_networks_do_not_lead_into_each_other(daemon: Hyperd, busybox: str) -> N
     up(daemon, busybox, "rr", "--network", "right")
     for name in ("aa", "bb"):
         up(daemon, busybox, name, "--network", "alone", "--cap-add", "NET_ADMIN")
-    assert not reaches(daemon, "ll", address_of(daemon, "rr", "right"), wait_s=2)
-    assert not reaches(daemon, "rr", address_of(daemon, "ll", "left"), wait_s=2)
+    assert not reaches(daemon, "ll", address6_of(daemon, "rr", "right"), wait_s=2)
+    assert not reaches(daemon, "rr", address6_of(daemon, "ll", "left"), wait_s=2)
     gateway = daemon.api.get("/networks/alone")["IPAM"]["Config"][1]["Gateway"]
     assert reaches(daemon, "aa", gateway)
     for name, other in (("aa", "bb"), ("bb", "aa")):
-        there = address_of(daemon, other, "alone")
+        there = address6_of(daemon, other, "alone")
         assert says(daemon, name, f"ip -6 route add {there}/128 via {gateway}")[0] == 0
-    assert not reaches(daemon, "aa", address_of(daemon, "bb", "alone"), wait_s=2)
+    assert not reaches(daemon, "aa", address6_of(daemon, "bb", "alone"), wait_s=2)
 
 
 def test_an_internal_network_has_no_way_out(daemon: Hyperd, busybox: str) -> None:
@@ -95,7 +94,7 @@ def test_an_internal_network_has_no_way_out(daemon: Hyperd, busybox: str) -> Non
     shown = daemon.api.get("/containers/box/json")["NetworkSettings"]["Networks"]["inner"]
     assert shown["IPv6Gateway"] == ""
     assert "default" not in says(daemon, "box", "ip -6 route")[1]
-    assert reaches(daemon, "box", address_of(daemon, "peer", "inner"))
+    assert reaches(daemon, "box", address6_of(daemon, "peer", "inner"))
     assert says(daemon, "box", "ip -6 route add default via fd00:98::1")[0] == 0
     assert not reaches(daemon, "box", "fd00:98::1", wait_s=2)
     with outside():
@@ -209,7 +208,7 @@ def test_a_host_that_forwards_nothing(busybox: str) -> None:
         assert any(said in warning for warning in daemon.api.get("/info")["Warnings"])
         up(daemon, busybox, "one", "--network", "six")
         up(daemon, busybox, "two", "--network", "six")
-        assert reaches(daemon, "two", address_of(daemon, "one", "six"))
+        assert reaches(daemon, "two", address6_of(daemon, "one", "six"))
         shown = daemon.api.get("/containers/one/json")["NetworkSettings"]["Networks"]["six"]
         assert shown["IPv6Gateway"] == ""
         assert "default" not in says(daemon, "one", "ip -6 route")[1]

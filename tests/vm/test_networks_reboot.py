@@ -8,10 +8,10 @@ import pytest
 
 from hyper.engine.lifecycle.host import DAEMONS, MAX_DAEMONS
 from hyper.system import link, numbers
+from tests.support.containers import port_of
 from tests.support.hyperd import Hyperd
-from tests.vm.test_durable import end
-from tests.vm.test_networks import SERVER, address_of, fetch, resolves, says, up
-from tests.vm.test_run import port_of
+from tests.support.networks import SERVER, address_of, fetch, resolves, says, up
+from tests.support.processes import end
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.containers import follow
 from tests.support.hyperd import Hyperd
 from tests.support.nfs import FileServer, file_server
-from tests.vm.test_pods import box, make
-from tests.vm.test_run import follow
+from tests.support.pods import box, make
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
 

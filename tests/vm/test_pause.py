@@ -8,8 +8,8 @@ import time
 import pytest
 
 from tests.support.api import ApiError
+from tests.support.containers import create, follow
 from tests.support.hyperd import Hyperd
-from tests.vm.test_run import create, follow
 
 pytestmark = pytest.mark.vm
 

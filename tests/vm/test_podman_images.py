@@ -12,7 +12,7 @@ from tests.support import page
 from tests.support.hyperd import hyperd
 from tests.support.podman import podman, why_not
 from tests.support.registry import registry
-from tests.vm.test_local_images import BIN, PAGE, nginx
+from tests.support.shop import BIN, PAGE, nginx
 
 pytestmark = [
     pytest.mark.vm,

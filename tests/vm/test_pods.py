@@ -11,48 +11,14 @@ from typing import Any
 import pytest
 
 from tests.support.api import ApiError
+from tests.support.containers import follow, inspect, until
 from tests.support.hyperd import Hyperd, hyperd
-from tests.vm.test_durable import end
-from tests.vm.test_restart import inspect, until
-from tests.vm.test_run import follow
+from tests.support.pods import box, make, nothing_is_left, states, view
+from tests.support.processes import end
 
 pytestmark = pytest.mark.vm
 
 SERVE = "mkdir -p /w && echo page >/w/index.html && httpd -p 127.0.0.1:80 -h /w && echo up && exec sleep 6000"
-
-
-def box(image: str, name: str, script: str, **more: Any) -> dict[str, Any]:
-    """A container of a pod that runs a script. ``more``: of its body, or of the container itself."""
-    parts = {key: more.pop(key) for key in ("Mounts", "Files", "Liveness") if key in more}
-    return {"Name": name, "Body": {"Image": image, "Cmd": ["sh", "-c", script], **more}, **parts}
-
-
-def make(daemon: Hyperd, *containers: dict[str, Any], start: bool = True, **body: Any) -> Any:
-    """The view of a new pod called ``web``."""
-    daemon.api.post("/hyper/v1/pods", {"Name": "web", "Containers": list(containers), **body})
-    if start:
-        daemon.api.post("/hyper/v1/pods/web/start")
-    return view(daemon)
-
-
-def view(daemon: Hyperd) -> Any:
-    """The pod ``web`` as it is."""
-    return daemon.api.get("/hyper/v1/pods/web")
-
-
-def states(daemon: Hyperd) -> dict[str, str]:
-    """How its containers are."""
-    return {item["Name"]: item["Status"] for item in view(daemon)["Containers"]}
-
-
-def nothing_is_left(daemon: Hyperd) -> None:
-    """No pod, container, volume, machine or folder of one."""
-    assert daemon.api.get("/hyper/v1/pods") == []
-    assert daemon.api.get("/containers/json?all=1") == []
-    assert daemon.api.get("/volumes")["Volumes"] == []
-    assert list((daemon.data_root / "containers").iterdir()) == []
-    assert list(daemon.exec_root.glob("vm/*")) == []
-    assert daemon.machines() == []
 
 
 def test_one_machine_three_containers(daemon: Hyperd, busybox: str) -> None:

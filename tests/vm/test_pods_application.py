@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from tools import application_images
 
+from tests.support.containers import inspect, until
 from tests.support.hyperd import Hyperd
+from tests.support.pods import nothing_is_left
 from tests.support.registry import RealRegistry
-from tests.vm.test_pods import nothing_is_left
-from tests.vm.test_restart import inspect, until
 
 pytestmark = pytest.mark.vm
 

@@ -14,13 +14,12 @@ from typing import Any
 
 import pytest
 
+from tests.support.containers import follow, inspect, until
+from tests.support.daemon_log import bugs
+from tests.support.disks import small_disk
 from tests.support.hyperd import Hyperd, hyperd
-from tests.vm.test_bad_input import bugs
-from tests.vm.test_durable import end
-from tests.vm.test_faults_machine import small_disk
-from tests.vm.test_pods import box, make, nothing_is_left, states, view
-from tests.vm.test_restart import inspect, until
-from tests.vm.test_run import follow
+from tests.support.pods import box, make, nothing_is_left, states, view
+from tests.support.processes import end
 
 pytestmark = pytest.mark.vm
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from tests.support.api import ApiError
+from tests.support.containers import follow
 from tests.support.hyperd import Hyperd
-from tests.vm.test_networks import address_of, fetch, hosts_own_address, says, up
-from tests.vm.test_pods import box, make, view
-from tests.vm.test_run import follow
+from tests.support.networks import address_of, fetch, hosts_own_address, says, up
+from tests.support.pods import box, make, view
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
 

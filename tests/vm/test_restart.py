@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
+from tests.support.containers import follow, inspect, state, until
 from tests.support.descriptors import nothing_is_kept
 from tests.support.hyperd import Hyperd
-from tests.vm.test_durable import end, state
-from tests.vm.test_run import follow
+from tests.support.processes import end
 
 pytestmark = pytest.mark.vm
-
-
-def until(events: Iterator[Any], action: str, name: str) -> dict[str, Any]:
-    """The next event ``action`` of the container called ``name``."""
-    return next(
-        item
-        for item in events
-        if item["Action"] == action and item["Actor"]["Attributes"].get("name") == name
-    )
-
-
-def inspect(daemon: Hyperd, name: str) -> dict[str, Any]:
-    """All about a container."""
-    found: dict[str, Any] = daemon.api.get(f"/containers/{name}/json")
-    return found
 
 
 def test_on_failure_gives_up_after_its_count(daemon: Hyperd, busybox: str) -> None:

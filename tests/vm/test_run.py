@@ -8,39 +8,15 @@ import os
 import random
 import re
 import socket
-import urllib.request
-from typing import Any
 
 import pytest
 
 from tests.support.api import ApiError
+from tests.support.containers import SERVE, create, follow, port_of, run
 from tests.support.hyperd import Hyperd
+from tests.support.networks import fetch_page
 
 pytestmark = pytest.mark.vm
-
-
-#: httpd goes into the background once it listens: after "up" it answers.
-SERVE = (
-    "mkdir -p /w && echo hello > /w/index.html && httpd -p 80 -h /w && echo up && exec sleep 600"
-)
-
-
-def create(daemon: Hyperd, image: str, *cmd: str, name: str = "", **body: Any) -> str:
-    """The id of a new container that runs ``cmd``."""
-    query = f"?name={name}" if name else ""
-    answer = daemon.api.post(
-        f"/containers/create{query}", {"Image": image, "Cmd": list(cmd), **body}
-    )
-    return str(answer["Id"])
-
-
-def run(daemon: Hyperd, image: str, *cmd: str, **body: Any) -> tuple[int, str]:
-    """Exit code and log of a program run to its end."""
-    container = create(daemon, image, *cmd, **body)
-    daemon.api.post(f"/containers/{container}/start")
-    code = daemon.api.post(f"/containers/{container}/wait")["StatusCode"]
-    log = daemon.run("logs", container).decode()
-    return code, log
 
 
 def test_the_program_runs_on_a_kernel_of_its_own(daemon: Hyperd, busybox: str) -> None:
@@ -97,34 +73,8 @@ def test_a_published_port_answers(daemon: Hyperd, busybox: str) -> None:
     daemon.run("run", "-d", "--name", "web", "-p", "127.0.0.1::80", busybox, "sh", "-c", SERVE)
     follow(daemon, "web", "up")
     port = port_of(daemon, "web", "80")
-    assert fetch(port) == "hello\n"
+    assert fetch_page(port) == "hello\n"
     assert daemon.run("port", "web").decode() == f"80/tcp -> 127.0.0.1:{port}\n"
-
-
-def port_of(daemon: Hyperd, container: str, port: str) -> int:
-    """The host's port that leads to the container's ``port``."""
-    first = daemon.run("port", container, port).split()[0]
-    return int(first.rpartition(b":")[2])
-
-
-def follow(daemon: Hyperd, container: str, marker: str) -> None:
-    """Return once ``marker`` stands in the container's log."""
-    path = f"/containers/{container}/logs?follow=1&stdout=1&stderr=1"
-    connection = daemon.api.open(path)
-    try:
-        seen = b""
-        while marker.encode() not in seen:
-            piece = connection.read1(4096)
-            assert piece, f"{marker!r} never came: {seen!r}"
-            seen += piece
-    finally:
-        connection.close()
-
-
-def fetch(port: int) -> str:
-    """The page a server on loopback serves."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as answer:
-        return str(answer.read().decode())
 
 
 def test_a_port_in_use_is_said_in_dockers_words(daemon: Hyperd, busybox: str) -> None:

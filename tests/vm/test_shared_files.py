@@ -14,14 +14,10 @@ import pytest
 from tools import imagebuilder
 from tools.imagebuilder import directory, file, hardlink
 
+from tests.support.containers import WAIT, follow, run_shell, server_of
 from tests.support.hyperd import Hyperd, hyperd
+from tests.support.processes import end
 from tests.support.registry import RealRegistry
-from tests.vm.test_binds import folder, server_of
-from tests.vm.test_durable import end
-from tests.vm.test_run import follow
-from tests.vm.test_volumes import WAIT, sh
-
-__all__ = ["folder"]
 
 pytestmark = pytest.mark.vm
 
@@ -117,7 +113,9 @@ def test_files_with_several_names_stay_one(daemon: Hyperd, real_registry: RealRe
     daemon.run("pull", "-q", image)
     daemon.run("volume", "create", "-o", "type=image", "disk")
     for volume in ("dir", "disk"):
-        out = sh(daemon, image, "stat -c '%h %i' /data/deep/f /data/g", "-v", f"{volume}:/data")
+        out = run_shell(
+            daemon, image, "stat -c '%h %i' /data/deep/f /data/g", "-v", f"{volume}:/data"
+        )
         one, two = out.splitlines()
         assert one == two
         assert one.startswith("2 ")

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.containers import create, follow, inspect, until
 from tests.support.hyperd import Hyperd
-from tests.vm.test_restart import inspect, until
-from tests.vm.test_run import create, follow
 
 pytestmark = pytest.mark.vm
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.containers import create, follow
+from tests.support.daemon_log import bugs
 from tests.support.hyperd import Hyperd
-from tests.vm.test_bad_input import bugs
-from tests.vm.test_run import create, follow
 
 pytestmark = pytest.mark.vm
 

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.support.containers import create, follow
 from tests.support.hyperd import Hyperd
-from tests.vm.test_run import create, follow
 
 pytestmark = pytest.mark.vm
 

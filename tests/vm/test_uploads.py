@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from tools import imagebuilder
 
+from tests.support.archives import archive, item, put, tar_of
+from tests.support.connections import connect
+from tests.support.containers import exec_shell, follow
+from tests.support.daemon_log import bugs
 from tests.support.descriptors import nothing_is_kept, turns
+from tests.support.disks import small_disk
 from tests.support.hyperd import Hyperd, hyperd
-from tests.vm.test_bad_input import bugs
-from tests.vm.test_faults_client import connect
-from tests.vm.test_faults_machine import small_disk
-from tests.vm.test_files import archive, item, put, sh, tar_of
-from tests.vm.test_run import follow
 
 pytestmark = pytest.mark.vm
 MIB = 1 << 20
@@ -131,9 +131,9 @@ def test_a_client_that_disappears_from_a_copy(daemon: Hyperd, busybox: str, chun
         if len(running) == 1:
             break
     assert [program for _, program in running] == ["sleep 6000"]
-    assert "No such file" in sh(daemon, "on", "ls /last 2>&1; true")
+    assert "No such file" in exec_shell(daemon, "on", "ls /last 2>&1; true")
     assert put(daemon, "on", "/", tar) == (200, "")
-    assert sh(daemon, "on", "sha256sum /large") == whole
+    assert exec_shell(daemon, "on", "sha256sum /large") == whole
     with nothing_is_kept(daemon):
         daemon.run("create", "--name", "off", busybox, "sha256sum", "/large")
         for _ in range(3):

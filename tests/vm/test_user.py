@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.api import ApiError
+from tests.support.containers import SERVE, create, follow, port_of
 from tests.support.hyperd import Hyperd, hyperd
-from tests.vm.test_run import SERVE, create, fetch, follow, port_of
+from tests.support.networks import fetch_page
 
 pytestmark = [
     pytest.mark.vm,
@@ -36,7 +37,7 @@ def test_run_exec_and_a_published_port_work(daemon: Hyperd, busybox: str) -> Non
     assert daemon.docker("run", "--rm", busybox, "sh", "-c", "exit 4").returncode == 4
     daemon.run("run", "-d", "--name", "web", "-p", "127.0.0.1::80", busybox, "sh", "-c", SERVE)
     follow(daemon, "web", "up")
-    assert fetch(port_of(daemon, "web", "80")) == "hello\n"
+    assert fetch_page(port_of(daemon, "web", "80")) == "hello\n"
     assert daemon.run("exec", "web", "cat", "/w/index.html") == b"hello\n"
     daemon.run("rm", "-f", "web")
 

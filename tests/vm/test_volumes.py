@@ -13,26 +13,11 @@ import docker
 import pytest
 
 from tests.support.api import ApiError
+from tests.support.containers import WAIT, create, follow, refused, run_shell
 from tests.support.hyperd import Hyperd, hyperd
-from tests.vm.test_durable import end
-from tests.vm.test_run import create, follow
+from tests.support.processes import end
 
 pytestmark = pytest.mark.vm
-
-#: Writes a mark on standard output and waits for ever.
-WAIT = "echo up; exec sleep 3600"
-
-
-def sh(daemon: Hyperd, image: str, script: str, *options: str) -> str:
-    """What a shell in a new container prints."""
-    return daemon.run("run", "--rm", *options, image, "sh", "-c", script).decode()
-
-
-def refused(daemon: Hyperd, *words: str) -> str:
-    """What the client says of a command that fails."""
-    done = daemon.docker(*words)
-    assert done.returncode != 0, done.stdout
-    return done.stderr.decode()
 
 
 def names(daemon: Hyperd, *filters: str) -> list[str]:
@@ -51,12 +36,12 @@ def test_a_named_volume_outlives_its_containers(daemon: Hyperd, busybox: str, ho
     """Filled once with what the image has, owner and mode included; kept over --rm; read-only by the host; subpath."""
     if how == "image":
         daemon.run("volume", "create", "-o", "type=image", "v1")
-    listing = sh(
+    listing = run_shell(
         daemon, busybox, "ls -ln /etc; echo mine > /etc/mine; mkdir -m 700 /etc/d", "-v", "v1:/etc"
     )
     assert "passwd" in listing
     assert kind(daemon, "v1") == how
-    shown = sh(
+    shown = run_shell(
         daemon,
         busybox,
         "cat /x/mine; ls -ld /x/d; touch /x/no; true",
@@ -70,19 +55,19 @@ def test_a_named_volume_outlives_its_containers(daemon: Hyperd, busybox: str, ho
     script = (
         "mount -o remount,rw /x; mount -t ext4 /dev/vdc /mnt; touch /x/no /mnt/no && echo written"
     )
-    assert "written" not in sh(
+    assert "written" not in run_shell(
         daemon, busybox, f"mkdir /mnt; {script}; true", "--privileged", "-v", "v1:/x:ro"
     )
     mount = "type=volume,src=v1,dst=/x,volume-subpath=d"
-    assert sh(daemon, busybox, "touch /x/in; ls -a /x", "--mount", mount) == ".\n..\nin\n"
-    sh(daemon, busybox, "mkdir /x/sub", "-v", "v1:/x")
+    assert run_shell(daemon, busybox, "touch /x/in; ls -a /x", "--mount", mount) == ".\n..\nin\n"
+    run_shell(daemon, busybox, "mkdir /x/sub", "-v", "v1:/x")
     # An empty directory of a volume is filled as an empty volume is.
     mount = "type=volume,src=v1,dst=/bin,volume-subpath=sub"
-    assert "busybox" in sh(daemon, busybox, "ls /bin", "--mount", mount)
+    assert "busybox" in run_shell(daemon, busybox, "ls /bin", "--mount", mount)
     said = refused(daemon, "run", "--rm", "--mount", mount.replace("=sub", "=no"), busybox, "true")
     assert 'subpath "no" of the volume on /bin: No such file or directory' in said
     empty = "type=volume,src=empty,dst=/etc,volume-nocopy"
-    assert "passwd" not in sh(daemon, busybox, "ls /etc", "--mount", empty)
+    assert "passwd" not in run_shell(daemon, busybox, "ls /etc", "--mount", empty)
     assert names(daemon) == ["empty", "new", "v1"]
     there = Path(daemon.api.get("/volumes/v1")["Mountpoint"])
     if how == "image":
@@ -97,10 +82,10 @@ def test_the_links_of_a_subpath_stay_in_the_volume(daemon: Hyperd, busybox: str)
     """Up, absolute, and to where other mounts are: whatever a link says, it is resolved in the volume."""
     daemon.run("volume", "create", "-o", "type=directory", "tricks")
     make = "ln -s / /x/root; ln -s ../../.. /x/up; ln -s /etc /x/etc; mkdir /x/d; ln -s ../../1 /x/d/other"
-    sh(daemon, busybox, make, "-v", "tricks:/x")
+    run_shell(daemon, busybox, make, "-v", "tricks:/x")
     for subpath in ("root", "up"):
         mount = f"type=volume,src=tricks,dst=/y,volume-subpath={subpath}"
-        assert sorted(sh(daemon, busybox, "ls /y", "--mount", mount).split()) == [
+        assert sorted(run_shell(daemon, busybox, "ls /y", "--mount", mount).split()) == [
             "d",
             "etc",
             "root",
@@ -135,7 +120,10 @@ def test_anonymous_volumes_and_who_removes_them(daemon: Hyperd, busybox: str) ->
     )
     (anonymous,) = [name for name in names(daemon) if name != "named"]
     assert len(anonymous) == 64
-    assert sh(daemon, busybox, "cat /data/x", "--volumes-from", "an:ro", "-v", "/other") == "hi\n"
+    assert (
+        run_shell(daemon, busybox, "cat /data/x", "--volumes-from", "an:ro", "-v", "/other")
+        == "hi\n"
+    )
     assert names(daemon) == sorted([anonymous, "named"])
     assert names(daemon, "dangling=true") == []
     shown = {item["Destination"]: item for item in daemon.api.get("/containers/an/json")["Mounts"]}
@@ -219,7 +207,7 @@ def test_an_image_has_one_machine_at_a_time(own_daemon: Hyperd, busybox: str) ->
     end(int(daemon.api.get("/containers/first/json")["Hyper"]["Pid"]))
     daemon.api.post("/containers/first/wait")
     daemon.run("run", "-d", "--name", "reader", "-v", "img:/v:ro", busybox, "sh", "-c", WAIT)
-    assert sh(daemon, busybox, "cat /v/x /v/deep/y", "-v", "img:/v:ro") == "x\ny\n"
+    assert run_shell(daemon, busybox, "cat /v/x /v/deep/y", "-v", "img:/v:ro") == "x\ny\n"
     with pytest.raises(ApiError, match="one virtual machine at a time"):
         daemon.api.post(f"/containers/{second}/start")
     daemon.run("rm", "-f", "reader")
@@ -254,13 +242,13 @@ def test_more_volumes_than_disks(daemon: Hyperd, busybox: str) -> None:
     options = [word for number in range(6) for word in ("-v", f"m{number}:/m/{number}")]
     script = "for n in 0 1 2 3 4 5; do echo $n > /m/$n/f; done; cat /m/*/f"
     for _ in range(2):
-        assert sh(daemon, busybox, script, *options) == "0\n1\n2\n3\n4\n5\n"
+        assert run_shell(daemon, busybox, script, *options) == "0\n1\n2\n3\n4\n5\n"
     assert {kind(daemon, f"m{number}") for number in range(6)} == {"directory"}
     for number in range(4):
         daemon.run("volume", "create", "-o", "size=64m", f"i{number}")
     options = [word for number in range(4) for word in ("-v", f"i{number}:/i/{number}")]
     assert "a machine has room for 3" in refused(daemon, "run", "--rm", *options, busybox, "true")
-    assert "/i/2" in sh(daemon, busybox, "df -m /i/2", *options[:6])
+    assert "/i/2" in run_shell(daemon, busybox, "df -m /i/2", *options[:6])
 
 
 def test_drivers_options_of_dockers_local_volumes(
@@ -275,7 +263,9 @@ def test_drivers_options_of_dockers_local_volumes(
     daemon.run(
         "volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m", "mem"
     )
-    out = sh(daemon, busybox, "echo hi > /h/f; df -k /m | tail -1", "-v", "host:/h", "-v", "mem:/m")
+    out = run_shell(
+        daemon, busybox, "echo hi > /h/f; df -k /m | tail -1", "-v", "host:/h", "-v", "mem:/m"
+    )
     assert (tmp_path / "f").read_text() == "hi\n"
     assert out.split()[1] == "1024"
     assert names(daemon, "label=a=b") == ["host"]
