@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -172,10 +173,15 @@ def test_routes_that_are_not_there_yet(
 
 
 def test_what_every_path_answers(shared_daemon: Hyperd) -> None:
-    """OPTIONS with nothing, as dockerd does; and a list of plugins is empty."""
+    """OPTIONS with nothing, as dockerd does; a list of plugins is empty; nobody keeps a ping."""
     for path in ("/", "/v1.47/containers/json", "/nosuch"):
         assert shared_daemon.api.raw("OPTIONS", path) == (200, b"")
     assert shared_daemon.api.get("/plugins") == []
+    pinged = subprocess.run(
+        ["curl", "-si", "--unix-socket", shared_daemon.socket, "http://d/_ping"],
+        capture_output=True, check=True,
+    )  # fmt: skip
+    assert b"Pragma: no-cache\r\n" in pinged.stdout
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,20 @@ def test_capabilities_are_dockers_default(daemon: Hyperd, busybox: str) -> None:
     assert (code, log.split()) == (0, ["CapEff:", "00000000a80425fb"])
 
 
+def test_nothing_is_inheritable(daemon: Hyperd, busybox: str) -> None:
+    """A plain user gains nothing by a file that gives what is inheritable (CVE-2022-24769): root has nothing to inherit
+    either, not even when privileged, nor has an exec."""
+    show = ["grep", "CapInh", "/proc/self/status"]
+    for options in ([], ["--privileged"], ["--user", "1000"], ["--cap-add", "ALL"]):
+        name = "".join(options) or "plain"
+        words = ["run", "-d", "--name", name.strip("-"), *options, busybox, "sh", "-c"]
+        daemon.run(*words, f"{' '.join(show)}; sleep 1000")
+        told = [daemon.run("exec", name.strip("-"), *show)]
+        follow(daemon, name.strip("-"), "CapInh")
+        told.append(daemon.run("logs", name.strip("-")))
+        assert told == [b"CapInh:\t0000000000000000\n"] * 2, options
+
+
 def test_logs_can_be_chosen_by_tail_and_time(daemon: Hyperd, busybox: str) -> None:
     """tail, timestamps, since; the client prints what was asked for."""
     run(daemon, busybox, "sh", "-c", "for i in 1 2 3 4 5; do echo line$i; done", name="log")
