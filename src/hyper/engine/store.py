@@ -86,7 +86,10 @@ class Store:
     def _migrate(self, path: Path) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > len(_MIGRATIONS):
-            raise HyperError(f"{path} was written by a newer Hyper (schema {version})")
+            raise HyperError(
+                f"{path} was written by a newer Hyper (schema {version})",
+                hint="install that version again, or use another --data-root",
+            )
         for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
             self._db.executescript(f"BEGIN;{script};PRAGMA user_version={number};COMMIT")
 
