@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from hyper.errors import Conflict, GuestError
 from hyper.guest.session import Session
 from hyper.machine.driver import Machine
 from hyper.machine.spec import Disk
@@ -40,7 +41,8 @@ class Doors:
 class Agreeing:
     """The agent: everything asked is done at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, code: ReplyCode = ReplyCode.OK) -> None:
+        self.code = code
         self.closed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
     def process(self, number: int, *, tty: bool) -> Any:
@@ -51,7 +53,7 @@ class Agreeing:
 
     def post(self, request: Any) -> asyncio.Future[Reply]:
         done: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        done.set_result(Reply(ReplyCode.OK, result=struct.pack("<I", 7)))
+        done.set_result(Reply(self.code, result=struct.pack("<I", 7)))
         return done
 
     async def call(self, request: Any, *, timeout_s: float) -> Reply:
@@ -85,3 +87,17 @@ async def test_who_is_cancelled_leaves_nobody_waiting() -> None:
     started = await second
     assert started.pid == 7
     assert doors.brought == ["disk3"]
+
+
+@pytest.mark.parametrize("code", [ReplyCode.MALFORMED, ReplyCode.UNKNOWN_OP])
+async def test_an_older_agent_is_told_as_such(code: ReplyCode) -> None:
+    """In a machine of an earlier daemon a request that is not understood is no mistake of the client's."""
+    doors = Doors()
+    doors.open.set()
+    parts = cast(Machine, doors), cast(Session, Agreeing(code)), GuestHello(b"", 0, "agent")
+    with pytest.raises(Conflict, match="an earlier hyperd has started the machine") as caught:
+        await Sandbox(*parts, inherited=True).join(joining(2), timeout_s=10)
+    assert "restart" in str(caught.value.hint)
+    with pytest.raises(GuestError):
+        await Sandbox(*parts).join(joining(2), timeout_s=10)
+    assert doors.brought == []

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from hyper.errors import HyperError, MachineError, ProtocolError, Unreachable
+from hyper.errors import Conflict, GuestError, HyperError, MachineError, ProtocolError, Unreachable
 from hyper.guest.process import GuestProcess
 from hyper.guest.session import Session, checked
 from hyper.machine.driver import Driver, Machine, MachineExit, MachineRecord
@@ -50,6 +50,8 @@ SHUTDOWN_TIMEOUT_S: Final = 15.0
 PART_TIMEOUT_S: Final = 15.0
 #: How long the agent may take to end what waits for a file server that has ended. It may wait for it itself.
 _SHARE_LOST_TIMEOUT_S: Final = 10.0
+#: Answers of an agent to requests of a later version.
+_NOT_UNDERSTOOD: Final = frozenset({ReplyCode.MALFORMED, ReplyCode.UNKNOWN_OP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,17 @@ class Sandbox:
     """A running machine whose agent answers. Made by ``launch`` or ``reattach``."""
 
     def __init__(
-        self, machine: Machine, session: Session, hello: GuestHello, *, stopped: bool = False
+        self,
+        machine: Machine,
+        session: Session,
+        hello: GuestHello,
+        *,
+        stopped: bool = False,
+        inherited: bool = False,
     ) -> None:
         self.machine = machine
+        #: An earlier daemon has started the machine: its agent may know less than ours asks for.
+        self.inherited = inherited
         self.session = session
         self.hello = hello
         self.power = Power(machine, session, stopped=stopped)
@@ -184,7 +194,7 @@ class Sandbox:
         except BaseException:
             await machine.close()
             raise
-        return cls(machine, session, hello, stopped=paused)
+        return cls(machine, session, hello, stopped=paused, inherited=True)
 
     @staticmethod
     async def end(driver: Driver, record: MachineRecord) -> None:
@@ -213,6 +223,7 @@ class Sandbox:
 
         Raises:
             GuestError: the agent refused it.
+            Conflict: the agent is an older one, which does not know this.
             MachineError: no answer in time, or the machine has ended.
             In all cases nothing of it is left here.
         """
@@ -242,6 +253,11 @@ class Sandbox:
             await self.part(number, [disk.name for disk in todo.disks])
             if isinstance(error, TimeoutError):
                 raise MachineError("the machine's agent does not answer") from None
+            if self.inherited and isinstance(error, GuestError) and error.code in _NOT_UNDERSTOOD:
+                raise Conflict(
+                    "an earlier hyperd has started the machine, and its agent does not know what this one asks for",
+                    hint="restart the container whose machine it is: it gets a new one",
+                ) from error
             raise
         self.power.enter(number)
         return Started(self, program, reply.pid())
