@@ -125,6 +125,22 @@ def test_defaults_of_older_clients_and_small_limits(daemon: Hyperd, busybox: str
     assert host["MaskedPaths"] == host["ReadonlyPaths"] == []
 
 
+def test_the_working_directory_is_there_from_the_creation_on(daemon: Hyperd, busybox: str) -> None:
+    """docker cp of a container that never ran finds it."""
+    box = made(daemon, busybox, Cmd=["true"], WorkingDir="/made/here")["Id"]
+    assert daemon.run("cp", f"{box}:/made/here", "-").startswith(b"here/")
+
+
+@pytest.mark.parametrize("cpus", ["1-42,,", "a", "1-", "-1"])
+def test_sets_of_cpus_that_cannot_be_read_are_refused(
+    daemon: Hyperd, busybox: str, cpus: str
+) -> None:
+    """At the creation, in dockerd's words."""
+    body = {"Image": busybox, "Cmd": ["true"], "HostConfig": {"CpusetCpus": cpus}}
+    status, message = status_of(daemon, "POST", "/containers/create", body)
+    assert (status, message.partition(":")[0]) == (400, f"Invalid value {cpus} for cpuset cpus")
+
+
 def test_connecting_a_stopped_container_twice(daemon: Hyperd, busybox: str) -> None:
     """200 both times; what was asked first stays."""
     container = create(daemon, busybox, "true", name="twice")

@@ -279,6 +279,21 @@ def test_services_of_the_host_are_for_who_asked_for_them(daemon: Hyperd, busybox
             assert ("hello" if fine else "refused") in text, (name, address, text)
 
 
+def test_metadata_of_a_cloud_is_not_for_containers(daemon: Hyperd, busybox: str) -> None:
+    """A link-local address of the host, where clouds tell its credentials, does not answer a machine."""
+    address = "169.254.77.77"
+    subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
+    try:
+        with Greeter() as port:
+            with socket.create_connection((address, port), timeout=10) as stream:
+                assert stream.recv(5) == b"hello"
+            up(daemon, busybox, "curious", "--add-host", "host.docker.internal:host-gateway")
+            code, text = says(daemon, "curious", f"nc -w 5 {address} {port} </dev/null")
+            assert (code, "hello" in text) == (1, False)
+    finally:
+        subprocess.run(["ip", "address", "del", f"{address}/32", "dev", "lo"], check=True)
+
+
 def test_nobody_has_to_look_for_a_machine(daemon: Hyperd, busybox: str) -> None:
     """Host and bridge know where each is, on all its networks, before it has said a word: who comes to a published port
     early is not kept waiting for the second question after it, and nobody else is shown what is for it."""

@@ -101,6 +101,12 @@ def test_root_and_names(shared_daemon: Hyperd, busybox: str) -> None:
         shared_daemon.run("rm", "-f", "around")
 
 
+def test_a_program_without_stdin_reads_from_dev_null(shared_daemon: Hyperd, busybox: str) -> None:
+    """By that name: programs look where their standard input leads."""
+    words = ("run", "--rm", busybox, "readlink", "/proc/self/fd/0")
+    assert shared_daemon.docker(*words).stdout == b"/dev/null\n"
+
+
 def test_programs_that_cannot_be_executed_end_as_dockers(
     shared_daemon: Hyperd, busybox: str
 ) -> None:
