@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import signal
 import socket
 from collections.abc import Callable
@@ -34,6 +35,8 @@ RECORD_FILE = "machine.json"
 _SHARE_GRACE_S = 1.0
 _LOST = "the server of its shared files (virtiofsd) ended"
 SOCKETS = (AGENT_SOCKET, MONITOR_SOCKET, CONSOLE_SOCKET)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +261,9 @@ class QemuMachine:
             cause=self._cause,
         )
         if not self._exit.done():
+            # What a guest said before it was ended is of use to whoever asks why a test of it failed.
+            said = f"; the end of its console:\n{ended.console}" if ended.console else ""
+            log.debug("machine %s has ended%s", self._record.name, said)
             self._exit.set_result(ended)
 
 
