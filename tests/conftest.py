@@ -13,6 +13,7 @@ from tests.support.hygiene import snapshot
 from tests.support.hyperd import Hyperd, hyperd
 from tests.support.programs import add_unpacked_programs
 from tests.support.registry import RealRegistry, registry
+from tests.support.traces import TRACES, TracesPlugin
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,7 +23,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tests find what was unpacked for them, and Hypothesis tries the same in each run, however busy the machine is."""
+    """Tests find what was unpacked for them, and keep traces if they fail.
+
+    Hypothesis tries the same in each run, however busy the machine is.
+    """
+    config.pluginmanager.register(TracesPlugin(TRACES), "traces")
     add_unpacked_programs()
     # 200 ms an example are soon over where two tests share a core.
     settings.register_profile(

@@ -36,6 +36,7 @@ from hyper.machine.spec import (
 from hyper.machine.template import Card, Shape, Template
 from hyper.system import jail, memfd, pidfd
 from tests.support.hygiene import Snapshot, snapshot
+from tests.support.traces import TRACES
 
 GUEST_SOURCE = Path(__file__).with_name("guest.c")
 #: An emulated boot takes one second alone; others may be building kernels beside us.
@@ -180,7 +181,7 @@ class DriverContract:
     @classmethod
     def short_path(cls) -> Iterator[Path]:
         """For unix sockets: pytest's own folders are too long for their addresses."""
-        with tempfile.TemporaryDirectory(prefix="hyper-") as folder:
+        with tempfile.TemporaryDirectory(prefix="hyper-") as folder, TRACES.watched(Path(folder)):
             yield Path(folder)
 
     @pytest.fixture
@@ -198,6 +199,7 @@ class DriverContract:
             async def launch(spec: MachineSpec) -> Machine:
                 machine = await driver.launch(spec)
                 stack.push_async_callback(machine.kill)
+                stack.enter_context(TRACES.told(f"{spec.name}.console", machine.console_tail))
                 return machine
 
             yield launch

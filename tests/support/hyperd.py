@@ -21,6 +21,7 @@ from tests.support.api import Api
 from tests.support.dockerd import Engine
 from tests.support.hygiene import control_groups
 from tests.support.processes import runs
+from tests.support.traces import TRACES
 
 START_TIMEOUT_S = 60.0
 
@@ -164,6 +165,16 @@ class Hyperd:
 
     def close(self) -> None:
         """Nothing is left of it: containers, machines, files."""
+        try:
+            self._end()
+        except BaseException:
+            TRACES.take(self.folder)
+            raise
+        TRACES.renew(self.folder)
+        shutil.rmtree(self.folder)
+
+    def _end(self) -> None:
+        """Its containers, its machines and it have ended."""
         if self._process is None:
             self.start()
         self.clear()
@@ -173,7 +184,6 @@ class Hyperd:
         left = {pid: _told(pid) for pid, uid in _owners() if uid in uids}
         assert left == {}, f"machines of {self.folder} are left: {left}"
         assert self._groups() == [], self._told_of(self._groups())
-        shutil.rmtree(self.folder)
 
 
 def served_tcp(daemon: Hyperd) -> str:
@@ -211,9 +221,11 @@ def hyperd(*options: str, user: int | None = None, kind: type[Hyperd] = Hyperd) 
     try:
         daemon.start()
     except BaseException:
+        TRACES.take(daemon.folder)
         shutil.rmtree(daemon.folder)
         raise
     try:
-        yield daemon
+        with TRACES.watched(daemon.folder):
+            yield daemon
     finally:
         daemon.close()

@@ -17,13 +17,14 @@ from hyper.system import tsc
 from hyper.system.tsc import TscMeter
 from tests.contract.driver import BOOT_S, make_spec
 from tests.support.assets import find_asset
+from tests.support.traces import TRACES
 
 pytestmark = pytest.mark.vm
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="hyper-") as name:
+    with tempfile.TemporaryDirectory(prefix="hyper-") as name, TRACES.watched(Path(name)):
         yield Path(name)
 
 

@@ -20,6 +20,7 @@ import pytest
 
 from hyper.system import jail, nft
 from tests.support import hostile
+from tests.support.traces import TRACES
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
 
@@ -90,7 +91,7 @@ Report = dict[str, Any]
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     """Short, and open to the ordinary user."""
-    with tempfile.TemporaryDirectory(prefix="hyper-") as name:
+    with tempfile.TemporaryDirectory(prefix="hyper-") as name, TRACES.watched(Path(name)):
         Path(name).chmod(0o755)
         yield Path(name)
 
