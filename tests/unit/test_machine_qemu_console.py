@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from hyper.machine.qemu.console import Console, printable
+from hyper.machine.process.console import Console, printable
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 
+from hyper.machine.process.disk import open_disk
 from hyper.machine.qemu.argv import MachineFds
-from hyper.machine.qemu.disk import open_disk
 from hyper.machine.qemu.machine import AGENT_SOCKET, CONSOLE_SOCKET, MONITOR_SOCKET, SOCKETS
 from hyper.machine.spec import Disk, MachineSpec
 from hyper.system import socket as sockets

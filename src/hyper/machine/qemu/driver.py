@@ -18,10 +18,13 @@ from hyper.errors import Conflict, InvalidRequest, MachineError, reason
 from hyper.machine import kernel_file
 from hyper.machine.driver import MachineRecord, Verdict
 from hyper.machine.probe import Host, Probe
-from hyper.machine.qemu import argv, file_server, saving, share
-from hyper.machine.qemu.console import Console
+from hyper.machine.process import file_server, share
+from hyper.machine.process.console import Console
+from hyper.machine.process.inventory import Inventory
+from hyper.machine.process.share import ShareServer
+from hyper.machine.qemu import argv, saving
+from hyper.machine.qemu.confinement import KVM_GID, group_limits, jail_for
 from hyper.machine.qemu.descriptors import open_all
-from hyper.machine.qemu.inventory import Inventory
 from hyper.machine.qemu.machine import (
     CONSOLE_SOCKET,
     MONITOR_SOCKET,
@@ -35,9 +38,7 @@ from hyper.machine.qemu.machine import (
 )
 from hyper.machine.qemu.ports import check_ports, port_conflict
 from hyper.machine.qemu.qmp import Monitor
-from hyper.machine.qemu.share import ShareServer
 from hyper.machine.qemu.version import BinaryVersion
-from hyper.machine.qemu.walls import KVM_GID, group_limits, jail_for
 from hyper.machine.spec import Capability, MachineSpec, Memory, Nic, TapNic, UserNic
 from hyper.machine.template import Card
 from hyper.system import affinity, cgroup, files, jail, launch, process

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from hyper.errors import Conflict, MachineError
+from hyper.machine.process.disk import open_disk
 from hyper.machine.qemu import argv
-from hyper.machine.qemu.disk import open_disk
 from hyper.machine.qemu.qmp import Monitor
 from hyper.machine.spec import Disk
 

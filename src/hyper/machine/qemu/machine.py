@@ -14,13 +14,14 @@ from pathlib import Path
 
 from hyper.errors import MachineError, reason
 from hyper.machine.driver import MachineExit, MachineRecord, MachineStats
-from hyper.machine.qemu import full_disk, hotplug, saving, share
-from hyper.machine.qemu.console import Console
+from hyper.machine.process import share
+from hyper.machine.process.console import Console
+from hyper.machine.process.inventory import Inventory
+from hyper.machine.process.share import ShareServer
+from hyper.machine.qemu import full_disk, hotplug, saving
+from hyper.machine.qemu.confinement import running_limits
 from hyper.machine.qemu.full_disk import FullDisk
-from hyper.machine.qemu.inventory import Inventory
 from hyper.machine.qemu.qmp import Monitor
-from hyper.machine.qemu.share import ShareServer
-from hyper.machine.qemu.walls import running_limits
 from hyper.machine.spec import Disk, Limits
 from hyper.system import affinity, files, pidfd
 from hyper.system import socket as sockets

@@ -1,7 +1,7 @@
 """The server of a machine's shared paths: one virtiofsd, in a jail whose /share holds these paths and nothing else.
 
-It is started before QEMU, is in the machine's control group, and ends with it: QEMU's end of their socket is the only
-one there is. docs/decisions/0008-volumes.md, docs/decisions/0025-file-servers.md.
+It is started before the hypervisor, is in the machine's control group, and ends with it: the hypervisor's end of their
+socket is the only one there is. docs/decisions/0008-volumes.md, docs/decisions/0025-file-servers.md.
 
 Source: vhost-user protocol.
 """
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hyper.machine.qemu.file_server import FileServer
+from hyper.machine.process.file_server import FileServer
 from hyper.machine.spec import MachineSpec
 from hyper.system import files, launch
 from hyper.system import socket as sockets
@@ -90,7 +90,7 @@ def jail_for(spec: MachineSpec, server: FileServer) -> JailSpec:
 async def start(
     spec: MachineSpec, group: Group, server: FileServer
 ) -> tuple[ShareServer, socket.socket]:
-    """``server`` serves ``spec.shared`` in ``group``; with the stream for QEMU, which the caller closes.
+    """``server`` serves ``spec.shared`` in ``group``; with the stream for the hypervisor, which the caller closes.
 
     Raises:
         LaunchFailed, ProcessFailed, OSError: as `launch.start`. Nothing is left.

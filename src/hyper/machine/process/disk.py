@@ -1,4 +1,4 @@
-"""The file behind a disk, opened by us: QEMU sees no path of the host."""
+"""The file behind a disk, opened by us: the hypervisor sees no path of the host."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def open_disk(disk: Disk) -> int:
     Raises:
         MachineError: it cannot be opened.
     """
-    # The descriptor's own mode is what holds a guest to read-only: QEMU has no path to open it again.
+    # The descriptor's own mode is what holds a guest to read-only: the hypervisor has no path to open it again.
     try:
         return os.open(disk.path, os.O_RDONLY if disk.read_only else os.O_RDWR)
     except OSError as error:

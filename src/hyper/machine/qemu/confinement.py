@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from hyper.machine.process.share import SERVER_MIB, SERVER_PIDS
 from hyper.machine.qemu import argv
-from hyper.machine.qemu.share import SERVER_MIB, SERVER_PIDS
 from hyper.machine.spec import Limits, MachineSpec
 from hyper.system import jail
 from hyper.system.cgroup import GroupLimits
