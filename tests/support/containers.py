@@ -112,3 +112,9 @@ def refused(daemon: Hyperd, *words: str) -> str:
     done = daemon.docker(*words)
     assert done.returncode != 0, done.stdout
     return done.stderr.decode()
+
+
+def listed(daemon: Hyperd, **filters: str) -> list[str]:
+    """Names of the containers that pass, the newest first."""
+    words = [f"--filter={name}={value}" for name, value in filters.items()]
+    return daemon.run("ps", "-a", "--format", "{{.Names}}", *words).decode().split()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import socket
 import socketserver
+import subprocess
 import threading
+import time
 import urllib.request
 
 from tests.support.hyperd import Hyperd
@@ -97,3 +99,18 @@ class Greeter(socketserver.ThreadingTCPServer):
         self.shutdown()
         self._thread.join()
         self.server_close()
+
+
+def rules(daemon: Hyperd) -> str:
+    """All tables of the daemon."""
+    own = f"hyper_{daemon.api.get('/info')['ID'][:12]}"
+    listed = subprocess.run(["nft", "list", "ruleset"], check=True, capture_output=True, text=True)
+    tables = listed.stdout.split("\ntable ")
+    return "\n".join(table for table in tables if own in table)
+
+
+def wait_without(daemon: Hyperd, *words: str) -> None:
+    """Return once no rule has any of ``words``: rules go a moment after who had them, in the background."""
+    until = time.monotonic() + 20
+    while any(word in rules(daemon) for word in words):
+        assert time.monotonic() < until, rules(daemon)

@@ -15,7 +15,7 @@ import pytest
 from docker.errors import APIError
 
 from tests.support.api import ApiError, contract
-from tests.support.containers import create, inspect, until
+from tests.support.containers import create, inspect, listed, until
 from tests.support.hyperd import Hyperd, hyperd
 
 pytestmark = [
@@ -23,12 +23,6 @@ pytestmark = [
     # docker-py leaves the sockets of taken-over connections to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-
-
-def listed(daemon: Hyperd, **filters: str) -> list[str]:
-    """Names of the containers that pass, the newest first."""
-    words = [f"--filter={name}={value}" for name, value in filters.items()]
-    return daemon.run("ps", "-a", "--format", "{{.Names}}", *words).decode().split()
 
 
 def test_rename(daemon: Hyperd, busybox: str) -> None:
@@ -72,60 +66,6 @@ def definition(name: str) -> dict[str, Any]:
     found = contract()["definitions"][name]
     own: dict[str, Any] = found.get("properties") or found["allOf"][1]["properties"]
     return own
-
-
-def test_lists(daemon: Hyperd, busybox: str) -> None:
-    """Every filter, each in docker's own words."""
-    daemon.run("create", "--name", "alpha", "-l", "k=v", "-l", "a", "-p", "81", "--expose", "90-92/udp",
-               "-v", "/data", busybox, "true")  # fmt: skip
-    beta = daemon.run(
-        "create", "--name", "beta", "-l", "k=w", busybox, "sh", "-c", "exit 3"
-    ).decode()
-    daemon.run("run", "-d", "--name", "gamma", "--network", "none", busybox, "sleep", "600")
-    daemon.docker("start", "-a", "beta")
-    cases: list[tuple[dict[str, str], list[str]]] = [
-        ({}, ["gamma", "beta", "alpha"]),
-        ({"name": "^/?a"}, ["alpha"]),
-        ({"name": "a$"}, ["gamma", "beta", "alpha"]),
-        ({"id": beta[:6]}, ["beta"]),
-        ({"label": "k"}, ["beta", "alpha"]),
-        ({"label": "k=w"}, ["beta"]),
-        ({"status": "exited"}, ["beta"]),
-        ({"status": "created"}, ["alpha"]),
-        ({"exited": "3"}, ["beta"]),
-        ({"exited": "0"}, []),
-        ({"ancestor": busybox}, ["gamma", "beta", "alpha"]),
-        ({"ancestor": "nosuch"}, []),
-        ({"before": "beta"}, ["alpha"]),
-        ({"since": "beta"}, ["gamma"]),
-        ({"expose": "80-91/udp"}, ["alpha"]),
-        ({"publish": "81"}, []),
-        ({"health": "none"}, ["gamma", "beta", "alpha"]),
-        ({"health": "healthy"}, []),
-        ({"is-task": "true"}, []),
-        ({"volume": "/data"}, ["alpha"]),
-        ({"network": "none"}, ["gamma"]),
-    ]
-    for filters, names in cases:
-        assert listed(daemon, **filters) == names, filters
-    assert daemon.run("ps", "-q", "--filter", "name=alpha") == b""
-    assert daemon.run("ps", "-l", "--format", "{{.Names}}") == b"gamma\n"
-    assert daemon.run("ps", "-n", "2", "--format", "{{.Names}}").split() == [b"gamma", b"beta"]
-    for filters, words in {
-        ("status", "up"): "invalid filter 'status=up'",
-        ("health", "fine"): "unrecognised filter value for health: fine",
-        ("exited", "x"): "invalid filter 'exited=x'",
-        ("publish", "99999"): "invalid filter 'publish=99999'",
-        ("name", "(a+)+$"): "the pattern is too complex",
-        ("before", "nosuch"): "No such container: nosuch",
-    }.items():
-        refused = daemon.docker("ps", "--filter", "=".join(filters))
-        assert (refused.returncode, words in refused.stderr.decode()) == (1, True)
-    sizes = daemon.api.get("/containers/json?all=1&size=1")
-    assert all(0 <= row["SizeRw"] < row["SizeRootFs"] for row in sizes)
-    assert "SizeRw" not in daemon.api.get("/containers/json?all=1")[0]
-    assert "SizeRw" not in inspect(daemon, "beta")
-    assert daemon.api.get("/containers/beta/json?size=1")["SizeRw"] >= 0
 
 
 def test_prune(daemon: Hyperd, busybox: str) -> None:
