@@ -21,35 +21,6 @@ pytestmark = pytest.mark.vm
 SERVE = "mkdir -p /w && echo page >/w/index.html && httpd -p 127.0.0.1:80 -h /w && echo up && exec sleep 6000"
 
 
-def test_one_machine_three_containers(daemon: Hyperd, busybox: str) -> None:
-    """Network, name and IPC are shared, roots and processes are not; to docker they are ordinary containers."""
-    pod = make(
-        daemon,
-        box(busybox, "server", SERVE),
-        box(busybox, "client", "echo hi >/dev/shm/x; echo up; exec sleep 6000"),
-        box(busybox, "third", "exec sleep 6000"),
-        Hostname="tom",
-    )
-    assert (pod["Status"], pod["Ready"], pod["Error"]) == ("running", True, "")
-    assert states(daemon) == {"server": "running", "client": "running", "third": "running"}
-    follow(daemon, "web-server", "up")
-    follow(daemon, "web-client", "up")
-    assert daemon.run("exec", "web-client", "wget", "-qO-", "http://127.0.0.1/") == b"page\n"
-    assert daemon.run("exec", "web-third", "cat", "/dev/shm/x") == b"hi\n"
-    assert daemon.run("exec", "web-third", "hostname") == b"tom\n"
-    assert b"httpd" not in daemon.run("exec", "web-third", "ps")
-    assert daemon.docker("exec", "web-third", "ls", "/w").returncode == 1
-    names = daemon.run("ps", "--format", "{{.Names}}").split()
-    assert sorted(names) == [b"web-client", b"web-server", b"web-third"]
-    assert len({inspect(daemon, name.decode())["Hyper"]["Pid"] for name in names}) == 1
-    found = daemon.run("ps", "-q", "--filter", "label=hyper.pod=web").split()
-    assert len(found) == 3
-    usage = daemon.api.get("/containers/web-third/stats?stream=false&one-shot=true")
-    assert usage["pids_stats"]["current"] == 1
-    daemon.api.delete("/hyper/v1/pods/web?force=1")
-    nothing_is_left(daemon)
-
-
 def test_processes_are_shared_if_asked(daemon: Hyperd, busybox: str) -> None:
     """They see and may signal each other; who was left behind by one that ended is gone with it."""
     make(
