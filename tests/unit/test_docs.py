@@ -24,7 +24,7 @@ ROOTS = (ROOT, ROOT / "src/hyper", ROOT / "guest/hyperstart", ROOT / "guest/hype
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
 _FILE = re.compile(r"`([\w.-]+(?:/[\w.-]+)+\.(?:c|h|json|md|patch|py|sh|toml|txt))[`:]")
 _STATUS = re.compile(
-    r"\*\*Status:\*\* (?:accepted|superseded by)\b.*\. \*\*Date:\*\* (\d{4}-\d\d-\d\d)\."
+    r"\*\*Status:\*\* (?:accepted|proposed|superseded by)\b.*\. \*\*Date:\*\* (\d{4}-\d\d-\d\d)\."
 )
 
 
