@@ -81,7 +81,8 @@ enum decoded decoder_next(struct decoder *d, struct frame *frame)
             return NOTHING;
         if (!header_allowed(h))
             return refuse(d, HEADER_SIZE);
-        *frame = (struct frame){h[0], h[1], get_u32(h + 4), get_u32(h + 8), h + HEADER_SIZE};
+        *frame = (struct frame){(enum frame_type)h[0], h[1], get_u32(h + 4), get_u32(h + 8),
+                                h + HEADER_SIZE};
         size_t size = HEADER_SIZE + (size_t)frame->length + 1;
         if (held < size)
             return NOTHING;

@@ -16,7 +16,7 @@ enum frame_type {
 enum frame_flag { FIN = 1, MORE = 2 };
 
 struct frame {
-    uint8_t type;
+    enum frame_type type;
     uint8_t flags;
     uint32_t stream;
     uint32_t length;

@@ -237,7 +237,7 @@ bool request_decode(struct request *q, uint32_t id, uint8_t *body, size_t size, 
 {
     *q = (struct request){.id = id, .body = body};
     struct reader r = {.at = body, .end = body + size, .arena = &q->arena};
-    q->op = read_u16(&r);
+    q->op = (enum op)read_u16(&r);
     bool known = read_arguments(&r, q);
     if (!known && !r.bad)
         return fail(e, UNKNOWN_OP, 0, "unknown request ", DEC(q->op), NULL);

@@ -152,7 +152,7 @@ struct update {
 
 /* One decoded request; body and arena are its own. */
 struct request {
-    uint16_t op;
+    enum op op; /* request_decode lets none pass that is not named above */
     uint32_t id;
     uint8_t *body;
     struct arena arena;

@@ -298,6 +298,10 @@ static bool on_frame(struct session *s, const struct frame *f)
         if (!process_ack(f->stream, get_u64(f->body), &e))
             session_error(&e);
         return true;
+    case HELLO:
+    case REPLY:
+    case EVENT:
+        break;
     }
     return false;
 }

@@ -60,7 +60,8 @@ static struct decoder decoder;
 static bool refused;
 
 struct seen {
-    uint8_t type, flags;
+    enum frame_type type;
+    uint8_t flags;
     uint32_t stream;
     size_t size;
     uint8_t *body;
