@@ -8,7 +8,7 @@
 
 #include "cgroup.h"
 #include "container.h"
-#include "session.h"
+#include "reply.h"
 #include "target.h"
 
 enum {
@@ -76,7 +76,7 @@ bool inspect_stats(const struct request *q, struct error *e)
         count += put_stat_file(directory, files[i]);
     count += put_stat_file("/proc/", "net/dev");
     put_u32(answer + at, count);
-    session_reply(q->id, e, answer, used);
+    reply_send(q->id, e, answer, used);
     return true;
 }
 
@@ -164,6 +164,6 @@ bool inspect_top(const struct request *q, struct error *e)
         ;
     answer[at] = pid != 0;
     put_u32(answer + at + 1, count);
-    session_reply(q->id, e, answer, used);
+    reply_send(q->id, e, answer, used);
     return true;
 }

@@ -12,6 +12,7 @@
 #include "port.h"
 #include "reaper.h"
 #include "removal.h"
+#include "reply.h"
 #include "session.h"
 #include "shutdown.h"
 
@@ -31,12 +32,12 @@ static void boot(void)
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
     mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, NULL);
-    session.port = port_open();
+    host.port = port_open();
     session.epoll = epoll_create1(EPOLL_CLOEXEC);
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
     /* Edge-triggered: while no host is connected the port reports HUP all the time. */
-    watch(session.port, EPOLLIN | EPOLLOUT | EPOLLET, TAG_PORT);
+    watch(host.port, EPOLLIN | EPOLLOUT | EPOLLET, TAG_PORT);
     child_signal = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
     watch(child_signal, EPOLLIN | EPOLLET, TAG_CHILD);
     child_raise_limits();
@@ -84,17 +85,17 @@ int main(int argc, char **argv)
     boot();
     for (bool more = true;;) {
         struct epoll_event events[64];
-        if (child_ended || session.stopping) {
+        if (child_ended || shutdown_begun()) {
             child_ended = false;
             children = processes_wait(session.epoll, session_started);
         }
-        int timeout = session.stopping ? shutdown_step(children) : removals_step();
+        int timeout = shutdown_begun() ? shutdown_step(children) : removals_step();
         int n = epoll_wait(session.epoll, events, COUNT(events), more ? 0 : timeout);
         for (int i = 0; i < n; i++)
             dispatch(&events[i]);
         more = child_ended;
         more |= session_receive(&session);
         more |= pump();
-        more |= session_transmit(&session);
+        more |= session_transmit();
     }
 }

@@ -4,7 +4,7 @@
 
 #include "container.h"
 #include "process.h"
-#include "session.h"
+#include "reply.h"
 
 enum {
     BUSY_MS = 3000, /* for the kernel to let go of file systems */
@@ -53,7 +53,7 @@ static bool remove_now(struct container *c)
         fail(&e, STATE, 0, "container ", DEC(c->id), ": its file systems are in use", NULL);
     }
     if (c->remove_id)
-        session_reply(c->remove_id, &e, NULL, 0);
+        reply_send(c->remove_id, &e, NULL, 0);
     disown(c);
     container_delete(c);
     return true;

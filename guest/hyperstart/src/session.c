@@ -13,6 +13,7 @@
 #include "inspect.h"
 #include "net.h"
 #include "removal.h"
+#include "reply.h"
 #include "sandbox.h"
 #include "shutdown.h"
 
@@ -30,48 +31,19 @@ static void put_str(uint8_t *to, const char *text, size_t size)
     memcpy(to + 4, text, size);
 }
 
-void session_reply(uint32_t id, const struct error *e, const uint8_t *result, size_t size)
-{
-    size_t text = strlen(e->text);
-    if (e->code == OK)
-        text = 0;
-    else
-        size = 0;
-    uint8_t *body = tx_frame(&session.tx, REPLY, 0, id, 8 + text + size);
-    if (!body)
-        return; /* cannot be: no request is taken while there is no room for its answer */
-    put_u16(body, e->code);
-    put_u16(body + 2, e->err);
-    put_str(body + 4, e->text, text);
-    if (size)
-        memcpy(body + 8 + text, result, size);
-}
-
-void session_error(const struct error *e)
-{
-    size_t text = strlen(e->text);
-    uint8_t *body =
-        tx_held(&session.tx) < TX_DATA ? tx_frame(&session.tx, EVENT, 0, 0, 6 + text) : NULL;
-    if (!body)
-        return;
-    put_u16(body, 2);
-    put_str(body + 2, e->text, text);
-}
-
 void session_started(const struct process *p, const struct error *e)
 {
     uint8_t pid[4];
     put_u32(pid, (uint32_t)p->pid);
     if (p->request_id)
-        session_reply(p->request_id, e, pid, sizeof pid);
+        reply_send(p->request_id, e, pid, sizeof pid);
 }
 
 /* What is not told here the exit tells. */
 static void session_oom(const struct process *p)
 {
-    uint8_t *body = session.greeted && tx_held(&session.tx) < TX_DATA
-                        ? tx_frame(&session.tx, EVENT, 0, 0, 6)
-                        : NULL;
+    uint8_t *body =
+        host.greeted && tx_held(&host.tx) < TX_DATA ? tx_frame(&host.tx, EVENT, 0, 0, 6) : NULL;
     if (!body)
         return;
     put_u16(body, 3);
@@ -96,7 +68,7 @@ static void put_hello(const uint8_t *nonce)
     static const char agent[] = AGENT;
     size_t count = process_count();
     size_t size = 4 + 2 + 2 + NONCE_SIZE + 8 + 4 + strlen(agent) + 4 + count * PROCESS_SIZE;
-    uint8_t *at = tx_frame(&session.tx, HELLO, 0, 0, size);
+    uint8_t *at = tx_frame(&host.tx, HELLO, 0, 0, size);
     if (!at)
         return;
     put_u32(at, MAGIC);
@@ -135,15 +107,15 @@ static bool on_hello(struct session *s, const struct frame *f)
     struct hello hello;
     if (!hello_decode(&hello, f->body, f->length))
         return false;
-    s->tx.start = s->tx.end = 0;
-    s->stop_id = 0;
+    host.tx.start = host.tx.end = 0;
+    shutdown_unasked();
     removals_unasked();
     drop_partial(s);
     disk_forget(carrier_drop());
     processes_forsake();
     put_hello(hello.nonce);
-    s->greeted = hello.version == VERSION;
-    if (!s->greeted)
+    host.greeted = hello.version == VERSION;
+    if (!host.greeted)
         return true;
     sandbox_clock(hello.realtime_ns);
     sandbox_entropy(hello.entropy);
@@ -173,7 +145,7 @@ static void change_carrier(const char *name, struct error *e)
 static bool perform(struct session *s, struct request *q, struct error *e)
 {
     bool begins = q->op == SANDBOX_SETUP || q->op == CONTAINER_CREATE || q->op == PROCESS_START;
-    if (s->stopping && begins)
+    if (shutdown_begun() && begins)
         return !fail(e, STATE, 0, "shutting down", NULL);
     switch (q->op) {
     case SANDBOX_SETUP:
@@ -234,7 +206,7 @@ static void handle_request(struct session *s, uint32_t id, uint8_t *body, size_t
     struct request q;
     bool answer = !request_decode(&q, id, body, size, &e) || perform(s, &q, &e);
     if (answer)
-        session_reply(id, &e, NULL, 0);
+        reply_send(id, &e, NULL, 0);
     request_free(&q);
 }
 
@@ -246,7 +218,7 @@ static bool on_request(struct session *s, const struct frame *f)
     if (!grown) {
         struct error e;
         fail(&e, SYSTEM, ENOMEM, "request", NULL);
-        session_reply(f->stream, &e, NULL, 0);
+        reply_send(f->stream, &e, NULL, 0);
         drop_partial(s);
         return true;
     }
@@ -272,10 +244,10 @@ static bool on_frame(struct session *s, const struct frame *f)
         bool answered = on_hello(s, f);
         /* At once: what was asked together with it may take long, and the host counts a boot until
          * here. */
-        (void)tx_flush(&s->tx, s->port);
+        (void)tx_flush(&host.tx, host.port);
         return answered;
     }
-    if (!s->greeted)
+    if (!host.greeted)
         return true;
     if (s->partial_id && f->type == REQUEST && f->stream != s->partial_id)
         return false;
@@ -284,19 +256,19 @@ static bool on_frame(struct session *s, const struct frame *f)
         return on_request(s, f);
     case DATA:
         if (!process_data(f->stream, f->flags & FIN, f->body, f->length, &e))
-            session_error(&e);
+            reply_error(&e);
         return true;
     case CARRIED:
         if (f->length != CARRIED_HEADER)
             return false;
         if (!process_carried(f->stream, f->flags & FIN, f->body, f->length, &e))
-            session_error(&e);
+            reply_error(&e);
         return true;
     case ACK:
         if (f->length != 8)
             return false;
         if (!process_ack(f->stream, get_u64(f->body), &e))
-            session_error(&e);
+            reply_error(&e);
         return true;
     case HELLO:
     case REPLY:
@@ -310,17 +282,17 @@ static void refused(struct session *s)
 {
     struct error e;
     drop_partial(s);
-    if (!s->greeted)
+    if (!host.greeted)
         return;
     fail(&e, MALFORMED, 0, "protocol error: everything is ignored until the next HELLO", NULL);
-    session_error(&e);
+    reply_error(&e);
 }
 
 bool session_receive(struct session *s)
 {
     struct frame f;
     for (;;) {
-        if (tx_held(&s->tx) > TX_CONTROL)
+        if (tx_held(&host.tx) > TX_CONTROL)
             return false; /* the host does not read: nor do we */
         enum decoded got = decoder_next(&s->decoder, &f);
         if (got == NOTHING)
@@ -335,7 +307,7 @@ bool session_receive(struct session *s)
         return false;
     uint8_t *where;
     size_t room = decoder_space(&s->decoder, &where);
-    ssize_t n = read(s->port, where, room);
+    ssize_t n = read(host.port, where, room);
     if (n > 0)
         decoder_filled(&s->decoder, (size_t)n);
     else if (n == 0 || errno != EINTR)
@@ -343,18 +315,18 @@ bool session_receive(struct session *s)
     return true;
 }
 
-bool session_transmit(struct session *s)
+bool session_transmit(void)
 {
     static size_t turn;
-    if (!s->greeted && !tx_held(&s->tx))
+    if (!host.greeted && !tx_held(&host.tx))
         return false;
     bool more = false;
     size_t slots = process_slots;
-    for (size_t i = 0; s->greeted && i < slots; i++) {
+    for (size_t i = 0; host.greeted && i < slots; i++) {
         struct process *p = processes[(turn + i) % slots];
         if (p)
-            more |= process_transmit(p, &s->tx);
+            more |= process_transmit(p, &host.tx);
     }
     turn = slots ? (turn + 1) % slots : 0;
-    return tx_flush(&s->tx, s->port) && more;
+    return tx_flush(&host.tx, host.port) && more;
 }

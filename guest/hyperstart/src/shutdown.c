@@ -4,8 +4,9 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "process.h"
+#include "reply.h"
 #include "sandbox.h"
-#include "session.h"
 
 enum {
     DRAIN_MS = 1000, /* for the host to take the last output, at least */
@@ -13,7 +14,10 @@ enum {
     STEP_MS = 5,
 };
 
-static uint64_t drain_ns, busy_ns;
+static bool begun;
+static uint32_t asked_id; /* of the SHUTDOWN to answer, 0: nobody waits for it */
+/* CLOCK_BOOTTIME of the deadlines: for processes, for their output, for file systems. */
+static uint64_t stop_ns, drain_ns, busy_ns;
 
 static uint64_t now(void)
 {
@@ -36,12 +40,22 @@ static void term_all(void)
 
 void shutdown_begin(uint32_t request_id, uint32_t timeout_ms)
 {
-    session.stop_id = request_id;
-    if (session.stopping)
+    asked_id = request_id;
+    if (begun)
         return;
-    session.stopping = true;
-    session.stop_ns = after_ms(timeout_ms);
+    begun = true;
+    stop_ns = after_ms(timeout_ms);
     term_all();
+}
+
+bool shutdown_begun(void)
+{
+    return begun;
+}
+
+void shutdown_unasked(void)
+{
+    asked_id = 0;
 }
 
 static bool drained(void)
@@ -62,32 +76,32 @@ static int milliseconds_to(uint64_t when)
 static void finish(void)
 {
     struct error e = {0};
-    if (session.stop_id)
-        session_reply(session.stop_id, &e, NULL, 0);
-    session.stop_id = 0;
+    if (asked_id)
+        reply_send(asked_id, &e, NULL, 0);
+    asked_id = 0;
     uint64_t give_up = after_ms(DRAIN_MS);
-    while (!tx_flush(&session.tx, session.port) && session.greeted && now() < give_up)
+    while (!tx_flush(&host.tx, host.port) && host.greeted && now() < give_up)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     sandbox_power_off();
 }
 
 int shutdown_step(bool children)
 {
-    if (!session.stopping)
+    if (!begun)
         return -1;
     if (children) {
-        if (now() < session.stop_ns)
-            return milliseconds_to(session.stop_ns);
+        if (now() < stop_ns)
+            return milliseconds_to(stop_ns);
         kill(-1, SIGKILL); /* everyone but us */
         return 100;
     }
     if (!drain_ns) {
         drain_ns = after_ms(DRAIN_MS);
-        if (drain_ns < session.stop_ns)
-            drain_ns = session.stop_ns;
+        if (drain_ns < stop_ns)
+            drain_ns = stop_ns;
     }
     /* Output that the host has not acknowledged would be lost with us. */
-    if (session.greeted && !drained() && now() < drain_ns)
+    if (host.greeted && !drained() && now() < drain_ns)
         return milliseconds_to(drain_ns);
     struct error e = {0};
     busy_ns = busy_ns ? busy_ns : after_ms(BUSY_MS);

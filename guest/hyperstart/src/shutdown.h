@@ -6,6 +6,11 @@
 /* Begins it; a second request only takes over who is answered. */
 void shutdown_begin(uint32_t request_id, uint32_t timeout_ms);
 
+bool shutdown_begun(void);
+
+/* Who asked is gone: it goes on, without an answer. */
+void shutdown_unasked(void);
+
 /* Goes on with it. Returns in how many milliseconds it wants to be called again at the latest; -1
  * if there is nothing to do. */
 int shutdown_step(bool children);
