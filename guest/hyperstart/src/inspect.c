@@ -8,7 +8,6 @@
 
 #include "cgroup.h"
 #include "container.h"
-#include "reply.h"
 #include "target.h"
 
 enum {
@@ -57,15 +56,17 @@ static bool put_stat_file(const char *directory, const char *name)
     return true;
 }
 
-bool inspect_stats(const struct request *q, struct error *e)
+enum answer inspect_stats(const struct request *q, struct error *e)
 {
     static const char *const files[] = {
         "cpu.stat",     "memory.current", "memory.peak",   "memory.max", "memory.stat",
         "pids.current", "pids.max",       "memory.events", "io.stat",
     };
     const struct container *c = container_find(q->stats);
-    if (!c)
-        return fail(e, NO_SUCH, 0, "no container ", DEC(q->stats), NULL);
+    if (!c) {
+        fail(e, NO_SUCH, 0, "no container ", DEC(q->stats), NULL);
+        return ANSWER_NOW;
+    }
     char directory[64];
     join(directory, sizeof directory, c->cgroup, "/", NULL);
     begin();
@@ -77,7 +78,7 @@ bool inspect_stats(const struct request *q, struct error *e)
     count += put_stat_file("/proc/", "net/dev");
     put_u32(answer + at, count);
     reply_send(q->id, e, answer, used);
-    return true;
+    return ANSWER_GIVEN;
 }
 
 /* The container's /etc/passwd as far as the agent sees it: not what is mounted over it. */
@@ -144,14 +145,18 @@ static uint32_t next_pid(const char *text, uint32_t after)
     return (uint32_t)best;
 }
 
-bool inspect_top(const struct request *q, struct error *e)
+enum answer inspect_top(const struct request *q, struct error *e)
 {
     const struct container *c = container_find(q->top.container);
-    if (!c)
-        return fail(e, NO_SUCH, 0, "no container ", DEC(q->top.container), NULL);
+    if (!c) {
+        fail(e, NO_SUCH, 0, "no container ", DEC(q->top.container), NULL);
+        return ANSWER_NOW;
+    }
     _cleanup_free_ char *pids = cgroup_pids(c, MAX_PIDS);
-    if (!pids)
-        return fail(e, SYSTEM, errno, "list processes", NULL);
+    if (!pids) {
+        fail(e, SYSTEM, errno, "list processes", NULL);
+        return ANSWER_NOW;
+    }
     begin();
     if (q->top.after)
         put32(0);
@@ -165,5 +170,5 @@ bool inspect_top(const struct request *q, struct error *e)
     answer[at] = pid != 0;
     put_u32(answer + at + 1, count);
     reply_send(q->id, e, answer, used);
-    return true;
+    return ANSWER_GIVEN;
 }

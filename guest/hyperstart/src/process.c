@@ -130,22 +130,24 @@ static bool may_start(const struct start *s, const struct container *c, struct e
     return true;
 }
 
-bool process_start(const struct request *q, int epoll, struct error *e)
+enum answer process_start(const struct request *q, int epoll, struct error *e)
 {
     const struct start *s = &q->start;
     struct container *c = container_find(s->container);
     struct spawned spawned;
     if (!may_start(s, c, e))
-        return false;
+        return ANSWER_NOW;
     struct process *p = process_new(s, c);
-    if (!p)
-        return fail(e, LIMIT, 0, "no room for process ", DEC(s->process), NULL);
+    if (!p) {
+        fail(e, LIMIT, 0, "no room for process ", DEC(s->process), NULL);
+        return ANSWER_NOW;
+    }
     if (s->flags & START_FREEZE)
         container_freeze(c, p->id);
     if (!spawn(&spawned, s, c, e)) {
         container_thaw(c, p->id);
         process_delete(p);
-        return false;
+        return ANSWER_NOW;
     }
     p->pid = spawned.pid;
     p->in.fd = spawned.in;
@@ -159,7 +161,7 @@ bool process_start(const struct request *q, int epoll, struct error *e)
     watch(epoll, p, p->out.fd, PART_OUT);
     watch(epoll, p, p->err.fd, PART_ERR);
     watch(epoll, p, p->status, PART_STATUS);
-    return true;
+    return ANSWER_LATER;
 }
 
 static void set_exit(struct process *p, uint32_t status, uint32_t signal)

@@ -1,9 +1,9 @@
 /* Processes the host started, and their streams. */
 #pragma once
 
+#include "reply.h"
 #include "ring.h"
 #include "spawn.h"
-#include "tx.h"
 
 /* Output of a process: read from its pipe or terminal, kept until the host acknowledges it. */
 struct output {
@@ -58,8 +58,8 @@ extern size_t process_slots; /* all behind are NULL */
 
 struct process *process_find(uint32_t id);
 
-/* Starts a process. The answer comes later: see process_status. */
-bool process_start(const struct request *q, int epoll, struct error *e);
+/* Starts a process. It has started, or not, when process_status says so: then it is answered. */
+enum answer process_start(const struct request *q, int epoll, struct error *e);
 bool process_signal(const struct signal_request *s, struct error *e);
 bool process_resize(const struct resize *r, struct error *e);
 bool process_reap(uint32_t id, struct error *e);

@@ -4,25 +4,28 @@
 
 #include "container.h"
 #include "process.h"
-#include "reply.h"
 
 enum {
     BUSY_MS = 3000, /* for the kernel to let go of file systems */
     STEP_MS = 5,
 };
 
-bool removal_begin(uint32_t container, uint32_t request_id, struct error *e)
+enum answer removal_begin(uint32_t container, uint32_t request_id, struct error *e)
 {
     struct container *c = container_find(container);
-    if (!c)
-        return fail(e, NO_SUCH, 0, "no container ", DEC(container), NULL);
-    if (c->init_pid)
-        return fail(e, STATE, 0, "container ", DEC(container), " is running", NULL);
+    if (!c) {
+        fail(e, NO_SUCH, 0, "no container ", DEC(container), NULL);
+        return ANSWER_NOW;
+    }
+    if (c->init_pid) {
+        fail(e, STATE, 0, "container ", DEC(container), " is running", NULL);
+        return ANSWER_NOW;
+    }
     if (!c->removing)
         c->remove_ns = now_ns(CLOCK_BOOTTIME) + (uint64_t)BUSY_MS * 1000000;
     c->removing = true;
     c->remove_id = request_id;
-    return true;
+    return ANSWER_LATER;
 }
 
 static bool has_process(const struct container *c)

@@ -1,10 +1,10 @@
 /* The removal of containers: begun by a request, done once the kernel has let go of everything. */
 #pragma once
 
-#include "base.h"
+#include "reply.h"
 
 /* The container is removed as soon as its last process has ended; the answer comes then. */
-bool removal_begin(uint32_t container, uint32_t request_id, struct error *e);
+enum answer removal_begin(uint32_t container, uint32_t request_id, struct error *e);
 
 /* Goes on with removals. Returns the milliseconds after which to call again, -1: when a child ends.
  */

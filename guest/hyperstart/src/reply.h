@@ -12,6 +12,13 @@ struct host {
 
 extern struct host host;
 
+/* Who answers a request that a function was given. */
+enum answer {
+    ANSWER_NOW,   /* the caller: with the error, or well if there is none */
+    ANSWER_GIVEN, /* nobody: it was answered with a result */
+    ANSWER_LATER, /* the function's file, by the request's id, once it is done */
+};
+
 /* Answers a request: with the error, or with the result if its code is OK. */
 void reply_send(uint32_t id, const struct error *e, const uint8_t *result, size_t size);
 

@@ -141,71 +141,80 @@ static void change_carrier(const char *name, struct error *e)
     disk_forget(path);
 }
 
-/* Does a request. Returns whether it is to be answered now. */
-static bool perform(struct session *s, struct request *q, struct error *e)
+/* A container whose memory events are watched. */
+static void create_container(struct session *s, struct request *q, struct error *e)
+{
+    struct container *c = container_create(q, e);
+    struct epoll_event event = {.events = EPOLLPRI | EPOLLET, .data.u64 = TAG_OOM};
+    if (c && c->events >= 0)
+        epoll_ctl(s->epoll, EPOLL_CTL_ADD, c->events, &event);
+}
+
+/* Does a request; returns who answers it. */
+static enum answer perform(struct session *s, struct request *q, struct error *e)
 {
     bool begins = q->op == SANDBOX_SETUP || q->op == CONTAINER_CREATE || q->op == PROCESS_START;
-    if (shutdown_begun() && begins)
-        return !fail(e, STATE, 0, "shutting down", NULL);
+    if (shutdown_begun() && begins) {
+        fail(e, STATE, 0, "shutting down", NULL);
+        return ANSWER_NOW;
+    }
     switch (q->op) {
     case SANDBOX_SETUP:
         sandbox_setup(&q->setup, e);
-        return true;
-    case CONTAINER_CREATE: {
-        struct container *c = container_create(q, e);
-        struct epoll_event event = {.events = EPOLLPRI | EPOLLET, .data.u64 = TAG_OOM};
-        if (c && c->events >= 0)
-            epoll_ctl(s->epoll, EPOLL_CTL_ADD, c->events, &event);
-        return true;
-    }
+        return ANSWER_NOW;
+    case CONTAINER_CREATE:
+        create_container(s, q, e);
+        return ANSWER_NOW;
     case PROCESS_START:
-        return !process_start(q, s->epoll, e);
+        return process_start(q, s->epoll, e);
     case PROCESS_SIGNAL:
         process_signal(&q->signal, e);
-        return true;
+        return ANSWER_NOW;
     case PROCESS_RESIZE:
         process_resize(&q->resize, e);
-        return true;
+        return ANSWER_NOW;
     case PROCESS_REAP:
         process_reap(q->reap, e);
-        return true;
+        return ANSWER_NOW;
     case CONTAINER_STATS:
-        return !inspect_stats(q, e);
+        return inspect_stats(q, e);
     case CONTAINER_TOP:
-        return !inspect_top(q, e);
+        return inspect_top(q, e);
     case CONTAINER_UPDATE:
         container_update(&q->update, e);
-        return true;
+        return ANSWER_NOW;
     case INTERFACE_ADD:
         interface_add(&q->interface, e);
-        return true;
+        return ANSWER_NOW;
     case INTERFACE_REMOVE:
         interface_remove(&q->interface, e);
-        return true;
+        return ANSWER_NOW;
     case CONTAINER_FILES:
         container_refill(&q->refill, e);
-        return true;
+        return ANSWER_NOW;
     case SHARE_LOST:
         share_lost(q->lost, e);
-        return true;
+        return ANSWER_NOW;
     case CONTAINER_REMOVE:
-        return !removal_begin(q->remove, q->id, e);
+        return removal_begin(q->remove, q->id, e);
     case CARRIER:
         change_carrier(q->carrier, e);
-        return true;
+        return ANSWER_NOW;
     case SHUTDOWN:
-        shutdown_begin(q->id, q->shutdown_ms);
-        return false;
+        return shutdown_begin(q->id, q->shutdown_ms);
     }
-    return !fail(e, UNKNOWN_OP, 0, "unknown request ", DEC(q->op), NULL);
+    fail(e, UNKNOWN_OP, 0, "unknown request ", DEC(q->op), NULL);
+    return ANSWER_NOW;
 }
 
 static void handle_request(struct session *s, uint32_t id, uint8_t *body, size_t size)
 {
     struct error e = {0};
     struct request q;
-    bool answer = !request_decode(&q, id, body, size, &e) || perform(s, &q, &e);
-    if (answer)
+    enum answer answer = ANSWER_NOW;
+    if (request_decode(&q, id, body, size, &e))
+        answer = perform(s, &q, &e);
+    if (answer == ANSWER_NOW)
         reply_send(id, &e, NULL, 0);
     request_free(&q);
 }

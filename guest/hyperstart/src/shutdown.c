@@ -5,7 +5,6 @@
 #include <time.h>
 
 #include "process.h"
-#include "reply.h"
 #include "sandbox.h"
 
 enum {
@@ -38,14 +37,15 @@ static void term_all(void)
     }
 }
 
-void shutdown_begin(uint32_t request_id, uint32_t timeout_ms)
+enum answer shutdown_begin(uint32_t request_id, uint32_t timeout_ms)
 {
     asked_id = request_id;
     if (begun)
-        return;
+        return ANSWER_LATER;
     begun = true;
     stop_ns = after_ms(timeout_ms);
     term_all();
+    return ANSWER_LATER;
 }
 
 bool shutdown_begun(void)

@@ -1,10 +1,10 @@
 /* The orderly end: TERM, KILL, unmount, answer, power off. */
 #pragma once
 
-#include "base.h"
+#include "reply.h"
 
 /* Begins it; a second request only takes over who is answered. */
-void shutdown_begin(uint32_t request_id, uint32_t timeout_ms);
+enum answer shutdown_begin(uint32_t request_id, uint32_t timeout_ms);
 
 bool shutdown_begun(void);
 
