@@ -101,6 +101,11 @@ void decoder_lose(struct decoder *d)
     d->lost = true;
 }
 
+void frame_length(uint8_t *header, uint32_t length)
+{
+    put_u32(header + 8, length);
+}
+
 void frame_header(uint8_t *to, enum frame_type type, uint8_t flags, uint32_t stream,
                   uint32_t length)
 {
@@ -108,5 +113,5 @@ void frame_header(uint8_t *to, enum frame_type type, uint8_t flags, uint32_t str
     to[1] = flags;
     put_u16(to + 2, 0);
     put_u32(to + 4, stream);
-    put_u32(to + 8, length);
+    frame_length(to, length);
 }

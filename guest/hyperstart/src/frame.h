@@ -48,6 +48,9 @@ enum decoded decoder_next(struct decoder *d, struct frame *frame);
 /* The frame just taken was one the host must not send: as if it had been REFUSED. */
 void decoder_lose(struct decoder *d);
 
+/* Corrects the length in a header. */
+void frame_length(uint8_t *header, uint32_t length);
+
 /* Writes a header of HEADER_SIZE bytes. The body and END_BYTE follow. */
 void frame_header(uint8_t *to, enum frame_type type, uint8_t flags, uint32_t stream,
                   uint32_t length);

@@ -22,37 +22,35 @@ enum {
 
 /* An answer that is being written. */
 static uint8_t answer[ANSWER];
-static size_t used;
 
-static void put32(uint32_t value)
+static struct writer begin(void)
 {
-    put_u32(answer + used, value);
-    used += 4;
+    struct writer w = {.at = answer, .end = answer + ANSWER};
+    write_u64(&w, now_ns(CLOCK_BOOTTIME));
+    return w;
 }
 
-static void put_blob(const char *bytes, size_t size)
+static size_t room(const struct writer *w)
 {
-    put32((uint32_t)size);
-    memcpy(answer + used, bytes, size);
-    used += size;
+    return (size_t)(w->end - w->at);
 }
 
-static void begin(void)
+static enum answer finish(const struct request *q, const struct writer *w)
 {
-    put_u64(answer, now_ns(CLOCK_BOOTTIME));
-    used = 8;
+    reply_send(q->id, &(struct error){0}, answer, (size_t)(w->at - answer));
+    return ANSWER_GIVEN;
 }
 
 /* Appends a file under the last part of its name, if it is there and there is room. */
-static bool put_stat_file(const char *directory, const char *name)
+static bool write_stat_file(struct writer *w, const char *directory, const char *name)
 {
     char path[96], content[MAX_FILE];
     join(path, sizeof path, directory, name, NULL);
     ssize_t size = read_file(path, content, sizeof content);
-    if (size < 0 || used + 8 + strlen(name) + (size_t)size > ANSWER)
+    if (size < 0 || 8 + strlen(name) + (size_t)size > room(w))
         return false;
-    put_blob(name, strlen(name));
-    put_blob(content, (size_t)size);
+    write_str(w, name);
+    write_bytes(w, content, (size_t)size);
     return true;
 }
 
@@ -69,20 +67,18 @@ enum answer inspect_stats(const struct request *q, struct error *e)
     }
     char directory[64];
     join(directory, sizeof directory, c->cgroup, "/", NULL);
-    begin();
-    size_t at = used;
+    struct writer w = begin();
+    uint8_t *count_at = write_raw(&w, 4);
     uint32_t count = 0;
-    put32(0);
     for (size_t i = 0; i < COUNT(files); i++)
-        count += put_stat_file(directory, files[i]);
-    count += put_stat_file("/proc/", "net/dev");
-    put_u32(answer + at, count);
-    reply_send(q->id, e, answer, used);
-    return ANSWER_GIVEN;
+        count += write_stat_file(&w, directory, files[i]);
+    count += write_stat_file(&w, "/proc/", "net/dev");
+    put_u32(count_at, count);
+    return finish(q, &w);
 }
 
 /* The container's /etc/passwd as far as the agent sees it: not what is mounted over it. */
-static void put_passwd(const struct container *c)
+static void write_passwd(struct writer *w, const struct container *c)
 {
     char path[64], content[MAX_PASSWD];
     size_t size = 0;
@@ -96,7 +92,7 @@ static void put_passwd(const struct container *c)
         ssize_t n = read_file(path, content, sizeof content);
         size = n > 0 ? (size_t)n : 0;
     }
-    put_blob(content, size);
+    write_bytes(w, content, size);
 }
 
 static uint32_t effective_uid(const char *directory)
@@ -111,7 +107,7 @@ static uint32_t effective_uid(const char *directory)
 }
 
 /* Appends a process. False: there is no room for it. One that has ended meanwhile is left out. */
-static bool put_process(uint32_t pid, uint32_t *count)
+static bool write_process(struct writer *w, uint32_t pid, uint32_t *count)
 {
     char directory[48], path[64], stat[MAX_STAT], command[MAX_COMMAND];
     join(directory, sizeof directory, "/proc/", DEC(pid), "/", NULL);
@@ -121,12 +117,12 @@ static bool put_process(uint32_t pid, uint32_t *count)
     ssize_t size = read_file(path, command, sizeof command);
     if (stat_size < 0 || size < 0)
         return true;
-    if (used + PROCESS + (size_t)stat_size + (size_t)size > ANSWER)
+    if (PROCESS + (size_t)stat_size + (size_t)size > room(w))
         return false;
-    put32(pid);
-    put32(effective_uid(directory));
-    put_blob(stat, (size_t)stat_size);
-    put_blob(command, (size_t)size);
+    write_u32(w, pid);
+    write_u32(w, effective_uid(directory));
+    write_bytes(w, stat, (size_t)stat_size);
+    write_bytes(w, command, (size_t)size);
     ++*count;
     return true;
 }
@@ -157,18 +153,16 @@ enum answer inspect_top(const struct request *q, struct error *e)
         fail(e, SYSTEM, errno, "list processes", NULL);
         return ANSWER_NOW;
     }
-    begin();
+    struct writer w = begin();
     if (q->top.after)
-        put32(0);
+        write_str(&w, "");
     else
-        put_passwd(c);
-    size_t at = used;
+        write_passwd(&w, c);
+    uint8_t *more = write_raw(&w, 1 + 4);
     uint32_t count = 0, pid = q->top.after;
-    used += 1 + 4;
-    while ((pid = next_pid(pids, pid)) && put_process(pid, &count))
+    while ((pid = next_pid(pids, pid)) && write_process(&w, pid, &count))
         ;
-    answer[at] = pid != 0;
-    put_u32(answer + at + 1, count);
-    reply_send(q->id, e, answer, used);
-    return ANSWER_GIVEN;
+    *more = pid != 0;
+    put_u32(more + 1, count);
+    return finish(q, &w);
 }

@@ -59,8 +59,8 @@ static void dispatch(const struct epoll_event *event)
         while (read(child_signal, &info, sizeof info) > 0)
             child_ended = true;
     } else {
-        size_t slot = (size_t)((tag - 256) >> 8);
-        enum process_part part = (enum process_part)(tag & 255);
+        size_t slot = (size_t)((tag - TAG_PROCESS) >> TAG_SLOT);
+        enum process_part part = (enum process_part)((tag - TAG_PROCESS) & ((1 << TAG_SLOT) - 1));
         if (part != PART_STATUS)
             process_event(slot, part, event->events);
         else if (slot < process_slots && processes[slot])

@@ -37,6 +37,12 @@ static uint8_t *body(void)
     return buffer + held + RECORD_HEADER;
 }
 
+static struct writer begin(void)
+{
+    uint8_t *at = body();
+    return (struct writer){.at = at, .end = at + MAX_RECORD};
+}
+
 static void finish(enum record_kind kind, size_t size)
 {
     buffer[held] = (uint8_t)kind;
@@ -44,22 +50,20 @@ static void finish(enum record_kind kind, size_t size)
     held += RECORD_HEADER + size;
 }
 
-static uint8_t *put_text(uint8_t *at, const char *text)
+static void end(enum record_kind kind, const struct writer *w)
 {
-    size_t size = strlen(text);
-    put_u32(at, (uint32_t)size);
-    memcpy(at + 4, text, size);
-    return at + 4 + size;
+    finish(kind, (size_t)(w->at - buffer) - held - RECORD_HEADER);
 }
 
 void output_stat(const struct stat *s, const char *link)
 {
-    uint8_t *start = body();
-    put_u32(start, s->st_mode);
-    put_u64(start + 4, (uint64_t)s->st_size);
-    put_u64(start + 12, (uint64_t)s->st_mtim.tv_sec);
-    put_u32(start + 20, (uint32_t)s->st_mtim.tv_nsec);
-    finish(RECORD_STAT, (size_t)(put_text(start + 24, link) - start));
+    struct writer w = begin();
+    write_u32(&w, s->st_mode);
+    write_u64(&w, (uint64_t)s->st_size);
+    write_u64(&w, (uint64_t)s->st_mtim.tv_sec);
+    write_u32(&w, (uint32_t)s->st_mtim.tv_nsec);
+    write_str(&w, link);
+    end(RECORD_STAT, &w);
 }
 
 bool output_entry(const struct entry *e)
@@ -120,17 +124,19 @@ void output_content(int fd, uint64_t size)
 
 void output_change(uint8_t kind, const char *path)
 {
-    uint8_t *start = body();
-    start[0] = kind;
-    finish(RECORD_CHANGE, (size_t)(put_text(start + 1, path) - start));
+    struct writer w = begin();
+    write_u8(&w, kind);
+    write_str(&w, path);
+    end(RECORD_CHANGE, &w);
 }
 
 void output_error(const struct error *e)
 {
-    uint8_t *start = body();
-    put_u16(start, e->code);
-    put_u16(start + 2, e->err);
-    finish(RECORD_ERROR, (size_t)(put_text(start + 4, e->text) - start));
+    struct writer w = begin();
+    write_u16(&w, e->code);
+    write_u16(&w, e->err);
+    write_str(&w, e->text);
+    end(RECORD_ERROR, &w);
     flush();
 }
 

@@ -37,7 +37,7 @@ static void watch(int epoll, const struct process *p, int fd, enum process_part 
 {
     struct epoll_event event = {
         .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-        .data.u64 = ((uint64_t)slot_of(p) << 8 | part) + 256,
+        .data.u64 = TAG_PROCESS + ((uint64_t)slot_of(p) << TAG_SLOT | part),
     };
     if (fd >= 0)
         epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);

@@ -64,6 +64,9 @@ bool process_signal(const struct signal_request *s, struct error *e);
 bool process_resize(const struct resize *r, struct error *e);
 bool process_reap(uint32_t id, struct error *e);
 
+/* What an event of epoll is about: TAG_PROCESS + (slot << TAG_SLOT | part). */
+enum { TAG_PROCESS = 256, TAG_SLOT = 8 };
+
 /* Notes what epoll reported of the process in this slot. */
 enum process_part { PART_IN, PART_OUT, PART_ERR, PART_STATUS };
 void process_event(size_t slot, enum process_part part, uint32_t events);

@@ -68,39 +68,25 @@ bool entry_decode(struct entry *e, uint8_t *body, size_t size)
     return read_end(&r) && is_sound(e) && e->size <= INT64_MAX;
 }
 
-static uint8_t *put_bytes(uint8_t *at, const void *data, size_t size)
-{
-    put_u32(at, (uint32_t)size);
-    if (size)
-        memcpy(at + 4, data, size);
-    return at + 4 + size;
-}
-
 size_t entry_encode(const struct entry *e, uint8_t *to, size_t room)
 {
-    size_t path = strlen(e->path), link = strlen(e->link);
-    size_t need = 4 + path + 1 + 3 * 4 + 2 * 8 + 2 * 4 + 4 + link + 4;
-    for (uint32_t i = 0; i < e->xattr_count; i++)
-        need += 8 + strlen(e->xattrs[i].name) + e->xattrs[i].size;
-    if (need > room)
-        return 0;
-    uint8_t *at = put_bytes(to, e->path, path);
-    at[0] = e->type;
-    put_u32(at + 1, e->mode);
-    put_u32(at + 5, e->uid);
-    put_u32(at + 9, e->gid);
-    put_u64(at + 13, e->mtime);
-    put_u64(at + 21, e->size);
-    put_u32(at + 29, e->major);
-    put_u32(at + 33, e->minor);
-    at = put_bytes(at + 37, e->link, link);
-    put_u32(at, e->xattr_count);
-    at += 4;
+    struct writer w = {.at = to, .end = to + room};
+    write_str(&w, e->path);
+    write_u8(&w, e->type);
+    write_u32(&w, e->mode);
+    write_u32(&w, e->uid);
+    write_u32(&w, e->gid);
+    write_u64(&w, e->mtime);
+    write_u64(&w, e->size);
+    write_u32(&w, e->major);
+    write_u32(&w, e->minor);
+    write_str(&w, e->link);
+    write_u32(&w, e->xattr_count);
     for (uint32_t i = 0; i < e->xattr_count; i++) {
-        at = put_bytes(at, e->xattrs[i].name, strlen(e->xattrs[i].name));
-        at = put_bytes(at, e->xattrs[i].value, e->xattrs[i].size);
+        write_str(&w, e->xattrs[i].name);
+        write_bytes(&w, e->xattrs[i].value, e->xattrs[i].size);
     }
-    return need;
+    return w.bad ? 0 : (size_t)(w.at - to);
 }
 
 bool record_header(const uint8_t header[RECORD_HEADER], enum record_kind *kind, size_t *size)

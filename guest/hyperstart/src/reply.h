@@ -22,5 +22,8 @@ enum answer {
 /* Answers a request: with the error, or with the result if its code is OK. */
 void reply_send(uint32_t id, const struct error *e, const uint8_t *result, size_t size);
 
-/* Tells of an error (EVENT 2, GUEST_ERROR) if there is room. */
+/* Begins an event, if there is room: its arguments are written, then tx_end is due. */
+bool reply_event(struct writer *w, enum event event);
+
+/* Tells of an error if there is room. */
 void reply_error(const struct error *e);

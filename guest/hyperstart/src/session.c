@@ -23,14 +23,6 @@
 
 struct session session;
 
-enum { PROCESS_SIZE = 4 + 1 + 3 * 8 };
-
-static void put_str(uint8_t *to, const char *text, size_t size)
-{
-    put_u32(to, (uint32_t)size);
-    memcpy(to + 4, text, size);
-}
-
 void session_started(const struct process *p, const struct error *e)
 {
     uint8_t pid[4];
@@ -42,12 +34,11 @@ void session_started(const struct process *p, const struct error *e)
 /* What is not told here the exit tells. */
 static void session_oom(const struct process *p)
 {
-    uint8_t *body =
-        host.greeted && tx_held(&host.tx) < TX_DATA ? tx_frame(&host.tx, EVENT, 0, 0, 6) : NULL;
-    if (!body)
+    struct writer w;
+    if (!host.greeted || !reply_event(&w, EVENT_OOM_KILL))
         return;
-    put_u16(body, 3);
-    put_u32(body + 2, p->id);
+    write_u32(&w, p->id);
+    tx_end(&host.tx, &w);
 }
 
 void session_oom_events(void)
@@ -55,42 +46,41 @@ void session_oom_events(void)
     processes_oom(session_oom);
 }
 
-static size_t process_count(void)
+static uint32_t process_count(void)
 {
-    size_t count = 0;
+    uint32_t count = 0;
     for (size_t i = 0; i < process_slots; i++)
         count += processes[i] && !processes[i]->forsaken;
     return count;
 }
 
-static void put_hello(const uint8_t *nonce)
+static void write_process(struct writer *w, const struct process *p)
 {
-    static const char agent[] = AGENT;
-    size_t count = process_count();
-    size_t size = 4 + 2 + 2 + NONCE_SIZE + 8 + 4 + strlen(agent) + 4 + count * PROCESS_SIZE;
-    uint8_t *at = tx_frame(&host.tx, HELLO, 0, 0, size);
-    if (!at)
+    write_u32(w, p->id);
+    write_u8(w, p->state == EXITED ? 2 : 1);
+    write_u64(w, p->in.expected);
+    write_u64(w, p->out.base);
+    write_u64(w, p->err.base);
+}
+
+static void send_hello(const uint8_t *nonce)
+{
+    struct writer w;
+    if (!tx_begin(&host.tx, &w, HELLO, 0, MAX_BODY))
         return;
-    put_u32(at, MAGIC);
-    put_u16(at + 4, VERSION);
-    put_u16(at + 6, 0);
-    memcpy(at + 8, nonce, NONCE_SIZE);
-    put_u64(at + 24, session.boot_ns);
-    put_str(at + 32, agent, strlen(agent));
-    at += 36 + strlen(agent);
-    put_u32(at, (uint32_t)count);
-    at += 4;
-    for (size_t i = 0; i < process_slots; i++) {
-        const struct process *p = processes[i];
-        if (!p || p->forsaken)
-            continue;
-        put_u32(at, p->id);
-        at[4] = p->state == EXITED ? 2 : 1;
-        put_u64(at + 5, p->in.expected);
-        put_u64(at + 13, p->out.base);
-        put_u64(at + 21, p->err.base);
-        at += PROCESS_SIZE;
-    }
+    write_u32(&w, MAGIC);
+    write_u16(&w, VERSION);
+    write_u16(&w, 0);
+    uint8_t *at = write_raw(&w, NONCE_SIZE);
+    if (at)
+        memcpy(at, nonce, NONCE_SIZE);
+    write_u64(&w, session.boot_ns);
+    write_str(&w, AGENT);
+    write_u32(&w, process_count());
+    for (size_t i = 0; i < process_slots; i++)
+        if (processes[i] && !processes[i]->forsaken)
+            write_process(&w, processes[i]);
+    tx_end(&host.tx, &w);
 }
 
 static void drop_partial(struct session *s)
@@ -113,7 +103,7 @@ static bool on_hello(struct session *s, const struct frame *f)
     drop_partial(s);
     disk_forget(carrier_drop());
     processes_forsake();
-    put_hello(hello.nonce);
+    send_hello(hello.nonce);
     host.greeted = hello.version == VERSION;
     if (!host.greeted)
         return true;

@@ -5,7 +5,7 @@
 #include "process.h"
 
 /* What an event of epoll is about. */
-enum { TAG_PORT = 0, TAG_CHILD = 1, TAG_OOM = 2 }; /* from 256 on: a process's descriptor */
+enum { TAG_PORT = 0, TAG_CHILD = 1, TAG_OOM = 2 }; /* from TAG_PROCESS on: a process's */
 
 struct session {
     int epoll;

@@ -307,16 +307,16 @@ static bool output_transmit(struct output *o, uint32_t stream, struct tx *tx)
 
 static bool exit_transmit(struct process *p, struct tx *tx)
 {
-    uint8_t *body = tx_frame(tx, EVENT, 0, 0, 23);
-    if (!body)
+    struct writer w;
+    if (!tx_begin(tx, &w, EVENT, 0, EVENT_SIZE))
         return false;
-    put_u16(body, 1);
-    put_u32(body + 2, p->id);
-    put_u32(body + 6, p->exit_status);
-    put_u32(body + 10, p->exit_signal);
-    body[14] = p->oom;
-    put_u64(body + 15, p->exit_ns);
-    return true;
+    write_u16(&w, EVENT_PROCESS_EXIT);
+    write_u32(&w, p->id);
+    write_u32(&w, p->exit_status);
+    write_u32(&w, p->exit_signal);
+    write_u8(&w, p->oom);
+    write_u64(&w, p->exit_ns);
+    return tx_end(tx, &w);
 }
 
 bool process_transmit(struct process *p, struct tx *tx)

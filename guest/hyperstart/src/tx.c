@@ -3,9 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "frame.h"
-
-uint8_t *tx_frame(struct tx *t, uint8_t type, uint8_t flags, uint32_t stream, size_t length)
+uint8_t *tx_frame(struct tx *t, enum frame_type type, uint8_t flags, uint32_t stream, size_t length)
 {
     size_t size = HEADER_SIZE + length + 1;
     if (t->start == t->end)
@@ -22,6 +20,29 @@ uint8_t *tx_frame(struct tx *t, uint8_t type, uint8_t flags, uint32_t stream, si
     at[size - 1] = END_BYTE;
     t->end += size;
     return at + HEADER_SIZE;
+}
+
+bool tx_begin(struct tx *t, struct writer *w, enum frame_type type, uint32_t stream, size_t most)
+{
+    uint8_t *body = tx_frame(t, type, 0, stream, most);
+    if (!body)
+        return false;
+    *w = (struct writer){.at = body, .end = body + most};
+    t->begun = (size_t)(body - t->buffer);
+    return true;
+}
+
+bool tx_end(struct tx *t, const struct writer *w)
+{
+    uint8_t *body = t->buffer + t->begun;
+    size_t length = (size_t)(w->at - body);
+    t->end = t->begun - HEADER_SIZE;
+    if (w->bad)
+        return false;
+    frame_length(body - HEADER_SIZE, (uint32_t)length);
+    body[length] = END_BYTE;
+    t->end = t->begun + length + 1;
+    return true;
 }
 
 bool tx_flush(struct tx *t, int fd)

@@ -26,6 +26,57 @@ void arena_free(struct arena *a)
     a->blocks = NULL;
 }
 
+uint8_t *write_raw(struct writer *w, size_t size)
+{
+    if (w->bad || (size_t)(w->end - w->at) < size) {
+        w->bad = true;
+        return NULL;
+    }
+    w->at += size;
+    return w->at - size;
+}
+
+void write_u8(struct writer *w, uint8_t value)
+{
+    uint8_t *p = write_raw(w, 1);
+    if (p)
+        *p = value;
+}
+
+void write_u16(struct writer *w, uint16_t value)
+{
+    uint8_t *p = write_raw(w, 2);
+    if (p)
+        put_u16(p, value);
+}
+
+void write_u32(struct writer *w, uint32_t value)
+{
+    uint8_t *p = write_raw(w, 4);
+    if (p)
+        put_u32(p, value);
+}
+
+void write_u64(struct writer *w, uint64_t value)
+{
+    uint8_t *p = write_raw(w, 8);
+    if (p)
+        put_u64(p, value);
+}
+
+void write_bytes(struct writer *w, const void *data, size_t size)
+{
+    write_u32(w, (uint32_t)size);
+    uint8_t *p = write_raw(w, size);
+    if (p && size)
+        memcpy(p, data, size);
+}
+
+void write_str(struct writer *w, const char *text)
+{
+    write_bytes(w, text, strlen(text));
+}
+
 const uint8_t *read_raw(struct reader *r, size_t size)
 {
     if (r->bad || (size_t)(r->end - r->at) < size) {

@@ -38,6 +38,21 @@ struct arena {
 void *arena_alloc(struct arena *a, size_t size); /* zeroed; NULL if there is none */
 void arena_free(struct arena *a);
 
+/* Puts values into a body, from at to end. After the first one for which there is no room bad is
+ * set and nothing is put any more. */
+struct writer {
+    uint8_t *at, *end;
+    bool bad;
+};
+
+uint8_t *write_raw(struct writer *w, size_t size); /* room for so many bytes; NULL if bad */
+void write_u8(struct writer *w, uint8_t value);
+void write_u16(struct writer *w, uint16_t value);
+void write_u32(struct writer *w, uint32_t value);
+void write_u64(struct writer *w, uint64_t value);
+void write_bytes(struct writer *w, const void *data, size_t size); /* with their length before */
+void write_str(struct writer *w, const char *text);
+
 /* Takes values from a body. After the first malformed one bad is set and everything reads as 0 or
  * "". */
 struct reader {

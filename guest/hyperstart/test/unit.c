@@ -863,6 +863,67 @@ static void test_tx(void)
     free(t);
 }
 
+/* What is written is what a reader takes, and what does not fit is not written. */
+static void test_writer(void)
+{
+    begin("writer");
+    uint8_t body[1 + 2 + 4 + 8 + 4 + 2];
+    struct writer w = {.at = body, .end = body + sizeof body};
+    write_u8(&w, 1);
+    write_u16(&w, 0x203);
+    write_u32(&w, 0x4050607);
+    write_u64(&w, 0x8090a0b0c0d0e0f);
+    write_str(&w, "ab");
+    check(!w.bad && w.at == w.end, "room");
+    write_bytes(&w, NULL, 0);
+    check(w.bad && !write_raw(&w, 0) && w.at == w.end, "beyond its room");
+    struct reader r = {.at = body, .end = body + sizeof body};
+    check(read_u8(&r) == 1 && read_u16(&r) == 0x203 && read_u32(&r) == 0x4050607 &&
+              read_u64(&r) == 0x8090a0b0c0d0e0f && strcmp(read_str(&r), "ab") == 0 && read_end(&r),
+          "read back");
+}
+
+/* A frame is as long as what was written into it; one that did not fit is none. */
+static void test_written_frames(void)
+{
+    begin("written frames");
+    static const uint8_t expected[] = {REPLY, 0, 0, 0, 7, 0, 0,   0,   6,       0,
+                                       0,     0, 2, 0, 0, 0, 'h', 'i', END_BYTE};
+    struct tx *t = calloc(1, sizeof *t);
+    struct writer w;
+    check(tx_begin(t, &w, REPLY, 7, 100), "begin");
+    write_str(&w, "hi");
+    check(tx_end(t, &w) && tx_held(t) == sizeof expected, "end");
+    check(!memcmp(t->buffer, expected, sizeof expected), "bytes");
+    check(tx_begin(t, &w, REPLY, 8, 5), "begin again");
+    write_str(&w, "hi");
+    check(!tx_end(t, &w) && tx_held(t) == sizeof expected, "what did not fit is there");
+    check(!tx_begin(t, &w, REPLY, 9, MAX_BODY + 1), "body too long");
+    free(t);
+}
+
+/* As the vector "exit" has it. */
+static void test_exit(void)
+{
+    begin("exit");
+    static uint8_t bytes[64];
+    size_t size = expand("0100+05000000+89000000+09000000+01+15cd5b0700000000", bytes);
+    process = (struct process){.id = 5, .state = EXITED, .in.fd = -1, .exit_due = true};
+    process.exit_status = 137;
+    process.exit_signal = 9;
+    process.oom = true;
+    process.exit_ns = 123456789;
+    tx.start = tx.end = 0;
+    check(!process_transmit(&process, &tx) && !process.exit_due, "more");
+    feed(tx.buffer, tx_held(&tx));
+    check(seen_count == 1 && seen[0].type == EVENT && seen[0].size == size &&
+              !memcmp(seen[0].body, bytes, size),
+          "bytes");
+    free(seen[0].body);
+    seen_count = 0;
+    tx.start = tx.end = 0;
+}
+
 /* ---- users, text ---- */
 
 static const char passwd[] = "root:x:0:0:root:/root:/bin/sh\n"
@@ -944,6 +1005,9 @@ int main(int argc, char **argv)
     test_carried_output();
     test_carried_input();
     test_tx();
+    test_writer();
+    test_written_frames();
+    test_exit();
     test_users();
     test_text();
     printf("%d frame cases, %d message cases, %d checks, %d failures\n", frames, messages, checks,
