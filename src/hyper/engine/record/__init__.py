@@ -1,1 +1,1 @@
-"""What is kept of containers, execs, networks and mounts: plain data."""
+"""Records of containers, execs, networks and mounts: plain data."""

@@ -1,4 +1,4 @@
-"""What is kept of a container and of an exec: plain data, one JSON document each."""
+"""Records of containers and of execs: plain data, one JSON document each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PublishedPort(Struct, frozen=True):
 
 
 class ProbeResult(Struct, frozen=True):
-    """What one run of a health check found. Times in ns since the epoch."""
+    """The result of one run of a health check. Times in ns since the epoch."""
 
     start_ns: int
     end_ns: int
@@ -33,7 +33,7 @@ class ProbeResult(Struct, frozen=True):
 
 
 class Health(Struct):
-    """How a container with a health check is: see engine/spec/health.py."""
+    """The health of a container that has a health check: see engine/spec/health.py."""
 
     status: str = "starting"
     failing_streak: int = 0
@@ -41,66 +41,63 @@ class Health(Struct):
 
 
 class Seat(Struct, frozen=True):
-    """A container's place in a machine: its number there and that of its own program.
+    """The placement of a container in a sandbox: its number there and that of its own program."""
 
-    ``owner``: the id of the container whose machine it shares; "": the machine is its own. ``disks``: those that were
-    brought into that machine for it.
-    """
-
+    #: The id of the container whose machine this one shares; "": the machine is its own.
     owner: str = ""
     container: int = MAIN_CONTAINER
     process: int = MAIN_PROCESS
+    #: Disks that were brought into that machine for this container.
     disks: tuple[str, ...] = ()
 
 
 class PodRecord(Struct):
-    """What makes a container a pod's first one: its machine is the pod's, its program only waits.
-
-    ``share_pid``: its containers see each other's processes. ``whole``: all of them have been made. ``mounts``: the
-    pod's volumes in its machine, while that runs. ``starting``: somebody wanted it to start, and not all of it has.
-    ``error``: why it did not.
-    ``removing``: somebody wanted it to be removed. ``white_lists``: who may reach it; None: whoever can.
-    ``services``: where some of what it sends goes.
-    """
+    """The pod of which a container is the first one: its machine is the pod's, its program only waits."""
 
     volumes: list[PodVolume] = field(default_factory=list)
+    #: The pod's containers see each other's processes.
     share_pid: bool = False
+    #: All of the pod's containers have been made.
     whole: bool = False
+    #: The pod's volumes in its machine, while that runs.
     mounts: list[Mount] = field(default_factory=list)
+    #: The pod's start was asked for, and not all of its containers have started; ``error``: why not.
     starting: bool = False
     error: str = ""
+    #: The pod's removal was asked for.
     removing: bool = False
+    #: The networks that may reach the pod; None: any that can.
     white_lists: PodWhiteLists | None = None
+    #: Addresses and ports whose connections from the pod are led to others.
     services: list[PodService] = field(default_factory=list)
 
 
 class Member(Struct):
-    """What makes a container one of a pod's. ``pod``: the id of its first; ``order``: among the others, from 0.
+    """The membership of a container in a pod."""
 
-    ``init``: it runs before the others, to its end. ``files``: where files were put into it.
-    """
-
+    #: The id of the pod's first container.
     pod: str
     name: str
+    #: The place among the pod's other containers, from 0.
     order: int
+    #: The container runs before the others, to its end.
     init: bool = False
     share_pid: bool = False
     mounts: list[PodMount] = field(default_factory=list)
+    #: Paths at which files were put into the container.
     files: list[str] = field(default_factory=list)
     liveness: Healthcheck | None = None
 
 
 class ContainerRecord(Struct):
-    """A container. ``config`` is what the client asked for merged with the image's defaults.
-
-    Times are ns since the epoch, 0 for never. ``remove_volumes``: while it is removed, so are its own.
-    """
+    """The record of a container. Times are ns since the epoch, 0 for never."""
 
     id: str
     name: str
     created_ns: int
     image_id: str
     image_ref: str
+    #: The client's words merged with the image's defaults.
     config: ContainerConfig
     host_config: HostConfig
     vcpus: int
@@ -114,17 +111,18 @@ class ContainerRecord(Struct):
     started_ns: int = 0
     finished_ns: int = 0
     restart_count: int = 0
-    #: Somebody has stopped or killed it since its start; the second: so that its end is final.
+    #: A client has stopped or killed it since its start; the second: so that its end is final.
     manually_stopped: bool = False
     stays_down: bool = False
     health: Health | None = None
-    #: Which of the identities of the daemon's machines is its, from 0; None: we are no root.
+    #: Which of the identities of the daemon's machines is its, from 0; None: the daemon is not root.
     identity: int | None = None
     machine: MachineRecord | None = None
     #: Counts while it runs; else it is that of a machine of its own.
     seat: Seat = Seat()
     boot_ms: float | None = None
     ports: list[PublishedPort] = field(default_factory=list)
+    #: The container's removal also removes its own volumes.
     remove_volumes: bool = False
     endpoints: list[EndpointRecord] = field(default_factory=list)
     #: Links of the default network: ids of containers by alias, and what they told the program at its start.
@@ -141,15 +139,12 @@ class ContainerRecord(Struct):
 
     @property
     def command(self) -> list[str]:
-        """The whole argument list of its program."""
+        """The whole argument list of the container's program."""
         return [*(self.config.entrypoint or []), *(self.config.cmd or [])]
 
 
 class ExecRecord(Struct):
-    """A program run beside a container's own. ``process`` is its number in the guest, 0 before the start.
-
-    ``ended_ns``: since the epoch; 0 before its end (and of those that ended under an older Hyper).
-    """
+    """The record of an exec: a program run beside a container's own."""
 
     id: str
     container_id: str
@@ -165,18 +160,20 @@ class ExecRecord(Struct):
     detach_keys: str = ""
     #: Rows and columns it begins with, if its start does not say.
     console_size: list[int] | None = None
+    #: The number of the process in the guest, 0 before the start.
     process: int = 0
     pid: int = 0
     running: bool = False
     exit_code: int | None = None
+    #: Since the epoch; 0 before the end (and of execs that ended under an older Hyper).
     ended_ns: int = 0
 
     @property
     def ended(self) -> bool:
-        """Whether it ran to its end, or could not be started."""
+        """Whether the exec ran to its end, or could not be started."""
         return not self.running and self.exit_code is not None
 
     @property
     def waits(self) -> bool:
-        """Whether it was made and nobody has started it."""
+        """Whether the exec was made and has not been started."""
         return not self.process and self.exit_code is None

@@ -1,9 +1,9 @@
-"""What is kept of one container beside its record: the tree below its folder.
+"""Files that are kept of one container beside its record: the tree below its folder.
 
 <data root>/containers/<id>/
     scratch.ext4    the writable layer, a sparse disk image; shared with the machine while it runs
-    log             what its programs wrote (output/log_file.py); rotated: log, log.1, log.2…, the oldest first
-    files.json      files that were put into a container of a pod, as the agent is told of them; few have one
+    log             its programs' output (output/log_file.py); rotated: log, log.1, log.2…, the oldest first
+    files.json      files that were put into a pod's container, as the agent is told of them; few containers have one
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is kept of a container's mounts."""
+"""Records of a container's mounts."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ BIND, VOLUME, TMPFS = "bind", "volume", "tmpfs"
 
 
 class MountPoint(Struct, frozen=True):
-    """One mount of a container. ``kind``: bind (``source``: a host path), volume (``volume``: its name), tmpfs.
+    """A mount of a container. ``kind``: bind (``source``: a host path), volume (``volume``: its name), tmpfs.
 
     ``anonymous``: the volume is this container's and has no name of the client's. ``create``: the host path is made if
-    missing. ``options``: a tmpfs's. ``labels``, ``driver_options``: those of a volume that has to be made.
+    missing. ``options``: a tmpfs's. ``labels``, ``driver_options``: a volume's that has to be made.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""What is kept of a network, and of a container's place on one."""
+"""Records of networks and of containers' endpoints."""
 
 from __future__ import annotations
 
@@ -15,12 +15,9 @@ PREDEFINED: Final = {BRIDGE: "bridge", "host": "host", "none": "null"}
 
 
 class EndpointRecord(Struct):
-    """A container's place on a network: what was asked, and what it has (or had last) while it runs.
+    """An endpoint: a container's place on a network, as asked for, and as it is (or was last) while that runs."""
 
-    ``network_id``: "" where ``network`` was not there yet when it was asked for: it is looked for at the start.
-    ``direct``: its frames go through the machine's card as they are; others are told apart by their MAC.
-    """
-
+    #: "" where ``network`` was not there yet when it was asked for: it is looked for at the start.
     network_id: str
     network: str
     aliases: list[str] = field(default_factory=list)
@@ -37,11 +34,12 @@ class EndpointRecord(Struct):
     prefix6: int = 0
     gateway: str = ""
     gateway6: str = ""
+    #: Frames of this endpoint go through the machine's card as they are; others are told apart by their MAC.
     direct: bool = False
 
 
 class NetworkRecord(Struct):
-    """A network. ``subnet`` is "" until one is chosen; ``chosen``: by us; ``subnet6`` "": no IPv6."""
+    """A network. ``subnet`` is "" until one is chosen; ``chosen``: by the daemon; ``subnet6`` "": no IPv6."""
 
     id: str
     name: str
@@ -63,14 +61,14 @@ class NetworkRecord(Struct):
 
 
 def space6_of(record: NetworkRecord) -> Space6 | None:
-    """The network's IPv6 addresses, if it has some. Raises: InvalidRequest: they make no sense."""
+    """The IPv6 addresses of a network, if it has some. Raises: InvalidRequest: they make no sense."""
     if not record.subnet6:
         return None
     return space6(subnet=record.subnet6, gateway=record.gateway6, ip_range=record.ip_range6)
 
 
 def space_of(record: NetworkRecord) -> ipam.Space:
-    """The network's addresses. Raises: InvalidRequest: they make no sense."""
+    """The IPv4 addresses of a network. Raises: InvalidRequest: they make no sense."""
     return ipam.space(
         subnet=record.subnet,
         gateway=record.gateway,

@@ -1,4 +1,4 @@
-"""Which operation is legal when: the life of a container as a table."""
+"""The life of a container as a table: which operation is legal in which state."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hyper.errors import Conflict
 
 
 class Status(StrEnum):
-    """Docker's words for where a container is in its life."""
+    """The states of a container, in Docker's words."""
 
     CREATED = "created"
     RUNNING = "running"
@@ -19,7 +19,7 @@ class Status(StrEnum):
 
 
 class Event(StrEnum):
-    """What can happen to a container."""
+    """The events of a container's life."""
 
     START = "start"
     EXIT = "exit"
@@ -48,12 +48,12 @@ TRANSITIONS: dict[tuple[Status, Event], Status] = {
 
 #: States in which a machine runs for the container.
 LIVE = frozenset({Status.RUNNING, Status.PAUSED})
-#: States in which it is up for whoever asks; as in Docker a container between two runs is.
+#: States in which clients are told that it is up; as in Docker a container between two runs is.
 UP = LIVE | {Status.RESTARTING}
 
 
 def next_status(status: Status, event: Event) -> Status:
-    """The state after ``event``.
+    """The state of a container after ``event``.
 
     Raises:
         Conflict: the event is not legal in ``status``; the message names both.
