@@ -23,9 +23,9 @@ class ContainerFlag(IntFlag):
 
 
 class MountFlag(IntFlag):
-    """Flags of a mount beside MS_*. VOLUME: its source is a volume's directory, NO_COPY: that is not filled.
+    """Flags of a mount beside MS_*. VOLUME: the source is a volume's directory, NO_COPY: that is not filled.
 
-    MAKE_SUB: the directory SUB of it is made if missing.
+    MAKE_SUB: the directory SUB of the volume is made if missing.
     """
 
     MAKE_SUB = 1 << 29
@@ -44,7 +44,7 @@ class Mount:
     data: str = ""
 
     def write(self, to: Writer) -> None:
-        """Append it. Raises: ProtocolError."""
+        """Append the mount. Raises: ProtocolError."""
         to.string(self.type)
         to.string(self.source)
         to.string(self.target)
@@ -53,7 +53,7 @@ class Mount:
 
     @classmethod
     def read(cls, source: Reader) -> Self:
-        """Take one. Raises: ProtocolError."""
+        """Take a mount. Raises: ProtocolError."""
         return cls(source.string(), source.string(), source.string(), source.u32(), source.string())
 
 
@@ -68,7 +68,7 @@ class File:
     gid: int = 0
 
     def write(self, to: Writer) -> None:
-        """Append it. Raises: ProtocolError."""
+        """Append the file. Raises: ProtocolError."""
         to.string(self.path)
         to.u32(self.mode)
         to.u32(self.uid)
@@ -77,7 +77,7 @@ class File:
 
     @classmethod
     def read(cls, source: Reader) -> Self:
-        """Take one. Raises: ProtocolError."""
+        """Take a file. Raises: ProtocolError."""
         path, mode, uid, gid = source.string(), source.u32(), source.u32(), source.u32()
         return cls(path, source.blob(), mode, uid, gid)
 
@@ -97,7 +97,7 @@ _ACCESS: Final = 7
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Devices of the machine that a container may use; with ``path`` it is one, and its node is made there.
+    """Devices of the machine that a container may use; with ``path`` it is one device, and its node is made there.
 
     ``access``: 1 to make nodes, 2 to read, 4 to write. ``mode``: the node's permissions.
     """
@@ -110,7 +110,7 @@ class Device:
     mode: int = 0o666
 
     def write(self, to: Writer) -> None:
-        """Append it. Raises: ProtocolError."""
+        """Append the device. Raises: ProtocolError."""
         self._check()
         to.string(self.path)
         for number in (self.type, self.major, self.minor, self.access, self.mode):
@@ -118,7 +118,7 @@ class Device:
 
     @classmethod
     def read(cls, source: Reader) -> Self:
-        """Take one. Raises: ProtocolError."""
+        """Take a device. Raises: ProtocolError."""
         path, kind = source.string(), source.u32()
         if kind not in tuple(DeviceType):
             raise ProtocolError(f"device of type {kind}")
@@ -137,7 +137,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class ContainerCreate(Request):
-    """Stack a container's root; nothing runs in it yet.
+    """Stack a container's root; no process runs in the container yet.
 
     ``joins``: a running container whose IPC and UTS name spaces it has, and with SHARE_PID its processes; 0: none.
     """
@@ -216,7 +216,7 @@ class ContainerFiles(Request):
 
 @dataclass(frozen=True, slots=True)
 class ContainerRemove(Request):
-    """Take a container apart that does not run; answered when nothing of it is mounted any more."""
+    """Take a container apart that does not run; the reply comes when nothing of it is mounted any more."""
 
     op: ClassVar[Op] = Op.CONTAINER_REMOVE
     container: int

@@ -29,16 +29,16 @@ def _parse_key(key: str) -> int:
 
 
 class DetachKeys:
-    """Watches what is typed for one sequence. A beginning of it is held back until it is decided."""
+    """Watch for one sequence in typed bytes. A beginning of the sequence is held back until its match is decided."""
 
     def __init__(self, keys: bytes) -> None:
         self._keys = keys
         self._matched = 0
 
     def feed(self, typed: bytes) -> tuple[bytes, bool]:
-        """What of ``typed`` (and of what was held back) to pass on, and whether the sequence is complete.
+        """The bytes of ``typed`` (and of those held back) to pass on, and whether the sequence is complete.
 
-        What follows a complete sequence is dropped.
+        Bytes that follow a complete sequence are dropped.
         """
         if not self._keys:
             return typed, False

@@ -30,7 +30,7 @@ STDERR: Final = 2
 
 
 def encode_piece(stream: int, payload: bytes) -> bytes:
-    """Return one piece with its header; of nothing, nothing.
+    """Return one piece with its header; b"" for an empty payload.
 
     Raises:
         ProtocolError: the payload's length does not fit in 32 bits.
@@ -43,7 +43,7 @@ def encode_piece(stream: int, payload: bytes) -> bytes:
 
 
 class DockerStreamDecoder:
-    """Takes a multiplexed stream apart. After a ``ProtocolError`` it is dead."""
+    """Decoder of a multiplexed stream. After a ``ProtocolError`` it is dead."""
 
     __slots__ = ("_buffer", "_error", "_limit", "_need")
 
@@ -63,7 +63,7 @@ class DockerStreamDecoder:
         """Take the next bytes; return the pieces they complete.
 
         Raises:
-            ProtocolError: the header is none or announces more than the limit.
+            ProtocolError: the header is malformed or announces more than the limit.
         """
         if self._error is not None:
             raise self._error

@@ -31,7 +31,7 @@ _HELLO_MIN: Final = _HELLO_PREFIX.size + NONCE_SIZE + 8 + 4 + 4
 
 
 class FrameType(IntEnum):
-    """What a frame is."""
+    """The type of a frame."""
 
     HELLO = 1
     REQUEST = 2
@@ -102,7 +102,7 @@ def _check_stream(type: FrameType, stream: int) -> None:
 
 
 class FrameDecoder:
-    """Cuts a byte stream into frames. Padding and cut frames are dropped silently.
+    """Decoder that cuts a byte stream into frames. Padding and cut frames are dropped silently.
 
     Holds at most one unfinished frame. After a ``ProtocolError`` it is dead: every further
     ``feed`` raises the same error.
@@ -188,7 +188,7 @@ def _cut(buffer: bytes, at: int, size: int) -> Frame | None:
 
 
 class Resync:
-    """Finds the guest's HELLO that answers ours in a stream that may start anywhere.
+    """Search for the guest's HELLO that answers the host's, in a stream that may start anywhere.
 
     Holds fewer than 36 bytes between calls, whatever the guest sends.
     """
@@ -208,7 +208,7 @@ class Resync:
         """Take the next bytes; return None until the HELLO has begun.
 
         Then return everything from the HELLO's header on, for a fresh ``FrameDecoder``. The
-        HELLO's version is not looked at: the caller decides what to do with a foreign one.
+        HELLO's version is not looked at: the caller decides what to do with a foreign version.
         """
         buffer = self._tail + bytes(data)
         lead = HEADER_SIZE + _HELLO_PREFIX.size
@@ -258,7 +258,7 @@ def decode_data(frame: Frame) -> tuple[int, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What a CARRIED frame says: ``length`` bytes of a stream from ``offset`` on are at ``place`` of the carrier."""
+    """The body of a CARRIED frame: ``length`` bytes of a stream from ``offset`` on are at ``place`` of the carrier."""
 
     offset: int
     place: int
@@ -278,10 +278,10 @@ def encode_carried(stream: int, carried: Carried, *, fin: bool = False) -> bytes
 
 
 def decode_carried(frame: Frame) -> Carried:
-    """Return what a CARRIED frame says.
+    """Return the body of a CARRIED frame.
 
     Raises:
-        ProtocolError: it is none, or what it names is not in one block's size on the carrier.
+        ProtocolError: it is no CARRIED frame, or the bytes are more than a block or outside of the carrier.
     """
     body = frame.body
     if frame.type is not FrameType.CARRIED or len(body) != CARRIED_HEADER:

@@ -1,4 +1,4 @@
-"""HELLO, both sides.
+"""The HELLO messages of host and guest.
 
 Source: docs/protocol.md, "Meeting, and meeting again".
 """
@@ -46,7 +46,7 @@ class HostHello:
     version: int = VERSION
 
     def encode(self) -> bytes:
-        """Return the body. Raises: ProtocolError."""
+        """Return the HELLO's body. Raises: ProtocolError."""
         to = Writer()
         _write_prefix(to, self.version, self.nonce)
         to.u64(self.realtime_ns)
@@ -55,7 +55,7 @@ class HostHello:
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """Return what the body says. Raises: ProtocolError if malformed."""
+        """Return the HELLO that the body holds. Raises: ProtocolError if malformed."""
         source = Reader(body)
         version, nonce = _read_prefix(source)
         hello = cls(nonce, source.u64(), source.raw(ENTROPY_SIZE), version)
@@ -78,7 +78,7 @@ class ProcessInfo:
     stderr: int
 
     def write(self, to: Writer) -> None:
-        """Append it. Raises: ProtocolError."""
+        """Append the process. Raises: ProtocolError."""
         write_process(to, self.process)
         to.u8(self.state)
         to.u64(self.stdin)
@@ -87,7 +87,7 @@ class ProcessInfo:
 
     @classmethod
     def read(cls, source: Reader) -> Self:
-        """Take one. Raises: ProtocolError."""
+        """Take a process. Raises: ProtocolError."""
         process, state = read_process(source), source.u8()
         try:
             known = ProcessState(state)
@@ -107,7 +107,7 @@ class GuestHello:
     version: int = VERSION
 
     def encode(self) -> bytes:
-        """Return the body. Raises: ProtocolError."""
+        """Return the HELLO's body. Raises: ProtocolError."""
         to = Writer()
         _write_prefix(to, self.version, self.nonce)
         to.u64(self.boot_ns)
@@ -117,7 +117,7 @@ class GuestHello:
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """Return what the body says.
+        """Return the HELLO that the body holds.
 
         Of a foreign version no more than prefix and version are looked at; ``agent`` is then
         empty and ``boot_ns`` 0.

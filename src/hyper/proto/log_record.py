@@ -29,7 +29,7 @@ _MARK = 0x4C48
 
 
 class LogFlag(IntFlag):
-    """``PARTIAL``: the payload does not end a line."""
+    """Flags of a log record. ``PARTIAL``: the payload does not end a line."""
 
     NONE = 0
     PARTIAL = 1
@@ -41,7 +41,7 @@ class LogCorrupt(HyperError):
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """One record. ``stream`` is MARKER, STDOUT or STDERR."""
+    """One record of a log. ``stream`` is MARKER, STDOUT or STDERR."""
 
     stream: int
     time_ns: int
@@ -52,7 +52,7 @@ class LogRecord:
 
     @property
     def size(self) -> int:
-        """Bytes it takes in the file."""
+        """Bytes that the record takes in the file."""
         return OVERHEAD + len(self.payload)
 
     def encode(self) -> bytes:
@@ -68,7 +68,7 @@ def decode(buffer: bytes | memoryview, at: int = 0) -> LogRecord | None:
     """The record that begins at ``at``; None when it is not whole.
 
     Raises:
-        LogCorrupt: what stands there is no record.
+        LogCorrupt: the bytes there are no record.
     """
     if len(buffer) - at < HEADER_SIZE:
         return None

@@ -173,7 +173,7 @@ class Reply:
     result: bytes = b""
 
     def encode(self) -> bytes:
-        """Return the body. Raises: ProtocolError."""
+        """Return the reply's body. Raises: ProtocolError."""
         to = Writer()
         to.u16(self.code)
         to.u16(self.errno)
@@ -183,7 +183,7 @@ class Reply:
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """Return what the body says. Raises: ProtocolError if malformed or of unknown code."""
+        """Return the reply that the body holds. Raises: ProtocolError if malformed or of unknown code."""
         source = Reader(body)
         code, errno, text = source.u16(), source.u16(), source.text(limit=MAX_TEXT)
         try:
@@ -193,7 +193,7 @@ class Reply:
         return cls(known, errno, text, source.rest())
 
     def pid(self) -> int:
-        """Return the result of PROCESS_START. Raises: ProtocolError if it is none."""
+        """Return the result of PROCESS_START. Raises: ProtocolError if it is no pid."""
         source = Reader(self.result)
         pid = source.u32()
         source.end()
@@ -220,7 +220,7 @@ class ProcessExit:
     realtime_ns: int
 
     def encode(self) -> bytes:
-        """Return the body. Raises: ProtocolError."""
+        """Return the event's body. Raises: ProtocolError."""
         to = Writer()
         to.u16(self.kind)
         write_process(to, self.process)
@@ -244,13 +244,13 @@ class ProcessExit:
 
 @dataclass(frozen=True, slots=True)
 class GuestError:
-    """Something the host should log; no state changes."""
+    """An error in the guest that the host should log; no state changes."""
 
     kind: ClassVar[EventKind] = EventKind.GUEST_ERROR
     text: str
 
     def encode(self) -> bytes:
-        """Return the body. Raises: ProtocolError."""
+        """Return the event's body. Raises: ProtocolError."""
         to = Writer()
         to.u16(self.kind)
         to.string(self.text, limit=MAX_TEXT)
@@ -270,7 +270,7 @@ class OomKill:
     process: int
 
     def encode(self) -> bytes:
-        """Return the body. Raises: ProtocolError."""
+        """Return the event's body. Raises: ProtocolError."""
         to = Writer()
         to.u16(self.kind)
         write_process(to, self.process)
@@ -345,7 +345,7 @@ def decode_event(body: bytes) -> Event:
 
 
 class RequestAssembler:
-    """Joins a request's fragments: the guest's side, for tests and stand-ins of the guest."""
+    """Joiner of a request's fragments: the guest's side, for tests and stand-ins of the guest."""
 
     __slots__ = ("_id", "_parts")
 

@@ -42,14 +42,14 @@ class Rlimit:
     hard: int
 
     def write(self, to: Writer) -> None:
-        """Append it. Raises: ProtocolError."""
+        """Append the limit. Raises: ProtocolError."""
         to.u32(self.resource)
         to.u64(self.soft)
         to.u64(self.hard)
 
     @classmethod
     def read(cls, source: Reader) -> Self:
-        """Take one. Raises: ProtocolError."""
+        """Take a limit. Raises: ProtocolError."""
         return cls(source.u32(), source.u64(), source.u64())
 
 

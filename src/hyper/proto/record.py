@@ -25,7 +25,7 @@ from hyper.proto.wire import Reader, Writer
 
 
 class RecordKind(IntEnum):
-    """What a record is."""
+    """The kind of a record."""
 
     STAT = 1
     ENTRY = 2
@@ -35,7 +35,7 @@ class RecordKind(IntEnum):
 
 
 class ChangeKind(IntEnum):
-    """What became of a file. Docker's numbers; OPAQUE (a directory that hides what is below it) is ours."""
+    """The kind of change of a file. Docker's numbers; OPAQUE (a directory that hides what is below it) is Hyper's."""
 
     MODIFIED = 0
     ADDED = 1
@@ -51,7 +51,7 @@ _MAX_SIZE: Final = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class FileStat:
-    """What lies at a path: ``mode`` as in stat(2), times since the epoch, ``link`` where a link leads to in the end."""
+    """The file at a path: ``mode`` as in stat(2), times since the epoch, ``link`` where a link leads to in the end."""
 
     mode: int
     size: int
@@ -61,7 +61,7 @@ class FileStat:
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """Raises: ProtocolError."""
+        """The file that a STAT record's body describes. Raises: ProtocolError."""
         source = Reader(body)
         mode, size = source.u32(), source.u64()
         seconds, nanoseconds = _signed(source.u64()), source.u32()
@@ -96,7 +96,7 @@ class FileEntry:
     xattrs: tuple[Xattr, ...] = ()
 
     def encode(self) -> bytes:
-        """The body of its record. Raises: ProtocolError if the agent would not take it."""
+        """The body of the entry's record. Raises: ProtocolError if the agent would not take it."""
         to = Writer()
         to.blob(self.path, limit=MAX_ENTRY_PATH)
         to.u8(self.type)
@@ -112,12 +112,12 @@ class FileEntry:
         return bytes(to)
 
     def record(self) -> bytes:
-        """It as a whole record. Raises: ProtocolError as `encode`."""
+        """The entry's whole record. Raises: ProtocolError if the agent would not take it."""
         return _record(RecordKind.ENTRY, self.encode())
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """Raises: ProtocolError."""
+        """The entry that an ENTRY record's body describes. Raises: ProtocolError."""
         source = Reader(body)
         entry = cls(
             path=_text(source, MAX_ENTRY_PATH),
@@ -160,14 +160,14 @@ class FileEntry:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """``path`` (absolute) is not as in the image any more."""
+    """A change of a file: ``path`` (absolute) is not as in the image any more."""
 
     kind: ChangeKind
     path: bytes
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """Raises: ProtocolError."""
+        """The change that a CHANGE record's body describes. Raises: ProtocolError."""
         source = Reader(body)
         kind, path = source.u8(), _text(source, MAX_ENTRY_PATH + 1)
         source.end()
@@ -178,19 +178,19 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A piece of the content of the entry before."""
+    """A piece of the content of the latest entry."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The builtin has done everything."""
+    """The end of a builtin's records: it has done everything."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The builtin has given up; ``code`` is a ReplyCode's number, ``errno`` Linux's or 0."""
+    """The failure of a builtin, which has given up; ``code`` is a ReplyCode's number, ``errno`` Linux's or 0."""
 
     code: int
     errno: int
@@ -198,7 +198,7 @@ class Failure:
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """Raises: ProtocolError."""
+        """The failure that an ERROR record's body describes. Raises: ProtocolError."""
         source = Reader(body)
         failure = cls(source.u16(), source.u16(), source.text(limit=MAX_TEXT))
         source.end()
@@ -212,7 +212,7 @@ END_RECORD: Final = bytes([RecordKind.END, 0, 0, 0, 0])
 
 
 class RecordDecoder:
-    """A builtin's output as records. ``ended``: the last one was among them."""
+    """Decoder of a builtin's output. ``ended``: the last record has come."""
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -223,7 +223,7 @@ class RecordDecoder:
         """The records that are complete with ``data``; to be used up before the next call.
 
         Raises:
-            ProtocolError: this is no output of a builtin.
+            ProtocolError: the bytes are no output of a builtin.
         """
         self._buffer += data
         at = 0

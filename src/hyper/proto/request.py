@@ -1,4 +1,4 @@
-"""What all requests have in common: an operation's number and a codec.
+"""Requests: the operation's number and the codec that each of them has.
 
 Source: docs/protocol.md, "Requests".
 """
@@ -58,7 +58,7 @@ class Request(ABC):
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Return the request of this very class that ``data`` holds.
+        """Return the request of this class that ``data`` holds.
 
         Raises:
             ProtocolError: it is another request, too short, too long or out of bounds.

@@ -65,7 +65,7 @@ class ContainerTop(Request):
 
 @dataclass(frozen=True, slots=True)
 class ContainerUpdate(Request):
-    """Set limits (0 leaves one, UNLIMITED takes it away), freeze or thaw, correct the clock (0: leave it).
+    """Set a container's limits (0 leaves one, UNLIMITED takes it away), freeze or thaw it, correct the clock (0: no).
 
     ``cpu_us``: microseconds of CPU time in each 100 ms.
     """
@@ -112,7 +112,7 @@ class Stats:
     files: tuple[StatFile, ...]
 
     def encode(self) -> bytes:
-        """Return the result. Raises: ProtocolError."""
+        """Return the encoded counters. Raises: ProtocolError."""
         to = Writer()
         to.u64(self.boot_ns)
 
@@ -125,7 +125,7 @@ class Stats:
 
     @classmethod
     def decode(cls, result: bytes) -> Self:
-        """Return what the result says. Raises: ProtocolError if malformed or too long."""
+        """Return the counters that the result holds. Raises: ProtocolError if malformed or too long."""
         source = _reader(result)
         boot_ns = source.u64()
         files = source.items(lambda: StatFile(source.string(), source.blob()), limit=MAX_FILES)
@@ -145,7 +145,7 @@ class ProcessLine:
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """The result of ContainerTop. ``more``: there are others behind the last one."""
+    """The result of ContainerTop. ``more``: other processes follow the last one."""
 
     boot_ns: int
     passwd: bytes
@@ -153,7 +153,7 @@ class Processes:
     processes: tuple[ProcessLine, ...]
 
     def encode(self) -> bytes:
-        """Return the result. Raises: ProtocolError."""
+        """Return the encoded processes. Raises: ProtocolError."""
         to = Writer()
         to.u64(self.boot_ns)
         to.blob(self.passwd)
@@ -170,7 +170,7 @@ class Processes:
 
     @classmethod
     def decode(cls, result: bytes) -> Self:
-        """Return what the result says. Raises: ProtocolError if malformed or too long."""
+        """Return the processes that the result holds. Raises: ProtocolError if malformed or too long."""
         source = _reader(result)
         boot_ns, passwd, more = source.u64(), source.blob(), source.u8()
         if more > 1:

@@ -21,7 +21,7 @@ class Ip:
     address: bytes
 
     def write(self, to: Writer) -> None:
-        """Append it. Raises: ProtocolError if the family does not fit the address."""
+        """Append the address. Raises: ProtocolError if the family does not fit the address."""
         _check_ip(self.family, self.prefix)
         if len(self.address) != _ADDRESS_SIZES[self.family]:
             raise ProtocolError(f"IPv{self.family} address of {len(self.address)} bytes")
@@ -31,7 +31,7 @@ class Ip:
 
     @classmethod
     def read(cls, source: Reader) -> Self:
-        """Take one. Raises: ProtocolError."""
+        """Take an address. Raises: ProtocolError."""
         family, prefix = source.u8(), source.u8()
         _check_ip(family, prefix)
         padded = source.raw(ADDRESS_SIZE)
@@ -59,13 +59,13 @@ class Route:
     gateway: Ip
 
     def write(self, to: Writer) -> None:
-        """Append it. Raises: ProtocolError."""
+        """Append the route. Raises: ProtocolError."""
         self.destination.write(to)
         self.gateway.write(to)
 
     @classmethod
     def read(cls, source: Reader) -> Self:
-        """Take one. Raises: ProtocolError."""
+        """Take a route. Raises: ProtocolError."""
         return cls(Ip.read(source), Ip.read(source))
 
 
@@ -79,7 +79,7 @@ class Interface:
     routes: tuple[Route, ...] = ()
 
     def write(self, to: Writer) -> None:
-        """Append it. Raises: ProtocolError."""
+        """Append the interface. Raises: ProtocolError."""
         to.raw(self.mac, MAC_SIZE)
         to.u32(self.mtu)
         to.items(self.addresses, lambda ip: ip.write(to))
@@ -87,7 +87,7 @@ class Interface:
 
     @classmethod
     def read(cls, source: Reader) -> Self:
-        """Take one. Raises: ProtocolError."""
+        """Take an interface. Raises: ProtocolError."""
         return cls(
             source.raw(MAC_SIZE),
             source.u32(),
@@ -145,7 +145,7 @@ class Shutdown(Request):
 
 @dataclass(frozen=True, slots=True)
 class CarrierChange(Request):
-    """Use the disk of this name as the carrier of streams; none, and forget the last one's, where it is empty."""
+    """Use the disk of this name as the carrier of streams ("": none); the guest's kernel forgets the last one."""
 
     op: ClassVar[Op] = Op.CARRIER
     disk: str
@@ -162,7 +162,7 @@ class CarrierChange(Request):
 
 @dataclass(frozen=True, slots=True)
 class ShareLost(Request):
-    """What served the share ``tag`` has ended: all requests to it fail, those that wait and those that come."""
+    """The file server of the share ``tag`` has ended: all requests to it fail, those waiting and those to come."""
 
     op: ClassVar[Op] = Op.SHARE_LOST
     tag: str
@@ -179,7 +179,7 @@ class ShareLost(Request):
 
 @dataclass(frozen=True, slots=True)
 class InterfaceAdd(Request):
-    """Set an interface of a running sandbox, which is made if there is none of its MAC."""
+    """Set an interface of a running sandbox; the interface is made if there is none of its MAC."""
 
     op: ClassVar[Op] = Op.INTERFACE_ADD
     interface: Interface

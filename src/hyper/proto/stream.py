@@ -16,7 +16,7 @@ ACK_AFTER: Final = WINDOW // 4
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What one DATA frame carries."""
+    """The content of one DATA frame."""
 
     offset: int
     payload: bytes
@@ -79,12 +79,12 @@ class SendWindow:
         return count
 
     def finish(self) -> None:
-        """Say that no byte follows. Twice is once."""
+        """Say that no byte of the stream follows. A second call changes nothing."""
         if self._fin_at is None:
             self._fin_at = self._acked + len(self._buffer)
 
     def pop(self, limit: int = MAX_DATA) -> Chunk | None:
-        """Return what is to be sent now, at most ``limit`` bytes; None if nothing is.
+        """Return the chunk to be sent now, at most ``limit`` bytes; None if nothing is to be sent.
 
         The chunk counts as sent. One of more than MAX_DATA does not fit in a DATA frame.
         """
@@ -120,7 +120,7 @@ class SendWindow:
     def resume(self, offset: int) -> None:
         """Continue sending from ``offset``, the receiver's next expected one, on a new connection.
 
-        Acknowledges nothing: what is kept stays kept.
+        Nothing is acknowledged: bytes that are kept stay kept.
 
         Raises:
             ProtocolError: the offset is not held any more or was never given.
@@ -216,7 +216,7 @@ class ReceiveWindow:
     def rewind(self) -> int:
         """Start over on a new connection; return the offset to acknowledge first.
 
-        What was received and not taken over is forgotten: the sender sends it again.
+        Bytes received and not taken over are forgotten: the sender sends them again.
         """
         if self._expected != self._taken:
             self._fin = False

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Writer:
-    """Collects values; ``bytes(writer)`` is the body."""
+    """Writer of a body's values; ``bytes(writer)`` is the body."""
 
     __slots__ = ("_parts",)
 
@@ -24,7 +24,7 @@ class Writer:
         return bytes(self._parts)
 
     def u8(self, value: int) -> None:
-        """Append one byte. Raises: ProtocolError if out of range (as all of these)."""
+        """Append one byte. Raises: ProtocolError if out of range (as every method here)."""
         self._unsigned(value, 1)
 
     def u16(self, value: int) -> None:
@@ -80,7 +80,7 @@ class Writer:
 
 
 class Reader:
-    """Takes values from a body. Every method raises ``ProtocolError`` on a malformed one."""
+    """Reader of a body's values. Every method raises ``ProtocolError`` on a malformed value."""
 
     __slots__ = ("_at", "_data")
 
@@ -138,7 +138,7 @@ class Reader:
         return self.raw(len(self._data) - self._at)
 
     def end(self) -> None:
-        """Check that nothing is left over."""
+        """Check that no bytes are left over."""
         left = len(self._data) - self._at
         if left:
             raise ProtocolError(f"body has {left} bytes left over")
