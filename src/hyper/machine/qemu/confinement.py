@@ -54,6 +54,10 @@ def group_limits(spec: MachineSpec) -> GroupLimits:
     overhead_mib, pids = _OVERHEAD_MIB, _PIDS + spec.vcpus
     if spec.shared:
         overhead_mib, pids = overhead_mib + SERVER_MIB, pids + SERVER_PIDS
+    if spec.memory is not None and spec.memory.state_fd is not None:
+        # A page that a copy is the first to touch where its template has a hole is counted twice: in the template,
+        # for all copies, and in the copy (docs/decisions/0016-templates.md).
+        overhead_mib += spec.memory_mib
     memory_bytes = (spec.memory_mib + overhead_mib) * 1024 * 1024
     return GroupLimits(
         cpus=spec.limits.cpus,
