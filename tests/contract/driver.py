@@ -205,12 +205,14 @@ class DriverContract:
             yield launch
 
     async def test_agent_answers_hello(self, launch: Launcher, spec: MachineSpec) -> None:
+        """The agent's stream of a launched machine answers."""
         machine = await launch(spec)
         async with asyncio.timeout(BOOT_S):
             hello = await meet(machine)
         assert hello.agent == "contract"
 
     async def test_stream_is_duplex_and_whole(self, launch: Launcher, spec: MachineSpec) -> None:
+        """The agent's stream carries all bytes both ways at once."""
         count = 3_000_000
         async with talk(await launch(spec)) as guest:
             await guest.say(f"flood {count}")
@@ -224,6 +226,7 @@ class DriverContract:
             assert got == b"f" * count + (b"x" * 1000 + b"\n") * 200
 
     async def test_wait_sees_the_guest_power_off(self, launch: Launcher, spec: MachineSpec) -> None:
+        """A wait returns when the guest has turned itself off."""
         machine = await launch(spec)
         waiting = [asyncio.ensure_future(machine.wait()) for _ in range(3)]
         async with talk(machine) as guest:
@@ -238,6 +241,7 @@ class DriverContract:
     async def test_kill_is_repeatable_and_leaves_nothing(
         self, driver: Driver, spec: MachineSpec
     ) -> None:
+        """A kill leaves no process, socket or control group; a second one has nothing to do."""
         before = snapshot(folders=[spec.run_dir])
         machine = await driver.launch(spec)
         pid = machine.record.pid
@@ -251,6 +255,7 @@ class DriverContract:
     async def test_kill_after_its_own_end_leaves_nothing(
         self, driver: Driver, spec: MachineSpec
     ) -> None:
+        """A kill takes away what a machine that ended by itself has left."""
         before = snapshot(folders=[spec.run_dir])
         machine = await driver.launch(spec)
         async with talk(machine) as guest:
@@ -262,6 +267,7 @@ class DriverContract:
     async def test_attach_after_the_object_is_lost(
         self, driver: Driver, launch: Launcher, spec: MachineSpec
     ) -> None:
+        """An attach by the record finds the machine that another object launched."""
         machine = await launch(spec)
         async with talk(machine) as guest:
             assert await guest.ask("echo before") == "before"
@@ -285,7 +291,10 @@ class DriverContract:
         await again.kill()
         assert list(spec.run_dir.iterdir()) == []
 
-    async def test_attach_to_the_dead_is_none(self, driver: Driver, spec: MachineSpec) -> None:
+    async def test_attach_to_a_machine_that_ended_is_none(
+        self, driver: Driver, spec: MachineSpec
+    ) -> None:
+        """An attach to a machine that has ended gives nothing."""
         before = snapshot(folders=[spec.run_dir])
         machine = await driver.launch(spec)
         await machine.close()
@@ -300,26 +309,34 @@ class DriverContract:
     async def test_attach_is_not_fooled_by_a_reused_pid(
         self, driver: Driver, launch: Launcher, spec: MachineSpec
     ) -> None:
+        """An attach tells a process of the same number by its start time."""
         record = (await launch(spec)).record
         assert await driver.attach(replace(record, start_ticks=record.start_ticks + 1)) is None
         assert await driver.attach(replace(record, pid=os.getpid())) is None
 
-    async def test_missing_disk(self, driver: Driver, spec: MachineSpec) -> None:
+    async def test_launch_with_a_missing_disk_fails(
+        self, driver: Driver, spec: MachineSpec
+    ) -> None:
+        """A launch with a disk that is not there fails, naming it."""
         before = snapshot(folders=[spec.run_dir])
         disk = Disk("a", spec.run_dir / "missing.img", read_only=True)
         with pytest.raises(MachineError, match=r"missing\.img: No such file"):
             await driver.launch(replace(spec, disks=(disk,)))
         assert left_behind(before, spec) == []
 
-    async def test_missing_kernel(self, driver: Driver, spec: MachineSpec) -> None:
+    async def test_launch_with_a_missing_kernel_fails(
+        self, driver: Driver, spec: MachineSpec
+    ) -> None:
+        """A launch with a kernel that is not there fails and leaves nothing."""
         before = snapshot(folders=[spec.run_dir])
         with pytest.raises(MachineError, match="did not start"):
             await driver.launch(replace(spec, kernel=spec.run_dir / "vmlinux"))
         assert left_behind(before, spec) == []
 
-    async def test_read_only_is_the_hosts_word(
+    async def test_read_only_disk_when_the_guest_writes_is_unchanged(
         self, launch: Launcher, spec: MachineSpec, tmp_path: Path
     ) -> None:
+        """A disk that is read-only to the host is so to a guest that tries to write."""
         content = b"content\n" + bytes(65536 - 8)
         shared, own = tmp_path / "shared.img", tmp_path / "own.img"
         for image in (shared, own):
@@ -333,9 +350,10 @@ class DriverContract:
         assert shared.read_bytes() == content
         assert own.read_bytes()[:4096] == b"X" * 4096
 
-    async def test_as_many_disks_as_promised(
+    async def test_max_disks_when_all_are_used_are_read(
         self, driver: Driver, launch: Launcher, spec: MachineSpec, tmp_path: Path
     ) -> None:
+        """A machine with ``max_disks`` disks has them all, each by its name."""
         disks = []
         for number in range(driver.max_disks):
             path = tmp_path / f"{number}.img"
@@ -424,7 +442,7 @@ class DriverContract:
         finally:
             await machine.close()
 
-    async def test_disks_of_the_dead(
+    async def test_disks_of_a_machine_that_ended_are_an_error(
         self, driver: Driver, spec: MachineSpec, tmp_path: Path
     ) -> None:
         """And one that is missing."""
@@ -520,7 +538,7 @@ class DriverContract:
         ]
         assert len({key, *others}) == len(others) + 1
 
-    async def test_a_machine_moves_house(
+    async def test_move_of_a_running_machine_keeps_it_reachable(
         self, driver: Driver, launch: Launcher, spec: MachineSpec, short_dir: Path
     ) -> None:
         """Its folder has another name: it is talked to, found again and ended there."""
@@ -539,7 +557,7 @@ class DriverContract:
         assert list(moved.iterdir()) == []
         spec.run_dir.mkdir()  # where the fixture looks for it
 
-    async def test_freed_memory_comes_back(
+    async def test_memory_that_the_guest_freed_returns_to_the_host(
         self, driver: Driver, launch: Launcher, spec: MachineSpec
     ) -> None:
         """What the guest took and gave up is the host's again, without anybody asking."""
@@ -554,6 +572,7 @@ class DriverContract:
                     await guest.ask("echo on")
 
     async def test_pause_stops_the_guest(self, launch: Launcher, spec: MachineSpec) -> None:
+        """A paused machine answers nothing until it is resumed."""
         machine = await launch(spec)
         async with talk(machine) as guest:
             await machine.pause()
@@ -566,7 +585,10 @@ class DriverContract:
             await machine.resume()
             assert await guest.hear() == "frozen"
 
-    async def test_stats_and_vcpus(self, launch: Launcher, spec: MachineSpec) -> None:
+    async def test_stats_of_a_running_machine_have_vcpus_time_and_memory(
+        self, launch: Launcher, spec: MachineSpec
+    ) -> None:
+        """A machine has the vCPUs it was asked for, and figures of its time and memory."""
         machine = await launch(replace(spec, vcpus=2, limits=Limits(cpus=1.5)))
         async with talk(machine) as guest:
             assert await guest.ask("cpus") == "2"
@@ -586,7 +608,10 @@ class DriverContract:
         await machine.limit(Limits())
         assert os.sched_getaffinity(machine.record.pid) == {one, *others}
 
-    async def test_stats_of_the_dead(self, driver: Driver, spec: MachineSpec) -> None:
+    async def test_stats_of_a_machine_that_ended_are_an_error(
+        self, driver: Driver, spec: MachineSpec
+    ) -> None:
+        """The figures of a machine that has ended are an error."""
         machine = await driver.launch(spec)
         await machine.kill()
         with pytest.raises(MachineError):
@@ -595,6 +620,7 @@ class DriverContract:
     async def test_console_holds_a_panic(
         self, launch: Launcher, spec: MachineSpec, tmp_path: Path
     ) -> None:
+        """The console's tail has the last words of a kernel that panicked."""
         garbage = tmp_path / "garbage"
         garbage.write_bytes(b"no archive at all" * 100)
         machine = await launch(replace(spec, initrd=garbage))
@@ -607,9 +633,10 @@ class DriverContract:
             await meet(machine)
         assert "Kernel panic" in str(raised.value) or "no agent stream" in str(raised.value)
 
-    async def test_taken_port_is_a_conflict(
+    async def test_launch_with_a_taken_port_is_a_conflict(
         self, driver: Driver, launch: Launcher, spec: MachineSpec
     ) -> None:
+        """A launch with a forwarded port that is in use fails, naming the port."""
         before = snapshot(folders=[spec.run_dir])
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
@@ -623,9 +650,10 @@ class DriverContract:
         assert left_behind(before, spec) == []
         await launch(wanted)
 
-    async def test_a_machine_nobody_kept_is_ended(
+    async def test_clear_of_a_folder_ends_the_machine_nobody_kept(
         self, driver: Driver, launch: Launcher, spec: MachineSpec
     ) -> None:
+        """A machine whose record nobody kept is ended by clearing its run folder, twice without harm."""
         lost = await driver.launch(spec)
         await lost.close()
         found = await launch(spec)
@@ -641,6 +669,7 @@ class DriverContract:
     async def test_two_machines_are_independent(
         self, driver: Driver, launch: Launcher, spec: MachineSpec, short_dir: Path
     ) -> None:
+        """The end of one machine leaves the other running."""
         other = make_spec(short_dir, kernel=spec.kernel, initrd=spec.initrd)
         first, second = await asyncio.gather(launch(spec), launch(other))
         async with talk(first) as one, talk(second) as two:
@@ -675,6 +704,7 @@ class DriverContract:
     async def test_a_cancelled_launch_leaves_nothing(
         self, driver: Driver, spec: MachineSpec
     ) -> None:
+        """A launch that is cancelled leaves no process, socket or control group, whenever that is."""
         before = snapshot(folders=[spec.run_dir])
         for steps in (1, 2, 3, 5, 8):
             launching = asyncio.ensure_future(driver.launch(spec))

@@ -88,7 +88,7 @@ def cli(own: Hyperd, tmp_path: Path) -> Iterator[Cli]:
         own.api.delete(f"/images/{found['Id']}?force=1")
 
 
-def test_a_file_runs(cli: Cli) -> None:
+def test_aci_file_when_run_is_an_image_like_any_other(cli: Cli) -> None:
     """By its name, compressed or not; it is an image like any other, and known by both its ids and its name."""
     data = aci.busybox()
     path = cli.write("app.aci", aci.compressed(data, "gzip"))
@@ -102,7 +102,7 @@ def test_a_file_runs(cli: Cli) -> None:
     assert cli.daemon.run("run", "--rm", "example.com/app:1.0") == b"hello\n"
 
 
-def test_the_example_of_the_spec_runs(cli: Cli) -> None:
+def test_aci_of_the_specs_example_runs(cli: Cli) -> None:
     """Made with its own words: tar and gzip; handlers around the program, user, group, groups, working directory."""
     described = aci.spec_example()
     base = aci.archive(
@@ -136,7 +136,7 @@ def test_the_example_of_the_spec_runs(cli: Cli) -> None:
     assert "\n/opt/work\n" in cli(*box, "pwd")
 
 
-def test_all_that_a_manifest_says_is_so_in_the_guest(cli: Cli) -> None:
+def test_aci_manifest_settings_when_run_hold_in_the_guest(cli: Cli) -> None:
     """User, group, groups, working directory, variables, capabilities, mount points; the client's words win."""
     app = {
         "exec": SHOW,
@@ -186,7 +186,7 @@ def test_all_that_a_manifest_says_is_so_in_the_guest(cli: Cli) -> None:
     )
 
 
-def test_user_and_group_of_a_file(cli: Cli) -> None:
+def test_aci_user_given_as_a_path_is_the_owner_of_that_file(cli: Cli) -> None:
     """The manifest may name a path whose owner is meant."""
     app = {"exec": ["/bin/id"], "user": "/etc/mine", "group": "/etc/mine"}
     data = aci.busybox(app, extra=[file("etc/mine", "", uid=33, gid=50)])
@@ -285,7 +285,7 @@ def test_a_port_is_published_by_its_name(cli: Cli) -> None:
     assert "the image has no port called 'web'" in cli.fails("create", "-p", "1:web", path)
 
 
-def test_a_url_and_a_name_are_fetched(cli: Cli, site: aci.Site) -> None:
+def test_aci_by_url_and_by_name_is_fetched(cli: Cli, site: aci.Site) -> None:
     """Over TLS of an authority of its own; by discovery with a dependency."""
     base = aci.archive(aci.manifest("localhost/base"), busybox_items())
     top = aci.archive(
@@ -359,7 +359,7 @@ def test_a_name_of_nobody_is_told_in_one_error(cli: Cli) -> None:
     assert "and as an App Container Image: " in complaint
 
 
-def test_what_is_wrong_with_a_file_is_told(cli: Cli) -> None:
+def test_aci_file_when_bad_is_refused_with_the_reason(cli: Cli) -> None:
     """No file, no image, another kind; nothing is left of it."""
     assert "no such file: ./none.aci" in cli.fails("run", "./none.aci")
     assert "this is no App Container Image" in cli.fails(
@@ -393,7 +393,7 @@ def test_bad_requests_have_a_status_each(own: Hyperd) -> None:
     assert own.api.get("/images/json?all=1") == []
 
 
-def test_trust_is_kept_and_asked_for(cli: Cli) -> None:
+def test_aci_signature_when_not_trusted_is_refused(cli: Cli) -> None:
     """Added, listed, effective on files, removed; a wrong signature is refused."""
     data = aci.busybox()
     path = cli.write("app.aci", data)
@@ -417,7 +417,7 @@ def test_trust_is_kept_and_asked_for(cli: Cli) -> None:
     assert "no such trusted key" in cli.fails("trust", "rm", known)
 
 
-def test_the_page_about_rkt_tells_the_truth(cli: Cli) -> None:
+def test_examples_of_the_rkt_page_print_what_it_says(cli: Cli) -> None:
     """Each example of docs/rkt.md prints what it says."""
     hello = aci.busybox(
         {"exec": ["/bin/echo", "hello from example.com/hello"]}, "example.com/hello"

@@ -248,7 +248,7 @@ def differences(ways: dict[str, Seen], entries: Callable[[Seen], dict[str, objec
     ]
 
 
-def test_each_came_its_way(ways: dict[str, Seen]) -> None:
+def test_image_by_each_way_has_one_id(ways: dict[str, Seen]) -> None:
     """No daemon took another way than the one that is tested; what are Docker's images have one id."""
     assert {way: one.origin for way, one in ways.items()} == {
         "a registry": "registry",
@@ -260,14 +260,14 @@ def test_each_came_its_way(ways: dict[str, Seen]) -> None:
     assert ids == {awkward().id}
 
 
-def test_the_file_system_is_the_same(ways: dict[str, Seen]) -> None:
+def test_file_system_of_an_image_by_each_way_is_the_same(ways: dict[str, Seen]) -> None:
     """By its digest; when it differs, each file is named that does."""
     found = differences(ways, lambda one: dict(one.files))
     assert not found, "\n".join(found)
     assert len({one.digest for one in ways.values()}) == 1
 
 
-def test_a_program_in_the_machine_sees_the_same(ways: dict[str, Seen]) -> None:
+def test_file_system_seen_in_the_machine_is_the_images(ways: dict[str, Seen]) -> None:
     """It walks its own root, through overlayfs, and prints what it finds and the digest of that."""
     found = differences(ways, lambda one: dict.fromkeys(one.walked, True))
     assert not found, "\n".join(found)

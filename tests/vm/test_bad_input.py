@@ -90,7 +90,9 @@ BODIES = {
 
 @pytest.mark.parametrize("what", BODIES)
 @pytest.mark.parametrize("path", ["/containers/create", "/containers/stopped/exec"])
-def test_bodies_that_are_none(shared_daemon: Hyperd, stopped: str, path: str, what: str) -> None:
+def test_malformed_body_on_every_route_is_refused(
+    shared_daemon: Hyperd, stopped: str, path: str, what: str
+) -> None:
     """Every route that takes a body says what is wrong with it."""
     status, message = ask(shared_daemon, "POST", path, BODIES[what])
     if path.endswith("exec") and status == 409:
@@ -135,12 +137,12 @@ def test_a_huge_body_is_refused(shared_daemon: Hyperd, stopped: str) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PUT", "PATCH"])
-def test_unknown_routes(shared_daemon: Hyperd, method: str, path: str) -> None:
+def test_unknown_route_is_404_in_json(shared_daemon: Hyperd, method: str, path: str) -> None:
     """404 and JSON, as every client expects."""
     refused(shared_daemon, 404, "", method, path)
 
 
-def test_a_method_http_does_not_have(shared_daemon: Hyperd) -> None:
+def test_unknown_http_method_is_refused(shared_daemon: Hyperd) -> None:
     """Refused by the HTTP server itself."""
     status, _ = shared_daemon.api.raw("BREW", "/containers/json")
     assert 400 <= status < 500
@@ -162,7 +164,7 @@ def test_a_method_http_does_not_have(shared_daemon: Hyperd) -> None:
         ),
     ],
 )
-def test_routes_that_are_not_there_yet(
+def test_unimplemented_route_is_refused_with_a_sentence(
     shared_daemon: Hyperd, method: str, path: str, status: int, words: str
 ) -> None:
     """A sentence that says so, or what dockerd says to who looks for something; with and without version."""
@@ -172,7 +174,7 @@ def test_routes_that_are_not_there_yet(
         assert message.startswith(words)
 
 
-def test_what_every_path_answers(shared_daemon: Hyperd) -> None:
+def test_options_on_any_path_is_answered(shared_daemon: Hyperd) -> None:
     """OPTIONS with nothing, as dockerd does; a list of plugins is empty; nobody keeps a ping."""
     for path in ("/", "/v1.47/containers/json", "/nosuch"):
         assert shared_daemon.api.raw("OPTIONS", path) == (200, b"")
@@ -194,12 +196,14 @@ def test_what_every_path_answers(shared_daemon: Hyperd) -> None:
         ("999999999.0", "too new"),
     ],
 )
-def test_api_versions_we_do_not_speak(shared_daemon: Hyperd, version: str, words: str) -> None:
+def test_unsupported_api_version_is_refused(
+    shared_daemon: Hyperd, version: str, words: str
+) -> None:
     """In Docker's words, with what we do speak."""
     refused(shared_daemon, 400, words, "GET", f"/v{version}/info")
 
 
-def test_a_version_of_five_thousand_digits(shared_daemon: Hyperd) -> None:
+def test_api_version_of_five_thousand_digits_is_refused(shared_daemon: Hyperd) -> None:
     """Python refuses to read such numbers: nobody may ask it to."""
     refused(shared_daemon, 404, "page not found", "GET", f"/v{HUGE}.1/info")
 
@@ -207,13 +211,17 @@ def test_a_version_of_five_thousand_digits(shared_daemon: Hyperd) -> None:
 @pytest.mark.parametrize(
     "name", ["-x", ".x", "_x", "x", "a b", "a/b", "ü" * 3, "a" * 256, "a\n", "a%", "//x", "../x"]
 )
-def test_invalid_names(shared_daemon: Hyperd, stopped: str, busybox: str, name: str) -> None:
+def test_container_name_when_invalid_is_refused(
+    shared_daemon: Hyperd, stopped: str, busybox: str, name: str
+) -> None:
     """Docker's rule, Docker's words."""
     path = f"/containers/create?name={quote(name, safe='')}"
     refused(shared_daemon, 400, "Invalid container name", "POST", path, {"Image": busybox})
 
 
-def test_a_name_that_is_taken(shared_daemon: Hyperd, stopped: str, busybox: str) -> None:
+def test_container_name_when_taken_is_refused(
+    shared_daemon: Hyperd, stopped: str, busybox: str
+) -> None:
     """With and without its slash."""
     for name in ("stopped", "/stopped"):
         words = f'The container name "/stopped" is already in use by container "{stopped}"'
@@ -245,7 +253,7 @@ def test_a_name_that_is_taken(shared_daemon: Hyperd, stopped: str, busybox: str)
         ("POST", "/resize?h=1&w=1"),
     ],
 )
-def test_containers_that_are_not_there(
+def test_unknown_container_on_every_route_is_404(
     shared_daemon: Hyperd, missing: str, method: str, verb: str
 ) -> None:
     """404 everywhere, with the name."""
@@ -259,12 +267,12 @@ def test_containers_that_are_not_there(
 @pytest.mark.parametrize(
     ("method", "verb"), [("GET", "/json"), ("POST", "/start"), ("POST", "/resize?h=1&w=1")]
 )
-def test_execs_that_are_not_there(shared_daemon: Hyperd, method: str, verb: str) -> None:
+def test_unknown_exec_on_every_route_is_404(shared_daemon: Hyperd, method: str, verb: str) -> None:
     """404, with the id."""
     refused(shared_daemon, 404, "No such exec instance: nosuch", method, f"/exec/nosuch{verb}", {})
 
 
-def test_the_start_of_an_id_that_several_have(daemon: Hyperd, busybox: str) -> None:
+def test_ambiguous_id_prefix_is_refused(daemon: Hyperd, busybox: str) -> None:
     """With seventeen containers two begin with the same digit."""
     ids = [create(daemon, busybox, "true") for _ in range(17)]
     firsts = [identifier[0] for identifier in ids]
@@ -301,7 +309,7 @@ GARBAGE_FILTERS = [
 
 @pytest.mark.parametrize("text", GARBAGE_FILTERS)
 @pytest.mark.parametrize("path", ["/containers/json", "/images/json", "/events"])
-def test_filters_that_are_garbage(shared_daemon: Hyperd, path: str, text: str) -> None:
+def test_filters_when_malformed_are_refused(shared_daemon: Hyperd, path: str, text: str) -> None:
     """Refused whether there is anything to filter or not; of events, filters that nobody knows are not looked at."""
     separator = "?until=1&" if path == "/events" else "?"
     status, message = ask(shared_daemon, "GET", f"{path}{separator}filters={quote(text, safe='')}")
@@ -312,7 +320,9 @@ def test_filters_that_are_garbage(shared_daemon: Hyperd, path: str, text: str) -
 @pytest.mark.parametrize(
     "value", ["x", "1.5", "1e3", HUGE, "--1", "0x10", "%00", "1%0a", "%D9%A8x"]
 )
-def test_numbers_in_queries_that_are_none(shared_daemon: Hyperd, stopped: str, value: str) -> None:
+def test_query_number_when_malformed_is_refused(
+    shared_daemon: Hyperd, stopped: str, value: str
+) -> None:
     """limit, t, h and w; a signal and times too."""
     for method, path in (
         ("GET", "/containers/json?limit="),
@@ -340,7 +350,9 @@ def test_numbers_in_queries_that_are_none(shared_daemon: Hyperd, stopped: str, v
     ],
 )
 @pytest.mark.parametrize("name", ["since", "until"])
-def test_times_that_are_none(shared_daemon: Hyperd, stopped: str, name: str, value: str) -> None:
+def test_query_time_when_malformed_is_no_failure(
+    shared_daemon: Hyperd, stopped: str, name: str, value: str
+) -> None:
     """400, or a time nobody has an event or a line for: never a failure."""
     other = "&until=1" if name == "since" else ""
     for path in ("/events?", "/containers/stopped/logs?stdout=1&"):
@@ -354,7 +366,7 @@ def test_times_that_are_none(shared_daemon: Hyperd, stopped: str, name: str, val
 @pytest.mark.parametrize(
     "size", ["h=-1&w=1", "h=65536&w=1", "h=1", "w=1", "", f"h={HUGE}&w=1", "h=&w="]
 )
-def test_terminal_sizes_that_are_none(
+def test_terminal_size_when_malformed_is_refused(
     shared_daemon: Hyperd, stopped: str, running: str, size: str
 ) -> None:
     """For containers, running or not."""
@@ -362,13 +374,15 @@ def test_terminal_sizes_that_are_none(
         refused(shared_daemon, 400, "invalid", "POST", f"/containers/{container}/resize?{size}")
 
 
-def test_a_terminal_size_for_what_does_not_run(shared_daemon: Hyperd, stopped: str) -> None:
+def test_resize_of_what_does_not_run_is_refused(shared_daemon: Hyperd, stopped: str) -> None:
     """The container's state forbids it."""
     refused(shared_daemon, 409, "is not running", "POST", "/containers/stopped/resize?h=1&w=1")
 
 
 @pytest.mark.parametrize("condition", ["never", "not-running2", "%00", HUGE[:100]])
-def test_wait_conditions_that_are_none(shared_daemon: Hyperd, stopped: str, condition: str) -> None:
+def test_wait_condition_when_unknown_is_refused(
+    shared_daemon: Hyperd, stopped: str, condition: str
+) -> None:
     """Before any head was sent."""
     refused(
         shared_daemon,
@@ -383,7 +397,7 @@ def test_wait_conditions_that_are_none(shared_daemon: Hyperd, stopped: str, cond
     "keys",
     ["ctrl-", "ctrl-%C4%B0", "ab", ",", "ctrl-1", "ctrl-%E2%84%AA", "%C3%BC", "ctrl-p,,ctrl-q"],
 )
-def test_detach_keys_that_are_none(
+def test_detach_keys_when_malformed_are_refused(
     shared_daemon: Hyperd, stopped: str, running: str, keys: str
 ) -> None:
     """Also letters whose small form is longer than one character."""
@@ -396,14 +410,16 @@ def test_detach_keys_that_are_none(
     )
 
 
-def test_logs_of_no_stream(shared_daemon: Hyperd, stopped: str) -> None:
+def test_logs_of_no_stream_are_refused(shared_daemon: Hyperd, stopped: str) -> None:
     """In Docker's words."""
     refused(
         shared_daemon, 400, "you must choose at least one stream", "GET", "/containers/stopped/logs"
     )
 
 
-def test_what_the_state_forbids(shared_daemon: Hyperd, stopped: str, running: str) -> None:
+def test_action_that_the_state_forbids_is_304_or_409(
+    shared_daemon: Hyperd, stopped: str, running: str
+) -> None:
     """304 for what is so already, 409 for what cannot be."""
     api = shared_daemon
     assert ask(api, "POST", f"/containers/{running}/start")[0] == 304
@@ -415,7 +431,9 @@ def test_what_the_state_forbids(shared_daemon: Hyperd, stopped: str, running: st
     assert api.api.get(f"/containers/{running}/json")["State"]["Running"]
 
 
-def test_execs_that_make_no_sense(shared_daemon: Hyperd, running: str) -> None:
+def test_exec_when_malformed_is_refused_at_its_creation(
+    shared_daemon: Hyperd, running: str
+) -> None:
     """Refused when they are made, not when they are started."""
     path = f"/containers/{running}/exec"
     refused(shared_daemon, 400, "No exec command specified", "POST", path, {})
@@ -434,7 +452,7 @@ def test_execs_that_make_no_sense(shared_daemon: Hyperd, running: str) -> None:
     )
 
 
-def test_an_exec_starts_once(shared_daemon: Hyperd, running: str) -> None:
+def test_exec_when_started_twice_is_a_conflict(shared_daemon: Hyperd, running: str) -> None:
     """The second time is a conflict, in both forms; and it cannot be resized once it has ended."""
     api = shared_daemon.api
     exec_id = api.post(f"/containers/{running}/exec", {"Cmd": ["true"], "AttachStdout": True})["Id"]
@@ -453,7 +471,9 @@ def test_an_exec_starts_once(shared_daemon: Hyperd, running: str) -> None:
     assert api.get(f"/exec/{exec_id}/json")["ExitCode"] == 0
 
 
-def test_execs_that_nobody_starts(daemon: Hyperd, busybox: str) -> None:
+def test_exec_that_nobody_starts_is_kept_until_the_program_ends(
+    daemon: Hyperd, busybox: str
+) -> None:
     """They are kept until their container's program ends, as with dockerd, whatever others do; and there is an end to
     how many."""
     box = create(daemon, busybox, "sleep", "3600")
@@ -475,7 +495,9 @@ def test_execs_that_nobody_starts(daemon: Hyperd, busybox: str) -> None:
     "reference",
     ["nosuch", "nosuch:tag", "localhost:1/x", "sha256:" + "0" * 64, "x@sha256:" + "0" * 64],
 )
-def test_images_that_are_not_here(shared_daemon: Hyperd, stopped: str, reference: str) -> None:
+def test_unknown_image_is_404_in_dockers_words(
+    shared_daemon: Hyperd, stopped: str, reference: str
+) -> None:
     """docker-py looks for these words."""
     refused(
         shared_daemon,
@@ -491,7 +513,9 @@ def test_images_that_are_not_here(shared_daemon: Hyperd, stopped: str, reference
     "reference",
     ["", "UPPER", "a b", "x:", ":x", "x@sha256:zz", "x" * 5000, "a//b", "\0", "http://x/y"],
 )
-def test_image_names_that_are_none(shared_daemon: Hyperd, stopped: str, reference: str) -> None:
+def test_image_name_when_malformed_is_refused(
+    shared_daemon: Hyperd, stopped: str, reference: str
+) -> None:
     """A 4xx for a client's mistake."""
     status, message = ask(
         shared_daemon, "POST", "/containers/create", {"Image": reference, "Cmd": ["x"]}
@@ -566,7 +590,7 @@ HOSTS: list[tuple[int, str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("status", "words", "host"), HOSTS, ids=lambda value: str(value)[:50])
-def test_host_configurations_that_cannot_be(
+def test_host_config_when_invalid_is_refused(
     shared_daemon: Hyperd, stopped: str, busybox: str, status: int, words: str, host: dict[str, Any]
 ) -> None:
     """Refused with a reason when the container is made; nothing is made."""
@@ -595,7 +619,7 @@ CONFIGS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("words", "config"), CONFIGS, ids=lambda value: str(value)[:50])
-def test_configurations_that_cannot_be(
+def test_container_config_when_invalid_is_refused(
     shared_daemon: Hyperd, stopped: str, busybox: str, words: str, config: dict[str, Any]
 ) -> None:
     """The same for what is not the host's."""
@@ -603,13 +627,17 @@ def test_configurations_that_cannot_be(
     refused(shared_daemon, 400, words, "POST", "/containers/create", body)
 
 
-def test_a_container_without_a_program(shared_daemon: Hyperd, stopped: str, busybox: str) -> None:
+def test_container_without_a_program_is_refused(
+    shared_daemon: Hyperd, stopped: str, busybox: str
+) -> None:
     """An empty program name is none either."""
     body = {"Image": busybox, "Entrypoint": [""], "Cmd": []}
     refused(shared_daemon, 400, "no command specified", "POST", "/containers/create", body)
 
 
-def test_after_all_this_the_daemon_is_well(shared_daemon: Hyperd, busybox: str) -> None:
+def test_daemon_after_bad_input_runs_containers_without_a_bug_logged(
+    shared_daemon: Hyperd, busybox: str
+) -> None:
     """It never met a bug of its own (those are logged with a trace), and it runs containers."""
     assert shared_daemon.run("run", "--rm", busybox, "echo", "well") == b"well\n"
     assert bugs(shared_daemon) == []

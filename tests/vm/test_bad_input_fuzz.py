@@ -156,7 +156,9 @@ def test_filters_survive_anything(shared_daemon: Hyperd, running: str, values: A
     survived(shared_daemon, "GET", f"/events?until=1&filters={text}")
 
 
-def test_after_all_this_the_daemon_is_well(shared_daemon: Hyperd, busybox: str) -> None:
+def test_daemon_after_fuzzing_runs_containers_without_a_bug_logged(
+    shared_daemon: Hyperd, busybox: str
+) -> None:
     """It met no bug of its own, and it runs containers."""
     assert shared_daemon.run("run", "--rm", busybox, "echo", "well") == b"well\n"
     assert bugs(shared_daemon) == []

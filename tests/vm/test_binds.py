@@ -31,7 +31,9 @@ pytestmark = pytest.mark.vm
 USER = 54321
 
 
-def test_both_ways_while_it_runs(daemon: Hyperd, busybox: str, folder: Path) -> None:
+def test_bind_mount_while_running_shows_changes_both_ways(
+    daemon: Hyperd, busybox: str, folder: Path
+) -> None:
     """Directory and single file; owners of many kinds; mounts within mounts; -v makes what is missing."""
     for uid in (0, 1, 1000, 70000):
         (folder / f"u{uid}").write_text("x")
@@ -83,7 +85,7 @@ def test_both_ways_while_it_runs(daemon: Hyperd, busybox: str, folder: Path) -> 
     }
 
 
-def test_a_socket_of_the_host_is_warned_about(daemon: Hyperd, busybox: str, folder: Path) -> None:
+def test_bind_of_a_host_socket_is_warned_about(daemon: Hyperd, busybox: str, folder: Path) -> None:
     """By either flag, for it cannot work: it is seen, and refuses from within a machine who is let in on the host."""
     place, knock = folder / "engine.sock", folder / "knock"
     source = Path(__file__).parents[1] / "support/knock.c"
@@ -116,7 +118,9 @@ def test_thirty_binds_take_one_device(daemon: Hyperd, busybox: str, folder: Path
     assert out == "".join(f"{number}\n" for number in range(30))
 
 
-def test_what_is_not_there_or_of_the_wrong_kind(daemon: Hyperd, busybox: str, folder: Path) -> None:
+def test_bind_source_when_missing_or_of_the_wrong_kind_is_refused(
+    daemon: Hyperd, busybox: str, folder: Path
+) -> None:
     """Docker's words, and no container left half started."""
     mount = f"type=bind,src={folder}/no,dst=/x"
     assert f"bind source path does not exist: {folder}/no" in refused(
@@ -131,7 +135,7 @@ def test_what_is_not_there_or_of_the_wrong_kind(daemon: Hyperd, busybox: str, fo
     assert daemon.api.get("/containers/json?all=1") == []
 
 
-def test_a_hostile_guest_sees_only_what_is_shared(
+def test_bind_mount_of_a_hostile_guest_shows_only_what_is_shared(
     daemon: Hyperd, busybox: str, folder: Path
 ) -> None:
     """With every capability: no way up, through links or raw mounts of the share, and read-only stays read-only."""
@@ -160,7 +164,9 @@ def test_a_hostile_guest_sees_only_what_is_shared(
     assert sorted(path.name for path in folder.iterdir()) == ["abs", "moved", "rel"]
 
 
-def test_the_servers_own_walls(daemon: Hyperd, busybox: str, folder: Path) -> None:
+def test_file_server_runs_behind_walls_of_its_own(
+    daemon: Hyperd, busybox: str, folder: Path
+) -> None:
     """A network namespace of its own, an empty root, a filter, and of root's powers those over files alone."""
     box = create(daemon, busybox, "sleep", "600", HostConfig={"Binds": [f"{folder}:/d"]})
     daemon.api.post(f"/containers/{box}/start")
@@ -190,7 +196,7 @@ def fails(daemon: Hyperd, container: str) -> None:
     assert daemon.api.get(f"/containers/{container}/json")["State"]["Running"]
 
 
-def test_a_server_that_dies_leaves_errors_and_the_machine(
+def test_file_server_when_killed_leaves_errors_and_the_machine(
     daemon: Hyperd, busybox: str, folder: Path
 ) -> None:
     """Not a program that hangs for ever; started anew it has its files again; nothing is left."""
@@ -206,7 +212,9 @@ def test_a_server_that_dies_leaves_errors_and_the_machine(
     assert cgroups(box) == []
 
 
-def test_shares_outlive_the_daemon(own_daemon: Hyperd, busybox: str, folder: Path) -> None:
+def test_bind_mounts_when_the_daemon_is_killed_go_on(
+    own_daemon: Hyperd, busybox: str, folder: Path
+) -> None:
     """After kill -9 the machine goes on; the next daemon ends the server with its machine, and sees that it died."""
     daemon = own_daemon
     options = ("-v", f"{folder}:/d")
@@ -255,7 +263,7 @@ def users_daemon(busybox: str) -> Iterator[Hyperd]:
         yield started
 
 
-def test_an_ordinary_users_binds_and_volumes(
+def test_binds_and_volumes_of_an_ordinary_user_work(
     users_daemon: Hyperd, busybox: str, folder: Path
 ) -> None:
     """What the user may do on the host, root in the guest may; other owners there are not."""

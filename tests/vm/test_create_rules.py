@@ -44,7 +44,9 @@ def test_an_image_of_another_platform(daemon: Hyperd, busybox: str) -> None:
         made(daemon, busybox, f"platform={platform}", Cmd=["true"])
 
 
-def test_what_is_not_there_yet(daemon: Hyperd, busybox: str) -> None:
+def test_create_with_missing_objects_is_404_for_an_image_alone(
+    daemon: Hyperd, busybox: str
+) -> None:
     """Only a missing image is a 404; a network may come later; links of the default network and VolumesFrom are 400."""
     body = {"Image": busybox, "Cmd": ["true"]}
     late = made(daemon, busybox, HostConfig={"NetworkMode": "late"}, Cmd=["true"])
@@ -83,7 +85,7 @@ def test_the_client_pulls_for_a_missing_image_only(daemon: Hyperd, busybox: str)
         assert b"Unable to find image" not in done.stderr
 
 
-def test_what_is_kept_of_what_was_asked(daemon: Hyperd, busybox: str) -> None:
+def test_create_options_are_kept_as_inspect_shows_them(daemon: Hyperd, busybox: str) -> None:
     """Names in any case, one string for a list, a clean directory, and annotations in lists since 1.46."""
     data = json.dumps(
         {
@@ -154,7 +156,7 @@ def test_connecting_a_stopped_container_twice(daemon: Hyperd, busybox: str) -> N
     daemon.api.delete("/networks/mine")
 
 
-def test_a_tag_that_names_another_image_now(daemon: Hyperd, busybox: str) -> None:
+def test_ps_when_the_tag_has_moved_shows_the_images_id(daemon: Hyperd, busybox: str) -> None:
     """``docker ps`` shows the image's id then, as for one without a name."""
     daemon.run("tag", busybox, "moving:latest")
     create(daemon, "moving:latest", "true", name="old")
@@ -171,7 +173,7 @@ def test_a_tag_that_names_another_image_now(daemon: Hyperd, busybox: str) -> Non
     assert shown() == image
 
 
-def test_links_in_paths(daemon: Hyperd, busybox: str) -> None:
+def test_container_by_a_links_path_is_found(daemon: Hyperd, busybox: str) -> None:
     """A container may be called owner/alias there, and a link be removed so."""
     create(daemon, busybox, "true", name="db")
     create(daemon, busybox, "true", name="web", HostConfig={"Links": ["db:store"]})
@@ -183,7 +185,7 @@ def test_links_in_paths(daemon: Hyperd, busybox: str) -> None:
     assert gone == (404, "No such container: web/store")
 
 
-def test_bodies_come_before_objects(daemon: Hyperd) -> None:
+def test_malformed_body_is_told_before_a_missing_object(daemon: Hyperd) -> None:
     """A malformed request is told so whatever it is about; text/plain is no JSON, and nothing is made of it."""
     paths = ("containers/nosuch/update", "containers/nosuch/exec", "exec/nosuch/start")
     paths += ("networks/nosuch/connect", "networks/nosuch/disconnect", "commit?container=nosuch")
@@ -219,7 +221,7 @@ def test_volumes_that_are_mounted_have_a_device(daemon: Hyperd) -> None:
         daemon.api.post("/volumes/create", {"DriverOpts": options})
 
 
-def test_looking_for_an_object_of_any_kind(daemon: Hyperd) -> None:
+def test_inspect_of_an_unknown_object_asks_every_kind(daemon: Hyperd) -> None:
     """``docker inspect`` asks everywhere, for plugins and a swarm's objects last: none is there."""
     done = daemon.docker("inspect", "nosuch")
     assert done.returncode == 1

@@ -37,7 +37,9 @@ def run(daemon: Hyperd, image: str) -> None:
     daemon.run("run", "-d", "--name", "one", "--network", "lan", image, "sleep", "3600")
 
 
-def test_daemons_whose_ids_begin_alike(own_daemon: Hyperd, busybox: str) -> None:
+def test_daemons_with_ids_that_begin_alike_share_no_number(
+    own_daemon: Hyperd, busybox: str
+) -> None:
     """What is made of an id's beginning is made of a number nobody else has: user ids, names of bridges. It is kept
     while machines run, also by a daemon that was killed, and given back by one that ends without any.
     """

@@ -95,7 +95,7 @@ def test_boot_then_pool_then_template(own_daemon: Hyperd, busybox: str) -> None:
     assert run(own_daemon, busybox, "third") == "template"
 
 
-def test_without_any(busybox: str) -> None:
+def test_fast_starts_when_off_always_boot(busybox: str) -> None:
     """In one setting all is off: every machine boots, and nothing is kept of it."""
     with hyperd("--templates=false") as daemon:
         daemon.run("pull", "-q", busybox)
@@ -105,7 +105,7 @@ def test_without_any(busybox: str) -> None:
         assert not (daemon.data_root / "template").exists()
 
 
-def test_each_size_has_its_own(no_pool: Hyperd, busybox: str) -> None:
+def test_template_is_used_by_machines_of_its_size_alone(no_pool: Hyperd, busybox: str) -> None:
     """A machine of another size or without a card is no copy of the template; a large one and one with binds boot."""
     assert run(no_pool, busybox, "usual") == "template"
     assert run(no_pool, busybox, "tight", "-m", "64m") == "boot"
@@ -153,7 +153,7 @@ def test_a_copy_has_what_it_was_asked_for(own_daemon: Hyperd, busybox: str) -> N
     assert seen[0] == seen[1] == b"me\n1000\n50\n50\nread-only\n/one\n/two\n"
 
 
-def test_many_at_once_find_what_there_is(own_daemon: Hyperd, busybox: str) -> None:
+def test_twenty_starts_at_once_all_succeed(own_daemon: Hyperd, busybox: str) -> None:
     """Twenty starts at the same moment: each has a machine of its own, whichever way it came; none fails."""
     own_daemon.run("run", "--rm", busybox, "true")
     settled(own_daemon)
@@ -191,7 +191,7 @@ def test_two_copies_have_nothing_secret_in_common(no_pool: Hyperd, busybox: str)
     ]
 
 
-def test_the_clock_is_right(no_pool: Hyperd, busybox: str) -> None:
+def test_clock_of_a_template_copy_is_right(no_pool: Hyperd, busybox: str) -> None:
     """A copy does not live in its template's past."""
     before = time.time()
     own = int(no_pool.run("run", "--rm", busybox, "date", "+%s"))
@@ -219,7 +219,7 @@ def count_in(pid: int, pattern: bytes) -> int:
 
 
 @pytest.mark.root
-def test_no_writable_page_is_shared(no_pool: Hyperd, busybox: str) -> None:
+def test_writable_memory_of_template_copies_is_not_shared(no_pool: Hyperd, busybox: str) -> None:
     """What one guest writes is in no other's memory, and what they have in common nobody can write to."""
     pids = {}
     for name in ("writer", "other"):
@@ -336,7 +336,7 @@ def test_a_state_of_another_machine_is_survived(no_pool: Hyperd, busybox: str) -
     assert run(no_pool, busybox, "again") == "template"
 
 
-def test_a_users_mistake_is_not_the_templates(no_pool: Hyperd, busybox: str) -> None:
+def test_template_after_a_users_mistake_stays_in_use(no_pool: Hyperd, busybox: str) -> None:
     """What no machine can do fails on every way, in the same words; the template stays in use."""
     refused = no_pool.docker("run", "--rm", "--sysctl", "net.nosuch=1", busybox, "true")
     assert (refused.returncode, b"sysctl net.nosuch" in refused.stderr) == (125, True), (
@@ -466,7 +466,7 @@ def test_a_daemon_that_stops_while_a_template_is_made(own_daemon: Hyperd, busybo
 # What users see
 
 
-def test_the_words_for_templates(own_daemon: Hyperd, busybox: str) -> None:
+def test_hyper_template_commands_work(own_daemon: Hyperd, busybox: str) -> None:
     """hyper template build, ls, inspect, rm, and what is refused."""
     daemon = own_daemon
     built = hyper(daemon, "template", "build", "--memory", "64m")

@@ -42,7 +42,7 @@ def refused(daemon: Hyperd, *options: str, words: str) -> None:
     assert not daemon.socket.exists()
 
 
-def test_it_takes_all_descriptors_it_may(idle: Hyperd) -> None:
+def test_descriptor_limit_of_the_daemon_is_raised_to_the_hard_one(idle: Hyperd) -> None:
     """A shell's low limit is not the daemon's: hundreds of machines need thousands of descriptors."""
     words = idle.argv()
     idle.argv = lambda: ["prlimit", "--nofile=100:5000", *words]  # type: ignore[method-assign]
@@ -70,7 +70,7 @@ CONFIGURATIONS = {
 
 
 @pytest.mark.parametrize("what", CONFIGURATIONS)
-def test_a_bad_configuration_file(idle: Hyperd, what: str) -> None:
+def test_config_file_when_bad_is_refused_by_its_key(idle: Hyperd, what: str) -> None:
     """Named with its key, and with the keys there are."""
     content, words = CONFIGURATIONS[what]
     path = idle.folder / "daemon.json"
@@ -78,14 +78,14 @@ def test_a_bad_configuration_file(idle: Hyperd, what: str) -> None:
     refused(idle, "--config-file", str(path), words=words)
 
 
-def test_a_configuration_file_that_is_not_there(idle: Hyperd) -> None:
+def test_config_file_when_missing_is_refused(idle: Hyperd) -> None:
     """Or is a folder."""
     refused(idle, "--config-file", "/nosuch", words="cannot read the configuration file /nosuch")
     refused(idle, "--config-file", "/", words="cannot read the configuration file /")
 
 
 @pytest.mark.parametrize("missing", ["vmlinux", "initrd"])
-def test_missing_assets(idle: Hyperd, missing: str) -> None:
+def test_daemon_without_kernel_or_initrd_says_what_to_do(idle: Hyperd, missing: str) -> None:
     """With what to do about it."""
     folder = idle.folder / "assets"
     folder.mkdir()
@@ -95,7 +95,7 @@ def test_missing_assets(idle: Hyperd, missing: str) -> None:
 
 
 @pytest.mark.parametrize("root", ["data_root", "exec_root"])
-def test_roots_that_cannot_be_trusted(idle: Hyperd, root: str) -> None:
+def test_root_folder_when_not_trusted_is_refused(idle: Hyperd, root: str) -> None:
     """Open to others, somebody else's, a link, or no folder at all."""
     folder: Path = getattr(idle, root)
     folder.chmod(0o777)
@@ -114,7 +114,7 @@ def test_roots_that_cannot_be_trusted(idle: Hyperd, root: str) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
 @pytest.mark.parametrize("root", ["data_root", "exec_root"])
-def test_roots_of_somebody_else(idle: Hyperd, root: str) -> None:
+def test_root_folder_of_another_user_is_refused(idle: Hyperd, root: str) -> None:
     """By their number."""
     folder: Path = getattr(idle, root)
     os.chown(folder, 12345, -1)
@@ -137,13 +137,13 @@ HOSTS = {
 
 
 @pytest.mark.parametrize("what", HOSTS)
-def test_places_nobody_can_listen_at(idle: Hyperd, what: str) -> None:
+def test_listen_address_when_unusable_is_refused(idle: Hyperd, what: str) -> None:
     """Each is named, and what was opened before it is closed."""
     host, words = HOSTS[what]
     refused(idle, "--tls=false", "-H", host, words=words)  # else it would be refused for that
 
 
-def test_a_port_in_use(idle: Hyperd) -> None:
+def test_listen_port_when_in_use_is_refused(idle: Hyperd) -> None:
     """By another program."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         host = f"tcp://127.0.0.1:{server.getsockname()[1]}"
@@ -161,7 +161,7 @@ def test_a_socket_in_use_stays_its_owners(idle: Hyperd, own_daemon: Hyperd) -> N
     assert own_daemon.api.get("/_ping") == b"OK"
 
 
-def test_something_else_in_the_sockets_place(idle: Hyperd) -> None:
+def test_socket_path_when_another_file_is_there_is_refused(idle: Hyperd) -> None:
     """A file is not removed for it."""
     path = idle.folder / "file"
     path.write_text("precious")
@@ -178,7 +178,7 @@ def test_a_socket_nobody_listens_on_is_replaced(own_daemon: Hyperd) -> None:
     assert stat.S_IMODE(own_daemon.socket.stat().st_mode) & 0o007 == 0
 
 
-def test_a_database_of_a_newer_hyper(idle: Hyperd) -> None:
+def test_database_of_a_newer_schema_is_refused(idle: Hyperd) -> None:
     """Is left alone."""
     path = idle.data_root / "hyper.db"
     with closing(sqlite3.connect(path)) as db:
@@ -189,7 +189,7 @@ def test_a_database_of_a_newer_hyper(idle: Hyperd) -> None:
         db.execute(f"PRAGMA user_version={version}")
 
 
-def test_a_damaged_database(idle: Hyperd) -> None:
+def test_database_when_damaged_is_refused_and_not_overwritten(idle: Hyperd) -> None:
     """Is named, and not overwritten."""
     path = idle.data_root / "hyper.db"
     whole = path.read_bytes()
@@ -246,7 +246,7 @@ def test_killed_in_the_middle_of_creations(own_daemon: Hyperd, busybox: str) -> 
     assert list((daemon.data_root / "containers").iterdir()) == []
 
 
-def test_a_hang_up_ends_nothing(own_daemon: Hyperd) -> None:
+def test_daemon_on_sighup_goes_on(own_daemon: Hyperd) -> None:
     """SIGHUP is dockerd's word for "read your configuration again": nobody does, and the daemon serves on."""
     events = own_daemon.api.lines("/events")
     os.kill(own_daemon.pid, signal.SIGHUP)

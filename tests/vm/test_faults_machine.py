@@ -165,7 +165,9 @@ def test_a_guest_that_turns_itself_off_has_ended(daemon: Hyperd, busybox: str, h
     gone(daemon, box)
 
 
-def test_memory_exhausted_in_the_guest(daemon: Hyperd, busybox: str) -> None:
+def test_out_of_memory_in_the_guest_ends_the_program_and_is_told(
+    daemon: Hyperd, busybox: str
+) -> None:
     """The kernel ends the program, the agent tells why; the next start has all memory again."""
     # One read(2) into more memory than is free. What grows in steps may thrash first: its own code is the last page
     # cache there is, thrown away and read again for up to minutes on a busy host, and so never nothing to reclaim.
@@ -176,7 +178,9 @@ def test_memory_exhausted_in_the_guest(daemon: Hyperd, busybox: str) -> None:
     gone(daemon, box)
 
 
-def test_a_full_file_system_in_the_guest(daemon: Hyperd, busybox: str) -> None:
+def test_full_file_system_in_the_guest_leaves_the_machine_running(
+    daemon: Hyperd, busybox: str
+) -> None:
     """ENOSPC is the program's to handle; the machine goes on."""
     script = (
         "dd if=/dev/zero of=/t/x bs=1M count=10 2>/tmp/e; grep -o 'No space left' /tmp/e; exit 3"
@@ -188,7 +192,7 @@ def test_a_full_file_system_in_the_guest(daemon: Hyperd, busybox: str) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
-def test_a_full_disk_on_the_host(busybox: str) -> None:
+def test_full_disk_of_the_host_loses_log_lines_and_says_so(busybox: str) -> None:
     """Log lines are lost and said to be; the program goes on, its code is told; with room all is well again."""
     with (
         small_disk("64m") as folder,
@@ -302,7 +306,7 @@ def test_a_flood_of_output_delays_nobody(daemon: Hyperd, busybox: str) -> None:
     assert (daemon.data_root / "containers" / flood / "log").stat().st_size > 200_000_000
 
 
-def test_twenty_at_once(daemon: Hyperd, busybox: str) -> None:
+def test_twenty_containers_at_once_run_to_their_ends(daemon: Hyperd, busybox: str) -> None:
     """All start, all run to their end, each with its own words."""
     with ThreadPoolExecutor(20) as pool:
         results = list(
@@ -341,7 +345,9 @@ STORM = [
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_storm_on_one_container(daemon: Hyperd, busybox: str, seed: int) -> None:
+def test_requests_by_sixteen_threads_on_one_container_never_fail(
+    daemon: Hyperd, busybox: str, seed: int
+) -> None:
     """Sixteen threads at once: never a 500, and in the end a state that is true."""
     box = create(daemon, busybox, "sleep", "3600")
     answers: list[tuple[str, int, bytes]] = []
@@ -385,7 +391,7 @@ def gust(daemon: Hyperd, box: str, verb: str) -> tuple[int, bytes]:
     return daemon.api.raw("POST", f"{path}/{verb}")
 
 
-def test_a_storm_of_creations_with_one_name(daemon: Hyperd, busybox: str) -> None:
+def test_creations_of_one_name_at_once_have_one_winner(daemon: Hyperd, busybox: str) -> None:
     """One wins, the others are told who has it."""
 
     def attempt(_: int) -> str:

@@ -109,7 +109,7 @@ def test_cp_into_a_running_container(daemon: Hyperd, busybox: str, tmp_path: Pat
     assert exec_shell(daemon, "box", "cat /tmp/new/a") == "no directory"
 
 
-def test_hostile_tars_harm_nobody(daemon: Hyperd, busybox: str) -> None:
+def test_cp_of_hostile_tars_is_refused_or_harmless(daemon: Hyperd, busybox: str) -> None:
     """Names that lead out, links in the way, broken and endless things: 4xx, or harmless within the root."""
     host = {"Tmpfs": {"/small": "size=1m"}}
     box = create(daemon, busybox, *SLEEP, name="box", HostConfig=host)
@@ -146,7 +146,9 @@ def test_hostile_tars_harm_nobody(daemon: Hyperd, busybox: str) -> None:
     assert daemon.machines() != []
 
 
-def test_a_container_that_does_not_run(daemon: Hyperd, busybox: str, tmp_path: Path) -> None:
+def test_cp_of_a_container_that_does_not_run_works(
+    daemon: Hyperd, busybox: str, tmp_path: Path
+) -> None:
     """Files go in before the first start and come out after the end; its status does not change; diff tells.
 
     Its working directory is there from the beginning.
@@ -177,7 +179,7 @@ def test_a_container_that_does_not_run(daemon: Hyperd, busybox: str, tmp_path: P
     assert list((daemon.exec_root / "vm").iterdir()) == []
 
 
-def test_nothing_changed_is_no_change(daemon: Hyperd, busybox: str) -> None:
+def test_diff_of_an_unchanged_container_is_empty(daemon: Hyperd, busybox: str) -> None:
     """What Hyper itself puts into a root does not show, and a read-only root cannot be written to."""
     daemon.run("run", "--name", "fresh", busybox, "true")
     assert daemon.run("diff", "fresh") == b""
@@ -247,7 +249,7 @@ def test_a_killed_daemon_leaves_no_machine_of_a_visit(own_daemon: Hyperd, busybo
     assert own_daemon.run("start", "-a", "box") == b""
 
 
-def test_no_such_container_is_said(daemon: Hyperd) -> None:
+def test_cp_of_an_unknown_container_is_404(daemon: Hyperd) -> None:
     """By each of the routes."""
     for path in ("export", "changes", "archive?path=/"):
         with pytest.raises(ApiError) as error:

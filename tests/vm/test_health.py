@@ -22,7 +22,9 @@ def health(daemon: Hyperd, name: str) -> dict[str, Any]:
     return found
 
 
-def test_from_starting_to_healthy_to_unhealthy(daemon: Hyperd, busybox: str) -> None:
+def test_health_check_goes_from_starting_to_healthy_to_unhealthy(
+    daemon: Hyperd, busybox: str
+) -> None:
     """``--health-cmd``: states, events and log as Docker's; a stopped one is unhealthy."""
     events = daemon.api.lines("/events")
     # Nothing is decided before it is told to go on: "starting" lasts until then.
@@ -48,7 +50,7 @@ def test_from_starting_to_healthy_to_unhealthy(daemon: Hyperd, busybox: str) -> 
     events.close()
 
 
-def test_a_probe_that_hangs_is_ended(daemon: Hyperd, busybox: str) -> None:
+def test_health_probe_that_hangs_is_ended(daemon: Hyperd, busybox: str) -> None:
     """After its time, with what it had said; probes do not pile up, and none runs while paused."""
     events = daemon.api.lines("/events")
     daemon.run("run", "-d", "--name", "box", "--health-cmd", "echo stuck; exec sleep 600", *FAST,
@@ -67,7 +69,7 @@ def test_a_probe_that_hangs_is_ended(daemon: Hyperd, busybox: str) -> None:
     events.close()
 
 
-def test_probes_that_cannot_run_say_why(daemon: Hyperd, busybox: str) -> None:
+def test_health_probe_that_cannot_run_says_why(daemon: Hyperd, busybox: str) -> None:
     """No such program; and much output is cut."""
     body = {"Test": ["CMD", "nosuch"], "Interval": 10**8, "Retries": 1}
     events, others = daemon.api.lines("/events"), daemon.api.lines("/events")
@@ -86,7 +88,7 @@ def test_probes_that_cannot_run_say_why(daemon: Hyperd, busybox: str) -> None:
     others.close()
 
 
-def test_checks_survive_the_daemon(own_daemon: Hyperd, busybox: str) -> None:
+def test_health_checks_when_the_daemon_is_killed_go_on(own_daemon: Hyperd, busybox: str) -> None:
     """Killed during a probe: the probe is ended, the state is kept, checks go on."""
     daemon = own_daemon
     client = docker.DockerClient(base_url=daemon.host, version="auto")

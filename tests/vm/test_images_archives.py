@@ -32,7 +32,7 @@ def _docker(engine: Engine, *words: str, stdin: bytes = b"") -> bytes:
 
 
 @pytest.mark.root
-def test_round_trips(
+def test_image_archive_between_hyperd_and_dockerd_keeps_its_id(
     daemon: Hyperd, own_daemon: Hyperd, docker_engine: Engine, real_registry: RealRegistry
 ) -> None:
     """A pulled image goes to another hyperd and to a dockerd, and comes back from there: same id, digests, files."""
@@ -72,7 +72,9 @@ def test_round_trips(
 
 
 @pytest.mark.parametrize("compression", ["gzip", "bzip2", "xz", "zstd"])
-def test_compressed_archives(daemon: Hyperd, real_registry: RealRegistry, compression: str) -> None:
+def test_image_archive_when_compressed_is_loaded(
+    daemon: Hyperd, real_registry: RealRegistry, compression: str
+) -> None:
     """docker save | gzip and its kin are read too."""
     name = real_registry.push(images.deep(2), f"packed:{compression}")
     daemon.run("pull", "-q", name)
@@ -85,7 +87,7 @@ def test_compressed_archives(daemon: Hyperd, real_registry: RealRegistry, compre
     daemon.run("rmi", "-f", name)
 
 
-def test_an_import_runs(daemon: Hyperd) -> None:
+def test_imported_root_file_system_runs(daemon: Hyperd) -> None:
     """A root file system from a tar, with instructions; history and configuration as docker's."""
     words = 'import -c ENTRYPOINT|["/bin/echo"] -c ENV|A=b|C="d|e" -c CMD|hello -m why - imported:1'
     made = daemon.run(
@@ -129,7 +131,7 @@ def served(files: dict[str, bytes]) -> Iterator[str]:
             thread.join()
 
 
-def test_an_import_from_elsewhere(daemon: Hyperd) -> None:
+def test_import_from_a_url_is_the_same_image(daemon: Hyperd) -> None:
     """By a URL: the same layer as from the client; what does not come whole is an error, and nothing of it stays."""
     rootfs = busybox_rootfs()
     daemon.run("import", "-", "local:1", stdin=rootfs)
@@ -154,7 +156,7 @@ def test_an_import_from_elsewhere(daemon: Hyperd) -> None:
     daemon.run("rmi", "local:1", "remote:1")
 
 
-def test_hostile_archives(daemon: Hyperd) -> None:
+def test_image_archive_when_hostile_is_refused(daemon: Hyperd) -> None:
     """Climbing names, lying digests, missing layers, nonsense: an error in a sentence, nothing is left."""
     image = imagebuilder.image([[imagebuilder.file("hostile", "x" * 20_000)]], {"Cmd": ["x"]})
     layer = image.tars[0]

@@ -196,7 +196,9 @@ def _lose_blobs(daemon: Hyperd) -> None:
     assert list((daemon.data_root / "image/blobs").iterdir()) == []
 
 
-def test_credentials(own_daemon: Hyperd, private: RealRegistry, tmp_path: Path) -> None:
+def test_push_without_credentials_is_refused(
+    own_daemon: Hyperd, private: RealRegistry, tmp_path: Path
+) -> None:
     """docker login is checked and kept by the client's own store; a push without it is refused in Docker's words."""
     config = {"DOCKER_CONFIG": str(tmp_path)}
     target = f"{private.host}/secret:1"
@@ -214,7 +216,9 @@ def test_credentials(own_daemon: Hyperd, private: RealRegistry, tmp_path: Path) 
     assert PASSWORD not in own_daemon.log.read_text()
 
 
-def test_registries_are_asked(own_daemon: Hyperd, real_registry: RealRegistry) -> None:
+def test_distribution_and_search_answer_for_a_registry(
+    own_daemon: Hyperd, real_registry: RealRegistry
+) -> None:
     """distribution says what is there; search says that there is none, or that nobody answers."""
     both, blobs = imagebuilder.index(
         {"linux/arm64/v8": images.deep(2), "linux/amd64": images.busybox()}
@@ -234,7 +238,9 @@ def test_registries_are_asked(own_daemon: Hyperd, real_registry: RealRegistry) -
     assert str(caught.value) == "400: limit 101 is outside the range of [1, 100]"
 
 
-def test_what_cannot_be_pushed(own_daemon: Hyperd, real_registry: RealRegistry) -> None:
+def test_push_of_what_cannot_be_pushed_is_refused(
+    own_daemon: Hyperd, real_registry: RealRegistry
+) -> None:
     """No image, no such tag, nobody there, a digest."""
     own_daemon.run("import", "-", f"{real_registry.host}/x:1", stdin=busybox_rootfs())
     own_daemon.run("tag", f"{real_registry.host}/x:1", "localhost:1/x:1")
@@ -247,7 +253,9 @@ def test_what_cannot_be_pushed(own_daemon: Hyperd, real_registry: RealRegistry) 
         assert (done.returncode, words in done.stderr) == (1, True), done.stderr
 
 
-def test_usage(own_daemon: Hyperd, real_registry: RealRegistry, busybox: str) -> None:
+def test_system_df_counts_each_layer_once(
+    own_daemon: Hyperd, real_registry: RealRegistry, busybox: str
+) -> None:
     """Layers count once; a container's own size is what it has written."""
     one = real_registry.push(images.deep(2), "usage:2")
     two = real_registry.push(images.deep(4), "usage:4")

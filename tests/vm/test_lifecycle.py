@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 
-def test_rename(daemon: Hyperd, busybox: str) -> None:
+def test_container_when_renamed_frees_its_old_name(daemon: Hyperd, busybox: str) -> None:
     """The old name is free, the new one is kept, and who is in the way is named."""
     events = daemon.api.lines("/events")
     first, second = (create(daemon, busybox, "true", name=name) for name in ("one", "two"))
@@ -68,7 +68,7 @@ def definition(name: str) -> dict[str, Any]:
     return own
 
 
-def test_prune(daemon: Hyperd, busybox: str) -> None:
+def test_container_prune_removes_what_does_not_run(daemon: Hyperd, busybox: str) -> None:
     """What does not run goes, if its labels and age say so."""
     client = docker.DockerClient(base_url=daemon.host, version="auto")
     for name, label in (("aa", "keep"), ("bb", "drop"), ("cc", "drop")):
@@ -86,7 +86,7 @@ def test_prune(daemon: Hyperd, busybox: str) -> None:
     client.close()
 
 
-def test_waiting(daemon: Hyperd, busybox: str) -> None:
+def test_wait_returns_at_the_moment_of_its_condition(daemon: Hyperd, busybox: str) -> None:
     """Each condition has its own moment; the answer's head comes at once."""
     client = docker.DockerClient(base_url=daemon.host, version="auto")
     box = client.containers.create(busybox, ["sh", "-c", "read x; exit $x"], stdin_open=True)
@@ -151,7 +151,7 @@ async def _websockets(path: Path, box: str, term: str, words: str) -> None:
                 pass
 
 
-def test_what_comes_during_a_start(busybox: str) -> None:
+def test_requests_during_a_start_are_about_the_container_that_runs_then(busybox: str) -> None:
     """It is about the container that runs then, as with dockerd: Compose stops all when one has ended early."""
     # Without templates, and of a size that no machine waits with: the log has a machine once the start is under way.
     with hyperd("--templates=false") as daemon:

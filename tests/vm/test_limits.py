@@ -43,7 +43,7 @@ def test_a_fork_bomb_ends_at_the_limit(daemon: Hyperd, busybox: str) -> None:
     assert daemon.api.get("/containers/bomb/json")["State"]["ExitCode"] == 137
 
 
-def test_update(daemon: Hyperd, busybox: str) -> None:
+def test_limits_when_updated_hold_at_once(daemon: Hyperd, busybox: str) -> None:
     """Limits of a running container hold at once; what its machine cannot be is refused or waits for the next."""
     create(
         daemon, busybox, "sh", "-c", "echo up; exec sleep 600", name="box",
@@ -101,7 +101,7 @@ def test_an_init_reaps_forwards_signals_and_ends_as_the_program_does(
     assert done.stdout.split() == [b"/dev/pts/0", b"2"]
 
 
-def test_a_full_scratch_disk(daemon: Hyperd, busybox: str) -> None:
+def test_full_scratch_disk_is_the_containers_alone(daemon: Hyperd, busybox: str) -> None:
     """Its program is told so, the container and its neighbours go on, and its size is known, running and ended."""
     write = "dd if=/dev/zero of=/big bs=1M; echo ended $?; exec sleep 600"
     daemon.run(

@@ -83,7 +83,7 @@ def host(hub: RealRegistry) -> Iterator[Host]:
         yield started(stack, hub)
 
 
-def test_the_session_word_for_word() -> None:
+def test_session_with_dockers_local_images_prints_what_was_promised() -> None:
     """The registry has ended before hyper runs: there is nothing that could be downloaded a second time."""
     image = nginx()
     with ExitStack() as stack:
@@ -119,7 +119,7 @@ def test_the_session_word_for_word() -> None:
         assert "nginx version" not in failed
 
 
-def test_the_examples_of_the_page(host: Host, tmp_path: Path) -> None:
+def test_examples_of_the_images_page_print_what_it_says(host: Host, tmp_path: Path) -> None:
     """In the page's order; each prints what the page says."""
     commands = page.examples(page.without(PAGE.read_text(), "podman's local images"))
     assert len(commands) > 15

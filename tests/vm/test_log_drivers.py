@@ -39,7 +39,7 @@ def test_a_rotated_log_outlives_its_daemon(own_daemon: Hyperd, busybox: str) -> 
     assert all(path.stat().st_size <= 20_000 for path in files)
 
 
-def test_output_nobody_keeps(daemon: Hyperd, busybox: str) -> None:
+def test_log_driver_none_keeps_no_output(daemon: Hyperd, busybox: str) -> None:
     """``--log-driver none``: who is attached has it, ``logs`` says that there are none, nothing stands on the disk."""
     words = ("--log-driver", "none", "--name", "box", busybox, "sh", "-c", "echo secret; exit 3")
     done = daemon.docker("run", *words)

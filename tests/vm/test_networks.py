@@ -154,7 +154,7 @@ def test_an_internal_network_leads_nowhere(daemon: Hyperd, busybox: str) -> None
     assert not reaches(daemon, "hostile", hosts_own_address(), wait_s=2)
 
 
-def test_neighbours_that_may_not_meet(daemon: Hyperd, busybox: str) -> None:
+def test_network_without_icc_keeps_neighbours_apart(daemon: Hyperd, busybox: str) -> None:
     """Neither directly nor by way of the gateway, which would lead packets back; the host still reaches them."""
     alone = ["-o", "com.docker.network.bridge.enable_icc=false"]
     daemon.run("network", "create", *alone, "alone")
@@ -172,7 +172,9 @@ def test_neighbours_that_may_not_meet(daemon: Hyperd, busybox: str) -> None:
     assert urllib.request.urlopen(f"http://{address}/").read() == b"hello\n"
 
 
-def test_published_ports(daemon: Hyperd, busybox: str, echo: bytes) -> None:
+def test_published_port_when_container_runs_answers_and_is_free_afterwards(
+    daemon: Hyperd, busybox: str, echo: bytes
+) -> None:
     """TCP and UDP, on the loopback, on an address, everywhere; conflicts; free at once when the program ends."""
     mine = hosts_own_address()
     ports = ["-p", "127.0.0.1::80", "-p", f"{mine}::80", "-p", "::9/udp", "--expose", "7"]
@@ -294,7 +296,9 @@ def test_metadata_of_a_cloud_is_not_for_containers(daemon: Hyperd, busybox: str)
         subprocess.run(["ip", "address", "del", f"{address}/32", "dev", "lo"], check=True)
 
 
-def test_nobody_has_to_look_for_a_machine(daemon: Hyperd, busybox: str) -> None:
+def test_neighbour_entries_of_a_machine_are_there_before_it_speaks(
+    daemon: Hyperd, busybox: str
+) -> None:
     """Host and bridge know where each is, on all its networks, before it has said a word: who comes to a published port
     early is not kept waiting for the second question after it, and nobody else is shown what is for it."""
     daemon.run("network", "create", "second")
@@ -348,7 +352,7 @@ def test_ports_and_networks_do_not_need_the_daemon(own_daemon: Hyperd, busybox: 
     daemon.run("network", "rm", "net")
 
 
-def test_hostile_guests(daemon: Hyperd, busybox: str) -> None:
+def test_hostile_guest_on_a_network_is_nobody_but_itself(daemon: Hyperd, busybox: str) -> None:
     """With root's power over its card a guest is nobody but itself, and never on the host's loopback."""
     daemon.run("network", "create", "shared")
     victim = up(daemon, busybox, "victim", "--network", "shared", script=SERVER)
@@ -406,7 +410,7 @@ def test_fifty_networks_come_and_go(daemon: Hyperd) -> None:
 
 
 @pytest.mark.skipif(dockerd.why_not() is not None, reason=str(dockerd.why_not()))
-def test_beside_a_dockerd() -> None:
+def test_networks_beside_a_dockerd_do_not_collide() -> None:
     """Ports and names of both work side by side, no subnet is used twice, and info says what dockerd drops."""
     argv = ["unshare", "--net", sys.executable, "-m", "tests.support.beside"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
@@ -426,7 +430,9 @@ def test_beside_a_dockerd() -> None:
     assert any("iptables -I DOCKER-USER" in text for text in seen["warnings"])
 
 
-def test_links_of_the_default_network(daemon: Hyperd, busybox: str) -> None:
+def test_link_on_the_default_network_gives_names_and_variables(
+    daemon: Hyperd, busybox: str
+) -> None:
     """Variables, hosts and names; a link is removed, its owner goes on; what does not run cannot be linked to."""
     api = daemon.api
     db = up(daemon, busybox, "db", "--expose", "5432", "-e", "KEY=v")

@@ -65,7 +65,7 @@ print(link.names("h"))
 """
 
 
-def test_links() -> None:
+def test_netlink_link_operations_do_what_they_say() -> None:
     """Each operation does what it says, may be repeated where it says so, and leaves nothing."""
     argv = ["unshare", "--net", sys.executable, "-c", SCRIPT]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
@@ -128,7 +128,7 @@ for wanted in (
 )
 
 
-def test_flows_are_forgotten() -> None:
+def test_conntrack_flows_when_forgotten_are_those_meant() -> None:
     """Those that are meant by port, by address, by protocol and version, and no others."""
     argv = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
     done = subprocess.run(

@@ -151,7 +151,7 @@ def _link_local_of(daemon: Hyperd, network: str) -> str:
     return str(next(item["local"] for item in addresses if item["scope"] == "link"))
 
 
-def test_a_new_daemon_goes_on(own_daemon: Hyperd, busybox: str) -> None:
+def test_ipv6_connections_when_the_daemon_is_killed_go_on(own_daemon: Hyperd, busybox: str) -> None:
     """Connections out work while the daemon is dead and after it is back, which leaves the rules as they were."""
     own_daemon.run("network", "create", "--ipv6", "six")
     up(own_daemon, busybox, "one", "--network", "six")
@@ -197,7 +197,7 @@ class Stuck(Hyperd):
         return ["unshare", "--mount", "sh", "-c", script, "sh", *super().argv()]
 
 
-def test_a_host_that_forwards_nothing(busybox: str) -> None:
+def test_ipv6_networks_on_a_host_that_does_not_forward_say_so(busybox: str) -> None:
     """Networks with IPv6 are made and connect neighbours; the creation and `info` say that there is no way out, and
     why."""
     with hyperd(kind=Stuck) as daemon:

@@ -53,7 +53,7 @@ def emptied(server: FileServer) -> Path:
     return server.folder
 
 
-def test_files_are_the_servers(
+def test_nfs_volume_keeps_owners_and_is_seen_by_two_machines(
     daemon: Hyperd, busybox: str, server: FileServer, address: str
 ) -> None:
     """Written with their owner, seen both ways while it runs, by two machines at once; the volume is only a name."""
@@ -80,7 +80,7 @@ def test_files_are_the_servers(
     assert sorted(path.name for path in folder.iterdir()) == ["go", "hers"]
 
 
-def test_it_is_a_volume_like_others(
+def test_nfs_volume_is_filled_and_read_only_as_others_are(
     daemon: Hyperd, busybox: str, server: FileServer, address: str
 ) -> None:
     """Filled with what the image has if it is empty, not with nocopy; read-only in both ways; of an older version."""
@@ -110,7 +110,7 @@ def test_it_is_a_volume_like_others(
     ],
     ids=["path", "port", "option", "name"],
 )
-def test_what_cannot_be_mounted_says_why(
+def test_nfs_volume_that_cannot_be_mounted_says_why(
     daemon: Hyperd,
     busybox: str,
     server: FileServer,
@@ -127,7 +127,9 @@ def test_what_cannot_be_mounted_says_why(
     assert b"[Errno" not in done.stderr
 
 
-def test_a_server_that_goes_away(daemon: Hyperd, busybox: str, address: str) -> None:
+def test_nfs_server_that_goes_away_leaves_daemon_and_others_well(
+    daemon: Hyperd, busybox: str, address: str
+) -> None:
     """Who waits for it can still be removed; the daemon and other containers go on; docker cp does without it."""
     with file_server() as server:
         volume(daemon, "nas", server.options(address))
@@ -143,7 +145,9 @@ def test_a_server_that_goes_away(daemon: Hyperd, busybox: str, address: str) -> 
         assert daemon.run("cp", "cold:/etc/passwd", "-") != b""
 
 
-def test_a_pod_shares_it(daemon: Hyperd, busybox: str, server: FileServer, address: str) -> None:
+def test_nfs_volume_of_a_pod_is_shared_by_its_containers(
+    daemon: Hyperd, busybox: str, server: FileServer, address: str
+) -> None:
     """One container has a directory of it, which is made; another all of it, to read."""
     folder = emptied(server)
     write = box(

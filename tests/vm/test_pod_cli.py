@@ -168,7 +168,7 @@ def test_run_shows_what_all_say_and_ends_with_the_highest_code(shell: Shell) -> 
     assert shell.out("pod", "ls", "-q") == ""
 
 
-def test_a_pod_in_the_background(shell: Shell) -> None:
+def test_pod_run_in_the_background_is_managed_by_its_name(shell: Shell) -> None:
     """Listed, looked into, stopped, started and removed by its name; its containers are docker's, too."""
     shell.out("pod", "run", "-d", shell.file(LASTING))
     assert (
@@ -241,7 +241,7 @@ def test_an_init_container_that_fails(shell: Shell) -> None:
     assert shell.out("pod", "ls", "--format", "{{.Status}}") != "running\n"
 
 
-def test_kubernetes(shell: Shell) -> None:
+def test_play_kube_of_a_manifest_runs_its_pod(shell: Shell) -> None:
     """An init container, a config map as variable and as file, a probe that is waited for, an emptyDir.
 
     And what somebody who is not root has: an emptyDir and a directory of it to write to, secrets of mode 0400 by

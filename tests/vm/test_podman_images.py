@@ -21,7 +21,7 @@ pytestmark = [
 ]
 
 
-def test_the_examples_of_the_page() -> None:
+def test_examples_of_the_images_page_with_podman_print_what_it_says() -> None:
     """The registry has ended before hyper runs: there is nothing that could be downloaded a second time. Ids, digests
     and layers are podman's, which has what it had before."""
     image = nginx()

@@ -42,7 +42,9 @@ def test_processes_are_shared_if_asked(daemon: Hyperd, busybox: str) -> None:
     daemon.api.delete("/hyper/v1/pods/web?force=1")
 
 
-def test_a_wall_within(daemon: Hyperd, busybox: str) -> None:
+def test_containers_of_a_pod_when_hostile_read_nothing_of_each_other(
+    daemon: Hyperd, busybox: str
+) -> None:
     """Root in one container reads neither the other's files nor its memory, by no way a container could try."""
     secret = "x4Kq9Zp"
     make(
@@ -64,7 +66,9 @@ def test_a_wall_within(daemon: Hyperd, busybox: str) -> None:
     daemon.api.delete("/hyper/v1/pods/web?force=1")
 
 
-def test_volumes(daemon: Hyperd, busybox: str, tmp_path: Path) -> None:
+def test_pod_volumes_of_every_kind_are_mounted(
+    daemon: Hyperd, busybox: str, tmp_path: Path
+) -> None:
     """On disk, in memory, by name, of the host; anybody's to write, a directory of one, read-only where asked."""
     (tmp_path / "from-host").write_text("host\n")
     mounts = [
@@ -106,7 +110,7 @@ def test_volumes(daemon: Hyperd, busybox: str, tmp_path: Path) -> None:
     nothing_is_left(daemon)
 
 
-def test_files_are_put_into_it(daemon: Hyperd, busybox: str) -> None:
+def test_pod_files_are_put_into_containers(daemon: Hyperd, busybox: str) -> None:
     """With owner and mode, over what the image has, also over what the pod would say."""
     content = base64.b64encode(b"\x00binary\n").decode()
     hosts = base64.b64encode(b"192.0.2.1 mine\n").decode()
@@ -141,7 +145,7 @@ def test_init_containers_come_first_and_in_order(daemon: Hyperd, busybox: str) -
     daemon.api.delete("/hyper/v1/pods/web?force=1")
 
 
-def test_one_that_fails_keeps_the_others_from_running(daemon: Hyperd, busybox: str) -> None:
+def test_pod_when_an_init_container_fails_does_not_run(daemon: Hyperd, busybox: str) -> None:
     """The start says which and how; nothing runs; it may be tried again."""
     with pytest.raises(ApiError, match="init container first of pod web ended with code 3") as e:
         make(daemon, box(busybox, "main", "true"), Init=[box(busybox, "first", "exit 3")])
@@ -154,7 +158,7 @@ def test_one_that_fails_keeps_the_others_from_running(daemon: Hyperd, busybox: s
     nothing_is_left(daemon)
 
 
-def test_it_ends_when_all_have_ended(daemon: Hyperd, busybox: str) -> None:
+def test_pod_when_all_containers_have_ended_ends(daemon: Hyperd, busybox: str) -> None:
     """Its machine goes with the last one; who waits is told the highest code. Then it can be started again."""
     make(
         daemon,
@@ -203,7 +207,7 @@ PAGE = "mkdir -p /w && httpd -p 80 -h /w && echo up && exec sleep 6000"
         (["HYPER-TCP", "127.0.0.1:81"], "httpd -p 81 -h /w"),
     ],
 )
-def test_ready_when_its_probes_say_so(
+def test_pod_is_ready_when_its_probes_say_so(
     daemon: Hyperd, busybox: str, test: list[str], deed: str
 ) -> None:
     """By a program, a page or a port; who waits for it is told then and not before."""
@@ -223,7 +227,9 @@ def test_ready_when_its_probes_say_so(
     daemon.api.delete("/hyper/v1/pods/web?force=1")
 
 
-def test_who_fails_to_live_is_killed(daemon: Hyperd, busybox: str) -> None:
+def test_pod_container_that_fails_its_liveness_probe_is_killed(
+    daemon: Hyperd, busybox: str
+) -> None:
     """And started again by its policy, alone."""
     liveness = {
         "Test": ["HYPER-HTTP", "http://127.0.0.1/ok"],
@@ -283,7 +289,7 @@ def test_an_init_for_all_shares_no_processes(busybox: str) -> None:
         assert b"/exercise" not in seen
 
 
-def test_each_has_its_limits(daemon: Hyperd, busybox: str) -> None:
+def test_pod_containers_are_held_to_limits_of_their_own(daemon: Hyperd, busybox: str) -> None:
     """Memory, CPU time and processes of one within the machine; the machine's own size for all."""
     limits = {"Memory": 16 << 20, "NanoCpus": 250_000_000, "PidsLimit": 7}
     pod = make(
@@ -307,7 +313,7 @@ def test_each_has_its_limits(daemon: Hyperd, busybox: str) -> None:
     daemon.api.delete("/hyper/v1/pods/web?force=1")
 
 
-def test_it_outlives_the_daemon(own_daemon: Hyperd, busybox: str) -> None:
+def test_pod_when_the_daemon_is_killed_goes_on(own_daemon: Hyperd, busybox: str) -> None:
     """Killed while it runs, and while an init container does: the pod is found again, and its start goes on."""
     daemon = own_daemon
     mounts = [{"Volume": "v", "Target": "/v"}]
@@ -363,7 +369,7 @@ def test_a_daemon_killed_while_it_makes_one(own_daemon: Hyperd, busybox: str) ->
     make(daemon, box(busybox, "a", "true"), start=False)
 
 
-def test_a_machine_that_dies_comes_back(daemon: Hyperd, busybox: str) -> None:
+def test_pod_when_its_machine_dies_is_started_again(daemon: Hyperd, busybox: str) -> None:
     """If one of its containers is to: that runs again, after the init containers; the others do not."""
     always = {"RestartPolicy": {"Name": "always"}}
     mounts = [{"Volume": "memory", "Target": "/m"}]
@@ -388,7 +394,7 @@ def test_a_machine_that_dies_comes_back(daemon: Hyperd, busybox: str) -> None:
     daemon.api.delete("/hyper/v1/pods/web?force=1")
 
 
-def test_others_join_it(daemon: Hyperd, busybox: str) -> None:
+def test_pod_network_is_joined_by_other_containers(daemon: Hyperd, busybox: str) -> None:
     """``--network container:POD``, and a network by name on which it is known by its own."""
     daemon.run("network", "create", "net")
     make(daemon, box(busybox, "main", PAGE), Network="net")
@@ -403,7 +409,7 @@ def test_others_join_it(daemon: Hyperd, busybox: str) -> None:
     daemon.run("network", "rm", "net")
 
 
-def test_ports_are_published(daemon: Hyperd, busybox: str) -> None:
+def test_pod_ports_are_published(daemon: Hyperd, busybox: str) -> None:
     """The pod's, whoever of its containers serves them."""
     pod = make(
         daemon,
@@ -439,7 +445,7 @@ def _pod(busybox: str, **body: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_a_pod_cannot_be(
+def test_pod_when_invalid_is_refused(
     daemon: Hyperd, busybox: str, body: dict[str, Any], status: int, message: str
 ) -> None:
     """A clear error, and nothing half-made."""
@@ -471,7 +477,7 @@ def test_what_a_pod_cannot_be(
         ({"Liveness": {"Test": ["HYPER-HTTP", "x"]}}, 400, "no URL to ask"),
     ],
 )
-def test_what_one_of_its_containers_cannot_be(
+def test_pod_with_an_invalid_container_is_refused(
     daemon: Hyperd, busybox: str, more: dict[str, Any], status: int, message: str
 ) -> None:
     """The same of what one asks; the other is undone with the pod."""
@@ -483,7 +489,7 @@ def test_what_one_of_its_containers_cannot_be(
     nothing_is_left(daemon)
 
 
-def test_names_are_taken_once(daemon: Hyperd, busybox: str) -> None:
+def test_pod_and_container_names_are_taken_once(daemon: Hyperd, busybox: str) -> None:
     """A pod's by a container, a container's by a pod; what is left stays as it was."""
     make(daemon, box(busybox, "main", "true"), start=False)
     with pytest.raises(ApiError, match="there is a pod web already"):
@@ -499,7 +505,7 @@ def test_names_are_taken_once(daemon: Hyperd, busybox: str) -> None:
     nothing_is_left(daemon)
 
 
-def test_the_description(daemon: Hyperd) -> None:
+def test_openapi_document_has_every_hyper_route(daemon: Hyperd) -> None:
     """Every route under /hyper/v1 is in the document that hyperd serves."""
     document = daemon.api.get("/hyper/v1/openapi.json")
     assert document["openapi"].startswith("3.")

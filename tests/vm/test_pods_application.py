@@ -110,7 +110,9 @@ def under_load(url: str) -> Iterator[Load]:
             one.result()
 
 
-def test_under_load_while_one_is_killed(daemon: Hyperd, images: dict[str, str]) -> None:
+def test_pod_under_load_when_one_container_is_killed_goes_on_answering(
+    daemon: Hyperd, images: dict[str, str]
+) -> None:
     """Redis dies and only it is started again; clients get answers before and after, the others ran all the time."""
     daemon.api.post("/hyper/v1/pods", application(images))
     daemon.api.post("/hyper/v1/pods/shop/start")

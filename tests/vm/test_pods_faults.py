@@ -63,7 +63,7 @@ def test_docker_does_not_change_a_pod(daemon: Hyperd, busybox: str, words: tuple
     nothing_is_left(daemon)
 
 
-def test_its_machine_goes_with_its_last_container(daemon: Hyperd, busybox: str) -> None:
+def test_pod_machine_ends_with_its_last_container(daemon: Hyperd, busybox: str) -> None:
     """Removed, stopped or not even started: one after the other."""
     make(
         daemon,
@@ -158,7 +158,7 @@ def at_once(daemon: Hyperd, *calls: tuple[str, str, Any]) -> list[int]:
         return list(pool.map(ask, calls))
 
 
-def test_everything_at_once(daemon: Hyperd, busybox: str) -> None:
+def test_pod_requests_at_once_are_done_or_refused(daemon: Hyperd, busybox: str) -> None:
     """Two of a name, starts, stops, additions and a removal: each is done or refused, nothing is left."""
     body = {
         "Name": "web",
@@ -210,7 +210,7 @@ def test_one_that_is_starting_can_be_ended(
     nothing_is_left(daemon)
 
 
-def test_many_pods(daemon: Hyperd, busybox: str) -> None:
+def test_eight_pods_at_once_come_and_go(daemon: Hyperd, busybox: str) -> None:
     """Of three each, made, started and removed at once."""
     names = [f"pod{number}" for number in range(8)]
     trio = [sleeper(busybox, name) for name in "abc"]
@@ -333,7 +333,7 @@ def test_a_machine_without_work_ends_though_it_came_back(daemon: Hyperd, busybox
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
-def test_a_full_disk(busybox: str) -> None:
+def test_pod_on_a_full_disk_is_not_half_made(busybox: str) -> None:
     """A pod is not half made, one that cannot start is not starting for ever; with room all is well again."""
     with (
         small_disk("64m") as folder,
@@ -432,7 +432,7 @@ def with_junk(busybox: str, place: tuple[Any, ...], junk: Any) -> dict[str, Any]
     return whole  # type: ignore[no-any-return]
 
 
-def test_garbage(daemon: Hyperd, busybox: str) -> None:
+def test_pod_with_garbage_in_any_place_is_whole_or_refused(daemon: Hyperd, busybox: str) -> None:
     """Any value in any place, for the pod and for one more of its containers: made whole, or refused with a message."""
     bugs_before = bugs(daemon)
     for place, junk in itertools.product(PLACES, JUNK):

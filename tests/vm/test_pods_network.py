@@ -22,7 +22,7 @@ def refused(daemon: Hyperd, **body: Any) -> tuple[int, str]:
     return error.value.status, error.value.message
 
 
-def test_hostile_bodies(daemon: Hyperd, busybox: str) -> None:
+def test_pod_network_body_when_hostile_is_refused(daemon: Hyperd, busybox: str) -> None:
     """What is no network or address is refused where it is said, and nothing of it is made."""
     pod = {"Containers": [box(busybox, "one", "true")]}
     for text in ('fe80::%" ; flush ruleset; #/128', "0.0.0.0/0 }\nflush ruleset", "10.0.0.1/8", ""):
@@ -35,7 +35,7 @@ def test_hostile_bodies(daemon: Hyperd, busybox: str) -> None:
     assert daemon.api.get("/hyper/v1/pods") == []
 
 
-def test_services(own_daemon: Hyperd, busybox: str) -> None:
+def test_pod_services_lead_to_their_hosts_in_turn(own_daemon: Hyperd, busybox: str) -> None:
     """Each new connection goes to the next host; nobody but the pod finds them. Also after the daemon was killed,
     and when the pod starts again. Nothing is left of them."""
     daemon = own_daemon

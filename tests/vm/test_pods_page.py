@@ -94,7 +94,7 @@ def wait_ready(daemon: Hyperd) -> None:
         daemon.api.get(f"/hyper/v1/pods/{pod['Id']}/wait?condition=ready")
 
 
-def test_the_examples_of_the_page(hub: Hyperd, tmp_path: Path) -> None:
+def test_examples_of_the_pods_page_print_what_it_says(hub: Hyperd, tmp_path: Path) -> None:
     """In the page's order; each prints what the page says, and no file of it is left out."""
     first = free_ports(11)
     files, commands = page.files(TEXT), page.examples(TEXT)

@@ -20,7 +20,9 @@ from tests.support.hyperd import Hyperd, hyperd
 from tests.support.registry import PASSWORD, USER, RealRegistry, registry
 
 
-def test_by_tag_by_digest_and_again(daemon: Hyperd, real_registry: RealRegistry) -> None:
+def test_pull_by_tag_and_by_digest_is_one_image(
+    daemon: Hyperd, real_registry: RealRegistry
+) -> None:
     """Both names lead to one image; the second pull downloads nothing."""
     image = images.deep(3)
     reference = real_registry.push(image, "three:latest")
@@ -39,7 +41,7 @@ def test_by_tag_by_digest_and_again(daemon: Hyperd, real_registry: RealRegistry)
     assert daemon.docker("inspect", reference).returncode == 1
 
 
-def test_what_is_not_there_is_said_in_dockers_words(
+def test_pull_of_what_is_not_there_fails_in_dockers_words(
     daemon: Hyperd, real_registry: RealRegistry
 ) -> None:
     """An unknown image, a digest nobody has, a name that is none."""
@@ -138,7 +140,7 @@ def test_an_image_in_use_is_not_removed(daemon: Hyperd, real_registry: RealRegis
     daemon.run("rmi", reference)
 
 
-def test_everything_a_repository_has(daemon: Hyperd, real_registry: RealRegistry) -> None:
+def test_pull_of_all_tags_has_one_image_a_tag(daemon: Hyperd, real_registry: RealRegistry) -> None:
     """-a of both clients: one image a tag, one event each; a tag and -a exclude each other."""
     for tag, depth in (("one", 2), ("two", 3)):
         reference = real_registry.push(images.deep(depth), f"many:{tag}")

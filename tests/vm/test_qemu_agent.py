@@ -35,6 +35,7 @@ def assets() -> Path:
 
 
 async def test_hyperstart_answers_and_answers_again(folder: Path, assets: Path) -> None:
+    """The agent meets a second session of the same boot after the first has hung up."""
     driver = QemuDriver(assets=assets, state_dir=folder / "s", accelerator="tcg")
     spec = make_spec(folder, kernel=assets / "vmlinux", initrd=assets / "initrd")
     machine = await driver.launch(spec)
@@ -72,6 +73,7 @@ async def test_guests_boot_whether_they_are_told_the_speed_of_their_clock_or_not
 
 
 async def test_probe_finds_an_accelerator_and_remembers(folder: Path, assets: Path) -> None:
+    """The verdicts of a probe are kept in a file, from which another driver has the same."""
     driver = QemuDriver(assets=assets, state_dir=folder / "s")
     verdicts = await driver.probe()
     assert [verdict.accelerator for verdict in verdicts] == ["kvm", "tcg"]

@@ -14,7 +14,7 @@ from tests.support.processes import end
 pytestmark = pytest.mark.vm
 
 
-def test_on_failure_gives_up_after_its_count(daemon: Hyperd, busybox: str) -> None:
+def test_restart_policy_on_failure_gives_up_after_its_count(daemon: Hyperd, busybox: str) -> None:
     """Three runs; ``docker run`` waits for the first, as with dockerd, and has its code."""
     events = daemon.api.lines("/events")
     done = daemon.docker("run", "--name", "box", "--restart", "on-failure:2", busybox,
@@ -31,7 +31,7 @@ def test_on_failure_gives_up_after_its_count(daemon: Hyperd, busybox: str) -> No
     assert inspect(daemon, "good")["RestartCount"] == 0
 
 
-def test_always_until_somebody_stops_it(daemon: Hyperd, busybox: str) -> None:
+def test_restart_policy_always_holds_until_stop(daemon: Hyperd, busybox: str) -> None:
     """While it waits it is ``restarting``, up, cannot be used or removed; ``stop`` and ``rm -f`` end that."""
     events = daemon.api.lines("/events")
     # From its seventh run on it stays: nothing happens then that nobody waits for.
@@ -63,7 +63,7 @@ def test_always_until_somebody_stops_it(daemon: Hyperd, busybox: str) -> None:
     assert daemon.api.get("/containers/json?all=1") == []
 
 
-def test_what_was_killed_by_hand_stays_down(daemon: Hyperd, busybox: str) -> None:
+def test_restart_policy_after_docker_kill_does_not_restart(daemon: Hyperd, busybox: str) -> None:
     """``docker kill`` and ``docker stop`` are a wish; a machine that dies is not."""
     events = daemon.api.lines("/events")
     daemon.run("run", "-d", "--name", "box", "--restart", "unless-stopped", busybox, "sleep", "600")
@@ -76,7 +76,9 @@ def test_what_was_killed_by_hand_stays_down(daemon: Hyperd, busybox: str) -> Non
     events.close()
 
 
-def test_policies_survive_the_daemon_and_the_host(own_daemon: Hyperd, busybox: str) -> None:
+def test_restart_policies_when_daemon_or_host_ends_are_kept(
+    own_daemon: Hyperd, busybox: str
+) -> None:
     """Killed in the back-off, and with all machines gone: what should run does, what was stopped does not."""
     daemon = own_daemon
     sleeper = [busybox, "sh", "-c", "echo up; exec sleep 600"]
@@ -112,7 +114,7 @@ def test_policies_survive_the_daemon_and_the_host(own_daemon: Hyperd, busybox: s
     events.close()
 
 
-def test_crashes_leave_nothing_behind(daemon: Hyperd, busybox: str) -> None:
+def test_restarts_after_crashes_leave_nothing_behind(daemon: Hyperd, busybox: str) -> None:
     """Four containers that crash three times each: no descriptor, no task, no run folder more than before."""
     daemon.run("run", "--rm", busybox, "true")
     names = [f"crash{number}" for number in range(4)]

@@ -46,7 +46,7 @@ def machine(daemon: Hyperd, name: str) -> Any:
     return inspect(daemon, name)["Hyper"]["Pid"]
 
 
-def test_one_network_two_containers(daemon: Hyperd, busybox: str) -> None:
+def test_network_mode_container_shares_network_but_not_files(daemon: Hyperd, busybox: str) -> None:
     """Loopback, name and address are shared; files and processes are not; one machine runs."""
     start_owner(daemon, busybox)
     page = daemon.run("run", "--rm", "--network", "container:web", busybox,
@@ -73,7 +73,9 @@ def test_one_network_two_containers(daemon: Hyperd, busybox: str) -> None:
     assert usage["pids_stats"]["current"] == 1
 
 
-def test_it_comes_and_goes(daemon: Hyperd, busybox: str) -> None:
+def test_guest_container_when_it_ends_leaves_the_owner_running(
+    daemon: Hyperd, busybox: str
+) -> None:
     """Its files stay from run to run, its exit code is its own, and the other does not notice."""
     start_owner(daemon, busybox)
     join(daemon, busybox, "sh", "-c", "echo run >>/runs; wc -l </runs; exit 7")
@@ -92,7 +94,7 @@ def test_it_comes_and_goes(daemon: Hyperd, busybox: str) -> None:
     assert daemon.run("exec", "web", "sh", "-c", "ls /sys/block | grep -c sd; true") == b"0\n"
 
 
-def test_it_ends_with_the_machine(daemon: Hyperd, busybox: str) -> None:
+def test_guest_container_ends_with_the_owners_machine(daemon: Hyperd, busybox: str) -> None:
     """It is asked to in its own way, what it wrote is there. Then it cannot start, nor join what was removed."""
     start_owner(daemon, busybox)
     script = (
@@ -178,7 +180,7 @@ def test_both_come_back_by_their_policies(daemon: Hyperd, busybox: str) -> None:
     assert daemon.run("exec", "side", "hostname") == daemon.run("exec", "web", "hostname")
 
 
-def test_each_is_paused_alone(daemon: Hyperd, busybox: str) -> None:
+def test_pause_of_owner_and_guest_is_of_each_alone(daemon: Hyperd, busybox: str) -> None:
     """The machine stands still only while both are."""
     start_owner(daemon, busybox)
     join(daemon, busybox, "sh", "-c", "while :; do echo tick; sleep 0.1; done")
@@ -198,7 +200,7 @@ def test_each_is_paused_alone(daemon: Hyperd, busybox: str) -> None:
     assert daemon.run("exec", "web", "echo", "on") == b"on\n"
 
 
-def test_volumes_and_limits(daemon: Hyperd, busybox: str) -> None:
+def test_guest_container_has_volumes_and_limits_of_its_own(daemon: Hyperd, busybox: str) -> None:
     """A volume comes along; what cannot come along is refused with the reason; its limits are its own."""
     start_owner(daemon, busybox)
     common = ("run", "--rm", "--network", "container:web")
@@ -217,7 +219,7 @@ def test_volumes_and_limits(daemon: Hyperd, busybox: str) -> None:
     daemon.run("volume", "rm", "kept", "shared")
 
 
-def test_both_survive_the_daemon(own_daemon: Hyperd, busybox: str) -> None:
+def test_owner_and_guest_when_the_daemon_is_killed_go_on(own_daemon: Hyperd, busybox: str) -> None:
     """Killed and back: programs, output and exit codes go on, a paused one stays paused, ends are seen."""
     daemon = own_daemon
     start_owner(daemon, busybox)

@@ -32,7 +32,7 @@ def percent(stats: dict[str, Any]) -> float:
     return 100 * used / all_cpus * int(now["online_cpus"])
 
 
-def test_numbers_are_plausible(daemon: Hyperd, busybox: str) -> None:
+def test_stats_of_a_busy_container_are_plausible(daemon: Hyperd, busybox: str) -> None:
     """A busy loop takes a CPU, 30 MB are seen, so are disk and card; the client shows all of it."""
     for name, program in (("spin", SPIN), ("hold", HOLD)):
         create(daemon, busybox, "sh", "-c", program, name=name)
@@ -90,7 +90,7 @@ def test_a_stream_goes_on_until_the_container_is_removed(daemon: Hyperd, busybox
             assert all(not line["memory_stats"] for line in ours)
 
 
-def test_top(daemon: Hyperd, busybox: str) -> None:
+def test_top_lists_the_containers_processes_alone(daemon: Hyperd, busybox: str) -> None:
     """The container's processes and no others, by user and command; more of them than one answer holds."""
     # A child is a shell until it has become what it was forked for.
     many = (

@@ -60,7 +60,7 @@ sh -c "zcat /proc/config.gz | grep -q CONFIG_WIREGUARD=y"
 I386 = 'void _start(void) { __asm__("int $0x80" : : "a"(1), "b"(0)); for (;;); }\n'
 
 
-def test_what_users_of_a_machine_ask_their_kernel_for(
+def test_kernel_features_that_users_ask_for_work_in_a_machine(
     daemon: Hyperd, busybox: str, tmp_path: Path
 ) -> None:
     """Queues and filters of tc, ipset, iptables of both kinds, nft, tunnels and cards of software, IPsec, a program of

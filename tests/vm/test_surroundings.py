@@ -82,7 +82,7 @@ def test_a_user_without_privileges(shared_daemon: Hyperd, busybox: str) -> None:
     ]
 
 
-def test_root_and_names(shared_daemon: Hyperd, busybox: str) -> None:
+def test_guest_root_sees_nodes_and_limits_but_no_disks(shared_daemon: Hyperd, busybox: str) -> None:
     """Nodes work on the root, disks stay behind the wall, limits can be read; none of it shows in a diff."""
     name = ["--name", "around", "--hostname", "web.example.com", "--domainname", "d.org"]
     name += ["-m", "512m"]

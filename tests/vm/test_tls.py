@@ -70,7 +70,7 @@ def remote(busybox: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 
 
 @pytest.mark.parametrize("program", [["docker"], HYPER], ids=["docker", "hyper"])
-def test_what_people_do(remote: Remote, program: list[str]) -> None:
+def test_client_over_tls_runs_execs_and_logs(remote: Remote, program: list[str]) -> None:
     """version, run with output and exit code, exec with input that ends, logs, an error in Docker's words."""
     assert remote.call("version", program=program).returncode == 0
     script = "echo out; echo err >&2; exit 7"
@@ -94,7 +94,7 @@ def test_thirty_megabytes_through_exec(remote: Remote, program: list[str]) -> No
     assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(data).digest()
 
 
-def test_fifty_at_once(remote: Remote) -> None:
+def test_fifty_clients_over_tls_get_their_own_answers(remote: Remote) -> None:
     """Each gets its own answer."""
 
     def one(number: int) -> bool:
@@ -106,7 +106,9 @@ def test_fifty_at_once(remote: Remote) -> None:
         assert all(pool.map(one, range(50)))
 
 
-def test_who_is_refused(remote: Remote, tmp_path: Path) -> None:
+def test_client_over_tls_without_a_valid_certificate_is_refused(
+    remote: Remote, tmp_path: Path
+) -> None:
     """No certificate, one of another authority, and a daemon whose authority is not ours."""
     stranger = authority(tmp_path / "stranger")
     assert b"certificate" in remote.call("ps", folder=stranger.folder).stderr
@@ -126,7 +128,7 @@ def test_who_is_refused(remote: Remote, tmp_path: Path) -> None:
         assert b"certificate" in done.stderr or b"unknown ca" in done.stderr
 
 
-def test_strangers_cost_little(remote: Remote) -> None:
+def test_tls_connections_of_strangers_are_dropped(remote: Remote) -> None:
     """Silent and babbling connections are dropped, clients are served meanwhile, and nothing is left of all of them."""
     assert remote.call("exec", "box", "true").returncode == 0
     with nothing_is_kept(remote.daemon):
@@ -147,7 +149,7 @@ def _peer(remote: Remote) -> tuple[str, int]:
     return host, int(port)
 
 
-def test_tcp_without_tls() -> None:
+def test_tcp_without_tls_is_refused_but_on_loopback() -> None:
     """On loopback with a warning; elsewhere not, unless it was said that it is meant."""
     with hyperd("-H", "tcp://127.0.0.1:0") as daemon:
         assert "has no TLS" in daemon.log.read_text()

@@ -58,7 +58,7 @@ def test_the_machine_runs_as_the_user_with_no_new_privileges(daemon: Hyperd, bus
     "missing",
     ["CPU limits", "ports below", "host's loopback, at 10.0.2.2", "other owners", "by name"],
 )
-def test_it_says_what_is_missing(daemon: Hyperd, missing: str) -> None:
+def test_info_of_a_users_daemon_warns_of_what_is_missing(daemon: Hyperd, missing: str) -> None:
     """info warns, in plain words."""
     [warning] = [text for text in daemon.api.get("/info")["Warnings"] if missing in text]
     assert warning.startswith("WARNING: hyperd is not root: ")
@@ -106,7 +106,9 @@ def test_a_privileged_port_is_refused_with_its_reason(daemon: Hyperd, busybox: s
         daemon.api.post(f"/containers/{container}/start")
 
 
-def test_what_pods_cannot_ask_of_the_network(daemon: Hyperd, busybox: str) -> None:
+def test_pod_white_lists_and_services_of_a_users_daemon_are_refused(
+    daemon: Hyperd, busybox: str
+) -> None:
     """Nothing tells callers apart here, or leads to services; a list that keeps nobody out is none."""
     pod = {"Name": "web", "Containers": [{"Name": "one", "Body": {"Image": busybox}}]}
     with pytest.raises(ApiError, match="white lists cannot be had: hyperd is not root") as error:

@@ -103,7 +103,7 @@ def test_the_links_of_a_subpath_stay_in_the_volume(daemon: Hyperd, busybox: str)
     assert "subpath must be a relative path within the volume" in said
 
 
-def test_anonymous_volumes_and_who_removes_them(daemon: Hyperd, busybox: str) -> None:
+def test_anonymous_volumes_are_removed_by_rm_v_and_prune(daemon: Hyperd, busybox: str) -> None:
     """--rm and rm -v do, rm alone does not, prune does; volumes-from has the same ones; named ones stay."""
     daemon.run(
         "run",
@@ -177,7 +177,7 @@ def test_two_machines_share_a_directory(daemon: Hyperd, busybox: str) -> None:
     assert daemon.docker("exec", one, "cat", "/s/f").returncode == 1
 
 
-def test_an_image_has_one_machine_at_a_time(own_daemon: Hyperd, busybox: str) -> None:
+def test_image_volume_has_one_writing_machine_at_a_time(own_daemon: Hyperd, busybox: str) -> None:
     """A second writer is refused with what to do, by the next daemon too; two readers are not."""
     daemon = own_daemon
     daemon.run("volume", "create", "-o", "type=image", "img")
@@ -222,7 +222,7 @@ def test_an_image_has_one_machine_at_a_time(own_daemon: Hyperd, busybox: str) ->
     assert daemon.run("exec", "two", "cat", "/v/x", "/v/deep/y") == b"x\ny\n"
 
 
-def test_the_default_may_be_an_image(busybox: str) -> None:
+def test_default_volume_type_image_makes_image_volumes(busybox: str) -> None:
     """With --default-volume-type image a volume that says nothing of it is one, and a second container that runs at
     the same time is refused; what says that it is a directory is one, which both have."""
     with hyperd("--default-volume-type", "image") as daemon:
@@ -277,7 +277,9 @@ def test_drivers_options_of_dockers_local_volumes(
     assert 'plugin "other" not found' in refused(daemon, "volume", "create", "-d", "other")
 
 
-def test_docker_py_and_events(daemon: Hyperd, busybox: str, tmp_path: Path) -> None:
+def test_volumes_by_docker_py_send_dockers_events(
+    daemon: Hyperd, busybox: str, tmp_path: Path
+) -> None:
     """The library's words for the same; each deed is told with Docker's attributes."""
     since = time.time()
     with contextlib.closing(docker.DockerClient(base_url=daemon.host)) as client:

@@ -196,7 +196,8 @@ def check_walls_for_all(report: Report, binary: Path, disk: Path) -> None:
     assert report["bind_low"] == errno.EACCES
 
 
-def test_roots_machines(roots: Report, binary: Path, disk: Path) -> None:
+def test_walls_of_roots_machine_hold(roots: Report, binary: Path, disk: Path) -> None:
+    """A hypervisor started by root has an identity of its own, no powers, no way to the host's services, and limits."""
     check_walls_for_all(roots, binary, disk)
     assert roots["uid"] == roots["gid"] == hostile.FIRST_TEST_UID + 1
     assert (roots["groups"], roots["bounding"]) == (0, 0)
@@ -211,21 +212,27 @@ def test_roots_machines(roots: Report, binary: Path, disk: Path) -> None:
 async def test_the_wall_is_what_keeps_roots_machines_from_loopback(
     binary: Path, folder: Path, disk: Path, words: list[str]
 ) -> None:
+    """A hypervisor reaches the loopback when the packet filter's wall is down: no other thing keeps it out."""
     report = hostile.report(await as_root(binary, folder, disk, words))
     assert report["loopback"] == 0
 
 
-async def test_memory_is_bounded(binary: Path, folder: Path, disk: Path) -> None:
+async def test_memory_of_a_hypervisor_is_bounded(binary: Path, folder: Path, disk: Path) -> None:
+    """A hypervisor that takes all memory is ended within its own control group."""
     # 128 + SIGKILL: the kernel's out-of-memory killer, within the machine's own group.
     assert "status 137" in await as_root(binary, folder, disk, ["mode=memory"])
 
 
-async def test_another_instruction_set_kills(binary: Path, folder: Path, disk: Path) -> None:
+async def test_system_call_of_another_instruction_set_kills(
+    binary: Path, folder: Path, disk: Path
+) -> None:
+    """A hypervisor that calls the kernel by 32-bit words is ended by the filter."""
     # 128 + SIGSYS.
     assert "status 159" in await as_root(binary, folder, disk, ["mode=abi"])
 
 
-def test_ordinary_users_machines(users: Report, binary: Path, disk: Path) -> None:
+def test_walls_of_an_ordinary_users_machine_hold(users: Report, binary: Path, disk: Path) -> None:
+    """A hypervisor started by a user has the same walls, but for those that only root can build."""
     check_walls_for_all(users, binary, disk)
     # Honest gaps: no identity of its own, so no wall by user id on the network, and no control group.
     assert users["uid"] == ORDINARY_UID
