@@ -14,7 +14,7 @@ from hyper.machine.template import Card
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What probing found out about one accelerator: ``usable``, and ``reason`` for a person to read.
+    """The verdict on one accelerator after a probe: ``usable``, and ``reason`` for a person to read.
 
     ``boot_ms`` is how long the probe's boot took (None if nothing came up).
     """
@@ -28,7 +28,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class MachineRecord:
-    """All that is needed to find a running machine again after the daemon died. Plain data, kept as JSON.
+    """The driver state of a machine: all that finds it again after the daemon died. Plain data, kept as JSON.
 
     ``start_ticks`` (field 22 of /proc/PID/stat) tells the process from a later one of the same number.
     """
@@ -50,7 +50,7 @@ class MachineRecord:
 
 @dataclass(frozen=True, slots=True)
 class MachineExit:
-    """How a machine ended. ``status`` is None when it was not our child (found again after a restart).
+    """The end of a machine. ``status`` is None when its process was not our child (found again after a restart).
 
     ``cause``: why its driver ended it, "" if it was not the driver.
     """
@@ -63,7 +63,7 @@ class MachineExit:
 
 @dataclass(frozen=True, slots=True)
 class MachineStats:
-    """What a machine costs the host now."""
+    """The resources of the host that a machine uses now."""
 
     cpu_ns: int
     resident_bytes: int
@@ -75,7 +75,7 @@ class Machine(Protocol):
 
     @property
     def record(self) -> MachineRecord:
-        """What to keep to find it again."""
+        """The driver state to keep, by which the machine is found again."""
 
     def agent_socket(self) -> socket.socket:
         """A new non-blocking connected stream to the agent. One at a time; the caller closes it.
@@ -85,29 +85,29 @@ class Machine(Protocol):
         """
 
     def reachable(self) -> bool:
-        """Whether its sockets are where they were made: who has lost them never reaches it again."""
+        """Whether the machine's sockets are where they were made: without them it is never reached again."""
 
     async def wait(self) -> MachineExit:
         """Return once the machine's process has ended. May be awaited by several tasks and repeatedly."""
 
     async def kill(self) -> None:
-        """End it at once; it is gone on return. No error when it already was."""
+        """End the machine at once; it is gone on return. No error when it already was."""
 
     async def pause(self) -> None:
-        """Stop its vCPUs."""
+        """Stop the machine's vCPUs."""
 
     async def resume(self) -> None:
-        """Let its vCPUs go on."""
+        """Let the machine's vCPUs go on."""
 
     async def limit(self, limits: Limits) -> None:
-        """It is held to ``limits`` from now on, and to no others, as far as this host can.
+        """The machine is held to ``limits`` from now on, and to no others, as far as this host can.
 
         Raises:
             MachineError: it has ended, or the host refused.
         """
 
     async def paused(self) -> bool:
-        """Whether its vCPUs are stopped: asked of the machine, whoever stopped them."""
+        """Whether the machine's vCPUs are stopped: asked of the machine itself, whatever stopped them."""
 
     async def add_disks(self, *disks: Disk) -> None:
         """The guest finds ``disks`` by their names when it looks for them, after what the machine was made with.
@@ -121,14 +121,15 @@ class Machine(Protocol):
         """
 
     async def remove_disk(self, name: str) -> None:
-        """It has no added disk ``name`` (any more), and the file is closed, whatever the guest does about that.
+        """The machine has no added disk ``name`` (any more), and the file is closed, whatever the guest does.
 
         Raises:
             MachineError: it has ended, or refuses.
         """
 
     async def save(self, state_fd: int) -> None:
-        """Its device state is in the file ``state_fd``, its memory in the file it was given; it stands still for good.
+        """The machine's device state is in the file ``state_fd``, its memory in the file it was given; it stays
+        stopped.
 
         Needs Capability.TEMPLATE and a machine that boots in a file (Memory without a state).
 
@@ -137,49 +138,49 @@ class Machine(Protocol):
         """
 
     def move(self, run_dir: Path) -> None:
-        """Its folder is called ``run_dir`` from now on, which does not exist yet; ``record`` says so, too.
+        """The machine's folder is called ``run_dir`` from now on, which does not exist yet; ``record`` says so, too.
 
         Raises:
             OSError: it cannot be renamed.
         """
 
     def on_share_lost(self, callback: Callable[[str], None]) -> None:
-        """Call ``callback`` from the loop with the reason once what serves its shared paths ended and it goes on.
+        """Call ``callback`` from the loop with the reason once the file server has ended and the machine goes on.
 
-        Also if that was so before. Its guest then hangs at each access until it is told (ShareLost).
+        Also if that was so before. The guest then hangs at each access to the share until it is told (ShareLost).
         """
 
     def fail(self, cause: str) -> None:
-        """End it at once; its exit tells ``cause``. Does not wait."""
+        """End the machine at once; its exit tells ``cause``. Does not wait."""
 
     async def stats(self) -> MachineStats:
-        """What it costs now."""
+        """The resources of the host that the machine uses now."""
 
     def console_tail(self) -> str:
-        """The last lines (≤ 8 KiB) of its serial console seen by this process, printable text only."""
+        """The last lines (≤ 8 KiB) of the machine's serial console seen by this process, printable text only."""
 
     async def close(self) -> None:
-        """Let go of sockets and tasks of this object. The machine itself goes on."""
+        """Let go of this object's sockets and tasks. The machine itself goes on."""
 
 
 class Driver(Protocol):
-    """A hypervisor."""
+    """A driver: one hypervisor."""
 
     @property
     def name(self) -> str:
-        """As shown to users: ``qemu``."""
+        """The hypervisor's name as shown to users: ``qemu``."""
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What it can beyond the basics."""
+        """The abilities of the hypervisor beyond the basics."""
 
     @property
     def max_disks(self) -> int:
-        """How many disks one machine can have; what shares files with the host takes the place of one."""
+        """The number of disks one machine can have; a share takes the place of one."""
 
     @property
     def unlimited(self) -> tuple[str, ...]:
-        """What cannot be limited on this host, each with its reason; empty when all can."""
+        """The limits that this host cannot enforce, each with its reason; empty when it can enforce all."""
 
     async def probe(self) -> list[Verdict]:
         """Verdicts on every accelerator, best first; the first usable one is what ``launch`` takes.
@@ -188,17 +189,17 @@ class Driver(Protocol):
         """
 
     def verdicts(self) -> dict[str, Verdict | None]:
-        """What is known now of every accelerator, best first, without a boot; None: only ``probe`` will tell.
+        """The verdicts known now on every accelerator, best first, without a boot; None: only ``probe`` will tell.
 
         Raises:
             MachineError: its program or the guest's files are missing.
         """
 
     async def version(self) -> str:
-        """The version of the hypervisor's program, as it calls it itself; "" if that cannot be found out."""
+        """The version of the hypervisor's program, as the program states it; "" if that cannot be found out."""
 
     async def template_prefix(self) -> str:
-        """What the keys of all templates begin with that can be used now: host, hypervisor, guest and accelerator.
+        """The beginning of the keys of all templates that can be used now: host, hypervisor, guest and accelerator.
 
         Raises:
             MachineError: its program or the guest's files are missing.
@@ -212,7 +213,7 @@ class Driver(Protocol):
         """
 
     async def recover(self, kept: Collection[MachineRecord]) -> None:
-        """Of the machines that an earlier daemon launched only ``kept`` ones run, wherever their folders are."""
+        """The machines of an earlier daemon run no more, except ``kept`` ones, wherever their folders are."""
 
     async def launch(self, spec: MachineSpec) -> Machine:
         """Start the machine: its process runs and its agent stream can be connected to.
@@ -222,13 +223,13 @@ class Driver(Protocol):
         """
 
     def runs(self, record: MachineRecord) -> bool:
-        """Whether the machine of ``record`` still runs, answer it or not."""
+        """Whether the machine of ``record`` still runs, whether it answers or not."""
 
     async def attach(self, record: MachineRecord) -> Machine | None:
         """The machine of ``record`` if it still runs, else None: then what it left on the host is gone too."""
 
     async def clear(self, run_dir: Path) -> None:
-        """No machine launched with ``run_dir`` runs any more, whoever launched it; its leavings are gone.
+        """No machine launched with ``run_dir`` runs any more, whichever daemon launched it; its leavings are gone.
 
         For a daemon that was killed between launch and keeping the record. ``launch`` does it by itself.
         """

@@ -1,4 +1,4 @@
-"""A kernel's file before anything boots it: whether it can start a machine, and what it says that it lacks.
+"""A kernel's file before anything boots it: whether it can start a machine, and what it states that it lacks.
 
 Source: Linux Documentation/x86/boot.rst (the setup header), include/xen/interface/elfnote.h, kernel/configs.c; ELF-64
 Object File Format, "Program header".
@@ -62,9 +62,9 @@ _OLDEST_PROTOCOL: Final = 0x20C  # the first with the flags of what it loads
 
 @dataclass(frozen=True, slots=True)
 class KernelFile:
-    """What is known of one. ``configuration``: its own word of it, by names without CONFIG_; None: it has none.
+    """The facts read from a kernel's file. ``configuration``: as the file states it, by names without CONFIG_, or None.
 
-    ``told_its_clocks``: it believes what the command line says of the speed of an emulated machine's timers.
+    ``told_its_clocks``: the kernel believes what the command line says of the speed of an emulated machine's timers.
     """
 
     configuration: dict[str, str] | None

@@ -40,7 +40,7 @@ Launch = Callable[[MachineSpec, str], Awaitable[Machine]]
 
 
 async def meet(machine: Machine) -> GuestHello:
-    """What the agent answers to a HELLO. Waits for the guest to come up; without a deadline of its own.
+    """The agent's answer to a HELLO. Waits for the guest to come up; without a deadline of its own.
 
     Raises:
         MachineError: the machine ended before it answered.
@@ -69,7 +69,7 @@ async def meet(machine: Machine) -> GuestHello:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What a verdict depends on: a change in any of it asks for a new one."""
+    """A fingerprint of the host, which a verdict depends on: a change in any of it asks for a new one."""
 
     kernel: str
     cpu: str
@@ -78,7 +78,7 @@ class Host:
 
     @classmethod
     def current(cls, *, hypervisor: Path, guest: Iterable[Path]) -> Host:
-        """This host, with the program and the guest files that would be used.
+        """The fingerprint of this host, with the program and the guest files that would be used.
 
         Raises:
             MachineError: one of them does not exist.
@@ -107,7 +107,7 @@ def _stamp(path: Path) -> str:
 
 
 def _obstacle(accelerator: str) -> str | None:
-    """Why a boot need not be tried; not remembered, since it costs nothing to see and is easily changed."""
+    """The reason why no boot need be tried; not remembered, since it costs nothing to see and is easily changed."""
     if accelerator != "kvm":
         return None
     if not _KVM.exists():
@@ -118,7 +118,7 @@ def _obstacle(accelerator: str) -> str | None:
 
 
 class Probe:
-    """Verdicts for one driver, kept in ``state_dir`` (made if missing)."""
+    """The probe of one driver: its verdicts, kept in ``state_dir`` (made if missing)."""
 
     def __init__(self, driver: str, *, launch: Launch, state_dir: Path, uid: int | None) -> None:
         self._driver = driver
@@ -147,7 +147,7 @@ class Probe:
         return self._load(host).get(accelerator)
 
     def run_dir(self, accelerator: str) -> Path:
-        """Where its machine has its sockets. The same each time, so that a later daemon finds what one left; short."""
+        """The folder of the probe's machine's sockets: short, and always the same, so that leavings are found."""
         return self._dir / accelerator[0]
 
     async def _try(self, accelerator: str, kernel: Path, initrd: Path) -> Verdict:

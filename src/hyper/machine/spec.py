@@ -1,4 +1,4 @@
-"""What a driver is told, and nothing else: a machine as frozen data, without a word of any hypervisor."""
+"""The spec of a machine, which is all a driver is told: frozen data, without a word of any hypervisor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A raw block image. ``name`` is what the guest is told to look for (≤ 20 characters)."""
+    """A disk: a raw block image. ``name`` is what the guest is told to look for (≤ 20 characters)."""
 
     name: str
     path: Path
@@ -64,7 +64,7 @@ class SharedPath:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the host holds the whole machine process to. None: no limit asked for.
+    """The limits that the host holds the whole machine process to. None: no limit asked for.
 
     ``cpus`` in CPUs (0.5 = half of one). Memory is bounded by the machine's size in any case.
     """
@@ -86,7 +86,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """The guest's memory as an open file of exactly its size: the caller's descriptor, not needed after the launch.
+    """The guest's memory as an open file of exactly its size: the caller's descriptor, needed until the launch.
 
     ``state_fd`` None: the machine boots in it, what it writes is in the file. Otherwise the machine goes on from the
     device state read there; it sees what is in the file and what it writes is its own (copy on write).
@@ -121,7 +121,7 @@ class MachineSpec:
 
     @property
     def forwards(self) -> tuple[Forward, ...]:
-        """Those of all its cards."""
+        """The forwards of all its cards."""
         return tuple(forward for nic in self.user_nics for forward in nic.forwards)
 
     @property
@@ -131,7 +131,7 @@ class MachineSpec:
 
 
 class Capability(Enum):
-    """What a driver may be able to do beyond starting and ending a machine."""
+    """The abilities that a driver may have beyond starting and ending a machine."""
 
     PAUSE = "pause"
     TEMPLATE = "template"

@@ -1,7 +1,7 @@
 """Templates on disk: the memory and the device state of a machine that had booted and stood still.
 
 A folder each, named by the key of all that matters for machines made from it. In use both are in memory, in files that
-nobody can change any more, so that what happens to the folder meanwhile is no machine's concern. What is on disk is
+no process can change any more, so that what happens to the folder meanwhile is no machine's concern. What is on disk is
 checked against the sums kept with it before it is used; what fails is removed.
 """
 
@@ -42,7 +42,7 @@ MAX_MEMORY_MIB: Final = 320
 
 
 class Card(StrEnum):
-    """How a machine is connected."""
+    """The kind of a machine's card: how the machine is connected."""
 
     NONE = "none"
     TAP = "tap"
@@ -51,7 +51,7 @@ class Card(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What of a machine cannot be changed once it exists: those of one shape can be made from one template."""
+    """The shape of a machine, which cannot change once it exists: one template serves all machines of one shape."""
 
     vcpus: int
     memory_mib: int
@@ -59,7 +59,7 @@ class Shape:
 
     @property
     def copied(self) -> bool:
-        """Whether machines of this shape are made from a template."""
+        """Whether machines of the shape are made from a template."""
         return self.memory_mib <= MAX_MEMORY_MIB
 
     def __str__(self) -> str:
@@ -68,7 +68,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is known of a template on disk. Times in ns since the epoch; ``sums`` are SHA-256 of memory and state."""
+    """The facts about a template on disk. Times in ns since the epoch; ``sums`` are SHA-256 of memory and state."""
 
     key: str
     shape: Shape
@@ -78,13 +78,13 @@ class About:
 
 
 class Template:
-    """One that is in memory. Close it; machines made from it do not mind."""
+    """A template in memory. Close it; machines made from it do not mind."""
 
     def __init__(self, key: str, shape: Shape, memory_fd: int, state_fd: int) -> None:
-        """Takes both descriptors over, whose files nobody writes to any more.
+        """A template of the files of both descriptors, which it owns; no process may write to them any more.
 
         Raises:
-            OSError: somebody may.
+            OSError: a process can still write to one.
         """
         memfd.seal(memory_fd)
         memfd.seal(state_fd)
@@ -94,7 +94,7 @@ class Template:
 
     @contextlib.contextmanager
     def memory(self) -> Iterator[Memory]:
-        """What one machine is launched with. Raises: OSError (no descriptors left)."""
+        """The memory that one machine is launched with. Raises: OSError (no descriptors left)."""
         state_fd = memfd.reopen(self._state_fd)
         try:
             yield Memory(self._memory_fd, state_fd)
@@ -108,7 +108,7 @@ class Template:
         self.close()
 
     def close(self) -> None:
-        """Its descriptors are closed."""
+        """The template's descriptors are closed."""
         os.close(self._memory_fd)
         os.close(self._state_fd)
 
@@ -117,21 +117,21 @@ class Template:
 
 
 class TemplateStore:
-    """All templates under ``folder``, made when the first is kept. Its methods do file I/O: call them in threads."""
+    """The templates under ``folder``, made when the first is kept. Its methods do file I/O: call them in threads."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def all(self) -> list[About]:
-        """What is kept, the most recently used first; nothing about what is not readable."""
+        """The templates kept, the most recently used first, without those that are not readable."""
         found = [self._about(folder) for folder in self._folders()]
         return sorted((item for item in found if item), key=lambda item: -item.used_ns)
 
     def keep(self, template: Template) -> None:
-        """It is on disk, whole; the least recently used ones beyond MAX_TEMPLATES are not any more.
+        """The template is on disk, whole; the least recently used ones beyond MAX_TEMPLATES are not any more.
 
         Raises:
-            OSError: no room, or none for us. Nothing is left of it.
+            OSError: no room, or none for us. Nothing is left of the template.
         """
         files.make_private_dir(self._folder)
         draft = self._folder / f".{template.key}.{os.getpid()}"
@@ -187,7 +187,7 @@ class TemplateStore:
         return None
 
     def remove(self, key: str) -> bool:
-        """There is no template ``key``; whether there was."""
+        """The template ``key`` does not exist; whether it did."""
         folder = self._folder / key
         if not folder.is_dir():
             return False
@@ -199,9 +199,9 @@ class TemplateStore:
         return True
 
     def sweep(self, current: str) -> None:
-        """What a killed daemon left half done is gone, and every template that is not made for ``current``.
+        """The templates left half done by a killed daemon are gone, and those that are not made for ``current``.
 
-        ``current``: what the keys of all templates of use begin with.
+        ``current``: the beginning of the keys of all templates of use.
         """
         if not self._folder.is_dir():
             return
@@ -233,7 +233,7 @@ def _shape(kept: dict[str, object]) -> Shape:
 
 
 def _extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
-    """(start, length) of the pieces of at most a chunk that hold data, in order."""
+    """The pieces of the file that hold data, as (start, length), of at most a chunk each, in order."""
     end = 0
     while end < size:
         try:
@@ -245,7 +245,7 @@ def _extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _copy_out(source: int, target: Path) -> str:
-    """``target`` is a copy of ``source``; the sum of its pages that are not zero."""
+    """The sum of the pages of ``source`` that are not zero; ``target`` is a copy of it."""
     size = os.fstat(source).st_size
     with target.open("xb") as file:
         file.truncate(size)
@@ -253,7 +253,7 @@ def _copy_out(source: int, target: Path) -> str:
 
 
 def _copy_in(source: Path, max_size: int, wanted: str) -> int:
-    """A descriptor of a copy of ``source`` in memory. Raises: ValueError: its sum is not ``wanted``. OSError."""
+    """A descriptor of a copy of ``source`` in memory. Raises: ValueError: the sum is not ``wanted``. OSError."""
     with source.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > max_size:
@@ -269,7 +269,7 @@ def _copy_in(source: Path, max_size: int, wanted: str) -> int:
 
 
 def _copy(reader: int, writer: int, size: int) -> str:
-    """What is not zero was copied, page by page; its sum. Holes may lie differently afterwards, the sum is the same."""
+    """The sum of the pages that are not zero, which were copied. Holes may lie differently, the sum is the same."""
     digest = hashlib.sha256(str(size).encode())
     for start, length in _extents(reader, size):
         data = os.pread(reader, length, start)

@@ -19,19 +19,19 @@ def printable(data: bytes) -> str:
 
 
 class Console:
-    """Reads one console connection until it ends. Must be made in a running loop."""
+    """The reader of one console's connection, until that ends. Must be made in a running loop."""
 
     def __init__(self, stream: socket.socket) -> None:
         self._tail = Tail(stream.detach(), limit=TAIL_BYTES)
 
     def text(self) -> str:
-        """The last ≤ 8 KiB, printable."""
+        """The last ≤ 8 KiB of the console, printable."""
         return printable(self._tail.data)
 
     def drain(self) -> str:
-        """The same, after taking in what a dead machine left behind."""
+        """The last ≤ 8 KiB of the console, printable, after taking in what a dead machine left behind."""
         return printable(self._tail.drain())
 
     def close(self) -> None:
-        """Hang up."""
+        """Hang up the console's connection."""
         self._tail.close()

@@ -9,7 +9,7 @@ from hyper.machine.spec import Disk
 
 
 def open_disk(disk: Disk) -> int:
-    """A descriptor of its file, which the caller closes.
+    """A descriptor of the disk's file, which the caller closes.
 
     Raises:
         MachineError: it cannot be opened.

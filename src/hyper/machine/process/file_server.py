@@ -41,7 +41,7 @@ class FileServer:
     rust: bool
 
     def command(self, tree: Path, fd: int, *, max_files: int) -> list[str]:
-        """The command that serves ``tree`` to who connects to ``fd`` and holds up to ``max_files`` of it."""
+        """The command that serves ``tree`` to the client of ``fd`` and holds up to ``max_files`` of it."""
         common = [*self.program, f"--fd={fd}", f"--rlimit-nofile={max_files}"]
         if self.rust:
             options = ["--sandbox=chroot", "--cache=auto", "--xattr", "--log-level=warn"]
@@ -51,7 +51,7 @@ class FileServer:
 
 
 def find(wanted: str, assets: Path) -> FileServer:
-    """The server of this host that ``wanted`` (one of CHOICES) names.
+    """The file server of this host that ``wanted`` (one of CHOICES) names.
 
     Raises:
         MachineError: there is none.

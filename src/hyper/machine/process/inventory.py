@@ -1,7 +1,7 @@
 """The inventory of a daemon's machines, kept apart from their run folders: those may be wiped while machines run.
 
-One file a machine, by its name, in the daemon's own state. A daemon that starts ends what is in it and in nobody's
-record: it would go on for ever, and its identity is given to another.
+One file a machine, by its name, in the daemon's own state. A daemon that starts ends the machines in it that
+no record names: they would go on for ever, while their identities are given to others.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Inventory:
         self._folder = folder
 
     def add(self, record: MachineRecord) -> None:
-        """It runs. Raises: OSError."""
+        """The machine of ``record`` is in the inventory: it runs. Raises: OSError."""
         files.make_private_dir(self._folder.parent)
         files.make_private_dir(self._folder)
         # Not synced: after a power loss there is no machine to find.
@@ -32,13 +32,13 @@ class Inventory:
         )
 
     def remove(self, record: MachineRecord) -> None:
-        """It has ended. A later machine of its name stays."""
+        """The machine of ``record``, which has ended, is not in the inventory. A later machine of its name stays."""
         found = _read(self._path(record.name))
         if found is not None and _same(found, record):
             self._path(record.name).unlink(missing_ok=True)
 
     def all(self) -> list[MachineRecord]:
-        """Every one, as it was launched: its run folder may have moved since."""
+        """The record of every machine, as it was launched: its run folder may have moved since."""
         paths = self._folder.glob(f"*{_SUFFIX}") if self._folder.is_dir() else []
         return [record for path in paths if (record := _read(path)) is not None]
 

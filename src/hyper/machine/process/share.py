@@ -52,27 +52,27 @@ class ShareServer:
     outer: Process | None
 
     def on_exit(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` from the loop once it ended."""
+        """Call ``callback`` from the loop once the server has ended."""
         self.process.on_exit(callback)
 
     def last_words(self) -> str:
-        """The last line it wrote to standard error, "" if none is known."""
+        """The last line that the server wrote to standard error, "" if none is known."""
         return "" if self.outer is None else self.outer.stderr_tail().strip().rpartition("\n")[2]
 
     def close(self) -> None:
-        """Let go; it goes on."""
+        """Let go of the server; it goes on."""
         self.process.close()
 
 
 def command(server: FileServer, fd: int) -> list[str]:
-    """What is run within the jail: serve /share to who connects to ``fd``."""
+    """The command that runs within the jail: serve /share to the client that connects to ``fd``."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = _MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES)
     return server.command(_TREE, fd, max_files=limit)
 
 
 def jail_for(spec: MachineSpec, server: FileServer) -> JailSpec:
-    """Its walls: no network, no path but what it serves, root only as far as files go."""
+    """The server's jail: no network, no path but what it serves, root only as far as files go."""
     return JailSpec(
         views=server.views,
         uid=None if spec.uid is None else 0,
@@ -90,7 +90,9 @@ def jail_for(spec: MachineSpec, server: FileServer) -> JailSpec:
 async def start(
     spec: MachineSpec, group: Group, server: FileServer
 ) -> tuple[ShareServer, socket.socket]:
-    """``server`` serves ``spec.shared`` in ``group``; with the stream for the hypervisor, which the caller closes.
+    """The file server ``server`` runs and serves ``spec.shared`` in ``group``; with the stream for the hypervisor.
+
+    The caller closes that stream.
 
     Raises:
         LaunchFailed, ProcessFailed, OSError: as `launch.start`. Nothing is left.
@@ -120,7 +122,7 @@ async def start(
 
 
 def find(run_dir: Path) -> ShareServer | None:
-    """The server that was started for the machine of ``run_dir``, if it runs."""
+    """The file server that was started for the machine of ``run_dir``, if it runs."""
     try:
         kept = json.loads((run_dir / RECORD_FILE).read_bytes())
         held = Pidfd.open_same(int(kept["pid"]), int(kept["start_ticks"]))
@@ -130,7 +132,7 @@ def find(run_dir: Path) -> ShareServer | None:
 
 
 def is_lost(run_dir: Path) -> bool:
-    """Whether a server was started for the machine of ``run_dir`` and does not run any more."""
+    """Whether a file server was started for the machine of ``run_dir`` and does not run any more."""
     server = find(run_dir)
     if server is not None:
         server.close()
@@ -138,7 +140,7 @@ def is_lost(run_dir: Path) -> bool:
 
 
 async def end(run_dir: Path) -> None:
-    """The server for the machine of ``run_dir`` is gone, and its record."""
+    """The file server for the machine of ``run_dir`` is gone, and its record."""
     server = find(run_dir)
     if server is not None:
         server.process.send(signal.SIGKILL)

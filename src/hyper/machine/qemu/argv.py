@@ -84,7 +84,7 @@ _BASE_COMMAND_LINE = (
 
 @dataclass(frozen=True, slots=True)
 class MachineFds:
-    """Numbers of the descriptors QEMU inherits: three listening sockets, and one a disk in the spec's order.
+    """The numbers of the descriptors QEMU inherits: three listening sockets, and one a disk in the spec's order.
 
     ``share``: connected to the server of the shared paths, None if there are none.
     """
@@ -97,7 +97,7 @@ class MachineFds:
 
     @property
     def all(self) -> tuple[int, ...]:
-        """Every one of them."""
+        """All of these descriptors."""
         share = () if self.share is None else (self.share,)
         return (self.agent, self.monitor, self.console, *self.disks, *share)
 
@@ -113,7 +113,7 @@ def arguments(
 ) -> list[str]:
     """The full command line, program included. Kernel and initrd are named by their place in the jail.
 
-    ``tsc_khz``: speed of the host's time stamp counter, which an emulated guest reads; None: it finds out slowly.
+    ``tsc_khz``: speed of the host's time stamp counter, which an emulated guest reads; None: it measures, slowly.
     ``timer_chips``: the kernel measures the speed of its other timers all the same.
 
     Raises:
@@ -214,13 +214,13 @@ def _disk(disk: Disk, index: int) -> list[str]:
 
 
 def _block_device(drive: str, serial: str, *, read_only: bool) -> str:
-    """Layers are read ahead in large pieces: under emulation each request costs a millisecond."""
+    """The device of a disk. Layers are read ahead in large pieces: under emulation each request costs a millisecond."""
     ahead = f",opt_io_size={_READ_AHEAD // 2}" if read_only else ""
     return f"virtio-blk-device,drive={drive},serial={serial}{ahead}"
 
 
 def _scsi_disk(disk: Disk, index: int, *, unit: int) -> list[str]:
-    """As hotplug.py adds them to a machine that runs."""
+    """The arguments for a SCSI disk like those that hotplug.py adds to a running machine."""
     name = ADDED + plain(disk.name)
     device = f"scsi-hd,id={name},drive={name},bus={SCSI}.0,channel=0,scsi-id=0,lun={unit}"
     return [*_node(disk, name, index), *("-device", f"{device},serial={disk.name}")]
@@ -247,12 +247,12 @@ def _node(disk: Disk, name: str, fdset: int) -> list[str]:
 
 
 def slot_node(name: str) -> str:
-    """The filter under the disk of a slot: it stays, what it reads from is exchanged."""
+    """The name of the filter under the disk of a slot: the filter stays, the node that it reads from is exchanged."""
     return f"slot-{name}"
 
 
 def blank_node(name: str) -> str:
-    """What an empty slot reads from: nothing, and much of it, for the guest keeps the size that it saw first."""
+    """The name of the node an empty slot reads: zeros, and many, for the guest keeps the size that it saw first."""
     return f"blank-{name}"
 
 
@@ -286,7 +286,7 @@ def _nics(nics: Sequence[Nic]) -> list[str]:
 
 
 def _share(spec: MachineSpec, fd: int | None) -> list[str]:
-    """The guest's memory is the server's too: it reads and writes there what the guest asks for."""
+    """The arguments for a share. Its server has the guest's memory: it reads and writes there as the guest asks."""
     if fd is None:
         return []
     return [
@@ -297,14 +297,14 @@ def _share(spec: MachineSpec, fd: int | None) -> list[str]:
 
 
 def _balloon(spec: MachineSpec) -> list[str]:
-    """What the guest frees goes back to the host by itself; nobody ever takes memory away from it."""
+    """The memory balloon: what the guest frees goes back to the host by itself; the host never takes memory away."""
     # Not where memory is a file: QEMU would punch the hole in the file that all copies have in common (7.2: and fail).
     reporting = "on" if spec.memory is None else "off"
     return ["-device", f"virtio-balloon-device,free-page-reporting={reporting},deflate-on-oom=on"]
 
 
 def _memory(spec: MachineSpec) -> list[str]:
-    """A file by its descriptor: QEMU opens it anew, which is what it needs /proc for."""
+    """The arguments for memory in a file, named by its descriptor: QEMU opens it anew, for which it needs /proc."""
     memory = spec.memory
     if memory is None:
         return []
@@ -332,7 +332,7 @@ def _user(nic: UserNic) -> list[str]:
 
 
 def guest_address(network: ipaddress.IPv4Network) -> ipaddress.IPv4Address:
-    """Where forwards lead on a user network: its 15th address, as QEMU's own DHCP would give out."""
+    """The guest's address on a user network, to which forwards lead: the 15th, as QEMU's own DHCP would give out."""
     return network.network_address + 15
 
 

@@ -1,4 +1,4 @@
-"""What one machine's process is walled in with: its jail's views and its control group's limits."""
+"""The confinement of one machine's process: its jail's views and its control group's limits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KVM_GID = jail.FIRST_MACHINE_UID + jail.MACHINE_UID_COUNT - 2
 
 
 def jail_for(spec: MachineSpec, *, binary: Path, devices: tuple[View, ...] = ()) -> JailSpec:
-    """The walls ``spec`` is run within: what QEMU needs to start, and nothing of the machine but kernel and initrd."""
+    """The jail that ``spec`` runs in: what QEMU needs to start, and nothing of the machine but kernel and initrd."""
     firmware = (View(folder) for folder in FIRMWARE_FOLDERS if folder.exists())
     resolver = (View(RESOLVER_FILE.resolve(), RESOLVER_FILE),) if spec.user_nics else ()
     return JailSpec(
@@ -50,7 +50,7 @@ def jail_for(spec: MachineSpec, *, binary: Path, devices: tuple[View, ...] = ())
 
 
 def group_limits(spec: MachineSpec) -> GroupLimits:
-    """What the host holds the process of ``spec`` to."""
+    """The control group's limits for the process of ``spec``."""
     overhead_mib, pids = _OVERHEAD_MIB, _PIDS + spec.vcpus
     if spec.shared:
         overhead_mib, pids = overhead_mib + SERVER_MIB, pids + SERVER_PIDS
@@ -68,6 +68,6 @@ def group_limits(spec: MachineSpec) -> GroupLimits:
 
 
 def running_limits(limits: Limits) -> GroupLimits:
-    """What a running process is held to from now on: no limit asked for takes an earlier one away."""
+    """The control group's limits for a running process from now on: a limit not asked for lifts an earlier one."""
     cpus = math.inf if limits.cpus is None else limits.cpus
     return GroupLimits(cpus=cpus, cpu_shares=limits.cpu_shares or _EVERYBODYS_SHARES)

@@ -1,4 +1,4 @@
-"""What QEMU inherits: listening sockets bound and disks opened by us, so that it need open no path."""
+"""The descriptors QEMU inherits: listening sockets bound and disks opened by us, so that it need open no path."""
 
 from __future__ import annotations
 

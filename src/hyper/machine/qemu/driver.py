@@ -59,7 +59,7 @@ _PROBE_UID = jail.FIRST_MACHINE_UID + jail.MACHINE_UID_COUNT - 1
 
 
 class QemuDriver:
-    """Implements hyper.machine.driver.Driver.
+    """The driver for QEMU (implements hyper.machine.driver.Driver).
 
     ``assets``: folder of the probe's ``vmlinux`` and ``initrd``. ``state_dir``: where verdicts are kept.
     ``accelerator``: ``auto`` takes the best that works, ``kvm`` and ``tcg`` insist.
@@ -95,12 +95,12 @@ class QemuDriver:
 
     @property
     def name(self) -> str:
-        """``qemu``."""
+        """The hypervisor's name: ``qemu``."""
         return NAME
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Pause, disks for running machines, templates, and memory that comes back."""
+        """The abilities of QEMU: pause, disks for running machines, templates, and memory that comes back."""
         return frozenset(
             {
                 Capability.PAUSE,
@@ -112,12 +112,12 @@ class QemuDriver:
 
     @property
     def max_disks(self) -> int:
-        """Five: see argv.MAX_DISKS."""
+        """The number of disks of one machine: five, see argv.MAX_DISKS."""
         return argv.MAX_DISKS
 
     @property
     def unlimited(self) -> tuple[str, ...]:
-        """What cannot be limited on this host, each with its reason; empty when all can."""
+        """The limits that this host cannot enforce, each with its reason; empty when it can enforce all."""
         return self._groups.reasons
 
     async def probe(self) -> list[Verdict]:
@@ -126,16 +126,16 @@ class QemuDriver:
         return [await self._verdict(accelerator, host) for accelerator in self._accelerators]
 
     def verdicts(self) -> dict[str, Verdict | None]:
-        """What is known now of every accelerator, best first; None where only a boot will tell."""
+        """The verdicts known now on every accelerator, best first; None where only a boot will tell."""
         host = self._host()
         return {name: self._probe.known(name, host=host) for name in self._accelerators}
 
     async def version(self) -> str:
-        """QEMU's own, with the packager's name of it; asked once for each program file."""
+        """The version of QEMU with its package's; asked once for each program file."""
         return await self._version.read()
 
     async def template_prefix(self) -> str:
-        """What keys of templates that can be used here now begin with."""
+        """The beginning of the keys of templates that can be used here now."""
         return _digest(f"{asdict(self._host())} {await self._accelerator()}")
 
     async def template_key(self, spec: MachineSpec, card: Card) -> str:
@@ -158,7 +158,7 @@ class QemuDriver:
         return f"{await self.template_prefix()}-{_digest(' '.join(command))}"
 
     async def recover(self, kept: Collection[MachineRecord]) -> None:
-        """No machine of a probe runs, nor any other that is not ``kept``."""
+        """The machines of probes run no more, nor any other that is not ``kept``."""
         known = {(record.pid, record.start_ticks) for record in kept}
         for record in self._inventory.all():
             if (record.pid, record.start_ticks) not in known:
@@ -178,10 +178,10 @@ class QemuDriver:
         )
 
     async def launch(self, spec: MachineSpec) -> QemuMachine:
-        """Start the machine on the best accelerator that works here; see ``launch_on``.
+        """Start the machine on the best accelerator that works here, by ``launch_on``.
 
         Raises:
-            MachineError: also, an accelerator was insisted on that does not work.
+            MachineError: as ``launch_on``; also, an accelerator was insisted on that does not work.
         """
         return await self.launch_on(spec, await self._accelerator())
 
@@ -191,7 +191,7 @@ class QemuDriver:
         return self._chosen
 
     async def _choose(self) -> str:
-        """What to launch on. Emulation is taken without trying: its own failure would say more."""
+        """The accelerator to launch on. Emulation is taken without trying: its own failure would say more."""
         if "kvm" not in self._accelerators:
             return "tcg"
         verdict = await self._verdict("kvm", self._host())
@@ -276,7 +276,7 @@ class QemuDriver:
         ours: contextlib.ExitStack,
         undo: contextlib.AsyncExitStack,
     ) -> tuple[ShareServer | None, int | None]:
-        """The server of the shared paths and QEMU's stream to it; nothing where nothing is shared."""
+        """The server of the shared paths and QEMU's stream to it; nothing where there are no shared paths."""
         if not spec.shared:
             return None, None
         try:
@@ -325,7 +325,7 @@ class QemuDriver:
             raise MachineError(f"machine {spec.name} did not start: {error.message}") from error
 
     async def _measures(self, kernel: Path) -> bool:
-        """Whether ``kernel`` finds out itself how fast its timers are: by others, whose speed is known.
+        """Whether ``kernel`` measures the speed of its timers itself, by others whose speed is known.
 
         Raises:
             OSError: there is no such file. InvalidRequest: it can be no machine's kernel.
@@ -403,7 +403,7 @@ class QemuDriver:
             (Path(record.run_dir) / name).unlink(missing_ok=True)
 
     def _devices(self) -> tuple[View, ...]:
-        """Where /dev/kvm is for machines. Ordinary users have the host's own or nothing."""
+        """The device node /dev/kvm for machines. Ordinary users have the host's own or nothing."""
         if os.geteuid() != 0:
             return (View(_KVM),)
         files.make_private_dir(self._state_dir)
@@ -443,13 +443,13 @@ class QemuDriver:
 
 
 async def _remove(group: cgroup.Group) -> None:
-    """It is gone. In it may be who has just lost the daemon that let it in, before a record could be kept of it."""
+    """The control group is gone, also a process in it whose daemon died before it could keep a record of it."""
     await group.end()
     group.remove()
 
 
 def _digest(text: str) -> str:
-    """A few letters for a file's name that no other text has."""
+    """A short digest of ``text`` for a file's name: no other text has it."""
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 

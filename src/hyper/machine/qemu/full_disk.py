@@ -1,4 +1,4 @@
-"""A machine that finds the host's disk full stands still, and goes on once there is room: nothing it wrote is lost.
+"""A machine that finds the host's disk full stands still, and goes on once there is room: no write is lost.
 
 Source: qemu(1), werror=enospc (the default); QEMU QMP Reference Manual, BLOCK_IO_ERROR, RunState.
 """
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class FullDisk:
-    """Watches over one machine. Close it."""
+    """The watch over one machine's failed writes. Close it."""
 
     def __init__(self, name: str, monitor: Monitor) -> None:
         self._name = name
@@ -34,7 +34,7 @@ class FullDisk:
             self.stands_still()
 
     def stands_still(self) -> None:
-        """The machine has been stopped by a failed write: it goes on when that can be made."""
+        """The machine has been stopped by a failed write: it goes on when that write can be made."""
         if self._waiting is None or self._waiting.done():
             log.error(
                 "machine %s stands still: the host's disk is full; it goes on once there is room",
@@ -59,6 +59,6 @@ class FullDisk:
         return isinstance(answer, dict) and answer.get("status") == STATE
 
     def close(self) -> None:
-        """It is not watched over any more."""
+        """The machine is not watched over any more."""
         if self._waiting is not None:
             self._waiting.cancel()

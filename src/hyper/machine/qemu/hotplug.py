@@ -1,8 +1,8 @@
 """Disks that come to a running machine and leave it.
 
-One whose name an empty slot has goes there: the filter under the slot's disk reads from it instead of from nothing,
-which takes QEMU a millisecond and the guest does not notice. Any other is a SCSI disk of the one controller that every
-machine has. Nothing is remembered here: what a machine has is asked of QEMU, which outlives the daemon.
+A disk whose name an empty slot has goes there: the filter under the slot's disk reads from it instead of from nothing,
+which takes QEMU a millisecond and the guest does not notice. Any other disk is a SCSI disk of the one controller
+that every machine has. Nothing is remembered here: what a machine has is asked of QEMU, which outlives the daemon.
 
 Source: QEMU 7.2, docs/interop/qemu-qmp-ref (add-fd, blockdev-add, blockdev-reopen, device_add),
 hw/scsi/virtio-scsi.c.
@@ -32,7 +32,7 @@ Command = tuple[str, dict[str, Any]]
 
 
 async def add(monitor: Monitor, disks: Sequence[Disk], slots: Slots) -> None:
-    """The guest finds ``disks`` when it looks for them. ``slots``: those the machine was made with.
+    """The guest finds ``disks`` when it looks for them. ``slots``: the slots the machine was made with.
 
     Raises:
         Conflict: there is one of such a name already, or there are too many.
@@ -45,7 +45,7 @@ async def add(monitor: Monitor, disks: Sequence[Disk], slots: Slots) -> None:
 
 
 async def _fill(monitor: Monitor, disks: Sequence[Disk], slots: Slots) -> None:
-    """A disk takes one answer of QEMU's, not one for each command: somebody waits for his program."""
+    """The disks are in their slots, at one answer of QEMU's a disk and not one a command: a start waits for them."""
     filters = []
     for disk in disks:
         node = _FILLED + argv.plain(disk.name)
@@ -93,12 +93,12 @@ async def _empty(monitor: Monitor, name: str, slots: Slots) -> None:
 
 
 def _fdset(name: str, slots: Slots) -> int:
-    """The number of the set of descriptors of a slot: its own, above those QEMU gives to others."""
+    """The number of a slot's set of descriptors: above those QEMU gives to others, and no other slot's."""
     return _FIRST_FDSET + list(slots).index(name)
 
 
 def _filter(slot: str, node: str, read_only: bool) -> dict[str, Any]:
-    """The filter under the disk of ``slot`` with ``node`` for its file; its other options as argv gave them."""
+    """The filter under the disk of ``slot`` with ``node`` for its file; other options are as argv gave them."""
     return {
         "driver": "throttle",
         "node-name": argv.slot_node(slot),
@@ -152,13 +152,13 @@ async def remove(monitor: Monitor, name: str, slots: Slots) -> None:
 
 
 async def _devices(monitor: Monitor) -> set[str]:
-    """What was added, and not only begun to be."""
+    """The names of added disks whose device is there: adding them did not stop half-way."""
     found = await monitor.execute("qom-list", {"path": "/machine/peripheral"})
     return {item["name"] for item in found if item["name"].startswith(_PREFIX)}
 
 
 def _node(disk: Disk, device: str, fdset: int) -> dict[str, Any]:
-    """As argv gives the disks of the start; the reasons are there. Without its format layer, which would do nothing."""
+    """The node of an added disk, with the options that argv gives (and explains), without the idle format layer."""
     return {
         "driver": "file",
         "node-name": device,

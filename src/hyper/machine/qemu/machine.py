@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a machine object takes over. ``outer`` is None when the process is not our child."""
+    """The parts that a machine object takes over. ``outer`` is None when the process is not our child."""
 
     process: Pidfd
     outer: Process | None
@@ -54,7 +54,7 @@ class Parts:
 
 
 class QemuMachine:
-    """Implements hyper.machine.driver.Machine."""
+    """A machine run by QEMU (implements hyper.machine.driver.Machine)."""
 
     def __init__(self, record: MachineRecord, parts: Parts) -> None:
         self._record = record
@@ -79,7 +79,7 @@ class QemuMachine:
 
     @property
     def record(self) -> MachineRecord:
-        """What to keep to find it again."""
+        """The driver state to keep, by which the machine is found again."""
         return self._record
 
     def agent_socket(self) -> socket.socket:
@@ -95,7 +95,7 @@ class QemuMachine:
             raise MachineError(message, console=self.console_tail()) from error
 
     def reachable(self) -> bool:
-        """Whether its sockets are where they were made."""
+        """Whether the machine's sockets are where they were made."""
         return all((self._run_dir / name).exists() for name in (AGENT_SOCKET, MONITOR_SOCKET))
 
     async def wait(self) -> MachineExit:
@@ -103,9 +103,9 @@ class QemuMachine:
         return await asyncio.shield(self._exit)
 
     async def kill(self) -> None:
-        """End it at once; process, sockets and control group are gone on return, even if it is cancelled.
+        """End the machine at once; process, sockets and control group are gone on return, even if this is cancelled.
 
-        Repeatable, and wanted after its own end too: that leaves sockets and group.
+        Repeatable, and wanted after the machine's own end too: that leaves sockets and group.
         """
         await uninterrupted(self._kill())
 
@@ -126,15 +126,15 @@ class QemuMachine:
             (self._run_dir / name).unlink(missing_ok=True)
 
     async def pause(self) -> None:
-        """Stop its vCPUs."""
+        """Stop the machine's vCPUs."""
         await self._parts.monitor.execute("stop")
 
     async def resume(self) -> None:
-        """Let its vCPUs go on."""
+        """Let the machine's vCPUs go on."""
         await self._parts.monitor.execute("cont")
 
     async def limit(self, limits: Limits) -> None:
-        """It is held to ``limits`` from now on.
+        """The machine is held to ``limits`` from now on.
 
         Raises:
             MachineError: it has ended, or the host refused.
@@ -148,7 +148,7 @@ class QemuMachine:
             ) from error
 
     async def paused(self) -> bool:
-        """Whether its vCPUs were stopped by ``pause``.
+        """Whether the machine's vCPUs were stopped by ``pause``.
 
         Raises:
             MachineError: it has ended, or does not answer.
@@ -169,7 +169,7 @@ class QemuMachine:
         await hotplug.add(self._parts.monitor, disks, self._record.slots)
 
     async def remove_disk(self, name: str) -> None:
-        """It has no such disk any more.
+        """The machine has no added disk ``name`` any more.
 
         Raises:
             MachineError: it has ended, or refuses.
@@ -177,7 +177,7 @@ class QemuMachine:
         await hotplug.remove(self._parts.monitor, name, self._record.slots)
 
     async def save(self, state_fd: int) -> None:
-        """Its device state is in ``state_fd``; it stands still for good.
+        """The machine's device state is in ``state_fd``; it stays stopped.
 
         Raises:
             MachineError: it has ended, or refuses.
@@ -185,7 +185,7 @@ class QemuMachine:
         await saving.save(self._parts.monitor, state_fd)
 
     def move(self, run_dir: Path) -> None:
-        """Its folder is ``run_dir``. Raises: OSError."""
+        """The machine's folder is ``run_dir``. Raises: OSError."""
         self._run_dir.rename(run_dir)
         self._run_dir = run_dir
         self._record = replace(self._record, run_dir=str(run_dir))
@@ -193,19 +193,19 @@ class QemuMachine:
         save_record(self._record)
 
     def on_share_lost(self, callback: Callable[[str], None]) -> None:
-        """Call ``callback`` from the loop with the reason once what serves its shared paths ended and it goes on."""
+        """Call ``callback`` from the loop with the reason once the file server has ended and the machine goes on."""
         self._on_lost = callback
         if self._lost:
             asyncio.get_running_loop().call_soon(callback, self._lost)
 
     def fail(self, cause: str) -> None:
-        """End it at once; its exit tells ``cause``."""
+        """End the machine at once; its exit tells ``cause``."""
         if not self._exit.done():
             self._cause = cause
             self._parts.process.send(signal.SIGKILL)
 
     async def stats(self) -> MachineStats:
-        """What it costs now.
+        """The resources of the host that the machine uses now.
 
         Raises:
             MachineError: it has ended.
@@ -219,12 +219,12 @@ class QemuMachine:
         )
 
     def console_tail(self) -> str:
-        """The last lines of its console."""
+        """The last lines of the machine's console."""
         console = self._parts.console
         return "" if console is None else console.text()
 
     async def close(self) -> None:
-        """Let go of sockets of this object; it is of no use any more. The machine itself goes on: attach again."""
+        """Let go of this object's sockets; it is of no use any more. The machine itself goes on: attach again."""
         self._closed = True
         if self._alone is not None:
             self._alone.cancel()
@@ -242,7 +242,7 @@ class QemuMachine:
         self._alone = loop.call_later(_SHARE_GRACE_S, self._share_is_lost)
 
     def _share_is_lost(self) -> None:
-        """Every access to a shared file hangs until the guest is told: who cannot tell it ends the machine."""
+        """The share is lost: accesses hang until a callback tells the guest; without one the machine is ended."""
         if self._exit.done():
             return
         assert self._parts.share is not None
@@ -281,14 +281,14 @@ async def _end(record: MachineRecord) -> None:
 
 
 def save_record(record: MachineRecord) -> None:
-    """The machine can be found by its run folder, should we die before our caller has kept ``record``."""
+    """The record of a machine is in its run folder, should we die before our caller has kept ``record``."""
     data = json.dumps(asdict(record)).encode()
     # Not synced: after a power loss there is no machine to find.
     files.write_atomically(Path(record.run_dir) / RECORD_FILE, data, durable=False)
 
 
 def load_record(run_dir: Path) -> MachineRecord | None:
-    """What ``save_record`` kept in ``run_dir``; None if there is nothing."""
+    """The record that ``save_record`` kept in ``run_dir``; None if there is none."""
     try:
         return MachineRecord(**json.loads((run_dir / RECORD_FILE).read_bytes()))
     except (OSError, ValueError, TypeError):
@@ -296,7 +296,7 @@ def load_record(run_dir: Path) -> MachineRecord | None:
 
 
 def connect_console(run_dir: Path) -> Console | None:
-    """The console of a running machine; None when somebody holds it or the machine is gone."""
+    """The console of a running machine; None when another client holds it or the machine is gone."""
     with contextlib.suppress(OSError):
         return Console(sockets.connect(run_dir / CONSOLE_SOCKET))
     return None

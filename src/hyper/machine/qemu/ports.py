@@ -1,4 +1,4 @@
-"""Published ports: whether they can be had, and Docker's words when not."""
+"""Published ports: whether they can be bound, and Docker's words when not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hyper.system import socket as sockets
 
 
 def check_ports(spec: MachineSpec) -> None:
-    """Every port ``spec`` forwards can be bound now.
+    """The ports that ``spec`` forwards can all be bound now.
 
     Raises:
         Conflict: one is taken.

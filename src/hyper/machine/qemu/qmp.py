@@ -35,7 +35,7 @@ _Told = dict[str, Callable[[dict[str, Any]], None]]
 
 
 class _Client(QMPClient):
-    """Tells of events as they come, and writes nothing down: the library makes a pretty text of each message first,
+    """The QMP client, which tells of events and logs nothing: the library formats each message first,
     whether it is logged or not.
     """
 
@@ -68,7 +68,7 @@ class Monitor:
         self._told: _Told = {}
 
     def on_event(self, name: str, tell: Callable[[dict[str, Any]], None]) -> None:
-        """From now on ``tell`` is called from the loop with the data of each event ``name``, while it is connected."""
+        """From now on the loop calls ``tell`` with the data of each event ``name``, while the monitor is connected."""
         self._told[name] = tell
 
     async def execute(
@@ -79,7 +79,7 @@ class Monitor:
         fd: int | None = None,
         until: Awaited | None = None,
     ) -> Any:
-        """What the command returns. ``fd`` goes with it; ``until``: an event that has come then.
+        """The value that the command returns. ``fd`` goes with it; ``until``: an event that has come then.
 
         Raises:
             MachineError: the machine is gone, does not answer within 10 s, or refuses.
@@ -99,7 +99,7 @@ class Monitor:
     async def execute_in_a_row(
         self, commands: Sequence[tuple[str, dict[str, Any]]], *, fd: int | None = None
     ) -> list[Any]:
-        """What each of the commands returns, or the MachineError of its refusal. QEMU has all before it answers the
+        """The values of the commands, or the MachineErrors of their refusals. QEMU has all before it answers the
         first, and executes all, whatever becomes of those before. ``fd`` goes with the first; none takes another.
 
         Raises:
@@ -134,11 +134,11 @@ class Monitor:
             raise MachineError(f"QEMU's monitor is gone: {error}") from error
 
     def move(self, path: Path) -> None:
-        """The socket is called ``path`` now; a connection that stands is the same."""
+        """The monitor's socket is called ``path`` now; a connection that stands is the same."""
         self._path = path
 
     async def connect(self) -> None:
-        """Return when QEMU's main loop answers; no deadline of its own.
+        """Return when QEMU's main loop answers on the monitor; no deadline of its own.
 
         Raises:
             MachineError: QEMU ended.
@@ -162,7 +162,7 @@ class Monitor:
         return client
 
     async def close(self) -> None:
-        """Hang up; the machine does not mind."""
+        """Hang up the monitor's connection; the machine does not mind."""
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()

@@ -1,4 +1,4 @@
-"""A machine's device state to a file and from there into another machine. Its memory is not in it: that is a file.
+"""A machine's device state to a file and from there into another machine. Memory is not part of it: that is a file.
 
 Source: QEMU 7.2, docs/devel/migration.rst, docs/interop/qemu-qmp-ref (migrate, migrate-incoming; x-ignore-shared).
 """
@@ -22,7 +22,7 @@ _CAPABILITIES: Final = {
 
 
 async def save(monitor: Monitor, state_fd: int) -> None:
-    """The device state of a machine that runs is in ``state_fd``, as one that runs; it stands still from then on.
+    """The device state of a running machine is in ``state_fd``, as of one that runs; the machine stays stopped.
 
     Raises:
         MachineError: it has ended or refuses, or the file cannot be written.
@@ -39,7 +39,7 @@ async def save(monitor: Monitor, state_fd: int) -> None:
 async def restore(monitor: Monitor, state_fd: int) -> None:
     """A machine that waits for its state begins to read it from its descriptor ``state_fd``, and goes on from there.
 
-    It ends if the state is not one of a machine made like it.
+    It ends if the state is not one of a machine of its own make.
 
     Raises:
         MachineError: it has ended, or refuses.

@@ -1,4 +1,4 @@
-"""Which QEMU this is, in its own words: its monitor's greeting, of a start without a machine."""
+"""The version of QEMU, in its own words: its monitor's greeting, of a start without a machine."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class _Qmp(msgspec.Struct):
 
 
 class _Greeting(msgspec.Struct):
-    """Source: qemu/docs/interop/qmp-spec, "Server Greeting"."""
+    """The monitor's greeting. Source: qemu/docs/interop/qmp-spec, "Server Greeting"."""
 
     qmp: _Qmp = msgspec.field(name="QMP")
 
 
 def from_greeting(line: bytes) -> str:
-    """``7.2.22 (Debian 1:7.2+dfsg-7)`` of a monitor's first line.
+    """The version ``7.2.22 (Debian 1:7.2+dfsg-7)`` of a monitor's first line.
 
     Raises:
         msgspec.DecodeError: it is no greeting.
@@ -51,14 +51,14 @@ def from_greeting(line: bytes) -> str:
 
 
 class BinaryVersion:
-    """The version of the program ``binary``, asked for when first wanted and when the file is another one."""
+    """The version of the program ``binary``, asked for at first and whenever the file is another one."""
 
     def __init__(self, binary: Path) -> None:
         self._binary = binary
         self._known: tuple[int, str] | None = None
 
     async def read(self) -> str:
-        """What it says; "" if it does not, which is logged and asked again next time."""
+        """The version the program states; "" if it states none, which is logged and asked again next time."""
         try:
             changed_ns = self._binary.stat().st_mtime_ns
             if self._known is None or self._known[0] != changed_ns:
