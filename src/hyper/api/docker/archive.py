@@ -27,7 +27,7 @@ class ArchiveRoutes:
         self._engine = engine
 
     def routes(self) -> Routes:
-        """(method, path, handler) of each."""
+        """(method, path, handler) of each route."""
         return [
             ("HEAD", f"{CONTAINER}/archive", self.stat),
             ("GET", f"{CONTAINER}/archive", self.get),

@@ -44,7 +44,7 @@ class ContainerRoutes:
         self._engine = engine
 
     def routes(self) -> Routes:
-        """(method, path, handler) of each."""
+        """(method, path, handler) of each route."""
         return [
             ("POST", "/containers/create", self.create),
             ("GET", f"{CONTAINER}/json", self.inspect),

@@ -26,7 +26,7 @@ class ExecRoutes:
         self._engine = engine
 
     def routes(self) -> Routes:
-        """(method, path, handler) of each."""
+        """(method, path, handler) of each route."""
         return [
             ("POST", f"{CONTAINER}/exec", self.create),
             ("POST", "/exec/{id}/start", self.start),

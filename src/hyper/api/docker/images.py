@@ -33,7 +33,7 @@ class ImageRoutes:
         self._pruning = asyncio.Lock()
 
     def routes(self) -> Routes:
-        """(method, path, handler) of each."""
+        """(method, path, handler) of each route."""
         return [
             ("GET", "/images/json", self.list_images),
             ("GET", "/images/{name:.+}/json", self.inspect),

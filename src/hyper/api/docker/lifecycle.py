@@ -39,7 +39,7 @@ class LifecycleRoutes:
         self._pruning = asyncio.Lock()
 
     def routes(self) -> Routes:
-        """(method, path, handler) of each."""
+        """(method, path, handler) of each route."""
         return [
             ("GET", "/containers/json", self.list),
             ("POST", f"{CONTAINER}/rename", self.rename),

@@ -51,7 +51,7 @@ class NetworkRoutes:
         self._networks = engine.host.wires.networks
 
     def routes(self) -> Routes:
-        """(method, path, handler) of each."""
+        """(method, path, handler) of each route."""
         return [
             ("GET", "/networks", self.list),
             ("GET", "/networks/", self.list),

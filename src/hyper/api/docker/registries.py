@@ -27,7 +27,7 @@ class RegistryRoutes:
         self._images = engine.host.images
 
     def routes(self) -> Routes:
-        """(method, path, handler) of each."""
+        """(method, path, handler) of each route."""
         return [
             ("POST", "/auth", self.auth),
             ("GET", "/distribution/{name:.+}/json", self.distribution),

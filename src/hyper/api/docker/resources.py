@@ -28,7 +28,7 @@ class ResourceRoutes:
         self._engine = engine
 
     def routes(self) -> Routes:
-        """(method, path, handler) of each."""
+        """(method, path, handler) of each route."""
         return [
             ("GET", f"{CONTAINER}/stats", self.stats),
             ("GET", f"{CONTAINER}/top", self.top),

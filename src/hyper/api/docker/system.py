@@ -45,7 +45,7 @@ class SystemRoutes:
         self._engine = engine
 
     def routes(self) -> Routes:
-        """(method, path, handler) of each."""
+        """(method, path, handler) of each route."""
         return [
             ("GET", "/_ping", self.ping),
             ("HEAD", "/_ping", self.ping),

@@ -37,7 +37,7 @@ class TransferRoutes:
         self._images = engine.host.images
 
     def routes(self) -> Routes:
-        """(method, path, handler) of each."""
+        """(method, path, handler) of each route."""
         return [
             ("POST", "/images/create", self.create),
             ("POST", "/images/load", self.load),

@@ -27,7 +27,7 @@ class UsageRoutes:
         self._engine = engine
 
     def routes(self) -> Routes:
-        """(method, path, handler) of each."""
+        """(method, path, handler) of each route."""
         return [("GET", "/system/df", self.df), ("POST", "/build/prune", self.prune_builds)]
 
     async def prune_builds(self, request: web.Request) -> web.StreamResponse:

@@ -39,7 +39,7 @@ class VolumeRoutes:
         self._volumes = engine.host.volumes
 
     def routes(self) -> Routes:
-        """(method, path, handler) of each."""
+        """(method, path, handler) of each route."""
         return [
             ("GET", "/volumes", self.list),
             ("POST", "/volumes/create", self.create),

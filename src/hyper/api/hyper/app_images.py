@@ -34,7 +34,7 @@ class AppImageRoutes:
         self._apps = engine.host.images.apps
 
     def routes(self) -> Routes:
-        """(method, path, handler) of each."""
+        """(method, path, handler) of each route."""
         return [
             ("POST", f"{_PREFIX}/images/aci", self.add),
             ("POST", f"{_PREFIX}/images/fetch", self.fetch),

@@ -29,7 +29,7 @@ class FastRoutes:
         self._engine = engine
 
     def routes(self) -> Routes:
-        """(method, path, handler) of each."""
+        """(method, path, handler) of each route."""
         return [
             ("GET", f"{_PREFIX}/templates", self.list),
             ("POST", f"{_PREFIX}/templates", self.build),

@@ -28,7 +28,7 @@ class PodRoutes:
         self._engine = engine
 
     def routes(self) -> Routes:
-        """(method, path, handler) of each."""
+        """(method, path, handler) of each route."""
         return [
             ("GET", _PREFIX, self.list),
             ("POST", _PREFIX, self.create),
