@@ -1,1 +1,1 @@
-"""What clients ask for, checked and filled in: pure functions and data."""
+"""Clients' requests for containers and pods, checked and filled in: pure functions and data."""

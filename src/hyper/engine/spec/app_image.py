@@ -1,4 +1,4 @@
-"""What an App Container Image wants for its containers, where the client says nothing. Pure.
+"""Defaults of an App Container Image for its containers, where the client says nothing. Pure.
 
 Its limits are upper bounds and a machine's size here: one that this host does not have is brought down to what it has,
 with a warning, and one below what a machine needs is brought up.
@@ -30,16 +30,16 @@ _CPU_LIMITS: Final = ("NanoCpus", "CpuQuota", "CpuPeriod", "CpusetCpus")
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What machines of this host can have at most."""
+    """The largest machine that this host can have."""
 
     memory_mib: int
     cpus: int
 
 
 def fill_in(host: HostConfig, raw: dict[str, Any], aci: Aci | None, bounds: Bounds) -> list[str]:
-    """``host``, which was asked for as ``raw``, has the image's defaults where it says nothing; warnings.
+    """The host configuration, which came as ``raw``, has the image's defaults where it says nothing. Returns warnings.
 
-    Ports that it publishes by their names in the image are numbers.
+    Ports that it publishes by their names in the image are numbers afterwards.
 
     Raises:
         InvalidRequest: the image has no port of such a name.
@@ -76,7 +76,7 @@ def _limit(host: HostConfig, raw: dict[str, Any], aci: Aci, bounds: Bounds) -> l
 
 
 def _keep_capabilities(host: HostConfig, aci: Aci) -> list[str]:
-    """The client's words come on top of the image's, and count where both are about the same capability."""
+    """The client's capabilities come on top of the image's, and count where both name the same one."""
     if host.privileged or (aci.retain is None and aci.remove is None):
         return []
     add, drop = _plain(host.cap_add), _plain(host.cap_drop)
@@ -138,7 +138,7 @@ def _shifted(place: PortBinding, number: int) -> PortBinding:
 def protect(
     points: Iterable[MountPoint], asked: ContainerConfig, aci: Aci | None
 ) -> list[MountPoint]:
-    """``points`` with those read-only that the image wants so and the client did not ask for itself."""
+    """The mount points ``points``: read-only if the image wants so and the client did not ask for them itself."""
     own = {clean(target) for target in asked.volumes or {}}
     guarded = {
         clean(point.path)

@@ -1,4 +1,4 @@
-"""What a new container becomes: the client's words, the image's defaults and the host's limits brought together. Pure.
+"""The container spec of a new container: the client's words, the image's defaults and the host's limits merged. Pure.
 
 Source of the rules: Docker's ``runconfig`` merge; errors in Docker's words where clients match on them.
 """
@@ -43,7 +43,7 @@ MINIMUM_CPUS = 0.01
 
 
 def image_defaults(config: oci.ContainerConfig | None) -> ImageConfig:
-    """What containers inherit from an image, as the API shows it."""
+    """The configuration that containers inherit from an image, as the API shows it."""
     if config is None:
         return ImageConfig()
     return ImageConfig(
@@ -106,7 +106,7 @@ def _set(members: dict[str, Any] | None) -> dict[str, dict[str, Any]] | None:
 
 
 def merge(asked: ContainerConfig, image: ImageConfig) -> ContainerConfig:
-    """What the container is configured to: ``asked``, completed by ``image``.
+    """The container's configuration: ``asked``, completed by ``image``.
 
     Raises:
         InvalidRequest: neither says which program to run.
@@ -146,7 +146,7 @@ def _clean(path: str) -> str:
 def _program(
     asked: ContainerConfig, image: ImageConfig
 ) -> tuple[list[str] | None, list[str] | None]:
-    """An entry point of one's own drops the image's command; ``[""]`` is docker's way to drop the entry point."""
+    """The command and the entry point: a client's one drops the image's command; ``[""]`` is docker's for none."""
     cmd, entrypoint = asked.cmd, asked.entrypoint
     if entrypoint is None:
         entrypoint = image.entrypoint
@@ -159,7 +159,7 @@ def _program(
 
 
 def merge_env(base: list[str], over: list[str]) -> list[str]:
-    """``base`` with the variables of ``over`` set. A name without ``=`` stays: programs do not get it."""
+    """The variables ``base`` with those of ``over`` set. A name without ``=`` stays: programs do not get it."""
     merged = {item.partition("=")[0]: item for item in base}
     for item in over:
         name = item.partition("=")[0]
@@ -170,7 +170,7 @@ def merge_env(base: list[str], over: list[str]) -> list[str]:
 
 
 def check_platform(image: ImageRecord, name: str, wanted: Platform | None) -> list[str]:
-    """Warnings about an image that is for other machines, though nobody asked for ``wanted``.
+    """Warnings about an image for another platform than the host's, though the client asked for none (``wanted``).
 
     Raises:
         NotFound: it is not for ``wanted``: the client pulls one that is.
@@ -210,12 +210,12 @@ def memory_mib(host: HostConfig, default: int, *, available_mib: float = math.in
 
 
 def host_memory_mib() -> float:
-    """What this host has."""
+    """The memory of this host in MiB."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / MIB
 
 
 def available_memory_mib() -> int:
-    """What programs of this host may still take without others losing theirs. Source: proc(5), MemAvailable."""
+    """Memory in MiB that programs can still take without others losing theirs. Source: proc(5), MemAvailable."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) // 1024
@@ -223,7 +223,7 @@ def available_memory_mib() -> int:
 
 
 def cpus(host: HostConfig) -> float | None:
-    """How many CPUs' time the machine may use; None: no limit asked for.
+    """CPU time that the machine may use, in CPUs; None: no limit asked for.
 
     Raises:
         InvalidRequest: negative, or both ways of saying it were used.
@@ -249,7 +249,7 @@ def cpus(host: HostConfig) -> float | None:
 
 
 def vcpus(host: HostConfig, *, default: int, available: int) -> int:
-    """How many virtual CPUs the machine gets: enough to use its CPU limit.
+    """The number of the machine's virtual CPUs: enough to use its CPU limit.
 
     Raises:
         InvalidRequest: more than the host has.
@@ -292,7 +292,7 @@ def check(host: HostConfig, raw: dict[str, Any]) -> list[str]:
 
 
 def fill_in(host: HostConfig) -> None:
-    """What clients leave empty says what it amounts to, as dockerd does it."""
+    """Members of the host configuration that clients leave empty have the values this amounts to, as with dockerd."""
     if host.network_mode in ("", "default"):
         host.network_mode = "bridge"
     host.restart_policy.name = host.restart_policy.name or restart.NEVER

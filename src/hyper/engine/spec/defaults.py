@@ -1,4 +1,4 @@
-"""What new containers get where nobody said otherwise, as the daemon was told: dockerd's ``--default-…`` words."""
+"""The daemon's defaults for new containers, where clients say nothing: dockerd's ``--default-…`` options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NO_NEW_PRIVILEGES: Final = "no-new-privileges"
 
 
 def fill_in(host: HostConfig, raw: dict[str, Any], config: Config) -> None:
-    """``host``, which was asked for as ``raw``, has the daemon's defaults where it says nothing."""
+    """The host configuration, which came as ``raw``, has the daemon's defaults where it says nothing."""
     # An empty list stays one: clients see again what they sent.
     host.dns = host.dns or [*config.dns] or host.dns
     host.dns_search = host.dns_search or [*config.dns_search] or host.dns_search
@@ -31,7 +31,7 @@ def fill_in(host: HostConfig, raw: dict[str, Any], config: Config) -> None:
 
 
 def _fill_in_log(host: HostConfig, raw: dict[str, Any], config: Config) -> None:
-    """Options are the default driver's: another one's they are not."""
+    """The log driver is the default one if none was asked for; default options are for the default driver only."""
     asked = raw.get("LogConfig")
     if not (isinstance(asked, dict) and asked.get("Type")):
         host.log_config.type = config.log_driver
@@ -40,7 +40,7 @@ def _fill_in_log(host: HostConfig, raw: dict[str, Any], config: Config) -> None:
 
 
 def check(config: Config) -> None:
-    """Nothing is wrong with the defaults themselves.
+    """The daemon's defaults are valid.
 
     Raises:
         InvalidRequest, NotImplementedYet: as if a container had asked for one of them.

@@ -49,7 +49,7 @@ _TYPES: Final = {
 
 
 def given(host: HostConfig) -> tuple[Device, ...]:
-    """What ``--device`` and ``--device-cgroup-rule`` ask for.
+    """The devices that ``--device`` and ``--device-cgroup-rule`` ask for.
 
     Raises:
         InvalidRequest: one is none of the machine's, or a rule is not of Docker's form.

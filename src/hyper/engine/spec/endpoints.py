@@ -1,4 +1,4 @@
-"""From what a client asks of a container's networks to its endpoints, and from those to names. Pure."""
+"""Endpoints of a container, from what the client asks of networks, and their names. Pure."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def of_new_container(
 ) -> list[EndpointRecord]:
     """The endpoints of a new container; ``find`` knows networks by name or id.
 
-    ``late``: one that is not there is looked for when the container starts (see ``settle``), as dockerd does.
+    ``late``: a network that is not there is looked for when the container starts (see ``settle``), as dockerd does.
 
     Raises:
         NotFound: no such network, and not ``late``.
@@ -115,12 +115,12 @@ def settle(endpoint: EndpointRecord, find: Find) -> None:
 
 
 def has_network(host: HostConfig) -> bool:
-    """Whether the container is on networks of its own: not on none, and not on another's."""
+    """Whether the container is on networks of its own: not on none, and not on another container's."""
     return host.network_mode != "none" and not host.network_mode.startswith("container:")
 
 
 def asks_for_host(host: HostConfig) -> bool:
-    """Whether the container has a name for the host (``--add-host NAME:host-gateway``): it means to speak to it."""
+    """Whether the container has a name for the host (``--add-host NAME:host-gateway``), in order to connect to it."""
     return any(re.split("[:=]", item)[-1] == HOST_GATEWAY for item in host.extra_hosts or [])
 
 
@@ -197,14 +197,14 @@ def _address6(network: NetworkRecord, asked: EndpointIpamConfig) -> str:
 
 
 def _mac(text: str) -> str:
-    """Raises: InvalidRequest: no unicast hardware address."""
+    """The MAC address in lower case with colons. Raises: InvalidRequest: no unicast hardware address."""
     if not _MAC.fullmatch(text) or int(text[:2], 16) & 1:
         raise InvalidRequest(f"invalid MAC address: {text[:100]}")
     return text.lower().replace("-", ":")
 
 
 def dns_names(record: ContainerRecord, endpoint: EndpointRecord) -> list[str]:
-    """What others on a user-defined network call the container, in Docker's order."""
+    """The names of a container on a user-defined network, in Docker's order."""
     if endpoint.network == BRIDGE or not endpoint.network_id:
         return []
     own = [record.name, *endpoint.aliases, short_id(record.id)]

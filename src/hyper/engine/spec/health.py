@@ -1,4 +1,4 @@
-"""Health checks: what is asked of a container, and what the answers make of it. Pure.
+"""Health checks: the question that is asked in a container, and its health after each answer. Pure.
 
 Source: moby, daemon/health.go (the states, their defaults, the log's bounds), runconfig/merge.go.
 """
@@ -33,7 +33,7 @@ NO_CODE: Final = -1
 
 
 def merge(asked: Healthcheck | None, image: Healthcheck | None) -> Healthcheck | None:
-    """``asked``, completed by what the image says."""
+    """The health check ``asked``, completed by the image's."""
     if asked is None or image is None:
         return asked or image
     return Healthcheck(
@@ -47,7 +47,7 @@ def merge(asked: Healthcheck | None, image: Healthcheck | None) -> Healthcheck |
 
 
 def check(asked: Healthcheck | None) -> None:
-    """What a client asks for can be done.
+    """The health check that a client asks for can be done.
 
     Raises:
         InvalidRequest: a time below a millisecond, or a negative count (Docker's words).
@@ -72,17 +72,17 @@ def check(asked: Healthcheck | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What finds out how a container is: a program in it, or (``builtin``) a function of the agent."""
+    """The probe of a health check: a program in the container, or a builtin (``builtin``)."""
 
     args: list[str]
     builtin: bool = False
 
 
 def question(config: ContainerConfig, check: Healthcheck | None) -> Question | None:
-    """What ``check`` asks; None where nobody wants to know.
+    """The question of ``check``; None where it is empty or NONE.
 
     Beside Docker's forms: ``HYPER-TCP``, an address and port that has to accept connections, and ``HYPER-HTTP``, a URL
-    that has to be answered well, followed by headers; both in the container's machine.
+    that has to be answered with success, followed by headers; both in the container's machine.
 
     Raises:
         InvalidRequest: no such address or URL.
@@ -129,7 +129,7 @@ def _check_address(address: str) -> None:
 
 
 def interval_s(check: Healthcheck, health: Health | None, *, started_ns: int, now_ns: int) -> float:
-    """Seconds from the end of one probe to the next: others while the container is still coming up."""
+    """Seconds from the end of one probe to the next; while the container is starting up, the start interval."""
     in_start = now_ns - started_ns < check.start_period
     if in_start and health is not None and health.status == STARTING:
         return (check.start_interval or _DEFAULT_START_INTERVAL_NS) / _NANO
@@ -144,7 +144,7 @@ def timeout_s(check: Healthcheck) -> float:
 def note_result(
     check: Healthcheck, health: Health, result: ProbeResult, *, started_ns: int
 ) -> bool:
-    """``health`` is what it is after ``result``; whether its status is another one now."""
+    """The health ``health`` is up to date with ``result``. Returns whether its status has changed."""
     before = health.status
     health.log = [*health.log[1 - MAX_LOG :], result]
     if result.exit_code == 0:
@@ -164,11 +164,11 @@ class OutputHead:
         self._more = False
 
     def feed(self, data: bytes) -> None:
-        """Also this was written."""
+        """The probe has also written ``data``."""
         room = MAX_OUTPUT - len(self._kept)
         self._kept += data[:room]
         self._more |= len(data) > room
 
     def text(self) -> str:
-        """For people; ``...`` at the end where there was more."""
+        """The output as text; ``...`` at the end where there was more."""
         return self._kept.decode(errors="replace") + ("..." if self._more else "")

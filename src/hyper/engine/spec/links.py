@@ -1,6 +1,6 @@
 """Links of the default network, Docker's older way to names: other names, lines of /etc/hosts, and variables.
 
-On networks of the user's own a link is a name for its owner, and nothing of this.
+On user-defined networks a link is a name that its owner sees, without the lines and variables.
 
 Source: docker docs, "Legacy container links"; moby, daemon/links.
 """
@@ -41,7 +41,7 @@ def of_new_container(host: HostConfig, find: Callable[[str], ContainerRecord]) -
 
 
 def shown(record: ContainerRecord, find: Find) -> list[str] | None:
-    """``record``'s links as inspect says them: ``/name:/own-name/alias``."""
+    """The links of ``record`` as inspect says them: ``/name:/own-name/alias``."""
     found = [
         f"/{other.name}:/{record.name}/{alias}"
         for alias, container_id in record.links.items()
@@ -51,7 +51,7 @@ def shown(record: ContainerRecord, find: Find) -> list[str] | None:
 
 
 def names(records: Iterable[ContainerRecord]) -> dict[str, list[str]]:
-    """What containers are called by those who link to them, ``/owner/alias``, by their ids."""
+    """Names of containers in those that link to them, ``/owner/alias``, by the ids of the former."""
     found: dict[str, list[str]] = {}
     for record in records:
         for alias, container_id in record.links.items():
@@ -62,10 +62,10 @@ def names(records: Iterable[ContainerRecord]) -> dict[str, list[str]]:
 def variables(
     record: ContainerRecord, find: Find, address_of: Callable[[ContainerRecord], str]
 ) -> list[str]:
-    """What ``record``'s program is told about those it links to. ``address_of``: "" where one is not reached.
+    """Variables that tell ``record``'s program of linked containers. ``address_of``: "" for one that is not reached.
 
     Raises:
-        Conflict: one does not run (Docker's words).
+        Conflict: a linked container does not run (Docker's words).
     """
     made: list[str] = []
     for alias, container_id in record.links.items():
@@ -113,7 +113,7 @@ Port = tuple[int, str]
 
 
 def _runs(ports: list[Port]) -> Iterator[tuple[Port, Port]]:
-    """First and last of every three or more ports in a row: of two dockerd does not say it."""
+    """The first and last of every three or more ports in a row: of two dockerd does not say it."""
     start = 0
     for index in range(1, len(ports) + 1):
         if index < len(ports) and ports[index][0] <= ports[start][0] + index - start:

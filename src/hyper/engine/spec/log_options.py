@@ -1,4 +1,4 @@
-"""What keeps a container's output, and how much of it: Docker's log drivers and their options. Pure.
+"""Docker's log drivers and their options: how a container's output is kept, and how much of it. Pure.
 
 Source: moby, daemon/logger/jsonfilelog, local, and loggerutils.
 """
@@ -32,18 +32,17 @@ _MODES: Final = ("", "blocking", "non-blocking")
 
 @dataclass(frozen=True, slots=True)
 class LogLimits:
-    """What is kept: at most ``max_files`` files of about ``max_bytes`` each; None: one without end.
+    """Limits of a log: at most ``max_files`` files of about ``max_bytes`` each."""
 
-    Not ``content``: the output itself is not kept, only how far it has got.
-    """
-
+    #: None: one file without end.
     max_bytes: int | None = None
     max_files: int = 1
+    #: False: the output itself is not kept, only its length so far.
     content: bool = True
 
 
 def limits(config: LogConfig) -> LogLimits:
-    """What ``config`` asks for.
+    """The limits that ``config`` asks for.
 
     Raises:
         InvalidRequest: a value makes no sense.
@@ -83,7 +82,7 @@ def check(config: LogConfig) -> list[str]:
 def details(
     config: LogConfig, *, labels: Mapping[str, str], env: Iterable[str]
 ) -> list[tuple[str, str]]:
-    """What ``config`` wants told of each line of a container with these: those that it has, sorted by name."""
+    """Labels and variables that ``config`` wants told with each line: those that the container has, sorted by name."""
     said = (config.config or {}) if config.type == "json-file" else {}
     variables = dict(one.split("=", 1) for one in env if "=" in one)
     found = {}

@@ -1,4 +1,4 @@
-"""Modes of HostConfig: whose name spaces a container has. Its machine's, always. Pure."""
+"""Modes of HostConfig: the name spaces of a container, which are always its machine's. Pure."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def check(host: HostConfig) -> list[str]:
     """Warnings about modes that have no effect.
 
     Raises:
-        InvalidRequest: something of the host's is asked for, which a machine of one's own cannot have.
-        NotImplementedYet: another container's name space is.
+        InvalidRequest: a name space of the host's is asked for, which a container in a machine cannot have.
+        NotImplementedYet: another container's name space is asked for.
     """
     asked = {"IpcMode": host.ipc_mode, "PidMode": host.pid_mode, "UTSMode": host.uts_mode}
     for member, value in asked.items():

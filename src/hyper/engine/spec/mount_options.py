@@ -1,4 +1,4 @@
-"""Words of mount -o that are flags of mount(2), told from those that are the file system's own."""
+"""Words of mount -o: flags of mount(2), told from options of the file system."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CLEAR: Final = {
 
 
 def parse(options: str, *, flags: int) -> tuple[int, list[str]]:
-    """``flags`` as the words of ``options`` change them, one after the other; the words that are none."""
+    """The mount flags ``flags`` as the words of ``options`` change them, in order; and the words that are no flags."""
     own = []
     for option in filter(None, options.split(",")):
         if option in _SET:

@@ -1,7 +1,7 @@
-"""From what clients ask of mounts (Binds, Mounts, VolumesFrom, Volumes) to one list of mount points. Pure.
+"""Mount points of a container: one list, from what clients ask (Binds, Mounts, VolumesFrom, Volumes). Pure.
 
-Source of rules and texts: moby, volume/mounts (linux_parser.go, validate.go), daemon/volumes.go. Later ones win over
-VolumesFrom, two of the client's own at one place are a mistake, and an image's volume gives way to all of them.
+Source of rules and texts: moby, volume/mounts (linux_parser.go, validate.go), daemon/volumes.go. The others win over
+VolumesFrom, two of the client's own at one path are a mistake, and an image's volume gives way to all of them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def mount_points(
     volumes_of: Callable[[str], Iterable[MountPoint]],
     exists: Callable[[str], bool],
 ) -> list[MountPoint]:
-    """What a container of ``config`` and ``host`` has mounted; names of anonymous volumes are new.
+    """The mount points of a container of ``config`` and ``host``; names of anonymous volumes are new.
 
     ``volumes_of``: the mount points of another container by name. ``exists``: whether a host path does.
 
@@ -69,7 +69,7 @@ def mount_points(
 
 
 def warnings(points: Iterable[MountPoint], *, is_socket: Callable[[str], bool]) -> list[str]:
-    """What of ``points`` has no effect in a virtual machine. ``is_socket``: whether a host path is a unix socket."""
+    """Warnings: what of ``points`` has no effect in a machine. ``is_socket``: whether a host path is a unix socket."""
     found = []
     for point in points:
         if point.propagation not in _KEPT_APART:
@@ -88,7 +88,7 @@ def warnings(points: Iterable[MountPoint], *, is_socket: Callable[[str], bool]) 
 def shared_warnings(
     points: Iterable[MountPoint], others: Iterable[tuple[str, Iterable[MountPoint]]]
 ) -> list[str]:
-    """What two virtual machines that have the same files cannot do with them. ``others``: names and mounts of those."""
+    """Warnings about files that two virtual machines have. ``others``: names and mounts of the other containers."""
     mine = {_what(point): point for point in points if point.kind in (BIND, VOLUME)}
     found: dict[str, str] = {}
     for name, theirs in others:
@@ -141,7 +141,7 @@ def _check_mode(mode: str) -> None:
 
 
 def parse_bind(raw: str) -> MountPoint:
-    """The mount point ``[SOURCE:]TARGET[:MODE]`` (``-v``) asks for.
+    """The mount point that ``[SOURCE:]TARGET[:MODE]`` (``-v``) asks for.
 
     Raises:
         InvalidRequest: it is not of that form, or one of its parts is not valid.
@@ -177,7 +177,7 @@ def _is_mode(text: str) -> bool:
 
 
 def from_spec(spec: MountSpec, *, exists: Callable[[str], bool]) -> MountPoint:
-    """The mount point one of HostConfig.Mounts asks for.
+    """The mount point that one of HostConfig.Mounts asks for.
 
     Raises:
         InvalidRequest: something about it is not valid.
@@ -220,7 +220,7 @@ def _bind(spec: MountSpec, exists: Callable[[str], bool]) -> MountPoint:
 
 
 def source_is_missing(source: str) -> InvalidRequest:
-    """Docker's words for a host path that is not there and is not to be made."""
+    """The error for a host path that is not there and is not to be made, in Docker's words."""
     return InvalidRequest(f"bind source path does not exist: {source}")
 
 
@@ -315,7 +315,7 @@ def _path(path: str) -> str:
 
 
 def clean(path: str) -> str:
-    """``path`` without ``.``, ``..`` and doubled slashes, as Go's path.Clean has it."""
+    """The path without ``.``, ``..`` and doubled slashes, as Go's path.Clean has it."""
     return re.sub("^//", "/", posixpath.normpath(path))
 
 
@@ -327,7 +327,7 @@ def _is_local(path: str) -> bool:
 
 
 def check_name(name: str) -> None:
-    """``name`` can be a volume's.
+    """The name ``name`` can be a volume's.
 
     Raises:
         InvalidRequest: it cannot (Docker's words).

@@ -1,6 +1,6 @@
-"""Volumes on a file server (``type=nfs``): the guest's own kernel is the client, so that no answer reaches the host's.
+"""Volumes on a file server (``type=nfs``): the guest's kernel is the client, so that no answer reaches the host's.
 
-What Docker's local driver makes of the same options, but for two defaults: version 4.2, and with version 3 ``nolock``,
+Options mean what they do to Docker's local driver, but for two defaults: version 4.2, and with version 3 ``nolock``,
 since a guest has no rpc.statd. Source: nfs(5), Linux fs/nfs/fs_context.c.
 """
 
@@ -30,7 +30,7 @@ _NOT_PASSED_ON: Final = frozenset({"defaults", "_netdev"})
 
 
 def check(name: str, options: str, device: str) -> None:
-    """Options and device can be those of a volume ``name``.
+    """The options and the device can be those of a volume ``name``.
 
     Raises:
         InvalidRequest: no server is named, or one is no option or no device.
@@ -51,7 +51,7 @@ def check(name: str, options: str, device: str) -> None:
 
 
 def _server(words: list[str], host: str) -> str:
-    """Its name or address, without brackets."""
+    """The server's name or address, without brackets."""
     named = [word.removeprefix("addr=") for word in words if word.startswith("addr=")]
     return (named[-1] if named else host).strip("[]")
 
@@ -59,10 +59,10 @@ def _server(words: list[str], host: str) -> str:
 async def mount(
     name: str, options: str, device: str, target: str, *, read_only: bool, copy: bool, sub: str = ""
 ) -> Mount:
-    """The volume ``name`` (whose options were checked) or its directory ``sub`` on ``target``.
+    """The mount of volume ``name`` (whose options were checked) or its directory ``sub`` on ``target``.
 
     Raises:
-        InvalidRequest: its server's name has no address, or ``sub`` has a colon.
+        InvalidRequest: the server's name has no address, or ``sub`` has a colon.
     """
     place = _DEVICE.fullmatch(device)
     assert place is not None
@@ -82,7 +82,7 @@ async def mount(
 
 
 def below(source: str, sub: str) -> str:
-    """A mount's ``source`` as `mount` made it, but of its directory ``sub``.
+    """The mount source ``source``, which `mount` made, but of its directory ``sub``.
 
     Raises:
         InvalidRequest: ``sub`` has a colon, which parts it from the rest.
@@ -94,7 +94,7 @@ def below(source: str, sub: str) -> str:
 
 @contextlib.contextmanager
 def named(mounts: Iterable[Mount]) -> Iterator[None]:
-    """A guest that does not answer in the body may be waiting for the servers of ``mounts``: its error names them."""
+    """The servers of ``mounts`` are named by a MachineError of the body: the guest may be waiting for them."""
     servers = sorted({item.source.split(":", 2)[2] for item in mounts if is_source(item.source)})
     try:
         yield
@@ -106,7 +106,7 @@ def named(mounts: Iterable[Mount]) -> Iterator[None]:
 
 
 def is_source(source: str) -> bool:
-    """Whether a mount's ``source`` was made by `mount`."""
+    """Whether the mount source ``source`` was made by `mount`."""
     return source.startswith("net:")
 
 

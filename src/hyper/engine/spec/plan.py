@@ -1,4 +1,4 @@
-"""From a container's record to what its machine and its agent are told. Pure, but for the host's own name."""
+"""Requests to a container's agent, made from its record. Pure, but for the host's own name."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ _DIGITS: Final = 12
 
 
 def check_paths(record: ContainerRecord) -> None:
-    """What must be an absolute path is one, and the name is one the kernel takes.
+    """The paths of ``record`` that must be absolute are so, and host and domain name are such as the kernel takes.
 
     Raises:
         InvalidRequest: not so.
@@ -112,8 +112,10 @@ def check_paths(record: ContainerRecord) -> None:
 
 
 def check_working_dir(path: str) -> None:
-    """Raises:
-    InvalidRequest: ``path`` is neither empty nor absolute (Docker's words).
+    """The working directory ``path`` is empty or absolute.
+
+    Raises:
+        InvalidRequest: it is neither (Docker's words).
     """
     if path and not path.startswith("/"):
         raise InvalidRequest(
@@ -122,7 +124,7 @@ def check_working_dir(path: str) -> None:
 
 
 def check_encodes(*requests: Request) -> None:
-    """The agent can be told all of ``requests``.
+    """The requests ``requests`` can be encoded for the agent.
 
     Raises:
         InvalidRequest: one holds a NUL byte, a number out of range, or more than fits.
@@ -135,7 +137,7 @@ def check_encodes(*requests: Request) -> None:
 
 
 def hostname(record: ContainerRecord) -> str:
-    """What the container calls itself: as asked, the host's name in its UTS mode, else its short id."""
+    """The container's host name: as asked, the host's own in its UTS mode, else the short id."""
     if record.host_config.uts_mode == "host":
         return socket.gethostname()
     return record.config.hostname or short_id(record.id)
@@ -159,7 +161,7 @@ def layer_name(record: ContainerRecord, index: int, path: Path) -> str:
     """The name under which the guest looks for layer ``index`` (0 is the lowest); the image store has it at ``path``.
 
     Containers that come into another's machine share the layers they have in common: theirs are called by their digest,
-    which is the file's name, and not by where this host keeps it.
+    which is the file's name, and not by the file's place on this host.
     """
     if record.seat.owner:
         return f"layer-{path.stem[:_DIGITS]}"
@@ -167,12 +169,12 @@ def layer_name(record: ContainerRecord, index: int, path: Path) -> str:
 
 
 def scratch_name(record: ContainerRecord) -> str:
-    """What the guest looks for to find the writable layer."""
+    """The name under which the guest looks for the scratch disk."""
     return disk_name(record, SCRATCH_DISK)
 
 
 def disk_name(record: ContainerRecord, name: str) -> str:
-    """``name`` for a disk of this container: no other container of its machine has one of that name."""
+    """The disk's name ``name``, made such that no other container of the machine has a disk of that name."""
     return f"{record.seat.container}-{name}" if record.seat.owner else name
 
 
@@ -182,7 +184,7 @@ def container_create(
     files: tuple[File, ...],
     mounts: tuple[Mount, ...] = (),
 ) -> ContainerCreate:
-    """The agent's instructions for the container's root; ``files``, ``mounts``: what comes from outside of it."""
+    """The agent's instructions for the container's root; ``files``, ``mounts``: those from outside of it."""
     host, member = record.host_config, record.member
     shown = host.privileged
     flags = ContainerFlag.READ_ONLY if host.readonly_rootfs else ContainerFlag.NONE
@@ -208,7 +210,7 @@ def container_create(
 
 
 def _depth(mount: Mount) -> int:
-    """What is mounted within another mount comes after it."""
+    """The depth of a mount's target: a mount within another one comes after it."""
     return posixpath.normpath(mount.target).count("/")
 
 
@@ -224,7 +226,7 @@ def _mounts(host: HostConfig) -> list[Mount]:
 
 
 def tmpfs(target: str, options: str) -> Mount:
-    """The mount ``--tmpfs target:options`` asks for (Docker's default: nosuid, nodev, noexec).
+    """The mount that ``--tmpfs target:options`` asks for (Docker's default: nosuid, nodev, noexec).
 
     Raises:
         InvalidRequest: an option tmpfs does not have.
@@ -255,9 +257,9 @@ def network_files(
     *,
     reader: ContainerRecord | None = None,
 ) -> tuple[File, ...]:
-    """The files in which a container reads who and where it is, but those it has itself.
+    """The files hostname, hosts and resolv.conf of ``record``'s /etc, but those that the container brings itself.
 
-    ``reader``: another container, which reads that it is who and where ``record`` is.
+    ``reader``: another container, which gets these files with ``record``'s names and addresses.
     """
     reader = reader or record
     own = {point.target for point in reader.mounts}
@@ -392,7 +394,7 @@ def exec_program(
 
 
 def environment(record: ContainerRecord, *, tty: bool) -> tuple[str, ...]:
-    """The program's variables: what Docker sets, under what image and client say."""
+    """The program's variables: Docker's, overridden by those of image and client."""
     env = [DEFAULT_PATH, f"HOSTNAME={hostname(record)}"]
     if tty:
         env.append("TERM=xterm")
@@ -401,14 +403,14 @@ def environment(record: ContainerRecord, *, tty: bool) -> tuple[str, ...]:
 
 
 def _overlaid(base: Sequence[str], over: Sequence[str]) -> tuple[str, ...]:
-    """``base`` with ``over`` in its place; a name without ``=`` takes the variable away."""
+    """The variables ``base`` with those of ``over`` in their place; a name without ``=`` takes the variable away."""
     names = {item.partition("=")[0] for item in over}
     kept = (item for item in base if item.partition("=")[0] not in names)
     return (*kept, *(item for item in over if "=" in item))
 
 
 def console_size(size: list[int] | None) -> tuple[int, int]:
-    """(rows, columns) as the API's ``[height, width]`` says; (0, 0): unknown."""
+    """The console's (rows, columns), as the API's ``[height, width]`` says; (0, 0): unknown."""
     if size is None or len(size) != 2:
         return 0, 0
     return min(max(size[0], 0), 65535), min(max(size[1], 0), 65535)
@@ -424,7 +426,7 @@ def capability_mask(host: HostConfig) -> int:
 
 
 async def seccomp_filter(host: HostConfig) -> bytes:
-    """What the system calls of the container's programs are held to, as BPF; empty: to nothing.
+    """The filter of system calls for the container's programs, as BPF; empty: none.
 
     Raises:
         InvalidRequest: the profile is none, or cannot be compiled.
@@ -434,7 +436,7 @@ async def seccomp_filter(host: HostConfig) -> bytes:
 
 
 def capabilities(host: HostConfig) -> frozenset[str]:
-    """The capabilities the container's root has.
+    """The capabilities of the container's root.
 
     Raises:
         InvalidRequest: a name that is no capability.
@@ -491,5 +493,5 @@ def signal_number(text: str) -> int:
 
 
 def stop_signal(config: ContainerConfig) -> int:
-    """What asks the program to end: as configured, else SIGTERM."""
+    """The signal that asks the program to end: as configured, else SIGTERM."""
     return signal_number(config.stop_signal or "TERM")

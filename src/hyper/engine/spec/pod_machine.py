@@ -1,4 +1,4 @@
-"""A pod's machine: what its first container is, and how the others come to what they share. Pure."""
+"""A pod's machine: its first container, and the mounts that the other containers share. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def layer(config: Config) -> Path:
 
 
 def first_config(body: wire.PodBody) -> ContainerConfig:
-    """What the first container of a pod is: a program that waits."""
+    """The configuration of a pod's first container: a program that waits."""
     return ContainerConfig(
         hostname=body.hostname,
         exposed_ports=_exposed(body),
@@ -41,7 +41,7 @@ def first_config(body: wire.PodBody) -> ContainerConfig:
 
 
 def _exposed(body: wire.PodBody) -> dict[str, dict[str, Any]] | None:
-    """Containers of a pod have no ports of their own: all are the machine's."""
+    """The exposed ports of all containers of a pod: they are the machine's, not each container's."""
     whole = dict(body.exposed_ports or {})
     for item in body.containers:
         whole |= item.body.exposed_ports or {}
@@ -49,7 +49,7 @@ def _exposed(body: wire.PodBody) -> dict[str, dict[str, Any]] | None:
 
 
 def first_host_config(body: wire.PodBody) -> HostConfig:
-    """The same of what depends on the host: size and network of the machine. It comes back if its containers do."""
+    """The host configuration of a pod's first container: the machine's size, its network; restarts if members do."""
     policies = {
         item.body.host_config.restart_policy.name
         for item in body.containers
@@ -99,7 +99,7 @@ def _mount_point(volume: wire.PodVolume, target: str) -> MountPoint:
 
 
 def shared(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
-    """The first container's ``mounts`` so that others can have the same: a tmpfs by a name in the machine."""
+    """The first container's ``mounts`` in a form that members can share: a tmpfs has a name in the machine."""
     made = []
     for mount in mounts:
         if mount.type == "tmpfs":
@@ -111,13 +111,13 @@ def shared(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
 
 
 def _shm() -> Mount:
-    """POSIX shared memory belongs to the IPC that is shared."""
+    """The mount of POSIX shared memory: it belongs to the IPC that a pod's containers share."""
     data = f"mode=1777,size={DEFAULT_SHM_SIZE}"
     return Mount("tmpfs", "tag:shm:/", plan.SHM, mount_options.SAFE, data)
 
 
 def member_mounts(record: ContainerRecord, first: ContainerRecord) -> tuple[Mount, ...]:
-    """Where a container of the pod ``first`` has the pod's volumes, and its shared memory."""
+    """The mounts of the pod's volumes and its shared memory in a container of the pod ``first``."""
     assert record.member is not None
     assert first.pod is not None
     places = {volume.name: number for number, volume in enumerate(first.pod.volumes)}

@@ -1,4 +1,4 @@
-"""What a pod asks of the network beyond ports: who may reach it, and services it finds there. Pure."""
+"""White lists and services of a pod: networks that may reach it, and addresses that it reaches. Pure."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _HINT: Final = "it takes a hyperd that runs as root, and /dev/net/tun"
 
 
 def check(body: wire.PodBody) -> None:
-    """What is asked makes sense.
+    """The white lists and services of a pod make sense.
 
     Raises:
-        InvalidRequest: it does not.
+        InvalidRequest: they do not.
     """
     lists = body.white_lists or wire.PodWhiteLists()
     networks("WhiteLists.InternalNetworks", lists.internal_networks)
@@ -70,10 +70,10 @@ def _place(where: str, ip: str, port: int) -> tuple[IPv4Address, int]:
 
 
 def networks(where: str, texts: list[str]) -> tuple[Network, ...]:
-    """The networks of a list.
+    """The networks of a white list.
 
     Raises:
-        InvalidRequest: one is none, or there are too many.
+        InvalidRequest: a text is no network, or there are too many.
     """
     if len(texts) > MAX_NETWORKS:
         raise InvalidRequest(
@@ -86,10 +86,10 @@ def networks(where: str, texts: list[str]) -> tuple[Network, ...]:
 
 
 def check_here(pod: PodRecord, why: str) -> None:
-    """A pod can be had where there are no bridged networks, and ``why`` there are none.
+    """The pod needs no bridged networks, which this host does not have; ``why`` not.
 
     Raises:
-        Forbidden: it cannot: nothing here tells callers apart, or leads what it sends elsewhere.
+        Forbidden: it needs them: without, no white list tells callers apart and no service leads connections elsewhere.
     """
     lists = pod.white_lists
     if pod.services:
@@ -101,7 +101,7 @@ def check_here(pod: PodRecord, why: str) -> None:
 
 
 def _keeps_out_nobody(lists: wire.PodWhiteLists) -> bool:
-    """Whether everybody reaches published ports: without bridges there is no other way in."""
+    """Whether the white lists let any address in (to published ports: without bridges there is no other way in)."""
     return _EVERYWHERE in _parsed(lists) or not _parsed(lists)
 
 
@@ -110,7 +110,7 @@ def _parsed(lists: wire.PodWhiteLists) -> list[Network]:
 
 
 def wall(record: ContainerRecord) -> Wall | None:
-    """Who may reach ``record``'s machine; None: whoever can."""
+    """The wall of ``record``'s machine; None: it has no white lists."""
     lists = None if record.pod is None else record.pod.white_lists
     if lists is None or not _parsed(lists):
         return None
@@ -122,16 +122,16 @@ def wall(record: ContainerRecord) -> Wall | None:
 
 
 def services(record: ContainerRecord) -> tuple[Service, ...]:
-    """The services that ``record``'s machine has."""
+    """The services of ``record``'s machine."""
     asked = [] if record.pod is None else record.pod.services
     return tuple(_service(f"Services[{number}]", item) for number, item in enumerate(asked))
 
 
 def check_ways(services: Iterable[Service], segments: Sequence[Segment]) -> None:
-    """What a machine on ``segments`` sends to ``services`` comes by the host, and may go on to their hosts.
+    """The packets that a machine on ``segments`` sends to ``services`` pass the host and may go on to their hosts.
 
     Raises:
-        Conflict: it does not, or may not.
+        Conflict: they do not, or may not.
     """
     for service in services:
         where = f"service {service.address}:{service.port}"

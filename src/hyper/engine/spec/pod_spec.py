@@ -1,7 +1,7 @@
-"""What a client may ask of a pod. Pure.
+"""Checks of the pod that a client asks for. Pure.
 
-Each container by itself is checked where all containers are (engine/spec/create.py); here is what they are to each
-other.
+Each container by itself is checked where all containers are (engine/spec/create.py); here are checks of several
+containers together.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ def check(body: wire.PodBody) -> None:
 
 
 def check_container(item: wire.PodContainer, volumes: list[wire.PodVolume]) -> None:
-    """A container goes into a pod that has ``volumes``.
+    """The container ``item`` can be in a pod that has ``volumes``.
 
     Raises:
-        InvalidRequest: it does not.
+        InvalidRequest: it cannot.
     """
     where = f"container {item.name[:100]}"
     _check_name("container", item.name)
@@ -95,7 +95,7 @@ def check_container(item: wire.PodContainer, volumes: list[wire.PodVolume]) -> N
 
 
 def _check_name(what: str, name: str) -> None:
-    """Within the pod one letter is enough: the whole name is longer."""
+    """The name is valid. Within the pod one letter is enough: the container's whole name is longer."""
     whole = name if what == "pod" else f"{name}."
     if not is_valid_name(whole):
         raise InvalidRequest(
@@ -194,7 +194,7 @@ def files(item: wire.PodContainer) -> list[File]:
 
 
 def _check_ports(body: wire.PodBody) -> None:
-    """The same port of the host is not published twice."""
+    """The ports of the host are published once each."""
     taken: dict[tuple[str, str, str], str] = {}
     for spec, bindings in (body.port_bindings or {}).items():
         _, protocol = ports.parse_port(spec)
@@ -209,7 +209,7 @@ def _check_ports(body: wire.PodBody) -> None:
 
 
 def _check_clashes(containers: list[wire.PodContainer]) -> None:
-    """No two containers say that they listen on the same port: they share one network."""
+    """The ports on which containers say they listen differ between containers: these share one network."""
     owners: dict[tuple[int, str], str] = {}
     for item in containers:
         for spec in item.body.exposed_ports or {}:

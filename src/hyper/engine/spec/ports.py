@@ -22,7 +22,7 @@ _KINDS: Final = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
 def parse_port(text: str) -> tuple[int, str]:
-    """Number and protocol of ``80`` or ``80/udp``.
+    """The port's number and protocol: ``80`` or ``80/udp``.
 
     Raises:
         InvalidRequest: neither.
@@ -37,10 +37,10 @@ def parse_port(text: str) -> tuple[int, str]:
 
 
 def wanted(config: ContainerConfig, host: HostConfig) -> list[tuple[int, str, PortBinding]]:
-    """Every publication asked for: (port, protocol, binding).
+    """The publications asked for: (port, protocol, binding) each.
 
     Raises:
-        InvalidRequest: a port or address that is none.
+        InvalidRequest: a text is no port or no address.
     """
     result = []
     bindings = host.port_bindings or {}
@@ -79,10 +79,10 @@ def _is_port(text: str) -> bool:
 def hold(
     wishes: list[tuple[int, str, PortBinding]], *, default: str = ANYWHERE
 ) -> tuple[list[PublishedPort], list[socket.socket]]:
-    """The same, and for each the socket that keeps others from it, until it is closed. ``default``: where nobody said.
+    """The published ports for ``wishes``, and for each a socket that keeps other programs from it until it is closed.
 
-    That is on all addresses of the host, those of IPv6 too if it has some. Packets of IPv4 never reach these sockets:
-    the packet filter leads them on before.
+    ``default``: the host's address where a binding has none; by default all, those of IPv6 too if the host has some.
+    Packets of IPv4 never reach these sockets: the packet filter leads them on before.
 
     Raises:
         As ``allocate``.
@@ -103,10 +103,10 @@ def hold(
 
 
 def reserve(protocol: str, address: str, port: int) -> socket.socket:
-    """A socket that keeps others from a port.
+    """A socket that keeps other programs from a port.
 
     Raises:
-        OSError: another has it.
+        OSError: another program has it.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, _KINDS[protocol])
@@ -125,7 +125,7 @@ def reserve(protocol: str, address: str, port: int) -> socket.socket:
 
 
 def allocate(wishes: list[tuple[int, str, PortBinding]]) -> list[PublishedPort]:
-    """The host ports for ``wishes``, free at this moment (the machine takes them when it starts).
+    """The published ports for ``wishes``, free at this moment (the machine takes them when it starts).
 
     Raises:
         NotImplementedYet: one is on an IPv6 address.
@@ -170,7 +170,7 @@ def _allocate(
 def _allocate_both(
     port: int, protocol: str, place: PortBinding, held: list[socket.socket]
 ) -> list[PublishedPort]:
-    """The same port on all addresses of both kinds; of IPv4 alone on a host without IPv6."""
+    """One port on all addresses of IPv4 and IPv6; of IPv4 alone on a host without IPv6."""
     for attempt in range(1, _ATTEMPTS + 1):
         first = _allocate(port, protocol, place, held)
         try:
@@ -188,7 +188,7 @@ def _allocate_both(
 
 
 def _explain(address: str, number: int, error: OSError) -> HyperError:
-    """Docker's words: clients look for them."""
+    """The error of a port that could not be taken, in Docker's words: clients look for them."""
     where = f"[{address}]" if ":" in address else address
     lead = f"driver failed programming external connectivity: Bind for {where}:{number} failed"
     if error.errno == errno.EADDRINUSE:

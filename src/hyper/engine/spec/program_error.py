@@ -1,4 +1,4 @@
-"""Why a program could not be started, in Docker's words: its clients derive the exit code from them."""
+"""Errors of programs that could not be started, in Docker's words: its clients derive the exit code from them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ProgramNotExecutable(InvalidRequest):
 
 
 def program_error(error: GuestError, program: str, *, what: str = "container") -> HyperError:
-    """What the client is told of the agent's ``error``; ``what``: container or exec."""
+    """The error that the client gets for the agent's ``error``; ``what``: container or exec."""
     lead = f"unable to start {what} process"
     if error.code == ReplyCode.NOT_FOUND:
         text = f"{lead}: exec: {_quoted(program)}: executable file not found in $PATH"

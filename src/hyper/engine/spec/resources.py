@@ -1,4 +1,4 @@
-"""What a container may take: limits of its machine on the host, of its cgroup in the guest, of its scratch disk. Pure.
+"""Limits of a container: of its machine on the host, of its control group in the guest, of its scratch disk. Pure.
 
 Source of the rules: moby, daemon/daemon_unix.go verifyPlatformContainerResources; errors and warnings in its words.
 """
@@ -124,10 +124,10 @@ def _check_security(options: list[str]) -> list[str]:
 
 
 def cpu_set(host: HostConfig, *, available: Collection[int]) -> frozenset[int]:
-    """The host's CPUs that ``CpusetCpus`` ("0-2,4") names; empty: all.
+    """CPUs of the host that ``CpusetCpus`` ("0-2,4") names; empty: all.
 
     Raises:
-        InvalidRequest: it is not of that form, or one is not ``available``.
+        InvalidRequest: the text is not of that form, or a CPU is not ``available``.
     """
     text = host.cpuset_cpus
     if not text:
@@ -150,7 +150,7 @@ def cpu_set(host: HostConfig, *, available: Collection[int]) -> frozenset[int]:
 
 
 def vcpus(host: HostConfig, *, available: Collection[int]) -> int:
-    """How many virtual CPUs the machine gets: enough for its limit, else as many as it may run on, else one.
+    """The number of the machine's virtual CPUs: enough for its limit, else as many as it may run on, else one.
 
     Raises:
         InvalidRequest: more than the host has.
@@ -160,7 +160,7 @@ def vcpus(host: HostConfig, *, available: Collection[int]) -> int:
 
 
 def machine_limits(host: HostConfig, *, available: Collection[int]) -> Limits:
-    """What the host holds the machine to. A CPU that has gone since is left out."""
+    """Limits that the host holds the machine to. A CPU that has gone since is left out."""
     wanted = cpu_set(host, available=range(_MAX_CPU + 1))
     return Limits(
         cpus=create.cpus(host),
@@ -170,7 +170,7 @@ def machine_limits(host: HostConfig, *, available: Collection[int]) -> Limits:
 
 
 def guest_limits(seat: Seat, host: HostConfig) -> tuple[ContainerUpdate, ...]:
-    """What the guest holds the container to from its start. A machine of its own has the CPUs its limits say."""
+    """Limits that the guest holds the container to from its start. A machine of its own has the CPUs its limits say."""
     pids, memory = max(host.pids_limit or 0, 0), host.memory
     cpu_us = _cpu_us(host) if seat.owner else 0
     if not (pids or memory or cpu_us):
@@ -179,12 +179,12 @@ def guest_limits(seat: Seat, host: HostConfig) -> tuple[ContainerUpdate, ...]:
 
 
 def _cpu_us(host: HostConfig) -> int:
-    """Of each 100 ms; 0: no limit."""
+    """CPU time in µs of each 100 ms; 0: no limit."""
     return round((create.cpus(host) or 0) * _PERIOD_US)
 
 
 def resize(record: ContainerRecord, *, available: Collection[int]) -> None:
-    """The next machine is as large as the limits say by now. What was never limited stays as it was made."""
+    """The next machine is as large as the limits say by now. A size that was never limited stays as it was made."""
     host = record.host_config
     if host.memory:
         record.memory_mib = create.memory_mib(host, record.memory_mib)
@@ -216,7 +216,7 @@ def scratch_size(host: HostConfig) -> int:
 
 
 def updated(host: HostConfig, asked: dict[str, Any], new: HostConfig) -> HostConfig:
-    """``host`` with what an update ``asked`` for (as it came), parsed as ``new``. 0 and "" leave a member alone.
+    """The host configuration ``host`` after an update: ``asked`` as it came, ``new`` parsed. 0 and "" change nothing.
 
     Raises:
         InvalidRequest: members that do not go together (Docker's words).
@@ -260,7 +260,7 @@ def _copy(host: HostConfig) -> HostConfig:
 
 
 def guest_change(seat: Seat, old: HostConfig, new: HostConfig) -> ContainerUpdate | None:
-    """What a running guest has to be told; None: nothing."""
+    """The change of limits that a running guest has to be told; None: nothing."""
     memory = new.memory if new.memory != old.memory else 0
     pids = 0
     if new.pids_limit != old.pids_limit:

@@ -1,4 +1,4 @@
-"""Whether and when an ended container is started again.
+"""Restart policies: whether and when an ended container is started again.
 
 Source: moby, restartmanager/restartmanager.go and daemon/monitor.go. The count is the container's own, so that a
 daemon that was killed goes on counting.
@@ -32,7 +32,7 @@ class Backoff:
         self._delay_s = 0.0
 
     def next_delay_s(self, *, ran_s: float) -> float:
-        """How long to wait after a run of ``ran_s`` seconds."""
+        """The next wait in seconds, after a run of ``ran_s`` seconds."""
         if ran_s >= LONG_RUN_S or not self._delay_s:
             self._delay_s = FIRST_DELAY_S
         else:
@@ -40,7 +40,7 @@ class Backoff:
         return self._delay_s
 
     def reset(self) -> None:
-        """A person has started it: the waits start over."""
+        """The container was started by a client: the waits start over."""
         self._delay_s = 0.0
 
 
@@ -68,9 +68,9 @@ def starts_with_daemon(record: ContainerRecord) -> bool:
 
 
 def ends_the_policy(config: ContainerConfig, number: int) -> bool:
-    """Whether a container that somebody sent signal ``number`` is not started again once it ends, as in Docker.
+    """Whether a container that a client sent signal ``number`` is not started again once it ends, as in Docker.
 
-    With a stop signal of its own that is this one (or KILL); else any.
+    Its own stop signal (or KILL) does that if it has one; else any signal.
     """
     if not config.stop_signal or number == signal.SIGKILL:
         return True
@@ -78,7 +78,7 @@ def ends_the_policy(config: ContainerConfig, number: int) -> bool:
 
 
 def check(host: HostConfig) -> None:
-    """The policy is one there is, and goes with the rest.
+    """The restart policy exists and goes with the rest of the host configuration.
 
     Source: moby, api/types/container/hostconfig.go ValidateRestartPolicy.
 

@@ -1,4 +1,4 @@
-"""From a container's seccomp profile to the filter its programs start under.
+"""Seccomp profiles of containers, compiled to the filters that their programs start under.
 
 Source: moby/profiles, seccomp/seccomp_linux.go; runc, libcontainer/specconv and libcontainer/seccomp. Errors in their
 words; dockerd finds them only at the start.
@@ -17,7 +17,7 @@ from hyper.system.libseccomp import Condition, Filter, Rule
 from hyper.types import seccomp
 from hyper.types.seccomp import Argument, Call, Conditions, Profile
 
-#: What says that there is no filter. Docker's built-in profile guards a kernel that is shared; a guest's is not.
+#: Profiles that mean no filter. Docker's built-in profile guards a kernel that is shared; a guest's is not.
 NO_PROFILE: Final = frozenset({"", "unconfined", "builtin"})
 #: Names and conditions of a whole profile; Docker's own has some 400.
 MAX_RULES: Final = 4096
@@ -74,7 +74,7 @@ async def program(text: str, capabilities: frozenset[str]) -> bytes:
     """The BPF program of a profile for a container with ``capabilities`` (``SYS_ADMIN``…); empty: no filter.
 
     Raises:
-        InvalidRequest: it is no profile, or more than a filter can hold.
+        InvalidRequest: the text is no profile, or more than a filter can hold.
         HyperError: it cannot be compiled on this host.
     """
     profile = seccomp.decode(text)
@@ -136,7 +136,7 @@ def _applies(call: Call, capabilities: frozenset[str]) -> bool:
 
 
 def _is_new_enough(conditions: Conditions) -> bool:
-    """Whether guests' kernels are at least as new; nothing said is as new as can be."""
+    """Whether guests' kernels are at least as new as ``min_kernel``; true where that is empty."""
     text = conditions.min_kernel
     if not text:
         return True
