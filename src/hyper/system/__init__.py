@@ -1,1 +1,1 @@
-"""Linux, one family of system calls a file. The only place that spawns processes."""
+"""System calls of Linux, one family a file. The only place that spawns processes."""

@@ -1,4 +1,4 @@
-"""Which CPUs a process may run on.
+"""The CPUs that a process may run on.
 
 Source: sched_setaffinity(2), proc(5) "/proc/pid/task".
 """
@@ -21,10 +21,10 @@ def available() -> frozenset[int]:
 
 
 def set_all(pid: int, cpus: Collection[int]) -> None:
-    """Every thread of ``pid`` runs on ``cpus`` only; empty: on all that we may use.
+    """The threads of ``pid`` all run on ``cpus`` only; empty: on all that we may use.
 
     Raises:
-        OSError: the process is gone or somebody else's, there is no such CPU, or it makes threads faster than we look.
+        OSError: the process is gone or another user's, there is no such CPU, or it makes threads faster than we look.
     """
     wanted = set(cpus) or available()
     done: set[int] = set()

@@ -28,5 +28,5 @@ def instruction(code: int, value: int, *, if_true: int = 0, if_false: int = 0) -
 
 
 def give(action: int) -> bytes:
-    """The end: what is done with the call."""
+    """The last instruction: what is done with the call."""
     return instruction(RETURN, action)

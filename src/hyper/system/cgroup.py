@@ -30,9 +30,10 @@ _WANTED = ("cpu", "pids", "memory")
 
 @dataclass(frozen=True, slots=True)
 class GroupLimits:
-    """None: unlimited, or left as it is. ``cpus`` in CPUs (infinite: unlimited from now on), ``pids`` counts threads.
+    """The limits of a control group. ``cpus`` in CPUs (infinite: no limit from now on), ``pids`` counts threads.
 
-    ``cpu_shares``: the weight against others where CPUs are short, 2 to 262144; what others have is 1024.
+    None: unlimited, or left as it is.
+    ``cpu_shares``: the weight against others where CPUs are short, 2 to 262144; others have 1024.
     """
 
     cpus: float | None = None
@@ -41,7 +42,7 @@ class GroupLimits:
     cpu_shares: int | None = None
 
     def files(self, version: int) -> dict[str, dict[str, str]]:
-        """{controller: {file: content}} that says this in ``version`` (1 or 2) of the interface."""
+        """The limits as {controller: {file: content}} in ``version`` (1 or 2) of the interface."""
         wanted: dict[str, dict[str, str]] = {}
         cpu = self._cpu_files(version)
         if cpu:
@@ -76,7 +77,7 @@ class GroupLimits:
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """One place where groups can be made, and which controllers it has."""
+    """A mount point where groups can be made, and which controllers it has."""
 
     version: int
     folder: Path
@@ -84,7 +85,7 @@ class Hierarchy:
 
 
 class Groups:
-    """Where this process may make groups. ``reasons`` says in words what it cannot limit, and why."""
+    """The control groups that this process may make. ``reasons``: what it cannot limit, in words, and why."""
 
     def __init__(self, hierarchies: Iterable[Hierarchy], reasons: Iterable[str] = ()) -> None:
         self._hierarchies = tuple(hierarchies)
@@ -92,11 +93,11 @@ class Groups:
 
     @property
     def controllers(self) -> frozenset[str]:
-        """What can be limited here: of cpu, pids, memory."""
+        """The controllers there are here, of cpu, pids, memory."""
         return frozenset().union(*(item.controllers for item in self._hierarchies))
 
     def create(self, name: str, limits: GroupLimits) -> Group:
-        """The group ``hyper/NAME`` with ``limits`` as far as there are controllers; taken over if it exists.
+        """The group ``hyper/NAME`` with ``limits`` as far as there are controllers; an existing one is taken over.
 
         Raises:
             OSError: the kernel refused a value; nothing is left behind.
@@ -118,12 +119,12 @@ class Groups:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One group, in one or several hierarchies (version 1 has one a controller)."""
+    """A control group, in one or several hierarchies (version 1 has one a controller)."""
 
     places: tuple[tuple[Hierarchy, Path], ...]
 
     def add(self, pid: int) -> None:
-        """Move a process (with all its threads) into it.
+        """Move a process (with all its threads) into the group.
 
         Raises:
             OSError: the process is gone, or the kernel refused.
@@ -132,10 +133,10 @@ class Group:
             (folder / "cgroup.procs").write_text(str(pid))
 
     def limit(self, limits: GroupLimits) -> None:
-        """It is held to ``limits`` as far as there are controllers.
+        """The group is held to ``limits`` as far as there are controllers.
 
         Raises:
-            OSError: it is gone, or the kernel refused a value.
+            OSError: the group is gone, or the kernel refused a value.
         """
         for hierarchy, folder in self.places:
             for controller, files in limits.files(hierarchy.version).items():
@@ -143,7 +144,7 @@ class Group:
                     _write_all(folder, files)
 
     async def end(self) -> None:
-        """No process is in it: who was got SIGKILL. Nobody may be put into it meanwhile."""
+        """The group is empty: its processes got SIGKILL. No process may be put into it meanwhile."""
         while members := self._members():
             for pid in members:
                 with contextlib.suppress(ProcessLookupError):
@@ -160,7 +161,7 @@ class Group:
         return found
 
     def remove(self) -> None:
-        """It is gone, if all its processes have ended: what is in use stays, with a warning."""
+        """The group is gone if all its processes have ended: one in use stays, with a warning."""
         for _, folder in self.places:
             try:
                 folder.rmdir()
@@ -173,7 +174,7 @@ class Group:
 
 
 def _make(hierarchy: Hierarchy, folder: Path) -> None:
-    """``folder`` is a group whose files are there, and so is its parent: with its last group another daemon took that.
+    """The group ``folder`` and its parent exist, although another daemon removes that with its last group.
 
     Raises:
         OSError: the kernel refused.
@@ -189,7 +190,7 @@ def _make(hierarchy: Hierarchy, folder: Path) -> None:
 
 
 def _make_parent(version: int, folder: Path, controllers: Set[str]) -> None:
-    """``folder`` is there, and groups in it can have ``controllers``. Raises: OSError."""
+    """The parent group ``folder`` exists, and groups in it can have ``controllers``. Raises: OSError."""
     folder.mkdir(exist_ok=True)
     if version == 2:
         _enable(folder, controllers)
@@ -201,7 +202,7 @@ def _write_all(folder: Path, files: dict[str, str]) -> None:
 
 
 def discover(*, mountinfo: str | None = None) -> Groups:
-    """Where this process can make groups now. Never fails: what is missing has a reason."""
+    """The control groups that this process can make now. Never fails: what is missing has a reason."""
     text = Path("/proc/self/mountinfo").read_text() if mountinfo is None else mountinfo
     hierarchies: list[Hierarchy] = []
     reasons: list[str] = []
@@ -215,7 +216,7 @@ def discover(*, mountinfo: str | None = None) -> Groups:
 
 
 def _mounts(mountinfo: str) -> list[tuple[int, Path, set[str]]]:
-    """(version, mount point, super options) of every cgroup mount in a /proc/PID/mountinfo."""
+    """The (version, mount point, super options) of every cgroup mount in a /proc/PID/mountinfo."""
     found = []
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
@@ -241,7 +242,7 @@ def _usable(version: int, folder: Path, options: set[str], reasons: list[str]) -
 
 
 def _delegate(folder: Path) -> set[str]:
-    """Controllers the children of ``folder`` can have (version 2), switched on."""
+    """The controllers that children of ``folder`` can have (version 2), switched on."""
     available = set((folder / "cgroup.controllers").read_text().split()) & set(_WANTED)
     _enable(folder, available)
     return available

@@ -1,4 +1,4 @@
-"""Being told when the host's clock is set: by somebody, or because the host has slept.
+"""A watch on the host's clock, which is set by a user or program, or because the host has slept.
 
 Source: timerfd_create(2), TFD_TIMER_CANCEL_ON_SET. (Python has it from 3.13 on.)
 """
@@ -28,7 +28,7 @@ class _Itimerspec(ctypes.Structure):
 
 
 class ClockWatch:
-    """Calls ``changed`` from the running loop each time CLOCK_REALTIME jumps. Close it.
+    """The watch that calls ``changed`` from the running loop each time CLOCK_REALTIME jumps. Close it.
 
     Raises:
         OSError: the kernel has no such timer.
@@ -47,7 +47,7 @@ class ClockWatch:
         asyncio.get_running_loop().add_reader(self._fd, self._read)
 
     def close(self) -> None:
-        """Nobody is told any more."""
+        """The watch is over: ``changed`` is not called any more."""
         asyncio.get_running_loop().remove_reader(self._fd)
         os.close(self._fd)
 

@@ -1,4 +1,4 @@
-"""The kernel's table of flows (conntrack): those that lead where nobody is any more are forgotten.
+"""The kernel's table of flows (conntrack): flows that lead to a machine that is gone are forgotten.
 
 What a packet's flow was translated to when it began holds for the flow's life, which for datagrams is as long as the
 client goes on sending: a rule that changes changes nothing for it.
@@ -43,7 +43,7 @@ _BUFFER: Final = 1 << 17
 
 @dataclass(frozen=True, slots=True)
 class Flows:
-    """Flows by their first packet or, with ``answers``, by the packets that answer it. None: whatever it is."""
+    """Flows by their first packet or, with ``answers``, by the packets that answer it. A field of None matches all."""
 
     version: int = 4
     answers: bool = False
@@ -54,18 +54,18 @@ class Flows:
 
 
 def to_port(protocol: str, host: Address | None, port: int, *, version: int = 4) -> Flows:
-    """Those that began towards ``port`` of ``host``."""
+    """The flows that began towards ``port`` of ``host``."""
     return Flows(version, destination=host, protocol=protocol, port=port)
 
 
 def of(address: Address) -> tuple[Flows, Flows]:
-    """Those that ``address`` began, and those it answers."""
+    """The flows that ``address`` began, and the flows it answers."""
     version = address.version
     return Flows(version, source=address), Flows(version, answers=True, source=address)
 
 
 def max_flows() -> int:
-    """How many flows the kernel keeps at most."""
+    """The number of flows that the kernel keeps at most."""
     try:
         return int(_MAX.read_text())
     except (OSError, ValueError):  # it keeps none yet: then what it does by default
@@ -73,7 +73,7 @@ def max_flows() -> int:
 
 
 async def forget(wanted: Sequence[Flows]) -> None:
-    """None of the flows in ``wanted`` is known any more: their next packets are judged by the rules of now.
+    """The flows in ``wanted`` are not known any more: their next packets are judged by the rules of now.
 
     Raises:
         HyperError: the kernel keeps no flows, or no right.
@@ -95,7 +95,7 @@ def _forget(wanted: Sequence[Flows]) -> None:
 
 
 def _matching(handle: socket.socket, flows: Flows) -> Iterator[dict[int, bytes]]:
-    """The attributes of each flow that is meant. Kernels before 5.8 know no filter and tell all of them."""
+    """The attributes of each flow that ``flows`` means. Kernels before 5.8 know no filter and tell all flows."""
     handle.send(_message(_GET, _REQUEST | _DUMP, flows.version, _asked(flows)))
     side = _REPLY if flows.answers else _ORIGIN
     while True:

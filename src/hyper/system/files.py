@@ -24,12 +24,12 @@ _UNSUPPORTED = frozenset(
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
-    """``path`` holds ``data``; whoever reads meanwhile sees the old or the new content, whole.
+    """The file ``path`` holds ``data``; a reader meanwhile sees the old or the new content, whole.
 
-    ``durable``: it will after a power loss too.
+    ``durable``: also after a power loss.
 
     Raises:
-        OSError: it could not be written; ``path`` is unchanged and nothing is left beside it.
+        OSError: the file could not be written; ``path`` is unchanged and nothing is left beside it.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -47,7 +47,7 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o600, durable: boo
 
 
 def sync_dir(path: Path) -> None:
-    """Names made, renamed and removed in ``path`` so far survive a power loss."""
+    """The names made, renamed and removed in ``path`` so far survive a power loss."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
@@ -64,12 +64,12 @@ def is_socket(path: str) -> bool:
 
 
 def make_private_dir(path: Path, *, mode: int = 0o700) -> None:
-    """``path`` is a folder of ours that only we (``mode``) can enter; parents are made (0755).
+    """The folder ``path`` is ours and only we (``mode``) can enter it; parents are made (0755).
 
-    One that is ours and empty is closed to others; one that holds something stays as it is.
+    An empty folder of ours is closed to others; one that holds something stays as it is.
 
     Raises:
-        Forbidden: it exists and belongs to somebody else, is open to more than ``mode``, or is no folder.
+        Forbidden: it exists and belongs to another user, is open to more than ``mode``, or is no folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
@@ -95,7 +95,7 @@ def _is_empty(path: Path) -> bool:
 
 
 def make_device_copy(source: Path, target: Path, *, gid: int) -> None:
-    """``target`` is a node of the same device as ``source`` that root and ``gid`` may open. Root only.
+    """The node ``target`` is of the same device as ``source``; root and ``gid`` may open it. Root only.
 
     Raises:
         OSError: ``source`` is missing, or the file system of ``target`` has no devices.
@@ -113,7 +113,7 @@ def make_device_copy(source: Path, target: Path, *, gid: int) -> None:
 
 
 def copy_sparse(source: Path, target: Path, *, mode: int = 0o600) -> None:
-    """``target`` (which must not exist) is a copy of ``source``; holes stay holes, blocks are shared where possible.
+    """The file ``target`` (which must not exist) is a copy of ``source``: holes stay, blocks are shared if possible.
 
     Raises:
         FileExistsError: ``target`` exists.
@@ -171,5 +171,5 @@ def _copy_range(reader: int, writer: int, start: int, end: int) -> None:
 
 
 def allocated_bytes(path: Path) -> int:
-    """Bytes of disk ``path`` takes (not its length: holes are free)."""
+    """The bytes of disk that ``path`` takes (not its length: holes are free)."""
     return path.stat().st_blocks * 512

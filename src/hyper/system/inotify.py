@@ -1,6 +1,6 @@
 """Changes of directories, told by the kernel.
 
-Watches are set on open descriptors: whoever may rename what lies on a path cannot lead a watch elsewhere.
+Watches are set on open descriptors: a process that may rename what lies on a path cannot lead a watch elsewhere.
 
 Source: inotify(7).
 """
@@ -28,7 +28,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happened to ``name`` in the directory of ``watch``, or to the file of it itself (name "")."""
+    """A change of ``name`` in the directory of ``watch``, or of the watched file itself (name "")."""
 
     watch: int
     mask: int
@@ -39,11 +39,11 @@ class Inotify:
     """An inotify instance. ``close`` it."""
 
     def __init__(self) -> None:
-        """Raises: OSError: the user has too many."""
+        """An instance with no watches. Raises: OSError: the user has too many instances."""
         self._fd = _checked(_libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
 
     def fileno(self) -> int:
-        """Readable when something happened."""
+        """The instance's descriptor, readable when something happened."""
         return self._fd
 
     def add(self, fd: int, mask: int) -> int:
@@ -55,11 +55,11 @@ class Inotify:
         return _checked(_libc.inotify_add_watch(self._fd, f"/proc/self/fd/{fd}".encode(), mask))
 
     def remove(self, watch: int) -> None:
-        """Nothing is told of it any more; no error if it is gone already."""
+        """The watch is gone, and nothing is told of it any more; no error if it was gone already."""
         _libc.inotify_rm_watch(self._fd, watch)
 
     def read(self) -> list[Change]:
-        """What has happened since; nothing if nothing did. Names that are no UTF-8 have surrogates in them."""
+        """The changes since the last call, perhaps none. Names that are no UTF-8 have surrogates in them."""
         try:
             data = os.read(self._fd, _BUFFER)
         except BlockingIOError:
@@ -73,7 +73,7 @@ class Inotify:
         return changes
 
     def close(self) -> None:
-        """All its watches are gone; a thread that still adds some gets EBADF."""
+        """The instance and all its watches are gone; a thread that still adds some gets EBADF."""
         fd, self._fd = self._fd, -1
         os.close(fd)
 

@@ -1,9 +1,9 @@
-"""The walls around a program that runs other people's code: bubblewrap's arguments as a pure function.
+"""The jail of a program that runs other people's code: bubblewrap's arguments as a pure function.
 
 Inside there is an empty read-only root with the few host paths the program needs, no /proc, no /sys, no /dev beyond
 what is named; own mount, PID, IPC, UTS and cgroup namespaces; an unprivileged identity without capabilities; a system
-call filter (seccomp.py). Who needs the host's network (user-mode networking) stays in it, see nft.py for that wall;
-all others have an empty one. docs/decisions/0003-jail.md.
+call filter (seccomp.py). A program that needs the host's network (user-mode networking) stays in it, see nft.py for
+that wall; all others have an empty one. docs/decisions/0003-jail.md.
 
 Source: bwrap(1), setpriv(1).
 """
@@ -43,7 +43,7 @@ class View:
 
     @property
     def target(self) -> Path:
-        """Where it is inside."""
+        """The path inside at which the view is."""
         return self.inside or self.host
 
 
@@ -58,9 +58,9 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class JailSpec:
-    """Walls for one program.
+    """The jail of one program.
 
-    ``uid`` (also used as gid): who it runs as; None: ourselves, in a user namespace (we are no root).
+    ``uid`` (also used as gid): the program's user; None: ours, in a user namespace (we are no root).
     ``devices``: device nodes it may open, ``groups``: supplementary groups it needs for them. ``low_ports``: it may
     bind ports below 1024. The last two count for root only. ``network``: it may use the host's.
 
@@ -82,14 +82,14 @@ class JailSpec:
 
 @dataclass(frozen=True, slots=True)
 class JailFds:
-    """Descriptors bubblewrap itself uses: the filter to read, the news of its child to write."""
+    """The descriptors bubblewrap itself uses: the filter to read, the news of its child to write."""
 
     seccomp: int
     info: int
 
 
 def library_views() -> tuple[View, ...]:
-    """Views of the dynamic loader, its cache and the library folders of this host."""
+    """The views of the dynamic loader, its cache and the library folders of this host."""
     return tuple(View(path) for path in (*LIBRARY_FOLDERS, LOADER_CACHE) if path.exists())
 
 

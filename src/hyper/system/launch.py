@@ -1,4 +1,4 @@
-"""Start a program within a jail and its limits, so that it never runs a moment without them."""
+"""Launches of programs within a jail and its limits, never a moment without them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _INFO_LIMIT = 4096
 
 
 class LaunchFailed(HyperError):
-    """The jail could not be built; ``stderr`` is what bubblewrap said."""
+    """The failure to build a jail; ``stderr`` is what bubblewrap said."""
 
     def __init__(self, stderr: str) -> None:
         super().__init__(f"cannot build the jail: {stderr.strip() or 'bubblewrap ended'}")
@@ -43,7 +43,7 @@ class Jailed:
     start_ticks: int
 
     async def kill(self) -> None:
-        """End it at once; gone and reaped on return."""
+        """End the program at once; it is gone and reaped on return."""
         self.inner.send(signal.SIGKILL)
         await self.outer.wait()
 
@@ -59,7 +59,7 @@ async def start(
     """Start ``command`` in the jail ``spec`` and in ``group``, with ``pass_fds`` and nothing else open.
 
     ``note(pid, start_ticks)`` is called when the process exists and before ``command`` runs in it. Should we be killed
-    up to then, it ends by itself; afterwards it goes on without us.
+    up to then, the process ends by itself; afterwards it goes on without us.
 
     Raises:
         LaunchFailed: the jail could not be built.
@@ -94,9 +94,10 @@ def _pipe(reading: contextlib.ExitStack, writing: contextlib.ExitStack) -> tuple
 
 
 def _both_ends(writer: int, owner: contextlib.ExitStack) -> int:
-    """The pipe of ``writer``, open for reading too: writing to it never fails.
+    """The descriptor of ``writer``'s pipe, open for reading too: writing to it never fails.
 
-    bubblewrap, if we are killed, would die of its news that nobody reads, before it lets its child go on, or end.
+    If we were killed and the pipe had no reader, bubblewrap would die of writing its news, before it lets its child
+    go on, or end.
     """
     fd = os.open(f"/proc/self/fd/{writer}", os.O_RDWR)
     owner.callback(os.close, fd)

@@ -1,7 +1,7 @@
 """Filters of system calls by their names, compiled by libseccomp, as runc has Docker's.
 
-The library knows the calls of every instruction set and release, and the order in which rules with conditions win. What
-it is not asked is what this host's kernel can do: the program is for a guest's.
+The library knows the calls of every instruction set and release, and the order in which rules with conditions win. It
+is not asked what this host's kernel can do: the program is for a guest's kernel.
 
 Source: seccomp_rule_add(3), seccomp_export_bpf(3); runc, libcontainer/seccomp/seccomp_linux.go and
 patchbpf/enosys_linux.go.
@@ -61,7 +61,7 @@ _WORKER: Final = "hyper.system.libseccomp_worker"
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """On argument ``index`` (0 to 5); ``op`` is an enum scmp_compare. Of a masked one ``value`` is the mask."""
+    """A condition on argument ``index`` (0 to 5); ``op`` is an enum scmp_compare. If masked ``value`` is the mask."""
 
     index: int
     op: int
@@ -71,7 +71,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """``action`` (see bpf) is given to the call ``name`` if all ``conditions`` hold."""
+    """A rule of a filter: the call ``name`` gets ``action`` (see bpf) if all ``conditions`` hold."""
 
     name: str
     action: int
@@ -80,7 +80,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """``default`` is given where no rule applies; ``architectures``: which there are beside x86-64."""
+    """A filter of system calls: ``default`` is given where no rule applies; ``architectures`` beside x86-64."""
 
     default: int
     rules: tuple[Rule, ...]
@@ -88,7 +88,7 @@ class Filter:
 
 
 class Outcome(Struct, frozen=True):
-    """What came of a filter: an array of struct sock_filter, or whose fault it is that there is none."""
+    """The outcome of a compilation: an array of struct sock_filter, or whose fault it is that there is none."""
 
     program: bytes = b""
     refused: str = ""
@@ -96,7 +96,7 @@ class Outcome(Struct, frozen=True):
 
 
 async def compile_apart(filter_: Filter) -> bytes:
-    """``compile_filter`` in a process of its own, held to ``MAX_COMPILE_S`` and ``MAX_COMPILE_BYTES``.
+    """The program of a filter, compiled in a process held to ``MAX_COMPILE_S`` and ``MAX_COMPILE_BYTES``.
 
     A few hundred bytes of rules whose conditions overlap keep the library busy for ever (seen with 2.5.4).
 
@@ -130,7 +130,7 @@ async def compile_apart(filter_: Filter) -> bytes:
 
 
 class _Comparison(ctypes.Structure):
-    """struct scmp_arg_cmp."""
+    """The library's struct scmp_arg_cmp."""
 
     _fields_ = (
         ("arg", ctypes.c_uint),
@@ -142,7 +142,7 @@ class _Comparison(ctypes.Structure):
 
 @functools.cache
 def _library() -> Any:
-    """Raises: HyperError: it is not installed."""
+    """The library libseccomp. Raises: HyperError: it is not installed."""
     try:
         found = ctypes.CDLL(_LIBRARY)
     except OSError as error:
@@ -170,11 +170,13 @@ def number(name: str, architecture: int = X86_64) -> int | None:
 
 
 def compile_filter(filter_: Filter) -> bytes:
-    """An array of struct sock_filter; may be longer than the kernel takes. Unknown names have no effect.
+    """The program of a filter, an array of struct sock_filter; may be longer than the kernel takes.
+
+    Unknown names have no effect.
 
     Raises:
         InvalidRequest: the library refuses a rule, or the default.
-        HyperError: it is not installed, or fails.
+        HyperError: the library is not installed, or fails.
     """
     with _context(filter_.default) as context:
         for architecture in sorted(filter_.architectures - {X86_64}):
@@ -197,7 +199,7 @@ def _context(default: int) -> Iterator[int]:
 
 
 def _add(context: int, rule: Rule, default: int) -> bool:
-    """Whether it makes a difference."""
+    """Whether the rule makes a difference."""
     found = number(rule.name)
     if rule.action == default or found is None:
         return False
@@ -233,8 +235,8 @@ def _check(what: str, result: int) -> None:
 
 
 def _unknown_to_the_profile(filter_: Filter) -> bytes:
-    """Calls newer than all that the profile names do not exist (ENOSYS): programs then try the older one, where any
-    other error is final. Only where the default is to refuse.
+    """Instructions by which calls newer than all in the profile fail with ENOSYS: programs then try the older one,
+    where any other error is final. Only where the default is to refuse.
     """
     default = filter_.default & _ACTION
     if default in (ALLOW & _ACTION, LOG & _ACTION, TRACE) or filter_.default == (

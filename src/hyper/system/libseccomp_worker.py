@@ -1,4 +1,4 @@
-"""The process in which libseccomp compiles what strangers wrote: no privileges, little time, one answer.
+"""The process in which libseccomp compiles filters of clients: no privileges, little time, one answer.
 
 A Filter comes on standard input, an Outcome goes to standard output, both JSON.
 """

@@ -39,17 +39,17 @@ IPv4Interface = ipaddress.IPv4Interface
 
 
 def names(prefix: str = "") -> list[str]:
-    """Links of this network namespace whose names begin with ``prefix``."""
+    """The names of this network namespace's links that begin with ``prefix``."""
     return [name for _, name in socket.if_nameindex() if name.startswith(prefix)]
 
 
 def exists(name: str) -> bool:
-    """Whether there is such a link."""
+    """Whether there is a link ``name``."""
     return name in names()
 
 
 def make_bridge(name: str, address: IPv4Interface, *, mtu: int, mac: str) -> None:
-    """A bridge that is up and has ``address``; half of one is left nowhere.
+    """The bridge exists, is up and has ``address``; half a bridge is left nowhere.
 
     Raises:
         HyperError: it cannot be made (the name is taken, no right).
@@ -71,7 +71,7 @@ def give_address6(bridge: str, address: ipaddress.IPv6Interface) -> None:
     """The bridge has ``address`` at once, and its card's own; it heeds no router. Repeatable.
 
     Raises:
-        HyperError: it cannot be had (there is no IPv6, no right).
+        HyperError: the address cannot be had (there is no IPv6, no right).
     """
     try:
         set_sysctl(f"net/ipv6/conf/{bridge}/accept_ra", 0)
@@ -87,7 +87,7 @@ def give_address6(bridge: str, address: ipaddress.IPv6Interface) -> None:
 
 
 def end_bridge(name: str) -> None:
-    """There is no such bridge."""
+    """The bridge does not exist."""
     if not exists(name):
         return
     _set(name, _SIOCSIFFLAGS, struct.pack("H22x", 0))
@@ -111,28 +111,28 @@ def rename(name: str, new: str) -> None:
 
 
 def join_bridge(port: str, bridge: str) -> None:
-    """``port`` is a port of ``bridge``."""
+    """The link ``port`` is a port of ``bridge``."""
     request = struct.pack("16si20x", bridge.encode(), _index(port))
     _do(_SIOCBRADDIF, request, f"add {port} to the bridge {bridge}", ok=errno.EBUSY)
 
 
 def leave_bridge(port: str, bridge: str) -> None:
-    """``port`` is no port of ``bridge``; also when either is gone."""
+    """The link ``port`` is no port of ``bridge``; also when either is gone."""
     with contextlib.suppress(HyperError):
         request = struct.pack("16si20x", bridge.encode(), _index(port))
         _do(_SIOCBRDELIF, request, f"take {port} from the bridge {bridge}", ok=errno.EINVAL)
 
 
 def isolate_port(port: str) -> None:
-    """``port`` exchanges nothing with other isolated ports of its bridge."""
+    """The bridge port ``port`` exchanges nothing with other isolated ports of its bridge."""
     Path(f"/sys/class/net/{port}/brport/isolated").write_text("1")
 
 
 def return_frames(port: str) -> None:
-    """What comes in by ``port`` of a bridge may go out by it, too (hairpin mode).
+    """The bridge may send a frame out by the ``port`` that it came in by (hairpin mode).
 
     Raises:
-        HyperError: it is no port of a bridge, or no right.
+        HyperError: ``port`` is no port of a bridge, or no right.
     """
     link = struct.pack("=BxHiII", _AF_BRIDGE, 0, _index(port), 0, 0)
     mode = _attribute(_IFLA_PROTINFO | _NESTED, _attribute(_IFLA_BRPORT_MODE, b"\1"))
@@ -140,7 +140,7 @@ def return_frames(port: str) -> None:
 
 
 def know_neighbour(device: str, address: ipaddress.IPv4Address, mac: str) -> None:
-    """The host has ``mac`` for ``address`` on ``device`` until it finds out otherwise, which it tries once it is used.
+    """The host has ``mac`` for ``address`` on ``device`` until it finds out otherwise, which it tries on use.
 
     Raises:
         HyperError: there is no such device, or no right.
@@ -151,10 +151,10 @@ def know_neighbour(device: str, address: ipaddress.IPv4Address, mac: str) -> Non
 
 
 def bind_port(port: str, mac: str) -> None:
-    """What is for ``mac`` goes to ``port`` of a bridge and nowhere else, as long as it is a port.
+    """The bridge sends frames for ``mac`` to ``port`` and nowhere else, as long as ``port`` is a port of it.
 
     Raises:
-        HyperError: it is no port of a bridge, or no right.
+        HyperError: ``port`` is no port of a bridge, or no right.
     """
     entry = struct.pack("=BxHiHBB", _AF_BRIDGE, 0, _index(port), _NUD_NOARP, _NTF_MASTER, 0)
     entry += _attribute(_NDA_LLADDR, _hardware(mac))
@@ -162,7 +162,7 @@ def bind_port(port: str, mac: str) -> None:
 
 
 async def make_pair(name: str, peer: str) -> None:
-    """Two virtual Ethernet cards joined by a cable, both down.
+    """The two virtual Ethernet cards exist, joined by a cable, both down.
 
     Raises:
         ProcessFailed: ip is missing, or a name is taken.
@@ -172,7 +172,7 @@ async def make_pair(name: str, peer: str) -> None:
 
 
 async def end_pair(name: str) -> None:
-    """There is no such card, nor its peer."""
+    """The virtual Ethernet card does not exist, nor its peer."""
     if exists(name):
         await process.run(["ip", "link", "del", name], timeout_s=_TIMEOUT_S, ok=(0, 1))
 
@@ -181,7 +181,7 @@ def set_sysctl(key: str, value: int) -> None:
     """The kernel's setting ``key`` (slashes between its parts) is ``value``.
 
     Raises:
-        OSError: there is none, or no right.
+        OSError: there is no such setting, or no right.
     """
     path = Path("/proc/sys") / key
     if path.read_text().strip() != str(value):
@@ -197,12 +197,12 @@ def _hardware(mac: str) -> bytes:
 
 
 def _attribute(kind: int, value: bytes) -> bytes:
-    """An rtattr. Source: rtnetlink(3)."""
+    """An attribute (struct rtattr). Source: rtnetlink(3)."""
     return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
 
 
 def _ask(kind: int, flags: int, entry: bytes, what: str) -> None:
-    """``entry``: the message's struct with its attributes. Source: rtnetlink(7), netlink(7)."""
+    """The kernel has done what ``entry`` asks: a message's struct, attributes. Source: rtnetlink(7), netlink(7)."""
     header = struct.pack("=IHHII", 16 + len(entry), kind, flags, 1, 0)
     kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
     with socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE) as handle:

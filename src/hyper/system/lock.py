@@ -16,9 +16,9 @@ from hyper.errors import Conflict
 
 @contextlib.contextmanager
 def hold(path: Path, *, purpose: str) -> Iterator[None]:
-    """While the block runs no other process holds the lock ``path`` (made if missing, its folder must exist).
+    """The lock ``path`` (made if missing, its folder must exist) is held by no other process while the block runs.
 
-    The kernel lets go when we die, however that happens.
+    The kernel releases the lock when we die, however that happens.
 
     Raises:
         Conflict: another process holds it; the message names ``purpose`` and that process.
@@ -36,8 +36,8 @@ def hold(path: Path, *, purpose: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def exclusively(path: Path) -> Iterator[None]:
-    """While the block runs no other process is in one for ``path`` (made if missing, and stays). Waits for its turn:
-    nobody should hold it for longer than a few system calls. Raises: OSError.
+    """The turn for ``path`` (made if missing, and stays) is no other process's while the block runs. Waits for it:
+    no process should hold it for longer than a few system calls. Raises: OSError.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:

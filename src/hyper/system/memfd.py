@@ -1,4 +1,4 @@
-"""Files that are nothing but memory, and can be made unchangeable for everybody who has them, ourselves included.
+"""Files that are nothing but memory, and can be made unchangeable for every process that has them, ours included.
 
 Source: memfd_create(2), fcntl(2) "File Sealing".
 """
@@ -24,16 +24,16 @@ def create(name: str, size: int = 0) -> int:
 
 
 def seal(fd: int) -> None:
-    """Its content and size are what they are for good; whoever maps it can only do so privately.
+    """The file's content and size are what they are for good; it can only be mapped privately.
 
     Raises:
-        OSError: EBUSY, somebody can still write to it by a shared mapping.
+        OSError: EBUSY, a shared mapping can still write to it.
     """
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, ALL_SEALS)
 
 
 def fix_size(fd: int) -> None:
-    """The file is neither longer nor shorter than now, whoever has it. Raises: OSError."""
+    """The file is neither longer nor shorter than now, whatever process has it. Raises: OSError."""
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
 
 

@@ -26,7 +26,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 def ruleset(
     *, first_uid: int, count: int, resolvers: Sequence[Address] = (), table: str = TABLE
 ) -> str:
-    """nft's text that replaces the table, in one transaction, whether it existed or not."""
+    """The text for nft that replaces the table, in one transaction, whether it existed or not."""
     rules = [
         # Declared first: deleting what does not exist would fail.
         f"table inet {table}",
@@ -60,7 +60,7 @@ def _resolver(address: Address) -> list[str]:
 
 
 def resolvers(path: Path = Path("/etc/resolv.conf")) -> list[Address]:
-    """Name servers in a resolv.conf; what cannot be read counts as none."""
+    """The name servers in a resolv.conf; none where it cannot be read."""
     try:
         lines = path.read_text(errors="replace").splitlines()
     except OSError:
@@ -76,7 +76,9 @@ def resolvers(path: Path = Path("/etc/resolv.conf")) -> list[Address]:
 
 
 async def ensure_loopback_wall(*, first_uid: int, count: int, table: str = TABLE) -> None:
-    """Processes of those user ids cannot open a connection to the host's loopback, but to its resolver. Repeatable.
+    """The loopback wall stands: processes of those user ids connect to nothing on the host's loopback but its resolver.
+
+    Repeatable.
 
     Raises:
         NftFailed: the library is missing, or the kernel refused (no right, no support).
@@ -86,7 +88,7 @@ async def ensure_loopback_wall(*, first_uid: int, count: int, table: str = TABLE
 
 
 async def remove_loopback_wall(*, table: str = TABLE) -> None:
-    """The wall is gone. Repeatable.
+    """The loopback wall is gone. Repeatable.
 
     Raises:
         NftFailed: the library is missing, or the kernel refused.

@@ -26,7 +26,7 @@ _FD_SETSIZE: Final = 1024
 
 
 class NftFailed(HyperError):
-    """The kernel or the library refused a command, or there is no library."""
+    """A failure of the packet filter: kernel or library refused a command, or there is no library."""
 
 
 @functools.cache
@@ -54,7 +54,7 @@ def _library() -> Any:
 
 
 class _Context:
-    """What commands are run with. Any thread may; one at a time does."""
+    """The library's context, with which commands are run. Any thread may; one at a time does."""
 
     def __init__(self) -> None:
         self._library = _library()
@@ -69,7 +69,7 @@ class _Context:
             raise NftFailed("cannot use nftables: out of memory")
 
     def run(self, commands: str, *, json: bool) -> str:
-        """What ``commands`` answer. Raises: NftFailed."""
+        """The library's answer to ``commands``. Raises: NftFailed."""
         library, context = self._library, self._context
         with self._lock:
             library.nft_ctx_output_set_flags(context, _OUTPUT_JSON if json else 0)
@@ -82,7 +82,7 @@ class _Context:
 
 
 def _check_descriptors() -> None:
-    """The next descriptor is one that select(2) can wait for. Raises: NftFailed."""
+    """The next descriptor's number is one that select(2) can wait for. Raises: NftFailed."""
     probe = os.open("/dev/null", os.O_RDONLY)
     os.close(probe)
     if probe >= _FD_SETSIZE:
@@ -99,7 +99,7 @@ def _run(commands: str, *, json: bool) -> str:
 
 
 async def apply(commands: str) -> None:
-    """All of ``commands`` (as in nft(8)'s files) were done, in one transaction, or none.
+    """The commands (as in nft(8)'s files) were all done, in one transaction, or none.
 
     Raises:
         NftFailed: the kernel refused one (no right, no support, not as it says there), or the library is missing.
@@ -108,5 +108,5 @@ async def apply(commands: str) -> None:
 
 
 async def listing(command: str) -> str:
-    """What a command answers, as JSON (libnftables-json(5)). Raises: NftFailed."""
+    """The library's answer to a command, as JSON (libnftables-json(5)). Raises: NftFailed."""
     return await asyncio.to_thread(_run, command, json=True)

@@ -1,7 +1,7 @@
 """Small numbers that several daemons of one host share out among themselves: each owner has one, no two have the same.
 
-A number stays its owner's until that gives it back or the host boots (the book lies in /run), even while the owner is
-not there: what it left running may still go by it.
+A number stays its owner's until the owner gives it back or the host boots (the book lies in /run), even while the owner
+does not run: what it left running may still go by that number.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hyper.system import files, lock
 
 
 def claim(book: Path, owner: str, *, preferred: int, count: int) -> int:
-    """The number of ``owner``, 0 to ``count`` - 1: what it has, or the first from ``preferred`` on that nobody has.
+    """The number of ``owner``, 0 to ``count`` - 1: its present one, or the first free one from ``preferred`` on.
 
     Raises:
         HyperError: all are taken, or the book cannot be read. OSError: nor written.
@@ -32,13 +32,13 @@ def claim(book: Path, owner: str, *, preferred: int, count: int) -> int:
 
 
 def give_back(book: Path, owner: str) -> None:
-    """``owner`` has no number. Raises: as ``claim``."""
+    """The owner ``owner`` has no number. Raises: as ``claim``."""
     with lock.exclusively(_lock(book)):
         _write(book, {number: name for number, name in _read(book).items() if name != owner})
 
 
 def number_of(book: Path, owner: str) -> int | None:
-    """What ``owner`` has. Raises: HyperError: the book cannot be read."""
+    """The number that ``owner`` has. Raises: HyperError: the book cannot be read."""
     return _of(owner, _read(book))
 
 

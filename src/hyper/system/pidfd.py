@@ -22,14 +22,14 @@ _UTIME, _STIME, _START_TIME = 11, 12, 19
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process has cost: CPU nanoseconds of all its threads so far, resident bytes now."""
+    """The cost of a process: CPU nanoseconds of all its threads so far, resident bytes now."""
 
     cpu_ns: int
     resident_bytes: int
 
 
 def start_ticks(pid: int) -> int:
-    """When ``pid`` started, in clock ticks since boot: with the number, a name that is never used twice.
+    """The start of ``pid`` in clock ticks since boot: with the number, a name that is never used twice.
 
     Raises:
         ProcessLookupError: no such process.
@@ -38,7 +38,7 @@ def start_ticks(pid: int) -> int:
 
 
 def usage(pid: int) -> Usage:
-    """What ``pid`` costs.
+    """The cost of ``pid``.
 
     Raises:
         ProcessLookupError: no such process.
@@ -62,7 +62,7 @@ def _read_proc(pid: int, name: str) -> str:
 
 
 class Pidfd:
-    """One process, held by descriptor. Close it; that does nothing to the process."""
+    """A process held by descriptor. Close it; that does nothing to the process."""
 
     def __init__(self, pid: int, fd: int) -> None:
         self.pid = pid
@@ -71,7 +71,7 @@ class Pidfd:
 
     @classmethod
     def open(cls, pid: int) -> Pidfd:
-        """Hold ``pid``.
+        """Hold the process ``pid``.
 
         Raises:
             ProcessLookupError: no such process.
@@ -80,7 +80,7 @@ class Pidfd:
 
     @classmethod
     def open_same(cls, pid: int, ticks: int) -> Pidfd | None:
-        """Hold ``pid`` if it is alive and is the process that started at ``ticks``; None otherwise."""
+        """Hold the process ``pid`` if it is alive and started at ``ticks``; None otherwise."""
         try:
             held = cls.open(pid)
         except ProcessLookupError:
@@ -93,13 +93,13 @@ class Pidfd:
         return None
 
     def has_exited(self) -> bool:
-        """Whether it ended, all its threads (it may be a zombie still; so may its first thread be while others run)."""
+        """Whether the process ended, all its threads (it may be a zombie; so may its first thread while others run)."""
         poller = select.poll()
         poller.register(self._fd, select.POLLIN)
         return bool(poller.poll(0))
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal; no error when it already ended."""
+        """Send the process a signal; no error when it has already ended."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._fd, number)
 
@@ -116,13 +116,13 @@ class Pidfd:
             callback()
 
     async def wait(self) -> None:
-        """Return once it has ended. Any process will do, not only children; nothing is reaped."""
+        """Return once the process has ended. Any process will do, not only children; nothing is reaped."""
         exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.on_exit(lambda: None if exited.done() else exited.set_result(None))
         await exited
 
     def close(self) -> None:
-        """Let go."""
+        """Let go of the process."""
         if self._fd < 0:
             return
         if self._callbacks:

@@ -13,11 +13,11 @@ from hyper.system import files
 
 @contextmanager
 def written(path: Path) -> Iterator[None]:
-    """``path`` holds our process id; it is gone in the end, unless another has written there.
+    """The file ``path`` holds our process id; it is gone in the end, unless it then holds another's.
 
     Raises:
-        Conflict: it names a process that runs.
-        HyperError: it cannot be written.
+        Conflict: the file names a process that runs.
+        HyperError: the file cannot be written.
     """
     ours = f"{os.getpid()}\n".encode()
     try:

@@ -25,11 +25,11 @@ class Tail:
 
     @property
     def data(self) -> bytes:
-        """What is held now."""
+        """The bytes held now."""
         return bytes(self._data)
 
     def drain(self) -> bytes:
-        """Take in what the kernel still holds (the writer being dead), then what is held."""
+        """The bytes held, after taking in what the kernel still holds (the writer being dead)."""
         while self._read():
             pass
         return self.data
@@ -51,7 +51,7 @@ class Tail:
         return True
 
     def close(self) -> None:
-        """Stop reading; what is held stays readable."""
+        """Stop reading; the bytes held stay readable."""
         if self._fd >= 0:
             self._loop.remove_reader(self._fd)
             os.close(self._fd)
@@ -70,7 +70,7 @@ async def readable(fd: int) -> None:
 
 
 async def read_all(fd: int, *, limit: int) -> bytes:
-    """Everything up to the end of ``fd``. The caller closes it.
+    """The bytes of ``fd`` up to its end. The caller closes it.
 
     Raises:
         ValueError: there was more than ``limit`` bytes.

@@ -1,4 +1,4 @@
-"""Giving up what a process that touches strangers' bytes does not need."""
+"""Privileges given up by a process that reads clients' bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNPRIVILEGED: Final = 65534
 
 
 def drop(*, memory_bytes: int) -> None:
-    """This process is nobody (where it was root), has at most ``memory_bytes`` of address space and dumps no core."""
+    """The process is nobody (where it was root), has at most ``memory_bytes`` of address space and dumps no core."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     if hard == resource.RLIM_INFINITY or hard > memory_bytes:

@@ -53,7 +53,7 @@ class ProcessFailed(HyperError):
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """What a program left: its output, the tail of its messages, its exit status."""
+    """The result of a program: its output, the tail of its messages, its exit status."""
 
     stdout: bytes
     stderr: str
@@ -61,14 +61,14 @@ class Completed:
 
 
 class _Child(subprocess.Popen[bytes]):
-    """A Popen that may be dropped while the program runs: ours may outlive us on purpose."""
+    """A child process whose object may be dropped while the program runs: ours may outlive us on purpose."""
 
     def __del__(self) -> None:
-        """Say nothing: reaping is Process's, which knows."""
+        """No warning is given: reaping is Process's, which knows."""
 
 
 class Process:
-    """A running child. As context manager it is ended on the way out; otherwise it goes on by itself."""
+    """A running child process. As context manager it is ended on the way out; otherwise it goes on by itself."""
 
     def __init__(
         self, argv: Sequence[str], child: _Child, *, stdin: int, stdout: int, stderr: int
@@ -93,33 +93,33 @@ class Process:
 
     @property
     def status(self) -> int | None:
-        """Exit status, −n for signal n, None while it runs."""
+        """The exit status, −n for signal n, None while the process runs."""
         return self._status.result() if self._status.done() else None
 
     def on_exit(self, callback: Callable[[int], None]) -> None:
-        """Call ``callback(status)`` from the loop once it ended."""
+        """Call ``callback(status)`` from the loop once the process has ended."""
         self._status.add_done_callback(lambda done: callback(done.result()))
 
     def take_stdin(self) -> int:
-        """Our end of its standard input (spawned with PIPE); the caller closes it."""
+        """The write end of the process's standard input (spawned with PIPE); the caller closes it."""
         fd, self._stdin = self._stdin, -1
         return fd
 
     def take_stdout(self) -> int:
-        """Our end of its standard output (spawned with PIPE); the caller closes it."""
+        """The read end of the process's standard output (spawned with PIPE); the caller closes it."""
         fd, self._stdout = self._stdout, -1
         return fd
 
     def stderr_tail(self) -> str:
-        """The last 8 KiB it wrote to standard error."""
+        """The last 8 KiB that the process wrote to standard error."""
         return self._stderr.data.decode(errors="replace")
 
     async def wait(self) -> int:
-        """Its exit status (−n for signal n) once it ended. May be awaited by several."""
+        """The exit status (−n for signal n), once the process ended. May be awaited by several tasks."""
         return await asyncio.shield(self._status)
 
     async def check(self, *, ok: Sequence[int] = (0,)) -> None:
-        """Wait for its end.
+        """Wait for the process's end.
 
         Raises:
             ProcessFailed: its status is not in ``ok``.
@@ -129,12 +129,12 @@ class Process:
             raise ProcessFailed(self.argv, status, self.stderr_tail(), _how_it_ended(status))
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal; no error when it already ended."""
+        """Send the process a signal; no error when it already ended."""
         if self.status is None:
             self._pidfd.send(number)
 
     async def stop(self, *, grace_s: float = GRACE_S) -> int:
-        """End it: TERM, ``grace_s`` later KILL. Its status; it is reaped on return, even if cancelled soon after."""
+        """End the process: TERM, ``grace_s`` later KILL. Its status; reaped on return, even if cancelled soon after."""
         self.send(signal.SIGTERM)
         try:
             async with asyncio.timeout(grace_s):
@@ -165,7 +165,7 @@ def _how_it_ended(status: int) -> str:
 
 
 def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
-    """What children see: a fixed PATH, LANG=C and ``extra``; nothing of ours."""
+    """The environment of children: a fixed PATH, LANG=C and ``extra``; nothing of ours."""
     return {"PATH": _PATH, "LANG": "C", **(extra or {})}
 
 
@@ -213,7 +213,7 @@ def spawn(
 def _end(
     wish: int, theirs: contextlib.ExitStack, ours: contextlib.ExitStack, *, write: bool
 ) -> tuple[int, int]:
-    """(the child's end, ours or −1) of one standard stream; ``write``: we are the writer."""
+    """The two ends of one standard stream, the child's and ours (or −1); ``write``: we are the writer."""
     if wish != PIPE:
         return (subprocess.DEVNULL if wish == DEVNULL else wish), -1
     reader, writer = os.pipe()

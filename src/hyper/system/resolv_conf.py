@@ -1,4 +1,4 @@
-"""How names are looked up on this host, besides by which servers.
+"""The search domains and options of name look-ups on this host.
 
 Source: resolv.conf(5): the last line of a keyword counts.
 """
@@ -12,7 +12,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """``search``: domains tried after a bare name; ``options``: as they are written."""
+    """The search domains tried after a bare name, and the ``options`` as they are written."""
 
     search: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
@@ -22,7 +22,7 @@ NO_LOOKUP: Final = Lookup()
 
 
 def lookup(path: Path = Path("/etc/resolv.conf")) -> Lookup:
-    """What a resolv.conf says; one that cannot be read says nothing."""
+    """The search domains and options of a resolv.conf; none where it cannot be read."""
     try:
         lines = path.read_text(errors="replace").splitlines()
     except OSError:

@@ -1,6 +1,6 @@
 """The system calls a jailed hypervisor has no business with, as a classic BPF program.
 
-A deny list around QEMU's own ``-sandbox``, there before its first instruction: everything on it fails with EPERM, so
+A deny list around QEMU's own ``-sandbox``, in force before its first instruction: every call on it fails with EPERM, so
 that libraries probing for a feature carry on without. A foreign instruction set kills.
 
 Source: seccomp(2), linux/arch/x86/entry/syscalls/syscall_64.tbl.
@@ -110,7 +110,7 @@ _SOCK_STREAM, _SOCKET_TYPES = 1, 0xF
 
 
 def _deny_unless_internet() -> bytes:
-    """socket(2) with any family but IPv4 and IPv6: no abstract unix, netlink, packet, vsock or AF_ALG."""
+    """Instructions that deny socket(2) with a family but IPv4, IPv6: no unix, netlink, packet, vsock or AF_ALG."""
     return b"".join(
         [
             instruction(JUMP_EQUAL, _SOCKET, if_false=5),
@@ -124,7 +124,7 @@ def _deny_unless_internet() -> bytes:
 
 
 def _deny_new_namespaces() -> bytes:
-    """clone(2) with a CLONE_NEW* flag. clone3 hides its flags behind a pointer: libc falls back on ENOSYS."""
+    """Instructions that deny clone(2) with a CLONE_NEW* flag. clone3 hides its flags: libc falls back on ENOSYS."""
     return b"".join(
         [
             instruction(JUMP_EQUAL, _CLONE3, if_false=1),
@@ -139,7 +139,7 @@ def _deny_new_namespaces() -> bytes:
 
 
 def _deny_namespaces_of_unshare() -> bytes:
-    """unshare(2) of anything but what a thread shares with its process (CLONE_FS, CLONE_FILES)."""
+    """Instructions that deny unshare(2) of more than a thread shares with its process (CLONE_FS, CLONE_FILES)."""
     return b"".join(
         [
             instruction(JUMP_EQUAL, DENIED["unshare"], if_false=4),
@@ -152,7 +152,7 @@ def _deny_namespaces_of_unshare() -> bytes:
 
 
 def _deny_datagram_pairs() -> bytes:
-    """socketpair(2) of anything but streams: those stay connected to each other for good."""
+    """Instructions that deny socketpair(2) of anything but streams, which stay connected to each other for good."""
     return b"".join(
         [
             instruction(JUMP_EQUAL, DENIED["socketpair"], if_false=5),

@@ -31,8 +31,10 @@ def unread(sock: socket.socket) -> bool:
 
 
 def check_path(path: Path) -> None:
-    """Raises:
-    InvalidRequest: ``path`` does not fit into a unix socket's address.
+    """The path ``path`` fits into a unix socket's address.
+
+    Raises:
+        InvalidRequest: it does not.
     """
     if len(os.fsencode(path)) > UNIX_PATH_MAX:
         raise InvalidRequest(
@@ -44,10 +46,10 @@ def check_path(path: Path) -> None:
 def listen(path: Path, *, mode: int = 0o600, gid: int | None = None) -> socket.socket:
     """A non-blocking listening unix socket at ``path``, never open to more than ``mode``. The caller closes it.
 
-    A socket nobody listens on any more is replaced.
+    A socket that no process listens on any more is replaced.
 
     Raises:
-        Conflict: somebody listens there, or something that is no socket is in the way.
+        Conflict: a process listens there, or something that is no socket is in the way.
         InvalidRequest: the path is too long.
     """
     check_path(path)
@@ -91,7 +93,7 @@ def connect(path: Path) -> socket.socket:
     """A non-blocking stream connected to the unix socket at ``path``; the caller closes it.
 
     Raises:
-        OSError: nobody listens there (FileNotFoundError, ConnectionRefusedError), or its queue is full.
+        OSError: no process listens there (FileNotFoundError, ConnectionRefusedError), or its queue is full.
     """
     stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -104,7 +106,7 @@ def connect(path: Path) -> socket.socket:
 
 
 def peer(sock: socket.socket) -> tuple[int, int]:
-    """Process id and user id at the other end of a unix socket: of a listener's, who it was that called listen().
+    """The process id and user id at the other end of a unix socket: of a listener's, which process called listen().
 
     The process id is 0 where that process is in a PID namespace that we do not see into.
     """
@@ -134,7 +136,7 @@ def bound(kind: socket.SocketKind, address: tuple[str, int], *, device: str = ""
 
 
 def check_port_is_free(protocol: str, address: str, port: int) -> None:
-    """Nothing is bound to ``port`` now (port 0 always is free).
+    """The port ``port`` is free: no socket is bound to it now (port 0 always is free).
 
     Raises:
         OSError: EADDRINUSE, EADDRNOTAVAIL (address is not ours) or EACCES (privileged port).

@@ -4,7 +4,7 @@ asyncio's own TLS transport closes the whole connection when the peer closes its
 end of their input and then wait for the output (`docker exec -i`), so TLS is terminated here, on memory buffers,
 between a plain TCP transport and the protocol above (docs/decisions/0012-tls.md).
 
-What a stranger can make us hold is bounded: HANDSHAKES_MAX handshakes of HANDSHAKE_S, and one read of the socket.
+What a client can make us hold is bounded: HANDSHAKES_MAX handshakes of HANDSHAKE_S, and one read of the socket.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MORE: Final = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 def server_context(*, certificate: Path, key: Path, clients_ca: Path | None) -> ssl.SSLContext:
-    """A server's context: TLS 1.2 or newer, no renegotiation. With ``clients_ca`` only clients it signed get in.
+    """A server's context: TLS 1.2 or newer, no renegotiation. With ``clients_ca`` only clients it signed are let in.
 
     Raises:
         InvalidRequest: a file is unreadable or does not hold what it should.
@@ -61,12 +61,12 @@ def server_context(*, certificate: Path, key: Path, clients_ca: Path | None) -> 
 
 
 class TlsListener:
-    """Makes the protocols of one listening socket, and owns their connections."""
+    """The maker of the protocols of one listening socket, which owns their connections."""
 
     def __init__(
         self, context: ssl.SSLContext, factory: Callable[[], asyncio.BaseProtocol]
     ) -> None:
-        """``factory`` makes the protocol above TLS, once the handshake is done."""
+        """A listener whose ``factory`` makes the protocol above TLS, once the handshake is done."""
         self._context = context
         self._factory = factory
         self._connections: set[TlsProtocol] = set()
@@ -79,17 +79,17 @@ class TlsListener:
         return made
 
     def forget(self, connection: TlsProtocol) -> None:
-        """Its TCP connection is gone."""
+        """The connection of ``protocol`` is gone."""
         self._connections.discard(connection)
 
     def abort(self) -> None:
-        """No connection is left."""
+        """The connections are all gone."""
         for connection in list(self._connections):
             connection.abort()
 
 
 class TlsProtocol(asyncio.Protocol):
-    """Below: a TCP transport. Above: :class:`TlsTransport` with a protocol that knows nothing of TLS."""
+    """The protocol between a TCP transport below and a :class:`TlsTransport`, whose protocol knows nothing of TLS."""
 
     def __init__(
         self,
@@ -173,7 +173,7 @@ class TlsProtocol(asyncio.Protocol):
 
     @property
     def closing(self) -> bool:
-        """Whether nothing is written any more."""
+        """Whether the connection is closing: nothing is written any more."""
         return self._closing or self._below is None
 
     @property
@@ -182,7 +182,7 @@ class TlsProtocol(asyncio.Protocol):
         return not (self._paused or self.closing)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """``data`` is encrypted and on its way."""
+        """The bytes ``data`` are encrypted and on their way."""
         if self.closing or self._shut:
             return
         view = memoryview(data).cast("B")
@@ -195,7 +195,7 @@ class TlsProtocol(asyncio.Protocol):
         self._flush()
 
     def shut(self) -> None:
-        """Our half is closed (close_notify); the peer's may go on."""
+        """The connection's half that is ours is closed (close_notify); the peer's may go on."""
         if self.closing or self._shut:
             return
         self._shut = True
@@ -206,13 +206,13 @@ class TlsProtocol(asyncio.Protocol):
         self._flush()
 
     def pause(self) -> None:
-        """Nothing is delivered until :meth:`resume`, and the peer is held up."""
+        """Delivery is stopped until :meth:`resume`, and the peer is held up."""
         self._paused = True
         if self._below is not None and not self._closing:
             self._below.pause_reading()
 
     def resume(self) -> None:
-        """Delivered again, soon."""
+        """Delivery goes on, soon."""
         if self._paused:
             self._paused = False
             self._loop.call_soon(self._resume)
@@ -248,7 +248,7 @@ class TlsProtocol(asyncio.Protocol):
         protocol.connection_made(self._transport)
 
     def _deliver(self) -> None:
-        """What has arrived goes to the protocol above, until it is paused."""
+        """The bytes that have arrived go to the protocol above, until it is paused."""
         assert self._transport is not None
         while self.reading and not self._read_all:
             data = self._take()
@@ -308,7 +308,7 @@ class TlsProtocol(asyncio.Protocol):
             self._leave()
 
     def _leave(self) -> None:
-        """No more is written or delivered; what was written is sent."""
+        """The connection is left: no more is written or delivered; what was written is sent."""
         self._closing = True
         self._end_handshake()
         self._stop_timer()
@@ -344,9 +344,9 @@ class TlsProtocol(asyncio.Protocol):
 
 
 class TlsTransport(asyncio.Transport):
-    """One TLS connection after its handshake, in asyncio's words.
+    """A TLS connection after its handshake, as one of asyncio's transports.
 
-    It has no ``sslcontext`` to tell of: asyncio's streams take that for a transport that cannot be half-closed.
+    It does not tell its ``sslcontext``: asyncio's streams take a transport that does for one that cannot half-close.
     """
 
     def __init__(self, connection: TlsProtocol, protocol: asyncio.BaseProtocol) -> None:
@@ -356,7 +356,7 @@ class TlsTransport(asyncio.Transport):
 
     @property
     def protocol(self) -> asyncio.Protocol:
-        """Who is told of what happens here."""
+        """The protocol that is told of what happens here."""
         return self._protocol
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:

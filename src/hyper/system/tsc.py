@@ -1,4 +1,4 @@
-"""How fast this CPU's time stamp counter runs: an emulated guest reads it, and need not calibrate if told.
+"""The speed of this CPU's time stamp counter: an emulated guest reads it, and need not calibrate if told.
 
 Source: Intel SDM vol. 3 "Invariant TSC"; clock_gettime(2) CLOCK_MONOTONIC_RAW.
 """
@@ -27,7 +27,7 @@ class _Reading:
 
 
 class TscMeter:
-    """Takes a first reading when made, the second when asked: who asks later than 50 ms does not wait."""
+    """The meter of the counter: it reads first when made, then when asked; asked later than 50 ms it does not wait."""
 
     def __init__(self) -> None:
         self._code = _code() if _is_invariant() else None
@@ -35,7 +35,7 @@ class TscMeter:
         self._khz: int | None = None
 
     async def khz(self) -> int | None:
-        """Its frequency in kHz; None when it varies, this is no x86-64, or code may not be made at run time."""
+        """The counter's frequency in kHz; None if it varies, not on x86-64, or if no code may be made at run time."""
         if self._first is None or self._khz is not None:
             return self._khz
         elapsed_s = (time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW) - self._first.raw_ns) / 1e9
@@ -47,7 +47,7 @@ class TscMeter:
         return self._khz
 
     def _read(self) -> _Reading | None:
-        """The tightest of several: being scheduled away between clock and counter would falsify it."""
+        """The tightest reading of several: being scheduled away between clock and counter would falsify it."""
         if self._code is None:
             return None
         function = ctypes.CFUNCTYPE(ctypes.c_uint64)(

@@ -45,7 +45,7 @@ def open_tap(name: str) -> int:
 
 
 def end_tap(name: str) -> None:
-    """A TAP nobody holds is gone, also where its last holder had made it persistent."""
+    """The TAP ``name`` is gone if no process holds it, also where its last holder had made it persistent."""
     with contextlib.suppress(HyperError):
         fd = open_tap(name)
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What has to come to its end though the task that does it is cancelled: half of it would be left otherwise."""
+"""Work that comes to its end although the task that does it is cancelled: half of it would be left otherwise."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def ended(work: asyncio.Future[Any]) -> None:
-    """``work`` is over, however often the caller was cancelled meanwhile; its failure is for who asks for it."""
+    """The task ``work`` is over, however often the caller was cancelled meanwhile; its failure is not raised here."""
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
         try:
