@@ -39,7 +39,7 @@ def parse(data: bytes, kind: type[T]) -> tuple[T, dict[str, Any]]:
     """``data`` as ``kind``, and as plain data with the names that ``kind`` has. No data is an empty object.
 
     Raises:
-        InvalidRequest: not one JSON document, no object, or a member of the wrong type.
+        InvalidRequest: not exactly one JSON document, no object, or a member of the wrong type.
     """
     try:
         plain = msgspec.json.decode(data) if data.strip() else {}
@@ -57,7 +57,7 @@ def parse(data: bytes, kind: type[T]) -> tuple[T, dict[str, Any]]:
 
 
 def _malformed(data: bytes, error: Exception) -> InvalidRequest:
-    """The mistake in Go's words; msgspec's where Python's own parser finds none."""
+    """The error in Go's words; in msgspec's where Python's own parser finds no mistake."""
     try:
         text = data.decode(errors="replace")
         json.loads(text)
@@ -76,7 +76,7 @@ def _malformed(data: bytes, error: Exception) -> InvalidRequest:
 
 @functools.cache
 def _members(kind: type) -> Fold:
-    """The fold of a struct. Kept: to find it out takes longer than to read a body."""
+    """The fold of a struct. Cached: making it takes longer than reading a body."""
     hints = get_type_hints(kind, include_extras=True)
     fields = msgspec.structs.fields(kind)
     names = {item.encode_name.lower(): item.encode_name for item in fields}
@@ -97,7 +97,7 @@ def _members(kind: type) -> Fold:
 
 
 def _fold(hint: Any) -> Fold | None:
-    """What is to be done to a member of that type; None: nothing."""
+    """The fold of a member of that type; None: the member stays as it is."""
     if hint == StrSlice:
         return _words
     origin, args = get_origin(hint), get_args(hint)
@@ -138,7 +138,7 @@ def _one(item: Any, inner: Fold | None, zero: Any) -> Any:
 
 
 def _zero(hint: Any) -> Any:
-    """What Go makes of a null in a list or map of that type."""
+    """The value that Go makes of a null in a list or map of that type."""
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
         return None

@@ -1,7 +1,8 @@
-"""Connections of clients that do not finish what they began: each has a deadline, all together have so much memory.
+"""Connections of clients that do not finish requests: each has a deadline, all together have a bound on memory.
 
 A request's head is to come soon after its connection; a JSON body soon after its head. Bodies that are kept whole share
-a bound, of which small ones need nothing: who sends large ones without end keeps nobody from an ordinary request.
+a bound, of which small ones need nothing: a client that sends large ones without end keeps no other client from an
+ordinary request.
 Streams (archives, attached programs) are not kept, and may take their time.
 """
 
@@ -32,14 +33,14 @@ _MAX_SHOWN: Final = 120
 
 
 class Connections:
-    """Whose first request has not come yet, and how much room unfinished bodies take."""
+    """The connections whose first request has not come yet, and the memory that unfinished bodies take."""
 
     def __init__(self) -> None:
         self._waiting: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
         self._bodies = 0
 
     def watched(self, server: web.Server) -> Callable[[], asyncio.BaseProtocol]:
-        """Makes the protocols of ``server``'s connections."""
+        """A factory of protocols for ``server``'s connections, each with the deadline of its first request's head."""
 
         def make() -> asyncio.BaseProtocol:
             handler = server()
@@ -54,7 +55,7 @@ class Connections:
         handler.force_close()
 
     def begun(self, request: web.Request) -> None:
-        """A request's head has come."""
+        """A request's head has come: its connection's deadline is over."""
         timer = self._waiting.pop(request.protocol, None)
         if timer is not None:
             timer.cancel()
@@ -64,7 +65,7 @@ class Connections:
 
         Raises:
             InvalidRequest: it is too large, or does not come to its end in time.
-            Unavailable: too many large ones are being read.
+            Unavailable: too many large bodies are being read.
         """
         held = _Room(self)
         data = bytearray()
@@ -84,18 +85,18 @@ class Connections:
         return bytes(data)
 
     def take(self, count: int) -> None:
-        """So many bytes more are kept. Raises: Unavailable."""
+        """``count`` more bytes of bodies are kept. Raises: Unavailable: more than the bound."""
         if self._bodies + count > MAX_BODIES:
             raise Unavailable("too many large requests are under way: try again in a moment")
         self._bodies += count
 
     def give_back(self, count: int) -> None:
-        """They are not any more."""
+        """``count`` bytes of bodies are not kept any more."""
         self._bodies -= count
 
 
 class _Room:
-    """What one body has of the room for all."""
+    """One body's part of the memory for all bodies."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
@@ -108,7 +109,7 @@ class _Room:
         self._held = wanted
 
     def free(self) -> None:
-        """It has been read, or given up."""
+        """The body has been read, or given up: it takes no memory."""
         self._connections.give_back(self._held)
         self._held = 0
 
@@ -120,13 +121,13 @@ CONNECTIONS: Final = web.AppKey("connections", Connections)
 async def begun(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Requests end the wait for one."""
+    """Middleware that ends the wait for a connection's first request."""
     request.app[CONNECTIONS].begun(request)
     return await handler(request)
 
 
 class _OneLine(logging.Filter):
-    """Nonsense of a client is no failure of ours: a line says who sent what, and no trace follows."""
+    """A filter of the log: a malformed request is a warning of one line, without the trace of a failure of hyperd."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -139,7 +140,7 @@ class _OneLine(logging.Filter):
 
 
 def logger() -> logging.Logger:
-    """What the HTTP server writes to."""
+    """The logger that the HTTP server writes to."""
     made = logging.getLogger(f"{__name__}.server")
     if not made.filters:
         made.addFilter(_OneLine())

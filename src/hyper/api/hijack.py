@@ -1,7 +1,7 @@
 """Attach and exec: the HTTP connection becomes a raw, duplex, half-closable stream.
 
 aiohttp ends a connection when the client half-closes it, so the transport is given to a
-protocol of our own once the head is written. The old one is told when the
+protocol of our own once the head is written. The old protocol is told when the
 connection is lost: the server counts on that.
 """
 
@@ -32,7 +32,7 @@ _HEAD_POLLS_S: Final = (0.0005, 0.02)
 
 
 class _Tail:
-    """Collects what the client sent right after its request's head (aiohttp keeps it for a parser)."""
+    """Collector of bytes that the client sent right after its request's head (aiohttp keeps them for a parser)."""
 
     def __init__(self) -> None:
         self.data = b""
@@ -42,11 +42,11 @@ class _Tail:
         return False, b""
 
     def feed_eof(self) -> None:
-        """Part of the parser interface; the tail has no end of its own."""
+        """The end of input, part of the parser interface; nothing is done, for the tail has no end of its own."""
 
 
 class _Protocol(asyncio.StreamReaderProtocol):
-    """Streams for us, the news of the connection's end for the HTTP server."""
+    """A protocol with streams for the handler, that tells the HTTP server of the connection's end."""
 
     def __init__(self, reader: asyncio.StreamReader, old: asyncio.BaseProtocol) -> None:
         super().__init__(reader)
@@ -60,7 +60,7 @@ class _Protocol(asyncio.StreamReaderProtocol):
 
 
 class Hijacked(Unanswered):
-    """What a handler returns after it has used the connection itself."""
+    """The response that a handler returns after it has used the connection itself."""
 
 
 class Connection:
@@ -88,7 +88,7 @@ class Connection:
         return data
 
     async def write(self, fd: int, data: bytes) -> None:
-        """``data`` of stream ``fd`` is on its way; waits while the client does not read.
+        """``data`` of stream ``fd`` is on its way to the client; waits while the client does not read.
 
         Raises:
             ConnectionError: the client is gone.
@@ -99,9 +99,9 @@ class Connection:
         await self._writer.drain()
 
     async def _let_head_be_read(self) -> None:
-        """Before anything follows, the head was read where that can be seen (unix sockets), or enough time has passed.
+        """The head has been read by the client where that can be seen (unix sockets), or enough time has passed.
 
-        docker-py reads the head through a buffer, which it throws away with whatever came along.
+        Nothing is sent before: docker-py reads the head through a buffer, which it discards with what came along.
         """
         self._head_is_read = True
         plain = self._writer.get_extra_info("socket")
@@ -150,7 +150,7 @@ async def hijack(request: web.Request, *, tty: bool) -> AsyncIterator[Connection
 
 @contextmanager
 def _hang_up(transport: asyncio.Transport, lost: asyncio.Event) -> Iterator[None]:
-    """``lost`` is set once the client has closed both halves, also while nobody reads or writes.
+    """A watch that sets ``lost`` once the client has closed both halves, also while nothing is read or written.
 
     asyncio does not look at a connection whose reading half is closed or paused until there is something to write. Most
     clients close their half at once, and would never be missed if they died while the program is silent. An epoll
@@ -175,7 +175,7 @@ def _hung_up(loop: asyncio.AbstractEventLoop, watch: select.epoll, lost: asyncio
 
 
 def media_type(request: web.Request, *, tty: bool) -> str:
-    """How the client has to read a stream, in words that its version knows."""
+    """The media type by which the client has to read a stream, among those that its version knows."""
     return RAW if tty or asked_version(request) < _TOLD_SINCE else _MULTIPLEXED
 
 

@@ -1,4 +1,4 @@
-"""What all routes share: versions, errors, JSON bodies, query values, streams."""
+"""Tools that all routes share: versions, errors, JSON bodies, query values, streams."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ def json_response(body: Any, *, status: int = 200) -> web.Response:
 
 
 def error_response(error: HyperError) -> web.Response:
-    """What a client gets to read of a failure."""
+    """The response that tells a client of a failure."""
     return json_response(ErrorBody(str(error), error.kind), status=error.http_status)
 
 
 @web.middleware
 async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every failure becomes a status and a JSON message; what nobody expected is logged with its trace."""
+    """Middleware that makes each failure a status and a JSON message; an unexpected one is logged with its trace."""
     try:
         asked_version(request)
         return await handler(request)
@@ -102,7 +102,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 class Unanswered(web.StreamResponse):
-    """What a handler returns when nothing is to be written to the connection any more; it is closed."""
+    """The response that a handler returns when nothing is to be written to the connection any more; it is closed."""
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         return None
@@ -112,7 +112,7 @@ class Unanswered(web.StreamResponse):
 
 
 def _failed(request: web.Request, error: HyperError) -> web.StreamResponse:
-    """The error, or the connection's end where an answer is under way: the client must not take it for whole."""
+    """The error's response; an answer under way is broken off instead, so that no client takes it for whole."""
     if _ANSWERED not in request:
         return json_response(ErrorBody(str(error), error.kind), status=error.http_status)
     logger.warning("%s %s broke off: %s", request.method, request.path, error.message)
@@ -120,7 +120,7 @@ def _failed(request: web.Request, error: HyperError) -> web.StreamResponse:
 
 
 def _left(request: web.Request, error: ConnectionError) -> web.StreamResponse:
-    """The client has left, which is its right; a connection of ours that broke is a bug like any other."""
+    """The response after a connection broke: none if the client has left, else (it was the daemon's) an error."""
     here = request.transport is not None and not request.transport.is_closing()
     if here and _ANSWERED not in request:
         logger.error("%s %s failed", request.method, request.path, exc_info=error)
@@ -136,7 +136,7 @@ def _broken_off(request: web.Request) -> web.StreamResponse:
 
 
 async def note_answer(request: web.Request, _: web.StreamResponse) -> None:
-    """Called when an answer begins."""
+    """A signal handler that notes in the request that its answer has begun."""
     request[_ANSWERED] = True
 
 
@@ -145,12 +145,12 @@ async def body_of(
 ) -> tuple[T, dict[str, Any]]:
     """The request's JSON body as ``kind``, and as plain data. No body at all is an empty object.
 
-    Read it before anything is looked for: a malformed request is told so whether its object is there or not. ``typed``:
-    the Content-Type has to say that it is JSON.
+    Read it before any object is looked up: a malformed request is told so whether its object is there or not.
+    ``typed``: the Content-Type has to say that the body is JSON.
 
     Raises:
         InvalidRequest: not JSON, not an object, or a member of the wrong type; too large, or not whole in time.
-        Unavailable: too many large ones are being read.
+        Unavailable: too many large bodies are being read.
     """
     data = await request.app[CONNECTIONS].body(request)
     if typed:
@@ -183,7 +183,7 @@ def number(request: web.Request, name: str) -> int | None:
     """A query value that is a whole number; None when absent.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: the value is no whole number.
     """
     value = request.query.get(name, "")
     if not value:
@@ -197,7 +197,7 @@ def moment(text: str, *, what: str) -> int:
     """A point in time as Docker's clients write it, in nanoseconds since 1970.
 
     Raises:
-        InvalidRequest: it is none; ``what`` says where it stood.
+        InvalidRequest: the text is no point in time; ``what`` says where it stood.
     """
     try:
         return parse_timestamp_ns(text, now_ns=time.time_ns())
@@ -206,7 +206,7 @@ def moment(text: str, *, what: str) -> int:
 
 
 def moment_of(request: web.Request, name: str) -> int | None:
-    """The ``moment`` in a query; None when absent."""
+    """The point in time in a query, in nanoseconds since 1970; None when absent."""
     text = request.query.get(name, "")
     return moment(text, what=f"value for {name!r}") if text else None
 
@@ -240,7 +240,7 @@ class JsonLines:
         self.response = response
 
     async def send(self, item: Any) -> None:
-        """One line is on its way. Raises: ConnectionError when the client is gone."""
+        """One line is on its way to the client. Raises: ConnectionError when the client is gone."""
         await self.response.write(msgspec.json.encode(item) + b"\r\n")
 
 
@@ -268,12 +268,12 @@ def labels_match(labels: dict[str, str] | None, filters: dict[str, set[str]]) ->
 
 
 async def not_in_a_swarm(request: web.Request) -> web.StreamResponse:
-    """Leaving a swarm: nobody here is in one. Clients make sure of that so, and know this answer."""
+    """The answer to leaving a swarm: this daemon is in none. Clients make sure of that so, and know this answer."""
     raise Unavailable("This node is not part of a swarm")
 
 
 async def no_swarm_manager(request: web.Request) -> web.StreamResponse:
-    """What only a swarm's manager knows: clients that look for an object everywhere know dockerd's answer."""
+    """The answer to requests for a swarm's manager: clients that look for an object everywhere know dockerd's words."""
     raise Unavailable(
         'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this '
         "node to swarm and try again."
@@ -281,26 +281,26 @@ async def no_swarm_manager(request: web.Request) -> web.StreamResponse:
 
 
 async def no_plugins(request: web.Request) -> web.StreamResponse:
-    """There are no plugins."""
+    """The list of plugins: there are none."""
     return json_response([])
 
 
 async def no_such_plugin(request: web.Request) -> web.StreamResponse:
-    """There are no plugins: none is found."""
+    """The answer to requests for one plugin: it is not found, as there are none."""
     raise NotFound(f'plugin "{request.match_info["name"]}" not found')
 
 
 async def options(request: web.Request) -> web.StreamResponse:
-    """As dockerd: whatever the path."""
+    """The answer to OPTIONS, whatever the path, as in dockerd."""
     return web.Response(status=200)
 
 
 async def no_builds(request: web.Request) -> web.StreamResponse:
-    """Images are not built here."""
+    """The answer to requests to build: images are not built here."""
     raise NotImplementedYet(NO_BUILDS, hint=BUILD_ELSEWHERE)
 
 
 async def not_yet(request: web.Request) -> web.StreamResponse:
-    """A route of the Engine API that Hyper does not serve yet."""
+    """The answer of a route of the Engine API that Hyper does not serve yet."""
     path = _PREFIX.sub("", request.path)
     raise NotImplementedYet(f"{request.method} {path} is not implemented by Hyper yet")

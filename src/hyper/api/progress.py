@@ -1,4 +1,4 @@
-"""Long work on images as a stream of JSON lines: what goes on, and how it ends."""
+"""Long work on images as a stream of JSON lines: its progress, and its result or failure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def stream(
     ahead: int | None = 0,
     refused: Callable[[HyperError], HyperError] = lambda error: error,
 ) -> tuple[web.StreamResponse, T | None]:
-    """Answer with what ``work`` tells, and its failure as the last line: the response, and the result if it succeeded.
+    """The response with the lines that ``work`` tells, its failure as the last; and the result if ``work`` succeeded.
 
     The head waits until ``ahead`` + 1 lines were told: until then a failure has a status of its own (``refused`` may
     give it another). With None every failure is a line. The work ends with the client's connection.
@@ -65,6 +65,6 @@ async def stream(
 
 
 def line(event: PullEvent) -> wire.PullLine:
-    """Progress as a line."""
+    """An event of a pull as a line of JSON."""
     detail = wire.ProgressDetail(event.current, event.total)
     return wire.PullLine(status=event.status, id=event.id, progress_detail=detail)

@@ -1,4 +1,4 @@
-"""Between a hijacked connection and a program: both ways at once until one side has had enough."""
+"""Streams between a hijacked connection and a program: both ways at once until one side ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def detach_keys(text: str) -> DetachKeys:
     """A watch for the sequence a client asked for; empty text is Docker's default.
 
     Raises:
-        InvalidRequest: not a key.
+        InvalidRequest: the text has something that is no key.
     """
     try:
         return DetachKeys(parse_keys(text or DEFAULT_KEYS))
@@ -29,21 +29,21 @@ def detach_keys(text: str) -> DetachKeys:
 
 
 class Peer(Protocol):
-    """A client bytes are carried to and from. ``lost``: it is gone; ``read_all``: ``read`` has found the end."""
+    """A client that bytes are carried to and from. ``lost``: it is gone; ``read_all``: ``read`` has found the end."""
 
     lost: asyncio.Event
     read_all: asyncio.Event
 
     async def read(self) -> bytes:
-        """The next bytes from it; empty at the end."""
+        """The next bytes from the client; empty at the end."""
 
     async def write(self, fd: int, data: bytes) -> None:
-        """``data`` of stream ``fd`` is on its way. Raises: ConnectionError."""
+        """``data`` of stream ``fd`` is on its way to the client. Raises: ConnectionError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which streams a client takes part in."""
+    """The streams that a client takes part in."""
 
     stdin: bool
     stdout: bool
@@ -56,7 +56,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Where what the client sends goes. ``close_at_end``: its end of input is the program's."""
+    """The destination of the client's input. ``close_at_end``: the client's end of input is the program's, too."""
 
     program: Callable[[], Awaitable[GuestProcess]]
     close_at_end: bool
@@ -82,7 +82,7 @@ async def join(
 
 
 async def _gone(connection: Peer, wanted: Wanted) -> None:
-    """Returns when the client is gone and what it had sent is read, if the program reads."""
+    """A wait until the client is gone and its last bytes are read, if the program reads."""
     await connection.lost.wait()
     if wanted.stdin:
         with contextlib.suppress(TimeoutError):
@@ -100,7 +100,7 @@ async def _outward(connection: Peer, pieces: AsyncIterable[Output], wanted: Want
 
 
 async def _inward(connection: Peer, source: Input) -> None:
-    """Returns when the client detaches. Its end of input alone is no reason to stop listening."""
+    """The client's input, carried until the client detaches. Its end of input alone does not end the attachment."""
     while data := await connection.read():
         detached = False
         if source.escape is not None:

@@ -1,4 +1,4 @@
-"""What both faces show of a container: its ports, how its last start went."""
+"""Views of a container that Docker's and Hyper's own routes share: its ports, how its last start went."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hyper.types.container import PortBinding
 
 
 def start_view(timeline: Timeline) -> wire.StartView | None:
-    """How a start went; None: it did not get as far as a machine."""
+    """A start's timeline as shown; None: the start did not get as far as a machine."""
     if timeline.way is None:
         return None
     marks = [
@@ -20,7 +20,7 @@ def start_view(timeline: Timeline) -> wire.StartView | None:
 
 
 def reachable_ports(record: ContainerRecord) -> list[PublishedPort]:
-    """Ports of the host that lead somewhere: none of a container that has left all its networks."""
+    """Ports of the host that lead to the container: none once it has left all its networks."""
     return record.ports if record.endpoints else []
 
 

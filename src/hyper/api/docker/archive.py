@@ -21,7 +21,7 @@ _STAT_HEADER = "X-Docker-Container-Path-Stat"
 
 
 class ArchiveRoutes:
-    """Handlers of these routes."""
+    """Handlers of the routes for files of containers."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -100,7 +100,7 @@ def _header(stat: PathStat) -> str:
 async def _stream(
     request: web.Request, pieces: AsyncIterator[bytes], headers: dict[str, str]
 ) -> web.StreamResponse:
-    """The pieces as a chunked answer; its head goes out with the first, so that an early failure is an error."""
+    """The pieces as a chunked answer; its head goes out with the first one, so that an earlier failure has a status."""
     first = await anext(pieces)
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)

@@ -42,14 +42,14 @@ class WebSocketPeer:
         return data
 
     async def write(self, fd: int, data: bytes) -> None:
-        """``data`` is on its way. Raises: ConnectionError when the client is gone."""
+        """``data`` is on its way to the client. Raises: ConnectionError when the client is gone."""
         if self._binary:
             await self._socket.send_bytes(data)
         else:
             await self._socket.send_str(data.decode(errors="replace"))
 
     async def receive_all(self) -> None:
-        """Take what the client sends until it closes."""
+        """Receive the client's messages until it closes."""
         try:
             async for message in self._socket:
                 if message.type is WSMsgType.TEXT:
@@ -66,7 +66,7 @@ class WebSocketPeer:
 
 
 def _protocols(request: web.Request) -> tuple[str, ...]:
-    """The subprotocols that the client speaks: whatever the first is called, it is agreed to, as in dockerd."""
+    """The subprotocols that the client offers; the first is agreed to whatever its name, as in dockerd."""
     asked = request.headers.get("Sec-WebSocket-Protocol", "")
     return tuple(word for part in asked.split(",") if (word := part.strip()))
 
@@ -75,7 +75,7 @@ def _protocols(request: web.Request) -> tuple[str, ...]:
 async def accept(
     request: web.Request, *, listens: bool
 ) -> AsyncIterator[tuple[web.WebSocketResponse, WebSocketPeer]]:
-    """The answer and the client behind it; closed at the end. ``listens``: what it sends is wanted.
+    """The answer and the client behind it; closed at the end. ``listens``: the client's messages are wanted.
 
     Raises:
         InvalidRequest: the request is no WebSocket's.

@@ -1,7 +1,7 @@
 """POST /grpc, where Docker's newer builders look for BuildKit: a gRPC server that refuses every call with a reason.
 
-Without one buildx takes it that BuildKit has to be run in a container, pulls one, and says nothing of builds. What is
-spoken is as much of HTTP/2 as a refusal needs: requests are not decoded, for all have the same answer.
+Without such a server buildx assumes that BuildKit has to be run in a container, pulls one, and says nothing of builds.
+The server speaks as much of HTTP/2 as a refusal needs: requests are not decoded, for all have the same answer.
 
 Source: RFC 9113 (frames), RFC 7541 (header fields, all of them literal), gRPC over HTTP/2 ("Trailers-Only").
 """
@@ -43,7 +43,7 @@ class Refusal:
         self.over = False
 
     def feed(self, data: bytes) -> bytes:
-        """What is to be sent once ``data`` has come.
+        """The bytes to be sent once ``data`` has come.
 
         Raises:
             BrokenProtocol: no preface, or a frame that is too long.
@@ -114,7 +114,7 @@ def _string(text: str) -> bytes:
 
 
 async def grpc(request: web.Request) -> web.StreamResponse:
-    """Every call over the connection is refused with a sentence; who does not upgrade it reads the same."""
+    """Every call over the connection is refused with a sentence; clients that do not upgrade it read the same."""
     if request.headers.get("Upgrade", "").lower() != "h2c":
         return await no_builds(request)
     refusal = Refusal(f"{NO_BUILDS}: {BUILD_ELSEWHERE}")

@@ -34,7 +34,7 @@ Check = Callable[[Container], bool]
 
 
 def checks(engine: Engine, filters: Filters) -> list[Check]:
-    """What a container has to pass, all of it.
+    """The checks that a container has to pass, every one.
 
     Raises:
         InvalidRequest: a value that its filter cannot have.
@@ -92,7 +92,7 @@ def _exited(value: str) -> Check:
 
 
 def _is_task(value: str) -> Check:
-    """No container is a task of a swarm."""
+    """A check of whether a container is a task of a swarm: none is."""
     if value not in _TRUE | _FALSE:
         raise InvalidRequest(f"invalid filter 'is-task={value[:100]}'")
     return lambda _: value in _FALSE
@@ -138,7 +138,7 @@ def _ports(name: str, value: str) -> set[str]:
 
 
 def _publish(value: str) -> Check:
-    """The host's port, as dockerd does it whatever its documentation says."""
+    """A check of the host's port (dockerd's behaviour; its documentation says otherwise)."""
     wanted = _ports("publish", value)
 
     def check(container: Container) -> bool:
@@ -197,7 +197,7 @@ _MAKERS: Final[dict[str, Callable[[str], Check]]] = {
 
 
 def _engine_check(engine: Engine, name: str, value: str) -> Check:
-    """The filters whose values name things of the engine."""
+    """The check of a filter whose value names an object of the engine."""
     if name == "ancestor":
         return _ancestor(engine, value)
     other = engine.containers.get(value).record.created_ns

@@ -214,7 +214,7 @@ class ContainerRoutes:
 
 
 def _attachment(request: web.Request, container: Container) -> tuple[Wanted, Input, bool]:
-    """What a client wants to take part in, where its input goes, and whether it stays."""
+    """The streams a client attaches to, where its input goes, and whether it stays attached."""
     config = container.record.config
     keys = detach_keys(request.query.get("detachKeys", ""))
     stream = flag(request, "stream")
@@ -252,7 +252,7 @@ def _close(subscription: Subscription | None) -> None:
 
 
 def _past(container: Container, wanted: Wanted) -> list[Output]:
-    """What a client that asked for ``logs`` gets first; no await between this and the subscription."""
+    """The output that a client that asked for ``logs`` gets first; no await between this call and the subscription."""
     log = container.hub.log
     assert log is not None
     query = LogQuery(stdout=wanted.stdout, stderr=wanted.stderr)
@@ -265,7 +265,7 @@ def _past(container: Container, wanted: Wanted) -> list[Output]:
 
 
 def size_of(request: web.Request) -> tuple[int, int]:
-    """(rows, columns) of a resize request.
+    """The size, (rows, columns), that a resize request asks for.
 
     Raises:
         InvalidRequest: missing or out of range.

@@ -22,7 +22,7 @@ _DETAILED: Final = frozenset({"health_status", "exec_create", "exec_start"})
 
 
 def passes(event: EngineEvent, filters: dict[str, set[str]]) -> bool:
-    """Whether ``event`` is among what ``filters`` (names to values: any of them will do) asks for."""
+    """Whether ``event`` passes every one of ``filters`` (names to values: any value of a name will do)."""
     return all(_passes(event, name, values) for name, values in filters.items() if values)
 
 
@@ -47,7 +47,7 @@ def _passes(event: EngineEvent, name: str, values: set[str]) -> bool:
 
 
 def _images(event: EngineEvent) -> set[str]:
-    """What the filter ``image`` may call the image of an event."""
+    """The names that the filter ``image`` may have for the image of an event."""
     name = event.attributes.get("name" if event.type == "image" else "image", "")
     return {event.actor, name, _without_tag(event.actor), _without_tag(name)}
 

@@ -73,7 +73,7 @@ class ExecRoutes:
     async def _serve(
         self, connection: Connection, item: Exec, subscription: Subscription, body: ExecStartBody
     ) -> None:
-        """As dockerd: the connection is taken over first, so a failure can only be told inside it."""
+        """An exec's program joined to its client. A failure to start is told in the connection, as in dockerd."""
         record = item.record
         try:
             process = await self._start(item, body)
@@ -84,7 +84,7 @@ class ExecRoutes:
         await join(connection, subscription, wanted, _source(record, process))
 
     async def _start(self, item: Exec, body: ExecStartBody) -> GuestProcess:
-        """Also to its end when the client does not wait for it."""
+        """The started process of an exec. The start goes on to its end also when the client does not wait for it."""
         starting = self._engine.execs.start(item, body.console_size)
         item.settled.clear()
         try:

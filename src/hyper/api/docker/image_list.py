@@ -1,4 +1,4 @@
-"""GET /images/json and the images in GET /system/df: which, and how they look.
+"""GET /images/json and the images in GET /system/df: which are listed, and how they look.
 
 Source: moby daemon/images/images.go; distribution/reference helpers.go FamiliarMatch; Go's path.Match.
 """
@@ -33,7 +33,7 @@ Filters = dict[str, set[str]]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the client asked. ``all``: intermediate images too."""
+    """The client's question for images. ``all``: intermediate images too."""
 
     filters: Filters
     all: bool
@@ -48,7 +48,7 @@ def summaries(
 ) -> list[wire.ImageSummary]:
     """The images asked for, newest first. ``shared``: bytes of shared layers by image; ``users``: containers by image.
 
-    None where nobody asks for them: then both are -1, as in Docker.
+    None where the client does not ask for them: then both are -1, as in Docker.
     """
     filters = question.filters
     dangling = truth(filters, "dangling")
@@ -96,12 +96,12 @@ def _summary(
 
 
 def virtual_size(image: ImageRecord, version: tuple[int, int]) -> int | UnsetType:
-    """The size under the name that it has for older clients, too."""
+    """The image's size under the name that older clients read; UNSET for newer ones."""
     return image.size if version < _ONE_SIZE_SINCE else UNSET
 
 
 def truth(filters: Filters, name: str) -> bool | None:
-    """What a filter says that is true or false; None if it is not there.
+    """The value of a filter that is true or false; None if the filter is not given.
 
     Raises:
         InvalidRequest: anything else (Docker's words).
@@ -117,7 +117,7 @@ def truth(filters: Filters, name: str) -> bool | None:
 
 
 def _bounds(images: Images, filters: Filters) -> tuple[int, int]:
-    """Created after the first, before the second; nanoseconds."""
+    """The bounds of the time an image was created: after the first, before the second; nanoseconds."""
     after, before = -1, 1 << 63
     for value in filters.get("since", ()):
         after = max(after, created_ns(images.get(value)))
@@ -192,12 +192,12 @@ def _bracket(inside: str) -> str:
 
 
 def created_ns(image: ImageRecord) -> int:
-    """When an image was made, by its own word; 0 if it does not say, or nonsense."""
+    """The time when an image was made, by its configuration, in nanoseconds; 0 if that is missing or malformed."""
     return created_of(image.created)
 
 
 def created_of(text: str) -> int:
-    """The moment that an image's configuration or history has written down; 0 for nothing and nonsense."""
+    """The moment that an image's configuration or history has as ``text``, in nanoseconds; 0 if empty or malformed."""
     try:
         return moment(text, what="time") if text else 0
     except InvalidRequest:

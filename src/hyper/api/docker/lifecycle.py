@@ -1,4 +1,4 @@
-"""Routes about the life of containers as a whole: which there are, their names, the ones nobody needs."""
+"""Routes about the life of containers as a whole: list, rename, prune."""
 
 from __future__ import annotations
 

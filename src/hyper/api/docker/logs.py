@@ -26,7 +26,7 @@ _BATCH: Final = 64 * 1024
 
 
 class Formatter:
-    """Records to bytes: a header before each line when multiplexed; a time and ``details`` if asked for (not None)."""
+    """Log records as bytes: each line with a header if multiplexed, a time and ``details`` if asked for (not None)."""
 
     def __init__(self, *, multiplexed: bool, timestamps: bool, details: str | None = None) -> None:
         self._multiplexed = multiplexed
@@ -57,7 +57,7 @@ class Formatter:
 
 
 async def serve(request: web.Request, container: Container) -> web.StreamResponse:
-    """Past lines, then (``follow``) new ones until the program ends or the client goes."""
+    """The log's lines as the answer, then (``follow``) new ones until the program ends or the client goes."""
     query = _query(request)
     tty = container.record.config.tty
     formatter = Formatter(
@@ -153,5 +153,5 @@ def _query(request: web.Request) -> LogQuery:
 
 
 def _tail(text: str) -> int | None:
-    """Lines wanted from the end; anything that is no number means all, as in dockerd."""
+    """The count of lines wanted from the end; None: all, as anything that is no number means in dockerd."""
     return int(text) if text.isdecimal() and len(text) < 10 else None

@@ -1,4 +1,4 @@
-"""From what the engine knows to what the API says."""
+"""Views of the Engine API, made from the engine's records and objects."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LONG: Final = ((48, 1, "hours"), (336, 24, "days"), (1440, 168, "weeks"), (1752
 
 
 def origin_view(origin: Origin | None) -> wire.OriginView | None:
-    """How an image came here, where that is known."""
+    """The origin of an image, where it is known."""
     if origin is None:
         return None
     return wire.OriginView(
@@ -39,7 +39,7 @@ def origin_view(origin: Origin | None) -> wire.OriginView | None:
 
 
 def vm_view(container: Container) -> wire.VmView | None:
-    """The machine behind a container; what it will be when it does not run."""
+    """The machine behind a container; of one that does not run, the machine it will have."""
     record, machine = container.record, container.machine
     return wire.VmView(
         driver=machine.driver if machine else container.host.driver.name,
@@ -107,7 +107,7 @@ def _shown(asked: HostConfig | ContainerConfig) -> dict[str, Any]:
 
 
 def _host_config(container: Container) -> dict[str, Any]:
-    """What was asked; links of the default network as they are now (those of others are their endpoints')."""
+    """The HostConfig asked for; links of the default network as they are now (others stand in endpoints)."""
     record = container.record
     members = _shown(record.host_config)
     members["Links"] = links.shown(record, container.host.wires.find)
@@ -183,7 +183,7 @@ def _networks(container: Container) -> dict[str, wire.Endpoint]:
 
 
 def add_own_aliases(answer: wire.ContainerInspect, container: Container) -> None:
-    """Short id and host name are among the aliases on networks of users, for clients older than DNSNames."""
+    """A container's aliases on user networks have its short id and host name, for clients older than DNSNames."""
     own = [container.record.id[:12], hostname(container.record)]
     for name, endpoint in answer.network_settings.networks.items():
         if name not in PREDEFINED:
@@ -233,7 +233,7 @@ def _network(container: Container) -> wire.NetworkSettings:
 def summary(
     container: Container, *, others: Sequence[str] = (), annotated: bool = False
 ) -> wire.ContainerSummary:
-    """One entry of GET /containers/json. ``others``: what it is called by those who link to it."""
+    """One entry of GET /containers/json. ``others``: names of it in containers that link to it."""
     record = container.record
     annotations = wire.said(record.host_config.annotations) if annotated else UNSET
     return wire.ContainerSummary(
@@ -259,12 +259,12 @@ def summary(
 
 
 def _brief(endpoint: wire.Endpoint) -> wire.Endpoint:
-    """As lists show it: where it is, not what it is called."""
+    """An endpoint as lists show it: with addresses, without names."""
     return structs.replace(endpoint, aliases=None, links=None, driver_opts=None, dns_names=None)
 
 
 def _image_name(container: Container) -> str:
-    """What the client called the image; its id once that names another, or none."""
+    """The name of the image as the client gave it; the image's id once that names another image, or none."""
     record, images = container.record, container.host.images
     if record.image_ref == record.image_id or record.pod is not None:
         return record.image_ref
@@ -292,7 +292,7 @@ def _ports(record: ContainerRecord) -> list[wire.Port]:
 
 
 def status_text(record: ContainerRecord, *, now_ns: int, silent: bool = False) -> str:
-    """``Up 3 minutes``, ``Exited (0) 2 hours ago``: as docker ps shows it. ``silent``: its machine does not answer."""
+    """A status as docker ps shows it (``Up 3 minutes``). ``silent``: the container's machine does not answer."""
     match record.status:
         case Status.CREATED:
             return "Created"
@@ -315,7 +315,7 @@ def status_text(record: ContainerRecord, *, now_ns: int, silent: bool = False) -
 
 
 def health_text(health: Health) -> str:
-    """As docker ps shows it."""
+    """A health status as docker ps shows it."""
     return "health: starting" if health.status == "starting" else health.status
 
 

@@ -22,7 +22,7 @@ _MOST_LINES: Final = 4
 
 
 class ResourceRoutes:
-    """Handlers of these routes."""
+    """Handlers of the routes of a container's resources."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -80,7 +80,7 @@ class ResourceRoutes:
 
 
 async def _second(feed: Feed) -> bytes:
-    """A line that says what was before. Of a container that does not answer any more, whatever there is."""
+    """A line of stats that has the earlier counters, too; the last line of a container that stops answering."""
     line = b""
     async with contextlib.aclosing(feed.lines()) as lines:
         for _ in range(_MOST_LINES):

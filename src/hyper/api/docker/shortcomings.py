@@ -1,4 +1,4 @@
-"""What this daemon cannot do where it runs, in plain words: the warnings of /info."""
+"""Shortcomings of this daemon where it runs, in plain words: the warnings of /info."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NO_NETWORKS: Final = (
 
 
 async def shortcomings(engine: Engine) -> list[str]:
-    """A sentence for each, with its reason; empty when nothing is missing."""
+    """A sentence for each shortcoming, with its reason; empty when nothing is missing."""
     found = [] if engine.host.privileged else _without_root()
     if engine.host.driver.unlimited:
         found.append(f"limits are incomplete: {'; '.join(engine.host.driver.unlimited)}")

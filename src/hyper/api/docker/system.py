@@ -182,7 +182,7 @@ class SystemRoutes:
 
 
 def _registries(config: Config) -> wire.RegistryServiceConfig:
-    """What the daemon was told of registries, as dockerd shows it."""
+    """The daemon's options for registries, as dockerd shows them."""
     mirrors = list(config.registry_mirrors)
     networks = [entry for entry in config.insecure_registries if "/" in entry]
     known = {DEFAULT_DOMAIN: wire.IndexInfo(DEFAULT_DOMAIN, mirrors, True, True)}

@@ -54,7 +54,7 @@ class TransferRoutes:
         raise InvalidRequest("fromImage or fromSrc says what to create an image from")
 
     async def _pull(self, request: web.Request) -> web.StreamResponse:
-        """The head waits for the registry's answer: until then a status can say what went wrong, later only a line."""
+        """A pull; its answer's head waits for the registry's: until then a failure has a status, later only a line."""
         name, tag = request.query["fromImage"], request.query.get("tag", "")
         source = request.query.get("source", _REGISTRY)
         if source != _REGISTRY:
@@ -82,7 +82,7 @@ class TransferRoutes:
         return response
 
     async def _bring(self, request: web.Request, reference: str, source: str) -> web.StreamResponse:
-        """Hyper's own: of an image that is not here, from where it is least work to get."""
+        """An image that is not here, brought from where it is least work to get (Hyper's own)."""
         if source not in _SOURCES:
             raise InvalidRequest(f"no source {source[:100]!r}: {', '.join(_SOURCES)}")
         auth = RegistryAuth.from_header(request.headers.get("X-Registry-Auth", ""))
@@ -198,7 +198,7 @@ def _reference(name: str, tag: str) -> str:
     """``fromImage`` and ``tag`` together, as in dockerd: ``tag`` (or a digest there) replaces what the name has.
 
     Raises:
-        InvalidRequest: the name is none.
+        InvalidRequest: the name is malformed.
     """
     if not tag:
         return name
@@ -209,5 +209,5 @@ def _reference(name: str, tag: str) -> str:
 
 
 def _hidden(error: HyperError) -> HyperError:
-    """A registry's 401 is a 404 here, as in dockerd and the contract: the client would ask for a password."""
+    """A registry's 401 as a 404, as in dockerd and the contract: at a 401 the client would ask for a password."""
     return NotFound(error.message, hint=error.hint) if isinstance(error, Unauthorized) else error

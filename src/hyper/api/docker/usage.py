@@ -1,4 +1,4 @@
-"""GET /system/df: what everything takes."""
+"""GET /system/df: the disk space that images, containers and volumes take."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class UsageRoutes:
         return [("GET", "/system/df", self.df), ("POST", "/build/prune", self.prune_builds)]
 
     async def prune_builds(self, request: web.Request) -> web.StreamResponse:
-        """Nothing is built here, so there is nothing to prune; ``docker system prune`` asks nevertheless."""
+        """No builds are pruned, for nothing is built here; ``docker system prune`` asks nevertheless."""
         return json_response(wire.BuildPrune())
 
     async def df(self, request: web.Request) -> web.StreamResponse:
@@ -67,7 +67,7 @@ class UsageRoutes:
 
 
 async def sized(answer: _Sized, container: Container) -> _Sized:
-    """``answer`` about a container, with what it has written and what its whole file system amounts to."""
+    """``answer`` about a container, with the bytes it has written and those of its whole file system."""
     answer.size_rw = await written_bytes(container)
     images = container.host.images
     answer.size_root_fs = answer.size_rw + images.size_of(container.record.image_id)

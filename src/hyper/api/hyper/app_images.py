@@ -1,4 +1,4 @@
-"""Routes under /hyper/v1 that bring App Container Images here, and say whose signatures count for them."""
+"""Routes under /hyper/v1 for App Container Images: bringing them here, and the keys whose signatures count."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class AppImageRoutes:
     async def fetch(self, request: web.Request) -> web.StreamResponse:
         """The image at the URL ``name``, or that discovery finds for it, is here.
 
-        ``unless-registry``: but not if its host serves the API of registries.
+        ``unless-registry``: no image is fetched if its host serves the API of registries.
         """
         name = request.query.get("name", "")
         if name.startswith(("https://", "http://")):

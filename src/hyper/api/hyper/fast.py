@@ -1,4 +1,4 @@
-"""Routes under /hyper/v1: templates, waiting machines, how starts went."""
+"""Routes under /hyper/v1: templates, pooled machines, how starts went."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PREFIX: Final = "/hyper/v1"
 
 
 class FastRoutes:
-    """Handlers of what makes starts fast."""
+    """Handlers of the routes of templates, the pool and starts."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -67,7 +67,7 @@ class FastRoutes:
         return json_response(wire.TemplateMade(template.key), status=201)
 
     def _memory_mib(self, limit_mib: int) -> int:
-        """Of the machines of containers that have this limit; 0: none."""
+        """The memory (MiB) of machines of containers that have this limit in MiB; 0: no limit."""
         default = self._engine.host.config.default_memory_mib
         host = HostConfig(memory=limit_mib * MIB)
         return create.memory_mib(host, default, available_mib=create.host_memory_mib())
@@ -99,12 +99,12 @@ class FastRoutes:
         return json_response(_template(self._fast, await self._find(request)))
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
-        """It is gone; machines made from it go on."""
+        """The template is removed; machines made from it go on."""
         await self._fast.templates.remove((await self._find(request)).key)
         return web.Response(status=204)
 
     async def pool(self, request: web.Request) -> web.StreamResponse:
-        """What waits, and what should. With ``wait``: once what should does."""
+        """The machines of the pool that wait, and how many should. With ``wait``: once as many wait as should."""
         pool = self._fast.pool
         if flag(request, "wait"):
             await pool.settled()
@@ -119,7 +119,7 @@ class FastRoutes:
         )
 
     async def start(self, request: web.Request) -> web.StreamResponse:
-        """How the last start of a container went, also of one that is gone already."""
+        """The timeline of a container's last start, also of a container that is gone already."""
         view = start_view(self._engine.host.starts.get(request.match_info["id"]))
         if view is None:
             raise NotFound("the container has not been started")

@@ -1,6 +1,6 @@
 """The description of /hyper/v1 in OpenAPI 3.1, made from the very types that its bodies are read and written with.
 
-What Docker has words for is described by Docker's own document of its API; here is what is Hyper's alone.
+Docker's routes are described by Docker's own document of its API; the description here has Hyper's alone.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ PREFIX: Final = "/hyper/v1"
 class Operation:
     """A route: what it does, the types of its bodies (None: none), its query parameters with what they mean.
 
-    ``statuses``: what it answers when all is well, and what else that has no error in it. ``takes``: the body is no
-    JSON, it has this media type. ``lines``: the answer is a stream of JSON lines, as that of POST /images/create.
+    ``statuses``: those it answers when all is well, and others that have no error in the body. ``takes``: the body is
+    no JSON, it has this media type. ``lines``: the answer is a stream of JSON lines, as that of POST /images/create.
     """
 
     method: str
@@ -151,7 +151,7 @@ class OpenApiRoutes:
     """The handler of the description itself."""
 
     def routes(self) -> Routes:
-        """(method, path, handler) of it."""
+        """(method, path, handler) of the description's route."""
         return [("GET", f"{PREFIX}/openapi.json", self.document)]
 
     async def document(self, _: web.Request) -> web.StreamResponse:
@@ -161,7 +161,7 @@ class OpenApiRoutes:
 
 @functools.cache
 def document() -> dict[str, Any]:
-    """All of it, as plain data."""
+    """The whole description, as plain data."""
     types = [item for one in OPERATIONS for item in (one.request, one.response) if item is not None]
     schemas, components = msgspec.json.schema_components(
         types, ref_template="#/components/schemas/{name}"

@@ -63,17 +63,17 @@ class PodRoutes:
         return json_response(view(self._pods, self._get(request)))
 
     async def start(self, request: web.Request) -> web.StreamResponse:
-        """All its containers run, after its init containers have ended well."""
+        """All containers of the pod run, after its init containers have ended well."""
         started = await self._engine.finish(self._pods.start(self._get(request)))
         return web.Response(status=204 if started else 304)
 
     async def stop(self, request: web.Request) -> web.StreamResponse:
-        """Nothing of it runs."""
+        """The pod has stopped: nothing of it runs."""
         work = self._pods.stop(self._get(request), timeout_s=number(request, "t"))
         return web.Response(status=204 if await self._engine.finish(work) else 304)
 
     async def wait(self, request: web.Request) -> web.StreamResponse:
-        """Once it is ready, or has exited: its highest exit code."""
+        """The highest exit code of a pod, once it has exited; 0 once it is ready, where that is asked for."""
         pod, condition = self._get(request), request.query.get("condition", "exited")
         if condition == "ready":
             await self._pods.until_ready(pod)
@@ -83,7 +83,7 @@ class PodRoutes:
         return json_response(WaitAnswer(await self._pods.until_exited(pod)))
 
     async def add(self, request: web.Request) -> web.StreamResponse:
-        """One more container of it, which runs if the pod does."""
+        """One more container of the pod, which runs if the pod does."""
         body, plain = await body_of(request, wire.PodContainer)
         said = _host_configs([plain])[0]
         work = self._pods.add(self._get(request), body, said)
@@ -91,14 +91,14 @@ class PodRoutes:
         return json_response(wire.PodContainerMade(container.record.id, warnings), status=201)
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
-        """Nothing is left of it."""
+        """Nothing is left of the pod."""
         pod, force = self._get(request), flag(request, "force")
         await self._engine.finish(self._pods.remove(pod, force=force, volumes=flag(request, "v")))
         return web.Response(status=204)
 
 
 def _host_configs(containers: Any) -> list[dict[str, Any]]:
-    """What was said of each in HostConfig, as it came; the shape of the whole was checked before."""
+    """The HostConfig of each container as it came; the shape of the whole body was checked before."""
     return [(item.get("Body") or {}).get("HostConfig") or {} for item in containers or []]
 
 
