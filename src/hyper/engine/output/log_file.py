@@ -20,7 +20,7 @@ from hyper.proto.log_record import LogRecord
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """What of a log is wanted. Times in ns since the epoch; ``tail`` counts lines, None is all."""
+    """The part of a log that is asked for. Times in ns since the epoch; ``tail`` counts lines, None is all."""
 
     stdout: bool = True
     stderr: bool = True
@@ -29,7 +29,7 @@ class LogQuery:
     tail: int | None = None
 
     def wants(self, record: LogRecord) -> bool:
-        """Whether ``record`` is one of the asked-for streams and times."""
+        """Whether ``record`` is of the asked-for streams and times."""
         if not ((record.stream == 1 and self.stdout) or (record.stream == 2 and self.stderr)):
             return False
         return record.time_ns >= self.since_ns and (
@@ -40,8 +40,8 @@ class LogQuery:
 class LogFile:
     """The log at ``path``, and its later files ``path.1``, ``path.2``…; made when missing.
 
-    Positions count from the beginning of the oldest file there was when it was opened; what was thrown away since is
-    skipped by those who read. A torn last record is cut off on opening.
+    Positions count from the beginning of the oldest file there was when the log was opened; readers skip files that
+    were removed since. A torn last record is cut off on opening.
     """
 
     def __init__(self, path: Path, limits: LogLimits = LogLimits()) -> None:  # noqa: B008 (frozen)
@@ -61,19 +61,19 @@ class LogFile:
 
     @property
     def size(self) -> int:
-        """Where the last whole record ends."""
+        """The position at which the last whole record ends."""
         return self._size
 
     def begin_run(self, time_ns: int) -> None:
-        """Both streams start again at offset 0: a new machine runs the container."""
+        """The offsets of both streams start again at 0: a new machine runs the container."""
         self.stdout = self.stderr = 0
         self._append(LogRecord(log_record.MARKER, time_ns, 0, 0))
 
     def append(self, fd: int, payload: bytes, *, time_ns: int, partial: bool = False) -> None:
-        """``payload`` of stream ``fd`` (1 or 2) stands in the file and its offset is advanced.
+        """The bytes ``payload`` of stream ``fd`` (1 or 2) are in the file and the stream's offset is advanced.
 
         Raises:
-            OSError: the file cannot take it (disk full); nothing of it was kept.
+            OSError: the file cannot take them (disk full); none was kept.
         """
         stdout = self.stdout + (len(payload) if fd == 1 else 0)
         stderr = self.stderr + (len(payload) if fd == 2 else 0)
@@ -83,14 +83,14 @@ class LogFile:
         self.stdout, self.stderr = stdout, stderr
 
     def skip(self, fd: int, length: int) -> None:
-        """Advance a stream past bytes that could not be kept."""
+        """The offset of a stream is advanced past bytes that could not be kept."""
         if fd == 1:
             self.stdout += length
         else:
             self.stderr += length
 
     def offset(self, fd: int) -> int:
-        """The end of what is kept of stream ``fd``."""
+        """The offset of stream ``fd``: the end of what is kept of it."""
         return self.stdout if fd == 1 else self.stderr
 
     def _append(self, record: LogRecord) -> None:
@@ -110,7 +110,7 @@ class LogFile:
         self._size += written
 
     def _rotate(self) -> None:
-        """A new file is written to. It needs nothing of the older ones: how far the streams have got stands first."""
+        """A new file is written to. Its first record has the streams' offsets: it needs nothing of older files."""
         following = self._files[-1].following(self.path)
         fd = following.open()
         os.close(self._fd)
@@ -121,12 +121,12 @@ class LogFile:
         self._write(marker.encode())
 
     def _throw_away(self) -> None:
-        """No more files are there than are wanted."""
+        """The oldest files are removed: no more are there than the limits say."""
         while len(self._files) > self.limits.max_files:
             self._files.pop(0).path.unlink(missing_ok=True)
 
     def records(self, start: int, end: int) -> Iterator[LogRecord]:
-        """The records between two positions that are record boundaries; not those that are thrown away meanwhile."""
+        """The records between two positions that are record boundaries; not those of files removed meanwhile."""
         for file in list(self._files):
             if self._fd < 0:
                 return
@@ -136,7 +136,7 @@ class LogFile:
                 )
 
     def tail_start(self, query: LogQuery, end: int) -> tuple[int, int]:
-        """Where to begin reading for the last ``query.tail`` lines: (position, lines to skip there)."""
+        """The start of the last ``query.tail`` lines: (position to read from, lines to skip there)."""
         if query.tail is None:
             return 0, 0
         lines = 0
@@ -151,12 +151,12 @@ class LogFile:
         return 0, 0
 
     def close(self) -> None:
-        """Let go of the file; whoever still reads finds its end."""
+        """The file is closed; a reader finds its end."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd, self._size = -1, 0
 
 
 def count_lines(record: LogRecord) -> int:
-    """How many lines end in ``record`` (a partial one counts when it is not continued: as none)."""
+    """The number of lines in ``record``; a rest without its newline counts as one."""
     return record.payload.count(b"\n") + (0 if record.payload.endswith(b"\n") else 1)

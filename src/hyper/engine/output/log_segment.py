@@ -1,4 +1,4 @@
-"""One of the files a container's log consists of: whole records, read in both directions."""
+"""Files that a container's log consists of: whole records each, read in both directions."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ class Segment:
 
     @property
     def end(self) -> int:
-        """The position after its last record."""
+        """The position after the file's last record."""
         return self.start + self.size
 
     def open(self) -> int:
-        """A descriptor to write to it; it is made when missing, and ``size`` is what is whole of it."""
+        """A descriptor to write to the file, made when missing; ``size`` becomes the length of its whole records."""
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         _, self.size = _last_whole_record(fd)
         return fd
 
     def following(self, log: Path) -> Segment:
-        """The one after it, not made yet."""
+        """The segment after this one, not made yet."""
         index = self.index + 1
         return Segment(log.with_name(f"{log.name}.{index}"), index, self.end)
 
     def last_record(self) -> LogRecord | None:
-        """The last whole one; None if there is none."""
+        """The last whole record; None if there is none."""
         with self.path.open("rb") as file:
             return _last_whole_record(file.fileno())[0]
 
     def records(self, start: int, end: int) -> Iterator[LogRecord]:
-        """Those between two of its own positions. None when it is gone."""
+        """The records between two positions within this file. None of them when the file is gone."""
         try:
             file = self.path.open("rb", buffering=0)
         except FileNotFoundError:
@@ -63,10 +63,10 @@ class Segment:
                 yield record
 
     def backwards(self, end: int) -> Iterator[tuple[LogRecord, int]]:
-        """Those before its own position ``end``, the last one first, each with where it begins.
+        """The records before position ``end`` of this file, the last one first, each with the position where it begins.
 
         Raises:
-            LogCorrupt: there is something else.
+            LogCorrupt: there is something else than records.
         """
         with self.path.open("rb", buffering=0) as file:
             while end > 0:
@@ -89,7 +89,7 @@ def found(log: Path) -> list[Segment]:
 
 
 def number(segments: list[Segment]) -> int:
-    """Each of ``segments`` knows its size, and where it begins: the first one at 0. Returns where the last one ends."""
+    """The segments have their sizes and starts: the first one begins at 0. Returns where the last one ends."""
     position = 0
     for segment in segments:
         with segment.path.open("rb") as file:
@@ -102,8 +102,8 @@ def number(segments: list[Segment]) -> int:
 def _last_whole_record(fd: int) -> tuple[LogRecord | None, int]:
     """The last whole record of the file and where it ends.
 
-    The end of the file is tried first, which is the usual case and costs one read; a torn end makes
-    it walk from the start.
+    The end of the file is tried first, which is the usual case and costs one read; if that is torn, the file is read
+    from its start.
     """
     size = os.fstat(fd).st_size
     if size == 0:

@@ -1,8 +1,8 @@
-"""What a program writes, on its way to the log and to whoever is attached.
+"""Output of a program, on its way to the log and to attached clients.
 
 Order of things for each piece: attached clients get it, the log gets whole lines, and only then is it
 acknowledged to the guest. A client that does not read holds the program up, as a terminal does; bytes are never dropped
-and memory is bounded by the guest's window. Once the program has ended nobody holds anything up any more: what is left
+and memory is bounded by the guest's window. Once the program has ended clients hold nothing up any more: what is left
 is no more than that window, and waits for the client in memory.
 """
 
@@ -54,7 +54,7 @@ class Subscription:
             yield piece
 
     async def put(self, piece: Output) -> None:
-        """The client will get ``piece``; waits while it lags too far behind and the program goes on."""
+        """The client will get ``piece``. Waits while the client lags too far behind and the program goes on."""
         while self._lags and self._hub.waits and not self._closed:
             self._moved.clear()
             await self._moved.wait()
@@ -75,11 +75,11 @@ class Subscription:
             self._arrived.set()
 
     def look_again(self) -> None:
-        """Whoever waits for the client looks whether it still has to."""
+        """Tasks that wait for the client in ``put`` check again whether they have to."""
         self._moved.set()
 
     def close(self) -> None:
-        """The client is gone; whoever waits for it goes on."""
+        """The client is gone; tasks that wait for it in ``put`` go on."""
         self._closed = True
         self._hub.unsubscribe(self)
         self._pieces.clear()
@@ -87,7 +87,7 @@ class Subscription:
 
 
 class OutputHub:
-    """The output of one program, run after run. Without a ``log`` what nobody listens to is dropped."""
+    """The output of one program, run after run. Without a ``log`` output is dropped while there is no subscription."""
 
     def __init__(self, log: LogFile | None) -> None:
         self.log = log
@@ -99,18 +99,18 @@ class OutputHub:
         self.waits = True
 
     def subscribe(self) -> Subscription:
-        """A subscription to everything from now on."""
+        """A subscription to all output from now on."""
         subscription = Subscription(self)
         self._subscriptions.append(subscription)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """``subscription`` gets nothing more."""
+        """The subscription gets nothing more."""
         if subscription in self._subscriptions:
             self._subscriptions.remove(subscription)
 
     def unlogged(self) -> list[Output]:
-        """What came and waits for the end of its line before it is logged."""
+        """Output that waits for the end of its line before it is logged."""
         return [Output(fd, bytes(data)) for fd, data in self._pending.items() if data]
 
     def begin_run(self) -> None:
@@ -124,7 +124,7 @@ class OutputHub:
             self.log.begin_run(time.time_ns())
 
     async def pump(self, process: GuestProcess) -> None:
-        """Everything ``process`` writes was delivered and logged; its streams have ended.
+        """The output of ``process`` was all delivered and logged; its streams have ended.
 
         Raises:
             HyperError: the connection to the guest was lost before.
@@ -141,7 +141,7 @@ class OutputHub:
             await subscription.put(piece)
 
     def release(self) -> None:
-        """The program has ended: what it left waits for slow clients, and nobody else does."""
+        """The program has ended: its last output waits for slow clients, and nothing else waits for them."""
         self.waits = False
         for subscription in self._subscriptions:
             subscription.look_again()
@@ -187,12 +187,12 @@ class OutputHub:
         self.notify()
 
     def notify(self) -> None:
-        """Whoever waits in ``grown`` looks again."""
+        """Tasks that wait for ``grown`` look again."""
         self._grown.set()
         self._grown = asyncio.Event()
 
     def grown(self) -> asyncio.Event:
-        """Set when the log has grown or the run has ended. Take it before looking, then wait."""
+        """The event that is set when the log has grown or the run has ended. Take it before looking, then wait."""
         return self._grown
 
     def close(self) -> None:
