@@ -18,6 +18,7 @@ HELD: tuple[str, ...] = (
     "engine/output/",
     "engine/record/",
     "engine/spec/",
+    "engine/volume/",
     "machine/",
     "proto/",
     "system/",

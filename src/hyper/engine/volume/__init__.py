@@ -1,1 +1,1 @@
-"""Volumes, and what a start brings of them into a machine."""
+"""Volumes, and how a start brings them into a machine."""

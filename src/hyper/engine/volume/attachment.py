@@ -1,4 +1,4 @@
-"""What a start brings of volumes and host paths into a machine: disks, one share, mounts.
+"""Volumes and host paths that a start brings into a machine: as disks, one share, mounts.
 
 Decides how a volume is kept when its first container starts, and holds images to one machine at a time.
 """
@@ -42,7 +42,7 @@ _IN_IMAGE: Final = "/data"
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """The part of a machine that volumes and host paths are."""
+    """The disks, shared paths and mounts that volumes and host paths are in a machine."""
 
     disks: tuple[Disk, ...] = ()
     shared: tuple[SharedPath, ...] = ()
@@ -50,7 +50,7 @@ class Attachment:
 
     @property
     def slots(self) -> int:
-        """How many of the driver's disks it takes."""
+        """The number of the driver's disks that this takes."""
         return len(self.disks) + bool(self.shared)
 
 
@@ -63,16 +63,16 @@ class _Holder:
 
 
 class Attachments:
-    """Which running container has which volume; ``attach`` before a start, ``detach`` when its machine is gone."""
+    """Volumes in use by running containers; ``attach`` before a start, ``detach`` when the machine is gone."""
 
     def __init__(
         self, volumes: Volumes, scratch: ScratchDisks, *, default: Kind = Kind.DIRECTORY
     ) -> None:
-        """``default``: how a volume is kept whose options leave that open."""
+        """Volumes whose options leave their kind open become ``default``."""
         self._volumes = volumes
         self._scratch = scratch
         self._default = default
-        #: {volume: {container: how it has it}}
+        #: {volume: {container: its holder}}
         self._holders: dict[str, dict[str, _Holder]] = {}
         #: Containers whose program has ended and whose machine will soon.
         self._ending: dict[str, asyncio.Event] = {}
@@ -83,7 +83,7 @@ class Attachments:
     async def attach(
         self, record: ContainerRecord, *, max_disks: int, joins: bool = False
     ) -> AsyncIterator[Attachment]:
-        """What a machine with ``max_disks`` is given. The body starts it; new volumes hold what the image has then.
+        """The volumes of ``record`` for a machine with ``max_disks``. The body starts it, which fills new volumes.
 
         ``joins``: the machine runs already, and can be given disks only. If the body fails, the volumes are free again;
         if not, ``detach`` frees them.
@@ -125,7 +125,7 @@ class Attachments:
                 self._hold(record, point)
 
     def ending(self, record: ContainerRecord) -> None:
-        """Its program has ended: who wants its volumes waits for its machine's end instead of being refused."""
+        """The program has ended: starts that want its volumes wait for its machine's end instead of being refused."""
         self._ending.setdefault(record.id, asyncio.Event())
 
     async def _ended(self, record: ContainerRecord, names: list[str]) -> None:
@@ -135,7 +135,7 @@ class Attachments:
                     await self._ending[holder].wait()
 
     def detach(self, record: ContainerRecord) -> None:
-        """Its machine is gone; no error when it never had any."""
+        """The machine of the container is gone, and its volumes are free; no error when it never had any."""
         if self._free(record):
             self._volumes.publish_mounts(record, mounted=False)
         if (ended := self._ending.pop(record.id, None)) is not None:
@@ -160,10 +160,10 @@ class Attachments:
     async def _decide(
         self, record: ContainerRecord, names: list[str], room: int, *, joins: bool
     ) -> None:
-        """Volumes whose options leave that open are kept so that other machines can have them, too.
+        """Volumes whose options leave their kind open become directories, which other machines can have, too.
 
-        Not where that cannot be: a machine that runs takes disks only; nor where nobody else can want them: a pod's
-        nameless ones live as long as its machine.
+        They become images where a directory cannot be given (``joins``: a machine that runs takes disks only), and
+        where no other machine can want them (a pod's nameless ones live as long as its machine).
         """
         found = [self._volumes.get(name) for name in names]
         open_ = [item for item in found if item.kind is Kind.UNDECIDED]
@@ -300,7 +300,7 @@ class Attachments:
 
 
 def _held(volume: str, holder: ContainerRecord) -> Conflict:
-    """Who has the volume, and how it comes to be one that several can have."""
+    """The error that names the container with the volume, and tells how to make one that several can have."""
     new = f"{volume}-shared"
     return Conflict(
         f"volume {volume} is in use by the running container {holder.name} ({holder.id[:12]}): "
@@ -311,10 +311,10 @@ def _held(volume: str, holder: ContainerRecord) -> Conflict:
 
 
 def _source(point: MountPoint) -> Path:
-    """The host path of a bind, made if it may be.
+    """The host path of a bind mount, made if it may be.
 
     Raises:
-        InvalidRequest: it is not there, or cannot be made (Docker's words).
+        InvalidRequest: the path is not there, or cannot be made (Docker's words).
     """
     path = Path(point.source)
     if not os.path.exists(path):  # noqa: PTH110 (what cannot be looked at is not there)
@@ -346,10 +346,10 @@ async def _remote(point: MountPoint, volume: VolumeRecord) -> Mount:
 def in_share(
     mounts: Iterable[Mount], shared: tuple[SharedPath, ...], there: tuple[SharedPath, ...]
 ) -> tuple[Mount, ...]:
-    """``mounts``, which name places of ``shared``, so that they name those of the running machine's share ``there``.
+    """The mounts ``mounts``, which name places of ``shared``, made to name those of the running machine's ``there``.
 
     Raises:
-        Conflict: a path is not in it, or only to be read.
+        Conflict: a path is not in the running machine's share, or only to be read.
     """
     prefix = f"tag:{SHARE_TAG}:/"
     found = []

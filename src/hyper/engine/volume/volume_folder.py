@@ -42,7 +42,7 @@ _OPTIONS: Final = frozenset({"type", "size", "o", "device"})
 
 
 class Kind(StrEnum):
-    """How a volume is kept. UNDECIDED until a container with it starts."""
+    """The kind of a volume: how it is kept. UNDECIDED until a container with it starts."""
 
     UNDECIDED = ""
     IMAGE = "image"
@@ -55,11 +55,7 @@ class Kind(StrEnum):
 
 
 class VolumeRecord(Struct):
-    """A volume. ``filled``: a container had it writable, so that what the image has at its place is in it.
-
-    ``path``: the host's directory of a BIND, the device of an NFS. ``mount_options``: those of a TMPFS or NFS, or
-    ``ro``. ``size``: of an image.
-    """
+    """The record of a volume."""
 
     name: str
     created_ns: int
@@ -67,9 +63,13 @@ class VolumeRecord(Struct):
     options: dict[str, str] | None = None
     anonymous: bool = False
     kind: Kind = Kind.UNDECIDED
+    #: Of an IMAGE, in bytes.
     size: int = DEFAULT_SIZE
+    #: The host's directory of a BIND, the device of an NFS.
     path: str = ""
+    #: Those of a TMPFS or NFS, or ``ro``.
     mount_options: str = ""
+    #: A container had the volume writable, so that the image's files at its place are in it.
     filled: bool = field(default=False)
 
 
@@ -80,7 +80,7 @@ def new_record(
     options: dict[str, str] | None,
     anonymous: bool,
 ) -> VolumeRecord:
-    """What a volume with these driver options is.
+    """The record of a new volume with these driver options.
 
     Raises:
         InvalidRequest: options the driver does not have, or that do not go together.
@@ -114,10 +114,10 @@ def new_record(
 
 
 def _check_complete(name: str, wanted: dict[str, str]) -> None:
-    """As dockerd: what is mounted has a type and a device. Types of Hyper's own need no device.
+    """The driver options have a type and a device, as dockerd wants it. Types of Hyper's own need no device.
 
     Raises:
-        InvalidRequest: one is missing.
+        InvalidRequest: one of them is missing.
     """
     if wanted.get("type") in (Kind.IMAGE, Kind.DIRECTORY):
         return
@@ -161,15 +161,15 @@ class VolumeFolders:
         self.root = root
 
     def disk(self, record: VolumeRecord) -> Path:
-        """Where its image is."""
+        """The path of the volume's image."""
         return self.root / record.name / DISK
 
     def data(self, record: VolumeRecord) -> Path:
-        """The directory whose content the volume is: its own, or the host's of a BIND."""
+        """The directory that has the volume's files: its own, or the host's of a BIND."""
         return Path(record.path) if record.kind is Kind.BIND else self.root / record.name / DATA
 
     def load(self) -> list[VolumeRecord]:
-        """Every volume; what a killed daemon had begun to make or to remove is gone.
+        """Records of all volumes; those that a killed daemon had begun to make or to remove are gone.
 
         Raises:
             HyperError: a record cannot be read: better no daemon than one that does not know its volumes.
@@ -190,7 +190,7 @@ class VolumeFolders:
         """The volume's folder is there, whole.
 
         Raises:
-            OSError: it could not be made; nothing is left.
+            OSError: the folder could not be made; nothing is left.
         """
         draft = self.root / f".new-{secrets.token_hex(8)}"
         try:
@@ -205,18 +205,18 @@ class VolumeFolders:
         files.sync_dir(self.root)
 
     def save(self, record: VolumeRecord) -> None:
-        """What is kept of the volume is ``record``."""
+        """The volume's kept record is ``record``."""
         files.write_atomically(self.root / record.name / RECORD, msgspec.json.encode(record))
 
     def remove(self, record: VolumeRecord) -> None:
-        """Nothing is left of it (of a BIND: nothing but the host's directory)."""
+        """The volume is gone from the disk (of a BIND the host's directory stays)."""
         old = self.root / f".old-{secrets.token_hex(8)}"
         with contextlib.suppress(FileNotFoundError):
             (self.root / record.name).rename(old)
             shutil.rmtree(old)
 
     def size(self, record: VolumeRecord) -> int:
-        """Bytes it takes on the host's disk; −1 where that is not for us to say."""
+        """Bytes that the volume takes on the host's disk; −1 where Hyper does not keep its files (BIND, TMPFS, NFS)."""
         if record.kind is Kind.IMAGE:
             with contextlib.suppress(FileNotFoundError):
                 return files.allocated_bytes(self.disk(record))
@@ -227,7 +227,7 @@ class VolumeFolders:
 
 
 def _tree_size(root: Path) -> int:
-    """What the files below take, each counted once; links are not followed."""
+    """Bytes on disk of the files below ``root``, each counted once; links are not followed."""
     seen: set[tuple[int, int]] = set()
     total = 0
     for folder, _, names in os.walk(root):

@@ -1,4 +1,4 @@
-"""All volumes: made, found, listed, removed; who has them, and what their going costs."""
+"""All volumes: made, found, listed, removed; the containers that have them, and the bytes they take."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from hyper.errors import Conflict, HyperError, NotFound
 from hyper.ids import new_id
 
 MAX_VOLUMES: Final = 10_000
-#: As dockerd marks volumes that nobody gave a name.
+#: Volumes without a name of a client's, marked as dockerd does it.
 ANONYMOUS_LABEL: Final = "com.docker.volume.anonymous"
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A volume with what it costs: bytes on the host's disk (−1: unknown), and how many containers have it."""
+    """The usage of a volume: bytes on the host's disk (−1: unknown), and the number of containers that have it."""
 
     record: VolumeRecord
     size: int
@@ -31,7 +31,7 @@ class Usage:
 
 
 class Volumes:
-    """Every volume of this daemon by name. ``open`` before use.
+    """The volumes of this daemon by name. ``open`` before use.
 
     A volume is had by the containers whose mount points name it, from their creation to their removal.
     """
@@ -45,7 +45,7 @@ class Volumes:
         self._lock = asyncio.Lock()
 
     async def open(self) -> None:
-        """What an earlier daemon left is known.
+        """The volumes that an earlier daemon left are known.
 
         Raises:
             HyperError: a record cannot be read.
@@ -56,8 +56,10 @@ class Volumes:
     # Finding
 
     def get(self, name: str) -> VolumeRecord:
-        """Raises:
-        NotFound: no such volume (Docker's words).
+        """The record of the volume called ``name``.
+
+        Raises:
+            NotFound: no such volume (Docker's words).
         """
         try:
             return self._by_name[name]
@@ -65,15 +67,15 @@ class Volumes:
             raise NotFound(f"get {name[:300]}: no such volume") from None
 
     def all(self) -> list[VolumeRecord]:
-        """All of them, by name."""
+        """All volumes, by name."""
         return [self._by_name[name] for name in sorted(self._by_name)]
 
     def users(self, name: str) -> list[str]:
-        """Ids of the containers that have it."""
+        """Ids of the containers that have the volume."""
         return sorted(self._users.get(name, ()))
 
     def survive(self, container: ContainerRecord) -> bool:
-        """Whether something the container can write to is there when it is gone with all that is its alone."""
+        """Whether files that the container can write to outlive it and its own anonymous volumes."""
         return any(
             point.kind == BIND
             or (
@@ -84,7 +86,7 @@ class Volumes:
         )
 
     def mountpoint(self, name: str) -> str:
-        """Where it is on the host: its directory, or the file of its image. "" where it is on none."""
+        """The volume's path on the host: its directory, or the file of its image. "" where it is not on the host."""
         record = self._by_name.get(name)
         if record is None or record.kind in (Kind.TMPFS, Kind.NFS):
             return ""
@@ -93,7 +95,7 @@ class Volumes:
         return str(self.folders.data(record))
 
     async def usage(self) -> list[Usage]:
-        """All of them with what they cost: what /system/df shows."""
+        """The usage of all volumes, as /system/df shows it."""
         sizes = await asyncio.to_thread(lambda: [self.folders.size(item) for item in self.all()])
         return [
             Usage(record, size, len(self.users(record.name)))
@@ -110,10 +112,10 @@ class Volumes:
         labels: dict[str, str] | None = None,
         options: dict[str, str] | None = None,
     ) -> VolumeRecord:
-        """The volume ``name`` exists, as it was if it did before. "": a new one gets a name.
+        """The volume ``name`` exists; one that existed before is unchanged. "": a new volume gets a name.
 
         Raises:
-            InvalidRequest: no name for a volume, or options that are none.
+            InvalidRequest: not a name for a volume, or no options for one.
             NotFound: another driver than ``local``.
         """
         if driver not in ("", DRIVER, "default"):
@@ -135,7 +137,7 @@ class Volumes:
         *,
         anonymous: bool,
     ) -> tuple[VolumeRecord, bool]:
-        """The volume, and whether it was made now."""
+        """The volume's record, and whether it was made now."""
         async with self._lock:
             if name in self._by_name:
                 return self._by_name[name], False
@@ -151,10 +153,10 @@ class Volumes:
         return record, True
 
     async def hold(self, container: ContainerRecord) -> None:
-        """The container has its volumes; those that did not exist do.
+        """The container has its volumes; those that did not exist have been made.
 
         Raises:
-            InvalidRequest: one cannot be made as asked. HyperError: no room. What was made is gone again.
+            InvalidRequest: one cannot be made as asked. HyperError: no room. Volumes made before are gone again.
         """
         made = []
         try:
@@ -180,7 +182,7 @@ class Volumes:
             self._users.setdefault(point.volume, set()).add(container.id)
 
     async def release(self, container: ContainerRecord, *, anonymous: bool) -> None:
-        """The container is gone; ``anonymous``: so are those volumes of its that have no name and no other user."""
+        """The container is gone; ``anonymous``: its volumes that have neither a name nor another user are removed."""
         self._forget(container)
         if not anonymous:
             return
@@ -199,7 +201,7 @@ class Volumes:
     # Removal
 
     async def remove(self, name: str, *, force: bool) -> None:
-        """It is gone with all it held.
+        """The volume is gone with all it held.
 
         Raises:
             NotFound: no such volume, and not ``force``. Conflict: a container has it (Docker's words).
@@ -224,7 +226,7 @@ class Volumes:
         self._publish("destroy", record.name)
 
     async def prune(self, wanted: Callable[[VolumeRecord], bool]) -> tuple[list[str], int]:
-        """Those no container has and ``wanted`` says so are gone: their names, and the bytes that took."""
+        """Volumes that no container has and that are ``wanted`` are removed: their names, and the bytes they took."""
         gone, reclaimed = [], 0
         for record in self.all():
             if not self.users(record.name) and wanted(record):
@@ -239,10 +241,10 @@ class Volumes:
     # Changes
 
     async def save(self, record: VolumeRecord) -> None:
-        """``record`` is kept as it is now.
+        """The record of the volume is kept as it is now.
 
         Raises:
-            HyperError: it cannot be written.
+            HyperError: the record cannot be written.
         """
         try:
             await asyncio.to_thread(self.folders.save, record)
@@ -253,7 +255,7 @@ class Volumes:
         self._events.publish("volume", action, name, {"driver": DRIVER, **attributes})
 
     def publish_mounts(self, container: ContainerRecord, *, mounted: bool) -> None:
-        """Tell everybody who listens that the container's machine has its volumes, or has let them go."""
+        """Events say of each volume that the container's machine has mounted it, or has let it go."""
         for point in _volumes(container.mounts):
             attributes = {"container": container.id}
             if mounted:
@@ -268,5 +270,5 @@ def _volumes(points: Iterable[MountPoint]) -> Iterable[MountPoint]:
 
 
 def is_anonymous(record: VolumeRecord) -> bool:
-    """Whether nobody gave it a name: prune takes only those unless told otherwise."""
+    """Whether the volume has no name of a client's: prune takes only such ones unless told otherwise."""
     return ANONYMOUS_LABEL in (record.labels or {})
