@@ -20,6 +20,7 @@ HELD: tuple[str, ...] = (
     "engine/spec/",
     "engine/volume/",
     "machine/",
+    "network/",
     "proto/",
     "system/",
 )

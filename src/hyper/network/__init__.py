@@ -1,1 +1,1 @@
-"""How a sandbox reaches the world and is reached."""
+"""Networks: how a sandbox reaches the world and is reached."""

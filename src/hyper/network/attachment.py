@@ -1,4 +1,4 @@
-"""What a sandbox's programs are told about the networks they are on."""
+"""Attachments: what a sandbox's programs are told about the networks they are on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hyper.system.resolv_conf import NO_LOOKUP, Lookup
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """``interfaces`` for the agent, the rest for the container's files.
+    """An attachment to networks: ``interfaces`` for the agent, the rest for the container's files.
 
     ``addresses`` are the container's own, ``gateway`` is where the host is ("": nowhere), ``known`` are lines of
     /etc/hosts: an address and its names. ``lookup`` is the host's; ``embedded``: names of containers are known.
@@ -52,5 +52,5 @@ def interface(
 
 
 def ip(address: IPv4Address | IPv6Address, prefix: int) -> Ip:
-    """``address`` as the agent is told it."""
+    """The address as the agent is told it."""
     return Ip(address.version, prefix, address.packed)

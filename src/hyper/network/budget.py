@@ -1,4 +1,4 @@
-"""How much of the host's work each guest may ask for: a token bucket a guest. Pure but for the clock it is given."""
+"""Budgets of the host's work that each guest may ask for: a token bucket a guest. Pure but for the clock given."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Bucket:
 
 
 class Budget:
-    """``rate`` pieces of work a second for each guest, and ``burst`` of them at once after a pause."""
+    """A budget: ``rate`` pieces of work a second for each guest, and ``burst`` of them at once after a pause."""
 
     def __init__(
         self, rate: float, burst: float, *, clock: Callable[[], float] = time.monotonic
@@ -32,11 +32,11 @@ class Budget:
         self._buckets: dict[Hashable, _Bucket] = {}
 
     def take(self, guest: Hashable) -> bool:
-        """Whether ``guest`` has a piece left; then it is used."""
+        """Whether ``guest`` has a piece of work left; then it is used."""
         return self._filled(guest, least=1.0)
 
     def debt_s(self, guest: Hashable) -> float:
-        """How long ``guest`` has to wait for the piece that it takes with this, in seconds; 0: not at all."""
+        """The seconds that ``guest`` has to wait for the piece of work that it takes with this; 0: none."""
         self._filled(guest, least=float("-inf"))
         return max(0.0, -self._buckets[guest].tokens / self._rate)
 

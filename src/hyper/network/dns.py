@@ -63,7 +63,7 @@ Address = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What one guest may know: ``addresses`` of a lower-case name (None: not one of ours), and who knows the rest."""
+    """A guest's view of names: ``addresses`` of a lower-case name (None: not ours), and ``resolvers`` for the rest."""
 
     addresses: Callable[[str], list[Address] | None]
     name: Callable[[IPv4Address], str | None]
@@ -71,14 +71,14 @@ class View:
 
 
 class BadQuery(ValueError):
-    """Not a question we can even refuse."""
+    """A query that is no question we can even refuse."""
 
 
 def answer(query: bytes, view: View) -> bytes | None:
     """The answer to ``query`` if it is ours to give; None: a resolver knows.
 
     Raises:
-        BadQuery: not to be answered at all.
+        BadQuery: the query is not to be answered at all.
     """
     header, question = _parse(query)
     if header.opcode != 0:
@@ -103,7 +103,7 @@ def answer(query: bytes, view: View) -> bytes | None:
 
 
 def failure(query: bytes) -> bytes:
-    """That nobody could be asked. Raises: BadQuery."""
+    """The answer that no resolver could be asked. Raises: BadQuery."""
     return _reply(*_parse(query), RCODE.SERVFAIL)
 
 
@@ -144,12 +144,12 @@ def _reply(
 
 
 def _fits(query: bytes, reply: bytes) -> bool:
-    """Whether ``reply`` is a response to ``query``. Only its resolver could send it: the socket is connected."""
+    """Whether ``reply`` is a response to ``query``. Only the resolver could send it: the socket is connected."""
     return len(reply) >= 12 and reply[:2] == query[:2] and bool(reply[2] & 0x80)
 
 
 class Relay:
-    """Asks resolvers on behalf of guests, within bounds that all name servers share."""
+    """The relay that asks resolvers on behalf of guests, within bounds that all name servers share."""
 
     def __init__(self) -> None:
         self._pending: Counter[IPv4Address] = Counter()
@@ -157,7 +157,7 @@ class Relay:
     async def ask(
         self, client: IPv4Address, query: bytes, resolvers: Sequence[str], *, tcp: bool
     ) -> bytes:
-        """The first resolver's answer that is one; else what they said, or that none did. Raises: BadQuery."""
+        """The first resolver's answer that is one; else an unhelpful one, or that none came. Raises: BadQuery."""
         full = self._pending.total() >= MAX_PENDING
         if full or self._pending[client] >= MAX_PENDING_OF_ONE:
             return failure(query)
@@ -219,7 +219,7 @@ async def _by_tcp(query: bytes, resolver: str) -> bytes:
 
 
 class NameServer(asyncio.DatagramProtocol):
-    """Serves one network on its gateway. ``view`` is asked who a guest is by its address (None: a stranger)."""
+    """The name server of one network, on its gateway. ``view`` of a guest's address: its view (None: a stranger)."""
 
     def __init__(self, view: Callable[[IPv4Address], View | None], relay: Relay) -> None:
         self._view = view
@@ -231,7 +231,7 @@ class NameServer(asyncio.DatagramProtocol):
         self._budget = Budget(MAX_QUESTIONS_A_SECOND, MAX_QUESTIONS_AT_ONCE)
 
     async def open(self, gateway: IPv4Address, *, device: str = "", port: int = PORT) -> None:
-        """It answers on ``gateway`` what comes in by ``device`` ("": by any). Close it.
+        """The name server answers on ``gateway`` what comes in by ``device`` ("": by any). Close it.
 
         Raises:
             HyperError: another server has the port.
@@ -249,7 +249,7 @@ class NameServer(asyncio.DatagramProtocol):
             raise HyperError(f"cannot serve names on {gateway}: {why}") from error
 
     async def close(self) -> None:
-        """It answers no more."""
+        """The name server answers no more."""
         if self._transport is not None:
             self._transport.close()
         if self._server is not None:
@@ -261,7 +261,7 @@ class NameServer(asyncio.DatagramProtocol):
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it answers."""
+        """The address and port on which the name server answers."""
         assert self._transport is not None
         host, port = self._transport.get_extra_info("sockname")
         return host, port
@@ -289,7 +289,7 @@ class NameServer(asyncio.DatagramProtocol):
             logger.debug("name query from %s: %s", client, error)
 
     def error_received(self, exc: Exception) -> None:
-        """A guest that is gone: nothing to do."""
+        """An error of a guest that is gone: nothing to do."""
 
     async def _relayed(
         self, client: IPv4Address, query: bytes, view: View, addr: tuple[str, int]

@@ -42,9 +42,9 @@ _DAEMON_DIGITS, _OBJECT_DIGITS = 3, 8
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """All that a machine has on the host's networks: ``tap``, ports (the first is the TAP itself), publications.
+    """A machine's ports on the host's networks: ``tap``, ports (the first is the TAP itself), publications.
 
-    ``wall``: who may reach it; None: whoever can. ``services``: where some of what it sends goes.
+    ``wall``: which callers may reach the machine; None: all. ``services``: where some of what it sends is led to.
     """
 
     tap: str
@@ -59,7 +59,7 @@ class Place:
 
 
 def usable() -> str | None:
-    """Why this process cannot have bridged networks; None if it can."""
+    """The reason why this process cannot have bridged networks; None if it can."""
     if os.geteuid() != 0:
         return "hyperd is not root"
     name = f"ht-probe{os.getpid() % 10_000_000}"
@@ -71,7 +71,7 @@ def usable() -> str | None:
 
 
 class Fabric:
-    """The bridges and rules of one daemon. ``open`` before use.
+    """The network driver of bridges: the bridges and rules of one daemon. ``open`` before use.
 
     ``number``: no other daemon of the host has it, 0 to 4095.
     """
@@ -99,11 +99,11 @@ class Fabric:
 
     @property
     def pattern(self) -> str:
-        """What all bridges of this daemon are called, as iptables says it."""
+        """The pattern of the names of all this daemon's bridges, as iptables writes it."""
         return f"hb-{self._daemon}+"
 
     async def open(self, segments: Collection[Segment], places: Collection[Place]) -> None:
-        """What machines that run need is there, and of what an earlier daemon left nothing else.
+        """The bridges and rules that running machines need exist, and nothing else of an earlier daemon's.
 
         Raises:
             NftFailed: the kernel refused.
@@ -136,7 +136,7 @@ class Fabric:
             await asyncio.to_thread(link.end_bridge, name)  # waits for other CPUs to let go
 
     async def close(self) -> None:
-        """Nothing is left; for when no machine runs."""
+        """The bridges, TAPs and rules are all gone; for when no machine runs."""
         async with self._turn:
             for name in list(self._held):
                 await self.let_go(name)
@@ -154,7 +154,7 @@ class Fabric:
     # IPv6
 
     async def _open6(self) -> None:
-        """The rules for IPv6 are there if a network has a gateway; else what an earlier daemon had is not."""
+        """The rules for IPv6 exist if a network has a gateway for it; else those of an earlier daemon do not."""
         routed = [segment for segment in self._segments.values() if segment.gateway6 is not None]
         if not routed:
             with contextlib.suppress(
@@ -190,7 +190,7 @@ class Fabric:
         )
 
     def _ports6(self, place: Place) -> list[Port]:
-        """Those by which the host reaches the machine by IPv6."""
+        """The ports by which the host reaches the machine by IPv6."""
         if not self._has_rules6:
             return []
         routed = [port for port in place.ports if port.segment.gateway6 is not None]
@@ -199,7 +199,7 @@ class Fabric:
     # Networks
 
     async def taken(self) -> list[IPv4Network]:
-        """What the host already routes somewhere.
+        """The networks that the host already routes somewhere.
 
         Raises:
             ProcessFailed: ip is missing.
@@ -221,7 +221,7 @@ class Fabric:
 
         Raises:
             Conflict: the subnet is used for something else on this host.
-            HyperError: it cannot be made.
+            HyperError: the bridge cannot be made.
         """
         if segment.bridge in self._segments:
             return
@@ -265,7 +265,7 @@ class Fabric:
         link.set_sysctl("net/ipv4/ip_forward", 1)
 
     async def lower_segment(self, bridge: str) -> None:
-        """There is no such bridge. Repeatable."""
+        """The network's bridge does not exist. Repeatable."""
         async with self._turn:
             segment = self._segments.pop(bridge, None)
             if segment is not None:
@@ -287,13 +287,13 @@ class Fabric:
         every machine's end.
 
         Raises:
-            HyperError: it cannot be made.
+            HyperError: the TAP cannot be made.
         """
         fd = self._held[name] = tun.open_tap(name)
         return fd
 
     async def let_go(self, name: str) -> None:
-        """We do not hold the TAP ``name`` any more, if we did: without a machine it is gone."""
+        """The TAP ``name`` is not held by us any more, if it was: without a machine it is gone."""
         fd = self._held.pop(name, None)
         if fd is not None:
             await asyncio.to_thread(os.close, fd)
@@ -302,7 +302,7 @@ class Fabric:
         """The TAP that was made under ``id`` is called ``name``: it has got its machine. It must be down.
 
         Raises:
-            HyperError: there is none, or it cannot be renamed.
+            HyperError: there is no such TAP, or it cannot be renamed.
         """
         old = self.name("ht", id)
         link.rename(old, name)
@@ -312,7 +312,7 @@ class Fabric:
         """The machine of ``place.tap``, which is open, has all of ``place`` and nothing else.
 
         Raises:
-            HyperError: it could not be done; then it is as it was, or cut off.
+            HyperError: it could not be done; then the machine's network is as it was, or cut off.
         """
         async with self._turn:
             old = self._places.get(place.tap, Place(place.tap))
@@ -338,7 +338,7 @@ class Fabric:
                     await self._forget(port.device)
 
     def _ways(self, place: Place) -> list[str]:
-        """Who comes to the machine, and where its own connections go."""
+        """The rules for the machine's callers, and for where its own connections go."""
         table, tap, ports = self._table, place.tap, place.ports
         built = services.build(table, tap, place.services, ports)
         if place.wall is not None:
@@ -385,7 +385,7 @@ class Fabric:
         return any(place.wall is not None for place in self._places.values())
 
     async def _end_walls(self) -> None:
-        """If no machine has a wall there is no table for them."""
+        """The table for walls is gone if no machine has one."""
         if self._has_walls():
             return
         with contextlib.suppress(NftFailed):  # the kernel has no such tables: then there was none
@@ -416,7 +416,7 @@ class Fabric:
             link.set_up(place.tap)
 
     async def unpublish(self, tap: str) -> None:
-        """No port of the host leads to the machine any more."""
+        """The machine's published ports lead to it no more."""
         async with self._turn:
             place = self._places.get(tap)
             if place is None or not (place.published or place.relayed):
@@ -426,9 +426,10 @@ class Fabric:
             await self._forget_flows(place.published)
 
     async def _forget_flows(self, changed: Collection[Publication]) -> None:
-        """Datagrams to ports that have changed go where these lead now, whoever has been sending them for how long.
+        """The flows of datagrams to changed ports are forgotten: the next go where the ports lead now, however
+        long a client has been sending them.
 
-        What a TCP client sends to who is gone is nothing to anybody else, and ends with it (``leave``).
+        What a TCP client sends to a machine that is gone means nothing to another one, and ends with it (``leave``).
         """
         datagrams = [item for item in changed if item.protocol == "udp"]
         await _forget(
@@ -436,7 +437,7 @@ class Fabric:
         )
 
     async def leave(self, tap: str) -> None:
-        """Nothing is left of a machine that has ended. Repeatable."""
+        """The machine ``tap``, which has ended, has left nothing behind. Repeatable."""
         await self.unpublish(tap)
         await self.let_go(tap)
         async with self._turn:
@@ -518,7 +519,7 @@ def _destinations(routes: Sequence[dict[str, object]]) -> Iterator[IPv4Network]:
 
 
 def _main_routes() -> Iterator[IPv4Network]:
-    """The main table's, read while the lock is held. Numbers are hexadecimal, in the machine's byte order."""
+    """The networks in the main table, read while the lock is held. Numbers are hexadecimal, in host byte order."""
     for line in Path("/proc/net/route").read_text().splitlines()[1:]:
         words = line.split()
         destination, mask = (int(words[n], 16).to_bytes(4, "little") for n in (1, 7))
@@ -528,7 +529,7 @@ def _main_routes() -> Iterator[IPv4Network]:
 
 
 def _taken6() -> list[IPv6Network]:
-    """What the host already routes somewhere by IPv6, addresses of its own included; nothing of what all cards have.
+    """The networks that the host already routes by IPv6, its own addresses included, without those that all cards have.
 
     Source: linux/net/ipv6/route.c, rt6_seq_show: destination and length of its prefix first, in hexadecimal.
     """
@@ -543,7 +544,11 @@ def _taken6() -> list[IPv6Network]:
 def _refuse_taken(
     segment: Segment, taken: Collection[IPv4Network], taken6: Collection[IPv6Network]
 ) -> None:
-    """Raises: Conflict: the host has another use for the network's addresses."""
+    """The network's addresses have no other use on the host.
+
+    Raises:
+        Conflict: they have.
+    """
     others = [other for other in (*taken, *_main_routes()) if other.overlaps(segment.subnet)]
     if others:
         raise Conflict(
@@ -558,7 +563,7 @@ def _refuse_taken(
 
 
 async def foreign_obstacle() -> bool:
-    """Whether a dockerd on this host drops what it did not forward itself: an accept of ours cannot help it."""
+    """Whether a dockerd on this host drops what it did not forward itself: an accept of ours does not prevail."""
     try:
         listing = await nftables.listing("list chain ip filter FORWARD")
         items = json.loads(listing)["nftables"]

@@ -1,4 +1,4 @@
-"""Which addresses networks and their endpoints have. Pure: what is taken is the caller's to say."""
+"""Address management (IPAM): the addresses networks and endpoints have. Pure: the caller tells which are taken."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIN_PREFIX: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Addresses of which networks of prefix length ``size`` are cut."""
+    """The addresses of which networks of prefix length ``size`` are cut."""
 
     base: IPv4Network
     size: int
@@ -31,10 +31,10 @@ DEFAULT_POOLS: Final = (
 
 
 def pool(text: str) -> Pool:
-    """A pool as dockerd's option says it: ``base=10.10.0.0/16,size=24``.
+    """The pool that dockerd's option names: ``base=10.10.0.0/16,size=24``.
 
     Raises:
-        InvalidRequest: it is not of that form.
+        InvalidRequest: the option is not of that form.
     """
     parts = dict(part.partition("=")[::2] for part in text.split(","))
     try:

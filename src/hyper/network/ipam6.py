@@ -96,7 +96,7 @@ def choose6(seed: str, taken: Collection[IPv6Network]) -> IPv6Network:
 
 
 def address6(text: str, what: str) -> IPv6Address:
-    """Raises: InvalidRequest: no IPv6 address, or one with a zone."""
+    """The IPv6 address ``text``. Raises: InvalidRequest: it is none, or one with a zone."""
     try:
         made = IPv6Address(text)
     except ValueError:

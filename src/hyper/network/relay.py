@@ -34,7 +34,7 @@ Address = tuple[Any, ...]
 
 
 class Relay6:
-    """What comes to one socket is led on. ``open`` it, and ``close`` it, which ends what it leads."""
+    """The relay of one socket: what comes to it is led on. ``open`` it, and ``close`` it, which ends what it leads."""
 
     def __init__(self, sock: socket.socket, target: Target) -> None:
         self._sock = sock
@@ -44,7 +44,7 @@ class Relay6:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """It leads on what comes. The socket is its own from now on."""
+        """The relay leads on what comes. The socket is its own from now on."""
         self._sock.setblocking(False)
         if self._sock.type == socket.SOCK_STREAM:
             self._server = await asyncio.start_server(self._serve, sock=self._sock, limit=_PIECE)
@@ -56,7 +56,7 @@ class Relay6:
         )
 
     def close(self) -> None:
-        """Nothing comes any more, and what was led on has ended. Repeatable."""
+        """The relay has ended: nothing comes any more, nor is anything led on. Repeatable."""
         if self._server is not None:
             self._server.close()
         if self._datagrams is not None:
@@ -85,7 +85,7 @@ class Relay6:
 async def _lead(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: tuple[str, int]
 ) -> None:
-    """Both sides have said all that they had to say to each other. Raises: OSError, TimeoutError."""
+    """The connection is over: both sides have sent all and closed. Raises: OSError, TimeoutError."""
     async with asyncio.timeout(_CONNECT_TIMEOUT_S):
         inner_reader, inner_writer = await asyncio.open_connection(*target, limit=_PIECE)
     try:
@@ -102,7 +102,7 @@ async def _lead(
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Everything up to the end, and the end."""
+    """The stream's bytes up to its end, and the end, are carried from ``reader`` to ``writer``."""
     while piece := await reader.read(_PIECE):
         writer.write(piece)
         await writer.drain()
@@ -110,7 +110,7 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def _together(*works: Coroutine[Any, Any, None]) -> None:
-    """All are done; if one fails the others are ended. Raises what it raised."""
+    """The works are all done; if one fails the others are ended. Raises what it raised."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         await asyncio.gather(*tasks)
@@ -138,7 +138,7 @@ class _Datagrams(asyncio.DatagramProtocol):
             talk.say(data)
 
     def error_received(self, exc: Exception) -> None:
-        """A client that is gone: nothing to do."""
+        """An error of a client that is gone: nothing to do."""
 
     def _begin(self, addr: Address) -> _Talk | None:
         target = self._target()
@@ -160,7 +160,7 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 
 class _Talk:
-    """One client and the machine: a socket of its own, so that answers find back. Raises: OSError."""
+    """The socket between one client and the machine, of its own so that answers find back. Raises: OSError."""
 
     def __init__(
         self,
@@ -207,7 +207,7 @@ class _Talk:
             self._timer = self._loop.call_later(left_s, self._look)
 
     def end(self) -> None:
-        """Nothing is led to or fro any more."""
+        """The talk has ended: nothing is led to or fro any more."""
         self._timer.cancel()
         self._loop.remove_reader(self._sock)
         self._sock.close()

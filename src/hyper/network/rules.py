@@ -20,7 +20,7 @@ from hyper.network.ipam6 import link_local_of
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A network as the host sees it: a bridge with the gateway's address."""
+    """A segment: a network as the host sees it, a bridge with the gateway's address."""
 
     bridge: str
     subnet: IPv4Network
@@ -50,7 +50,7 @@ class Port:
 
     @property
     def peer(self) -> str:
-        """The other end of ``device``, a port of the bridge."""
+        """The peer of ``device``, a port of the bridge."""
         return f"{self.device[:-1]}b" if self.device else ""
 
 
@@ -163,9 +163,10 @@ def everything(
     *,
     max_flows: int | None,
 ) -> str:
-    """All of it anew, in one transaction: nobody meets a moment without. ``ports`` by the TAP that they are on.
+    """The text that makes the daemon's tables anew, in one transaction: no packet meets a moment without rules.
 
-    ``max_flows``: what the kernel keeps for one machine at a time; None: it can count neither these nor questions.
+    ``ports`` by the TAP that they are on. ``max_flows``: flows the kernel keeps for one machine
+    at a time; None: it can count neither these nor questions.
     """
     lines = [
         *nothing(table).splitlines(),
@@ -187,7 +188,7 @@ def _chains(max_flows: int | None) -> str:
 
 
 def nothing(table: str) -> str:
-    """None of it."""
+    """The text that removes the daemon's tables."""
     # Declared first: deleting what does not exist would fail.
     return "".join(
         f"table {family} {table}\ndelete table {family} {table}\n" for family in ("ip", "netdev")
@@ -195,12 +196,12 @@ def nothing(table: str) -> str:
 
 
 def add_segment(table: str, segment: Segment) -> list[str]:
-    """``segment``'s bridge is one of ours."""
+    """The text by which ``segment``'s bridge is one of ours."""
     return [f"add element ip {table} {item}" for item in _memberships(segment)]
 
 
 def remove_segment(table: str, segment: Segment) -> list[str]:
-    """``segment``'s bridge is none of ours. Repeatable."""
+    """The text by which ``segment``'s bridge is none of ours. Repeatable."""
     lines = []
     for item in _memberships(segment):
         # Added first: deleting what does not exist would fail.
@@ -222,7 +223,10 @@ def _memberships(segment: Segment) -> list[str]:
 
 
 def guard(table: str, tap: str, ports: Sequence[Port]) -> list[str]:
-    """From ``tap`` come only frames of ``ports``, each with its own MAC and address. Replaces what was there."""
+    """The rules by which ``tap`` sends only frames of ``ports``, each with its own MAC and address.
+
+    They replace what was there.
+    """
     lines = [_chain(table, tap), f"flush chain netdev {table} {tap}"]
     for port in ports:
         verdict = f'fwd to "{port.device}"' if port.device else "accept"
@@ -243,7 +247,7 @@ def guard(table: str, tap: str, ports: Sequence[Port]) -> list[str]:
 
 
 def _guard6(port: Port, verdict: str) -> list[str]:
-    """Its own address and that its card has by itself; it is no router, and speaks for nobody else."""
+    """The rules for a port's address and its card's link-local one: it is no router, and speaks for no other."""
     if port.address6 is None:
         return []
     own = (port.address6, link_local_of(port.mac))
@@ -262,7 +266,7 @@ def _guard6(port: Port, verdict: str) -> list[str]:
 
 
 def unguard(table: str, device: str) -> list[str]:
-    """``device`` has no rules. Fails where it had none: kernels before 6.16 remove them with the device."""
+    """The text by which ``device`` has no rules. Fails where it had none: kernels before 6.16 remove them with it."""
     return [f"flush chain netdev {table} {device}", f"delete chain netdev {table} {device}"]
 
 
@@ -274,12 +278,14 @@ def _chain(table: str, device: str) -> str:
 
 
 def publish(table: str, place: Publication) -> list[str]:
-    """``place`` leads to its endpoint, also from there: by the gateway's address, else it would speak to itself."""
+    """The published port ``place`` leads to its endpoint, also from there: by the gateway's address,
+    else the endpoint would speak to itself.
+    """
     return [f"add element ip {table} {item}" for item in (_element(place), _itself(place))]
 
 
 def unpublish(table: str, place: Publication) -> list[str]:
-    """``place`` leads nowhere. Repeatable."""
+    """The published port ``place`` leads nowhere. Repeatable."""
     # Added first: deleting what does not exist would fail.
     return [
         f"{verb} element ip {table} {item}"
@@ -298,7 +304,7 @@ def admit(table: str, ports: Iterable[Port]) -> list[str]:
 
 
 def dismiss(table: str, ports: Iterable[Port]) -> list[str]:
-    """It may not. Repeatable."""
+    """The machine at ``ports`` may not speak to services of the host. Repeatable."""
     # Added first: deleting what does not exist would fail.
     return [
         f"{verb} element ip {table} {it}" for it in _callers(ports) for verb in ("add", "delete")

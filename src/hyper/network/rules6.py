@@ -1,9 +1,9 @@
 """The packet filter for IPv6 of bridged networks: nft's text as a pure function of what there is.
 
 A table ``ip6`` of the daemon's own, which exists from the first network on that has an IPv6 gateway. Machines reach the
-outside with the host's address, and nobody comes to them but who answers: published ports are led on by hyperd itself
-(relay.py), so from networks they are reached as services of the host. What is told here of bridges, machines and
-neighbours is what rules.py says for IPv4.
+outside with the host's address, and nothing comes to them but answers: published ports are led on by hyperd itself
+(relay.py), so from networks they are reached as services of the host. Bridges, machines and neighbours are
+dealt with here as rules.py does for IPv4.
 
 Source: nft(8): "ADDRESS FAMILIES", "MAP", "NAT STATEMENTS"; docs/decisions/0009-networks.md.
 """
@@ -81,7 +81,10 @@ def everything(
     *,
     max_flows: int | None,
 ) -> list[str]:
-    """All of it anew, in one transaction. ``max_flows``: of one machine; None: the kernel cannot count them."""
+    """The text that makes the daemon's table anew, in one transaction.
+
+    ``max_flows``: of one machine; None: the kernel cannot count them.
+    """
     flows = "" if max_flows is None else _FLOWS.replace("COUNT", str(max_flows))
     return [
         *nothing(table),
@@ -92,18 +95,18 @@ def everything(
 
 
 def nothing(table: str) -> list[str]:
-    """None of it. Fails where the kernel knows no such tables."""
+    """The text that removes the daemon's table. Fails where the kernel knows no such tables."""
     # Declared first: deleting what does not exist would fail.
     return [f"table ip6 {table}", f"delete table ip6 {table}"]
 
 
 def add_segment(table: str, segment: Segment) -> list[str]:
-    """``segment``'s bridge is one of ours, if it has an IPv6 gateway."""
+    """The text by which ``segment``'s bridge is one of ours, if it has an IPv6 gateway."""
     return [f"add element ip6 {table} {item}" for item in _memberships(segment)]
 
 
 def remove_segment(table: str, segment: Segment) -> list[str]:
-    """``segment``'s bridge is none of ours. Repeatable."""
+    """The text by which ``segment``'s bridge is none of ours. Repeatable."""
     return _gone(table, _memberships(segment))
 
 
@@ -122,12 +125,12 @@ def _memberships(segment: Segment) -> list[str]:
 
 
 def publish(table: str, relayed: Iterable[Relayed]) -> list[str]:
-    """Machines on networks reach these ports of the host."""
+    """The machines on networks reach these ports of the host."""
     return [f"add element ip6 {table} {_element(item)}" for item in relayed]
 
 
 def unpublish(table: str, relayed: Iterable[Relayed]) -> list[str]:
-    """They do not. Repeatable."""
+    """The machines on networks do not reach these ports of the host. Repeatable."""
     return _gone(table, map(_element, relayed))
 
 
@@ -144,7 +147,7 @@ def admit(table: str, ports: Iterable[Port]) -> list[str]:
 
 
 def dismiss(table: str, ports: Iterable[Port]) -> list[str]:
-    """It may not. Repeatable."""
+    """The machine at ``ports`` may not speak to services of the host. Repeatable."""
     return _gone(table, _callers(ports))
 
 

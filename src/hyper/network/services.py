@@ -1,8 +1,8 @@
-"""Where a machine's connections to services go: nft's text for them, as a pure function of what they are.
+"""Services: where a machine's connections to them go, as nft's text, a pure function of what they are.
 
 What a machine sends to a service's address is led to one of the service's hosts, each new connection to the next one.
 Answers find back by themselves, since a host on the machine's own network sees the gateway as its caller (as with
-published ports). Where a machine reaches nobody without services it reaches nobody with them: what would come into
+published ports). A machine that reaches no others without services reaches none with them: what would come into
 another network, of this hyperd or of another one (``hb-*``), is refused.
 
 Source: nft(8): "NUMGEN EXPRESSION", "NAT STATEMENTS", "MAPS"; docs/decisions/0022-services.md.
@@ -19,7 +19,7 @@ from hyper.network.rules import Port
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """``protocol`` (tcp, udp) to ``address`` and ``port`` is led to one of ``hosts``, by turns."""
+    """A service: what is sent by ``protocol`` (tcp, udp) to ``address``, ``port`` is led to ``hosts`` by turns."""
 
     protocol: str
     address: IPv4Address
@@ -28,7 +28,7 @@ class Service:
 
 
 def build(table: str, tap: str, services: Sequence[Service], ports: Sequence[Port]) -> list[str]:
-    """The machine at ``ports`` has ``services``. Any it had were removed before."""
+    """The rules by which the machine at ``ports`` has ``services``. Any it had were removed before."""
     lines = []
     for number, service in enumerate(services):
         chain = f"ip {table} {_name(tap, number)}"
@@ -41,7 +41,7 @@ def build(table: str, tap: str, services: Sequence[Service], ports: Sequence[Por
 
 
 def remove(table: str, tap: str, services: Sequence[Service], ports: Sequence[Port]) -> list[str]:
-    """Nothing is left of them. Repeatable."""
+    """The rules of ``services`` are gone. Repeatable."""
     chains = [f"ip {table} {_name(tap, number)}" for number in range(len(services))]
     lines = [f"add chain {chain}" for chain in chains]
     for item in _elements(tap, services, ports):
@@ -67,7 +67,7 @@ def _turns(service: Service) -> str:
 
 
 def _elements(tap: str, services: Iterable[Service], ports: Sequence[Port]) -> Iterator[str]:
-    """Each of the machine's addresses with each service, and with each service's address."""
+    """The elements for each of the machine's addresses with each service, and with each service's address."""
     pairs: dict[str, None] = {}
     for number, service in enumerate(services):
         for port in ports:

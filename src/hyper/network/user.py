@@ -1,4 +1,4 @@
-"""Networking without privilege: the hypervisor's own user-mode stack, host ports forwarded by it.
+"""User-mode networks, without privilege: the hypervisor's own stack, which forwards ports of the host.
 
 Every sandbox sees the same small network of its own; nothing of it exists on the host. Constants are those of libslirp,
 shifted to a network that is unlikely to be one the guest wants to reach.
@@ -19,7 +19,7 @@ MTU = 1500
 
 
 def attach(sandbox: str) -> Attachment:
-    """The connection of ``sandbox``; the same id always gets the same hardware address."""
+    """The attachment of ``sandbox``; the same id always gets the same hardware address."""
     mac = mac_address(sandbox)
     return Attachment(
         interfaces=(interface(mac, GUEST, NETWORK.prefixlen, gateway=GATEWAY, mtu=MTU),),

@@ -1,4 +1,4 @@
-"""Who may reach a machine: nft's text for white lists, as a pure function of them.
+"""Walls: who may reach a machine, as nft's text for white lists, a pure function of them.
 
 What the host sends or leads to a machine is judged in the table ``ip``, by where the connection came from before
 anything was translated: that is what conntrack keeps. What neighbours send to each other over a bridge never comes
@@ -37,7 +37,7 @@ _BASE: Final = """
 
 @dataclass(frozen=True, slots=True)
 class Wall:
-    """Callers from ``inside`` reach every port, those from ``outside`` the ``published`` ones: (protocol, port)."""
+    """A wall: callers from ``inside`` reach every port, those from ``outside`` the ``published``: (protocol, port)."""
 
     inside: tuple[Network, ...]
     outside: tuple[Network, ...]
@@ -45,7 +45,7 @@ class Wall:
 
 
 def build6(table: str, tap: str, wall: Wall, ports: Sequence[Port]) -> list[str]:
-    """What the host sends by IPv6 is judged too, at those of ``ports`` where it has an address."""
+    """The rules that judge what the host sends by IPv6, at those of ``ports`` that have an address for it."""
     return [
         *_chain("ip6", table, tap, _judge_routed(wall, 6)),
         *(f"add element ip6 {table} {_routed6(tap, port)}" for port in ports),
@@ -53,7 +53,7 @@ def build6(table: str, tap: str, wall: Wall, ports: Sequence[Port]) -> list[str]
 
 
 def remove6(table: str, tap: str, ports: Sequence[Port]) -> list[str]:
-    """Nothing is left of that. Repeatable."""
+    """The rules for what the host sends by IPv6 are gone. Repeatable."""
     chain = f"ip6 {table} {_name(tap)}"
     return [
         f"add chain {chain}",
@@ -68,7 +68,10 @@ def _routed6(tap: str, port: Port) -> str:
 
 
 def build(table: str, tap: str, wall: Wall, ports: Sequence[Port]) -> list[str]:
-    """Whoever is not in ``wall`` reaches the machine at none of ``ports``. Any it had was removed before."""
+    """The rules by which callers not in ``wall`` reach the machine at none of ``ports``.
+
+    Any wall it had was removed before.
+    """
     return [
         *_chain("ip", table, tap, _judge_routed(wall, 4)),
         *(
@@ -84,7 +87,7 @@ def build(table: str, tap: str, wall: Wall, ports: Sequence[Port]) -> list[str]:
 
 
 def remove(table: str, tap: str, ports: Sequence[Port]) -> list[str]:
-    """Nothing is left of the machine's wall, but the table ``bridge`` itself. Repeatable."""
+    """The machine's wall is gone, but for the table ``bridge`` itself. Repeatable."""
     lines = [
         f"add chain ip {table} {_name(tap)}",
         *(
@@ -112,7 +115,7 @@ def remove(table: str, tap: str, ports: Sequence[Port]) -> list[str]:
 
 
 def nothing(table: str) -> list[str]:
-    """There is no table ``bridge``. Fails where the kernel knows none."""
+    """The table ``bridge`` does not exist. Fails where the kernel knows none."""
     # Declared first: deleting what does not exist would fail.
     return [f"table bridge {table}", f"delete table bridge {table}"]
 
@@ -140,7 +143,7 @@ def _chain(family: str, table: str, tap: str, rules: Iterable[str]) -> list[str]
 
 
 def _judge_routed(wall: Wall, version: int) -> list[str]:
-    """What a pod itself asked for comes to it, and pings do: they reach no port."""
+    """The verdicts on routed packets: answers to the machine come to it, and pings do: they reach no port."""
     inside, outside = _of(version, wall.inside), _of(version, wall.outside)
     caller = f"ct original {'ip' if version == 4 else 'ip6'} saddr"
     return [
@@ -177,7 +180,7 @@ def _judge_neighbours(tap: str, wall: Wall) -> list[str]:
 
 
 def _of(version: int, networks: Iterable[Network]) -> str:
-    """Those of one version as a set; "": none. No two overlap: nft would refuse them."""
+    """The networks of one version as a set; "": none. No two overlap: nft would refuse them."""
     if version == 4:
         narrow = ipaddress.collapse_addresses(it for it in networks if isinstance(it, IPv4Network))
         texts = [str(network) for network in narrow]
@@ -193,7 +196,7 @@ def _published(wall: Wall) -> str:
 
 
 def _bridge(table: str) -> list[str]:
-    """The table is there, with what all walls are reached from."""
+    """The table ``bridge`` exists, with the chains from which all walls are reached."""
     return [line.strip() for line in _BASE.replace("TABLE", table).strip().splitlines()]
 
 
@@ -205,7 +208,7 @@ def _set(tap: str, version: int) -> str:
 
 
 def _said(table: str, tap: str) -> list[str]:
-    """Who the machine says something to may answer."""
+    """The rules by which those that the machine sends to may answer."""
     where = f"bridge {table} {_heard(tap)}"
     return [
         f"add chain {where}",
@@ -222,6 +225,6 @@ def _cards(table: str, tap: str, port: Port) -> list[str]:
 
 
 def _elements(tap: str, port: Port) -> tuple[str, str]:
-    """The bridge's port that leads to the machine, in both directions."""
+    """The elements by which the bridge's port to the machine leads to its chains, in both directions."""
     card = f'"{port.peer or tap}"'
     return f"walls {{ {card} : jump {_name(tap)} }}", f"heard {{ {card} : jump {_heard(tap)} }}"
