@@ -1,1 +1,1 @@
-"""Networks of the daemon, and what containers hold on them."""
+"""Networks of the daemon, and containers' leases on them."""

@@ -1,4 +1,4 @@
-"""Networks: made, found, listed, removed. What containers do with them is in wires.py."""
+"""Networks: made, found, listed, removed. Containers' leases on them are in wires.py."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _GATEWAY_MODES: Final = tuple(f"{_PREFIX}bridge.gateway_mode_ipv{n}" for n in (4
 _GATEWAY_MODE: Final = "nat"
 HOST_BINDING: Final = f"{_PREFIX}bridge.host_binding_ipv4"
 _DEFAULT: Final = f"{_PREFIX}bridge.default_bridge"
-#: Whether its containers may speak to services of the host.
+#: Whether the network's containers may connect to services of the host.
 HOST_SERVICES: Final = "hyper.host_services"
 _KNOWN: Final = (
     *(_NAME, _ICC, _MASQUERADE, _MTU, HOST_BINDING, _DEFAULT, HOST_SERVICES),
@@ -48,7 +48,7 @@ _MTUS: Final = range(68, 65536)
 
 
 class Networks:
-    """Every network of this daemon. ``fabric`` None: no bridged networks here, ``why`` says why not."""
+    """The networks of this daemon. ``fabric`` None: no bridged networks here, ``why`` says why not."""
 
     def __init__(
         self, config: Config, store: Store, events: EventBus, fabric: Fabric | None, why: str
@@ -89,11 +89,11 @@ class Networks:
         return found[0]
 
     def all(self) -> list[NetworkRecord]:
-        """All of them, the newest first."""
+        """All networks, the newest first."""
         return sorted(self._by_id.values(), key=lambda record: -record.created_ns)
 
     def publish(self, action: str, record: NetworkRecord, **attributes: str) -> None:
-        """Tell everybody who listens to events."""
+        """An event says that ``action`` happened to the network."""
         about = {"name": record.name, "type": record.driver, **attributes}
         self._events.publish("network", action, record.id, about)
 
@@ -103,8 +103,8 @@ class Networks:
         """A new network, whose bridge is up, and a warning ("": none).
 
         Raises:
-            InvalidRequest: it makes no sense.
-            Forbidden: it cannot be had here, or overlaps another.
+            InvalidRequest: the request makes no sense.
+            Forbidden: the network cannot be had here, or overlaps another.
             Conflict: the name is taken.
             NotFound: an unknown driver.
         """
@@ -129,7 +129,7 @@ class Networks:
         return record, self._shortcoming(record, fabric)
 
     def _shortcoming(self, record: NetworkRecord, fabric: Fabric) -> str:
-        """What of the network is not as it was asked for; "": nothing."""
+        """The warning that tells what of the network is not as asked for; "": none."""
         unknown = sorted(key for key in record.options if not _is_known(key))
         found = [f"these options have no effect: {', '.join(unknown)}"] if unknown else []
         if record.subnet6 and not record.internal and fabric.obstacle6:
@@ -205,7 +205,7 @@ class Networks:
         return self.segment(record)
 
     async def _raise(self, record: NetworkRecord, fabric: Fabric) -> None:
-        """Its bridge is up; a subnet nobody asked for is chosen anew while the host has other use for it."""
+        """The network's bridge is up; a subnet that Hyper chose is chosen anew while the host has other use for it."""
         for attempt in range(1, _ATTEMPTS + 1):
             if not record.subnet:
                 chosen = await fabric.elect(self._pools, self._subnets())
@@ -220,7 +220,7 @@ class Networks:
                 return
 
     def segment(self, record: NetworkRecord) -> Segment:
-        """What the host has of the network."""
+        """The network's segment, as it is on this host."""
         assert self.fabric is not None
         asked = segment_options(record, self.fabric.name("hb", record.id))
         opened = self._host_services == "all" or self.may_host(asked=asked.host_services)
@@ -228,16 +228,16 @@ class Networks:
         return replace(asked, host_services=opened, gateway6=gateway6)
 
     def may_host(self, *, asked: bool) -> bool:
-        """Whether who asks to speak to services of the host may."""
+        """Whether a container that asks for it (``asked``) may connect to services of the host."""
         return asked and self._host_services != "none"
 
     # Removal
 
     async def remove(self, record: NetworkRecord, *, users: Collection[str]) -> None:
-        """Nothing is left of it. ``users``: endpoints of running containers.
+        """The network is gone. ``users``: endpoints of running containers.
 
         Raises:
-            Forbidden: it is one of those every daemon has, or in use.
+            Forbidden: the network is one of those that every daemon has, or in use.
         """
         if record.name in PREDEFINED:
             raise Forbidden(f"{record.name} is a pre-defined network and cannot be removed")
@@ -310,7 +310,7 @@ def _ask_ipv6(record: NetworkRecord, configs: list[IpamConfig], *, enabled: bool
 
 
 def segment_options(record: NetworkRecord, bridge: str) -> Segment:
-    """The network as the host sees it; without a subnet yet it has a placeholder.
+    """The segment of a network: how the host sees it; without a subnet yet it has a placeholder.
 
     Raises:
         InvalidRequest: an option's value makes no sense.

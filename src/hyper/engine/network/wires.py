@@ -1,4 +1,4 @@
-"""A container's place on its networks: taken when it starts, changed while it runs, given up when it ends."""
+"""Leases of containers on their networks: acquired at the start, changed while it runs, released at the end."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ANYWHERE: Final = "0.0.0.0"
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """What a machine is given to be on its networks, while it is being launched."""
+    """A lease while its machine is being launched: cards, and what the guest is told of its networks."""
 
     nics: tuple[Nic, ...]
     attachment: Attachment | None
@@ -46,7 +46,7 @@ class Wiring:
 
 
 class Wires:
-    """Who is on which network. ``open`` before use, ``close`` lets go of name servers and reserved ports.
+    """The leases of containers on networks. ``open`` before use, ``close`` releases name servers and reserved ports.
 
     ``find``: the record of a container of this daemon by its name or id, if there is one.
     """
@@ -78,7 +78,7 @@ class Wires:
     # The daemon's start and end
 
     async def open(self, records: Iterable[ContainerRecord]) -> None:
-        """``records``, whose machines may still run, have what they had; what is on the host for others is gone."""
+        """The leases of ``records``, whose machines may run, are as they were; the host has nothing of others'."""
         # A machine that was only booted for a look at the files is on no network.
         kept = [
             record
@@ -102,7 +102,7 @@ class Wires:
         return any(network.id == network_id for network in self.networks.all())
 
     async def _reserve_again(self, record: ContainerRecord) -> None:
-        """Packets of IPv4 found their way all the time: only the reservation was gone, and who leads those of IPv6."""
+        """The ports are reserved again, those of IPv6 relayed again; the packet filter led IPv4 all the time."""
         held = self._reserved.setdefault(record.id, [])
         for port in record.ports:
             try:
@@ -113,7 +113,7 @@ class Wires:
                 logger.warning("container %s: port %s: %s", record.id[:12], where, error.strerror)
 
     async def close(self) -> None:
-        """Nothing is left on the host, unless machines go on."""
+        """The host has nothing of these networks any more, unless machines go on."""
         for server in self._servers.values():
             await server.close()
         self._servers.clear()
@@ -137,7 +137,7 @@ class Wires:
         """The network is gone, its name server too.
 
         Raises:
-            Forbidden: it is in use, or one every daemon has.
+            Forbidden: the network is in use, or one that every daemon has.
         """
         names = [record.name for record in self._on.get(network.id, {}).values()]
         await self.networks.remove(network, users=names)
@@ -173,14 +173,14 @@ class Wires:
     async def taken(
         self, record: ContainerRecord, warm: Warm | None = None
     ) -> AsyncIterator[Wiring]:
-        """``record``'s endpoints and ports are its own; given up again when the block fails.
+        """The lease of ``record``: its endpoints and ports are its own; released again when the body fails.
 
         ``warm``: a machine that exists already, whose card is to be used.
 
         Raises:
             NotFound: a network is gone.
             Conflict: an address or a port is in use, or services cannot be had there.
-            Forbidden: it asks for what takes bridged networks.
+            Forbidden: the container asks for what takes bridged networks.
             HyperError: the host refuses.
         """
         wishes = ports.wanted(record.config, record.host_config)
@@ -217,7 +217,7 @@ class Wires:
 
     @contextlib.contextmanager
     def _given_up_on_failure(self, record: ContainerRecord) -> Iterator[None]:
-        """What ``record`` takes in the body is its own afterwards, and clients are told; failed, it is free again."""
+        """The lease that ``record`` acquires in the body is its own, and events say so; released if the body fails."""
         try:
             yield
         except BaseException:
@@ -274,13 +274,13 @@ class Wires:
             self._on.setdefault(endpoint.network_id, {})[record.id] = record
 
     def stop_publishing(self, record: ContainerRecord) -> None:
-        """The program has ended: its ports of the host may be another's at once."""
+        """The container's ports of the host are free: its program has ended."""
         self._unreserve(record.id)
         if self._fabric is not None and record.endpoints:
             self._later(self._fabric.unpublish(self._fabric.name("ht", record.id)), record)
 
     def give_up(self, record: ContainerRecord) -> None:
-        """The machine is gone: so is all that it had. Repeatable."""
+        """The container's lease is released: its machine is gone. Repeatable."""
         self._unreserve(record.id)
         fabric = self._fabric
         was_on = [
@@ -305,20 +305,20 @@ class Wires:
             del self._clearing[container_id]
 
     async def _cleared_of(self, container_id: str) -> None:
-        """What a container gave up is gone from the host, too."""
+        """The lease that a container has released is gone from the host, too."""
         task = self._clearing.get(container_id)
         if task is not None:
             await asyncio.wait([task])
 
     async def cleared(self) -> None:
-        """Nothing that a container gave up is on the host any more."""
+        """All leases that containers have released are gone from the host, too."""
         if self._clearing:
             await asyncio.wait(list(self._clearing.values()))
 
     async def _lead(
         self, record: ContainerRecord, port: PublishedPort, sock: socket.socket
     ) -> None:
-        """What comes to ``sock`` finds its way, which of IPv4 it does without us."""
+        """Packets of IPv6 that come to ``sock`` are relayed; the packet filter leads those of IPv4 without it."""
         if not _is_ipv6(port):
             return
 
@@ -342,7 +342,7 @@ class Wires:
         """A running container's machine reaches one more network; the guest knows nothing of it yet.
 
         Raises:
-            Conflict: the address is in use, or in the way of its services.
+            Conflict: the address is in use, or in the way of the pod's services.
             HyperError: the host refuses; then nothing has changed.
         """
         assert self._fabric is not None
@@ -365,7 +365,7 @@ class Wires:
         await self._fabric.settle(self._place(record))
 
     def tell_disconnected(self, record: ContainerRecord, endpoint: EndpointRecord) -> None:
-        """Everybody who listens knows."""
+        """An event says that the container is not on the endpoint's network any more."""
         self._tell("disconnect", record, endpoint)
 
     def _tell(self, action: str, record: ContainerRecord, endpoint: EndpointRecord) -> None:
@@ -380,7 +380,7 @@ class Wires:
         return self._knows(network_id) and self.networks.get(network_id).internal
 
     def _place(self, record: ContainerRecord) -> Place:
-        """All that ``record`` has on the host."""
+        """The place of ``record``'s machine on the host's networks."""
         fabric = self._fabric
         assert fabric is not None
         places = []
@@ -408,7 +408,7 @@ class Wires:
         )
 
     def _check_ways(self, record: ContainerRecord) -> None:
-        """Raises Conflict: the machine's services are not to be had on its networks, whose subnets are known."""
+        """The machine's services can be had on its networks, whose subnets are known. Raises: Conflict: they cannot."""
         if services := pod_network.services(record):
             used = [self.networks.get(endpoint.network_id) for endpoint in record.endpoints]
             pod_network.check_ways(services, [self.networks.segment(network) for network in used])
@@ -435,13 +435,13 @@ class Wires:
         )
 
     def told(self, record: ContainerRecord) -> Attachment | None:
-        """What a running container was told of its networks; None: that it is on none."""
+        """Interfaces and names that a running container was told; None: that it is on no network."""
         if not endpoints.has_network(record.host_config):
             return None
         return _user_attachment(record) if self._fabric is None else self.attachment(record)
 
     def interface(self, record: ContainerRecord, endpoint: EndpointRecord) -> Interface:
-        """How the agent sets ``endpoint``."""
+        """The interface for ``endpoint``, as the agent sets it."""
         network = self.networks.get(endpoint.network_id)
         routed = endpoint is self._primary(record)
         return interface(
@@ -524,7 +524,7 @@ class Wires:
         return None
 
     def _legacy_links(self, record: ContainerRecord) -> Iterable[tuple[str, str]]:
-        """On the default network links are lines of /etc/hosts."""
+        """The links of the default network, which are lines of /etc/hosts: (address, names)."""
         for alias, container_id in record.links.items():
             other = self.find(container_id)
             address = "" if other is None else self._linkable(record, other)
@@ -539,7 +539,7 @@ class Wires:
         return links.variables(record, self.find, lambda other: self._linkable(record, other))
 
     def _linkable(self, record: ContainerRecord, other: ContainerRecord) -> str:
-        """Where ``record`` reaches ``other`` on the default network; "": nowhere."""
+        """The address at which ``record`` reaches ``other`` on the default network; "": none."""
         own = next((item for item in record.endpoints if item.network == BRIDGE), None)
         there = None if own is None else endpoint_on(other, own.network_id)
         return there.address if there is not None and there.id else ""
@@ -564,7 +564,7 @@ def _tap(fabric: Fabric, name: str, warm: Warm | None) -> int:
 
 @contextlib.asynccontextmanager
 async def _begun(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Future[None]]:
-    """``work`` goes on while the body runs, and is done after it, whatever became of that. Raises what it raised."""
+    """The coroutine ``work`` runs beside the body, and is done after it even if that failed. Raises what it raised."""
     task = asyncio.get_running_loop().create_task(work)
     try:
         yield task
@@ -576,12 +576,12 @@ async def _begun(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Futur
 
 
 def endpoint_on(record: ContainerRecord, network_id: str) -> EndpointRecord | None:
-    """The container's place on a network."""
+    """The container's endpoint on a network; None: it has none there."""
     return next((item for item in record.endpoints if item.network_id == network_id), None)
 
 
 def _has_names(record: ContainerRecord) -> bool:
-    """Whether it is on a network whose containers know each other by name."""
+    """Whether the container is on a network whose containers know each other by name."""
     return any(endpoint.network != BRIDGE for endpoint in record.endpoints)
 
 
