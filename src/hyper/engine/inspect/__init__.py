@@ -1,1 +1,1 @@
-"""What is seen of containers from outside: processes, measures, files, images made of them."""
+"""Containers seen from outside: processes, measures, files, images made of them."""

@@ -1,4 +1,4 @@
-"""``docker commit``: what a container changed becomes a layer, and with its image's layers a new image.
+"""Images made by ``docker commit``: a container's changes become a layer, and with its image's layers a new image.
 
 Source: moby daemon/commit.go (configuration merge), image/image.go NewChildImage.
 """
@@ -33,7 +33,7 @@ _SETS: Final = ("ExposedPorts", "Volumes", "Labels")
 
 @dataclass(frozen=True, slots=True)
 class CommitRequest:
-    """What was asked. ``repository`` "": no name. ``config``: the client's, {} for the container's as it is."""
+    """A request for a commit. ``repository`` "": no name. ``config``: the client's, {} for the container's as it is."""
 
     repository: str = ""
     tag: str = ""
@@ -48,7 +48,7 @@ async def commit(container: Container, request: CommitRequest) -> str:
     """The id of a new image: the container's own with its changes on top.
 
     Raises:
-        InvalidRequest: a bad name, instruction or configuration. Conflict: it is being removed.
+        InvalidRequest: a bad name, instruction or configuration. Conflict: the container is being removed.
         HyperError: reading fails, no space…
     """
     record = container.record

@@ -41,17 +41,17 @@ MAX_CHANGES: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A path of a container: what it is, and a tar of it in pieces."""
+    """The archive of a container's path: the file's status, and a tar of it in pieces."""
 
     stat: PathStat
     tar: AsyncIterator[bytes]
 
 
 async def stat(container: Container, name: str, path: str) -> PathStat:
-    """What lies at ``path``. ``name``: what the client calls the container.
+    """The status of the file at ``path``. ``name``: the container's name as the client said it.
 
     Raises:
-        NotFound: nothing does (Docker's words). InvalidRequest: it is no path, or leads through a file.
+        NotFound: there is no such file (Docker's words). InvalidRequest: it is no path, or leads through a file.
     """
     where = _absolute(path)
     await _make_working_dir(container, where)
@@ -65,7 +65,7 @@ async def stat(container: Container, name: str, path: str) -> PathStat:
 
 @asynccontextmanager
 async def read(container: Container, name: str, path: str) -> AsyncIterator[Archive]:
-    """The file or directory at ``path`` as a tar, its top called as the path's last part.
+    """The archive of the file or directory at ``path``; the top of the tar has the path's last part as its name.
 
     Raises: as `stat`. HyperError: reading fails; also while the tar is read.
     """
@@ -92,21 +92,22 @@ async def export(container: Container) -> AsyncIterator[AsyncIterator[bytes]]:
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """How a tar is written. ``keep_kinds``: a directory and a file never replace each other. ``chown``: everything
-    belongs to the container's user."""
+    """Options for writing a tar into a container."""
 
+    #: A directory and a file never replace each other.
     keep_kinds: bool = False
+    #: All files belong to the container's user.
     chown: bool = False
 
 
 async def write(
     container: Container, name: str, path: str, tar: AsyncIterator[bytes], options: WriteOptions
 ) -> None:
-    """Everything in ``tar`` (compressed or not) is below the directory ``path``; what failed half-way stays half.
+    """The files of ``tar`` (compressed or not) are below the directory ``path``; after a failure some may be there.
 
     Raises:
         NotFound: there is no such path. InvalidRequest: it is no directory; the tar is broken, or leads out of it.
-        Forbidden: it is read-only. HyperError: writing fails (no space left…).
+        Forbidden: the path is read-only. HyperError: writing fails (no space left…).
     """
     where = _absolute(path)
     await _make_working_dir(container, where)
@@ -127,7 +128,7 @@ async def write(
 
 
 async def changes(container: Container) -> list[ChangeAnswer]:
-    """What is not as in the image, in order of the paths.
+    """The changes of the container's files against its image, in order of the paths.
 
     Raises: HyperError: reading fails, or there are too many.
     """
@@ -149,7 +150,7 @@ async def changes(container: Container) -> list[ChangeAnswer]:
 
 @asynccontextmanager
 async def layer(container: Container, *, freeze: bool) -> AsyncIterator[AsyncIterator[bytes]]:
-    """What is not as in the image, as a layer. ``freeze``: the container stands still meanwhile.
+    """The changes of the container's files against its image, as a layer. ``freeze``: it stands still meanwhile.
 
     Raises: HyperError: reading fails.
     """
@@ -159,8 +160,9 @@ async def layer(container: Container, *, freeze: bool) -> AsyncIterator[AsyncIte
 
 
 async def _make_working_dir(container: Container, where: str) -> None:
-    """The working directory of a container that never ran is there for who looks at ``where``: dockerd makes it when it
-    makes the container, a machine when it starts the program.
+    """The working directory of a container that never ran exists, if a client looks at it or near it (``where``).
+
+    It is dockerd that makes it when it makes the container; a machine does when it starts the program.
 
     Raises: HyperError: it cannot be made.
     """
@@ -218,10 +220,10 @@ async def _tar(
 
 
 def _absolute(path: str) -> str:
-    """``path`` from the root, cleaned, with the slash or dot at its end that makes a link be followed.
+    """The path from the root, cleaned, with the slash or dot at its end that makes a link be followed.
 
     Raises:
-        InvalidRequest: it is too long, or holds a NUL.
+        InvalidRequest: the path is too long, or holds a NUL.
     """
     clean = posixpath.normpath("/" + path.lstrip("/"))
     last = path.rsplit("/", 1)[-1]
@@ -256,7 +258,7 @@ def _rfc3339(seconds: int, nanoseconds: int) -> str:
 
 
 def _end(record: Record, path: str, name: str) -> None:
-    """Raises: what a Failure stands for; ProtocolError for anything but an end."""
+    """The record is a builtin's END. Raises: what a Failure stands for; ProtocolError for any other record."""
     if isinstance(record, Failure):
         _raise(record, path, name)
     if not isinstance(record, End):

@@ -1,4 +1,4 @@
-"""What happens to images, told as dockerd does: actor, name, and the labels of an image that is there.
+"""Events of images, told as dockerd does: actor, name, and the labels of an image that is there.
 
 Source: moby daemon/images/image_events.go and its callers.
 """
@@ -12,12 +12,12 @@ from hyper.image.reference import parse
 
 
 def by_id(host: Host, action: str, image_id: str, name: str = "") -> None:
-    """``action`` befell an image; ``name`` where it matters (tag), else its id."""
+    """An event says that ``action`` happened to an image; ``name`` where it matters (tag), else its id."""
     _publish(host, action, image_id, name or image_id)
 
 
 def by_name(host: Host, action: str, reference: str) -> None:
-    """``action`` (pull, push) befell what a reference names."""
+    """An event says that ``action`` (pull, push) happened to the image that a reference names."""
     named = parse(reference).with_default_tag()
     _publish(host, action, named.familiar, named.familiar_name)
 

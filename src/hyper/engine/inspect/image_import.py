@@ -1,4 +1,4 @@
-"""``docker import``: a root file system as a tar becomes an image of one layer.
+"""Images made by ``docker import``: a root file system as a tar becomes an image of one layer.
 
 Source: moby daemon/images/image_import.go (v20.10).
 """
@@ -27,7 +27,7 @@ Progress = Callable[[PullEvent], None]
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
-    """What was asked. ``source``: "-" (the body) or a URL; ``repository`` "": no name."""
+    """A request for an import. ``source``: "-" (the body) or a URL; ``repository`` "": no name."""
 
     source: str
     repository: str
@@ -40,7 +40,7 @@ class ImportRequest:
 async def import_image(
     images: Images, request: ImportRequest, body: AsyncIterable[bytes], progress: Progress
 ) -> ImageRecord:
-    """The image is here.
+    """The image made of the tar has been stored.
 
     Raises:
         InvalidRequest: a bad name, instruction, URL or tar. HyperError: no space…; as `Web.download` for the URL.

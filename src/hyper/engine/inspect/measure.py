@@ -1,4 +1,4 @@
-"""From the guest kernel's files to what Docker's clients expect of stats. Pure; the guest may have written anything.
+"""Stats as Docker's clients expect them, from the guest kernel's files. Pure; the guest may have written anything.
 
 Source: kernel Documentation/admin-guide/cgroup-v2.rst, proc(5) "net/dev".
 """
@@ -31,7 +31,7 @@ _OPS: Final = {"r": "read", "w": "write"}
 
 
 def measure(stats: Stats, *, cpus: int, memory_bytes: int) -> Measured:
-    """What the counters of a container say, whose machine has ``cpus`` and ``memory_bytes``."""
+    """The measures of a container from its counters; its machine has ``cpus`` and ``memory_bytes``."""
     files = {item.name: item.content.decode("ascii", "replace") for item in stats.files}
     return Measured(
         cpu=_cpu(_pairs(files.get("cpu.stat", "")), stats.boot_ns, cpus),
@@ -93,7 +93,7 @@ def _blkio(text: str) -> BlkioStats:
 
 
 def _networks(text: str) -> dict[str, NetworkStats] | UnsetType:
-    """Every interface but the loopback; two lines of heading."""
+    """The counters of each interface but the loopback; ``text`` has two lines of heading."""
     found = {}
     for line in text.splitlines()[2:_MAX_LINES]:
         name, _, rest = line.partition(":")
@@ -120,6 +120,6 @@ def _pairs(text: str) -> dict[str, int]:
 
 
 def _number(text: str) -> int:
-    """0 for what is no number."""
+    """The number that ``text`` says; 0 where it says none."""
     bare = text.strip()
     return min(int(bare), _LARGEST) if bare.isascii() and bare.isdigit() else 0

@@ -1,4 +1,4 @@
-"""``ps`` without a ps: processes as the guest's /proc has them, in the columns a client asks for. Pure.
+"""Processes in the columns of ``ps`` that a client asks for, from the guest's /proc; no ps runs there. Pure.
 
 Source: ps(1) "standard format specifiers", proc(5) "/proc/pid/stat".
 """
@@ -28,7 +28,7 @@ _LARGEST_UID: Final = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What all processes share: when it is, how long the machine is up, its memory, names of users by uid."""
+    """The scene of all processes: the time, how long the machine is up, its memory, names of users by uid."""
 
     now_s: float
     up_s: float
@@ -60,10 +60,10 @@ class Process:
 
 
 def parse(line: ProcessLine) -> Process:
-    """What the guest said of a process.
+    """The process that the guest's ``line`` describes.
 
     Raises:
-        ProtocolError: it is not what /proc looks like.
+        ProtocolError: the line is not as /proc has it.
     """
     text = line.stat.decode("utf-8", "replace")
     _, _, rest = text.partition("(")
@@ -95,7 +95,7 @@ def parse(line: ProcessLine) -> Process:
 
 
 def users(passwd: bytes) -> dict[int, str]:
-    """Names by uid, of the whole lines of a passwd file that are well-formed; the first one counts."""
+    """Names of users by uid, from the whole, well-formed lines of a passwd file; the first of a uid counts."""
     found: dict[int, str] = {}
     for line in passwd.decode("utf-8", "replace").split("\n")[:-1]:
         match = re.match(r"([A-Za-z_][\w.-]{0,31}\$?):[^:]*:(\d{1,10}):", line, re.ASCII)
@@ -157,7 +157,7 @@ def _elapsed(process: Process, scene: Scene) -> str:
 
 
 def _started(process: Process, scene: Scene) -> str:
-    """The time of day, or the day when that was longer ago."""
+    """The time of day at which the process started; the day, where that was not today."""
     began = time.localtime(scene.now_s - _age_s(process, scene))
     today = time.localtime(scene.now_s)[:3] == began[:3]
     return time.strftime("%H:%M" if today else "%b%d", began)
@@ -230,10 +230,10 @@ _BSD: Final = _choose("pid tname stat bsdtime args")
 
 
 def columns(ps_args: str) -> list[Column]:
-    """What ``ps PS_ARGS`` would show: ``-ef``, ``aux``, ``-eo pid,comm`` and what is made of such.
+    """The columns that ``ps PS_ARGS`` would show: ``-ef``, ``aux``, ``-eo pid,comm`` and combinations of such.
 
     Raises:
-        InvalidRequest: an option or a column we do not have, or no column PID (Docker's words).
+        InvalidRequest: an option or a column that Hyper does not have, or no column PID (Docker's words).
     """
     words = ps_args.split()
     asked: list[Column] = []

@@ -1,4 +1,4 @@
-"""Stats of running containers: each is asked once a second while somebody watches, however many watch."""
+"""Stats of running containers: each is asked once a second while clients watch, however many they are."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 Look = tuple[str, Measured]
-"""When, and what was seen."""
+"""The time, and the measures at it."""
 
 
 class Feed:
-    """The stats of one container as lines of JSON, encoded once for everybody."""
+    """The stats of one container as lines of JSON, encoded once for all clients."""
 
     def __init__(self, container: Container, host: Host) -> None:
-        #: The last line says what was before, so that clients can tell how busy the container is.
+        #: The last line has the measures before it, so that clients can tell how busy the container is.
         self.primed = False
         self._container = container
         self._host = host
@@ -46,7 +46,7 @@ class Feed:
         self._last: tuple[Sandbox, Look] | None = None
 
     async def lines(self) -> AsyncGenerator[bytes, None]:
-        """One line now or within a second, and one each second from then on, until the container is removed."""
+        """Lines of stats: one now or within a second, then one each second, until the container is removed."""
         self._watching += 1
         if not self._ticking:
             self._ticking = True
@@ -59,11 +59,11 @@ class Feed:
             self._watching -= 1
 
     async def once(self) -> bytes:
-        """One line, as things are now, without what they were before."""
+        """One line of stats as they are now, without the measures before."""
         return self._line(await self._look(), before=None)
 
     async def _tick(self) -> None:
-        """While somebody watches, on the second: late answers do not add up."""
+        """Stats are told each second while clients watch; the delays of late answers do not add up."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         try:
@@ -87,7 +87,7 @@ class Feed:
         told.set_result(line)
 
     async def _look(self) -> Look | None:
-        """None: it does not run, or its agent does not answer."""
+        """The container's measures now; None: it does not run, or its agent does not answer."""
         sandbox = self._container.sandbox
         if not self._container.live or sandbox is None:
             return None
@@ -133,14 +133,14 @@ def _now() -> str:
 
 
 class Feeds:
-    """One feed a container, made when first asked for."""
+    """The feeds of stats: one for each container, made when first asked for."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self._feeds: dict[str, Feed] = {}
 
     def of(self, container: Container) -> Feed:
-        """The container's."""
+        """The feed of the container."""
         name = container.record.id
         feed = self._feeds.get(name)
         if feed is None:

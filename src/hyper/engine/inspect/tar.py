@@ -1,4 +1,4 @@
-"""Between the agent's entries and tars. Pure."""
+"""Conversion between the agent's entries and members of tars. Pure."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ _MODES: Final = (
 
 
 def go_mode(mode: int) -> int:
-    """``mode`` of stat(2) as Go's FileMode, which the API shows."""
+    """The mode ``mode`` of stat(2) as Go's FileMode, which the API shows."""
     bits = sum(bit for mask, value, bit in _MODES if mode & mask == value)
     return bits | mode & 0o777
 
 
 def rebased(path: bytes, base: bytes) -> bytes:
-    """A tree's ``path`` in an archive whose top is called ``base`` (b"": nothing; b"/": the root itself)."""
+    """The name of a tree's ``path`` in an archive whose top is called ``base`` (b"": nothing; b"/": the root)."""
     if not base or not path:
         return base + path
     return base + path if base.endswith(b"/") else base + b"/" + path
@@ -76,12 +76,12 @@ def tar_header(entry: FileEntry, base: bytes) -> bytes:
 
 
 def tar_padding(entry: FileEntry) -> bytes:
-    """What comes behind the content of ``entry``."""
+    """The padding that comes behind the content of ``entry``."""
     return padding(entry.size)
 
 
 def tar_whiteout(change: Change) -> bytes:
-    """What a layer's tar says of a file that is gone, or of a directory that hides all below."""
+    """The whiteout that a layer's tar has for a file that is gone, or for a directory that hides all below."""
     path = change.path[1:]
     if change.kind is ChangeKind.OPAQUE:
         name = path + b"/.wh..wh..opq"
@@ -95,7 +95,7 @@ def agent_entry(entry: Entry) -> FileEntry:
     """A member of a client's tar as the agent takes it, its names cleaned as Docker does.
 
     Raises:
-        InvalidRequest: a name that leads out of the archive, or is none.
+        InvalidRequest: a name that leads out of the archive, is empty or too long.
     """
     kind = entry.kind[0]
     link = entry.link
@@ -121,7 +121,7 @@ def agent_entry(entry: Entry) -> FileEntry:
 
 
 def _clean(name: bytes, what: str, shown: bytes) -> bytes:
-    """``name`` as a path below the target: without leading slash, dots and doubled slashes."""
+    """The name as a path below the target: without leading slash, dots and doubled slashes."""
     parts = components(name)
     if parts is None:
         raise InvalidRequest(f"{what}: {_shown(shown)} is outside of the destination")

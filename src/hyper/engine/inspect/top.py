@@ -1,4 +1,4 @@
-"""Who runs in a container."""
+"""Processes that run in a container."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ async def top(container: Container, ps_args: str) -> TopAnswer:
     """The container's processes as ``ps PS_ARGS`` shows them; pids are those of its machine.
 
     Raises:
-        InvalidRequest: arguments we do not have.
-        Conflict: it does not run.
+        InvalidRequest: arguments that Hyper does not have.
+        Conflict: the container does not run.
     """
     columns = ps.columns(ps_args)
     await container.answering()
@@ -46,7 +46,7 @@ async def top(container: Container, ps_args: str) -> TopAnswer:
 
 
 async def _list(sandbox: Sandbox, number: int) -> tuple[Processes, list[ProcessLine]]:
-    """The first answer, and the lines of all."""
+    """The agent's first answer, and the process lines of all its answers."""
     lines: list[ProcessLine] = []
     first: Processes | None = None
     last = 0
