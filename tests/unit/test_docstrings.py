@@ -25,6 +25,7 @@ HELD: tuple[str, ...] = (
     "network/",
     "proto/",
     "system/",
+    "types/",
 )
 
 

@@ -1,7 +1,6 @@
-"""What an App Container Image says about running it that an OCI image configuration has no word for.
+"""Defaults of an App Container Image for its containers that an OCI image configuration has no word for.
 
-It is kept in the configuration as the member ``hyper.aci``, beside ``config``. These are defaults: what a client asks
-for wins.
+They are kept in the configuration as the member ``hyper.aci``, beside ``config``. Members that a client asks for win.
 
 Source: appc spec v0.8.11, aci.md ("Image Manifest Schema") and ace.md ("Isolators").
 """
@@ -32,7 +31,10 @@ class AciMount(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=True)
 
 
 class Aci(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=True):
-    """``id``: sha512-… of the image's uncompressed tar. ``memory`` in bytes; 0, here and elsewhere: no limit."""
+    """Defaults of an App Container Image.
+
+    ``id``: sha512-… of the image's uncompressed tar. ``memory`` in bytes; 0, here and elsewhere: no limit.
+    """
 
     id: str
     name: str

@@ -11,7 +11,7 @@ from hyper.types.wire import Wire
 
 
 class PathStat(Struct, rename="camel", kw_only=True):
-    """What lies at a path. ``mode`` is Go's FileMode, ``link_target`` where a link leads in the end."""
+    """The file at a path. ``mode`` is Go's FileMode, ``link_target`` where a link leads in the end."""
 
     name: str
     size: int
@@ -21,7 +21,7 @@ class PathStat(Struct, rename="camel", kw_only=True):
 
 
 class ChangeAnswer(Wire):
-    """``path`` was modified (0), added (1) or deleted (2)."""
+    """A change of a container's file: ``path`` was modified (0), added (1) or deleted (2)."""
 
     path: str
     kind: int

@@ -1,4 +1,4 @@
-"""What a client asks a container to be: the Engine API's ContainerConfig, HostConfig and their parts.
+"""The container that a client asks for: the Engine API's ContainerConfig, HostConfig and their parts.
 
 Source: engine-api v1.47, definitions ContainerConfig, HostConfig, Resources, PortMap, RestartPolicy.
 Names are snake case here and Docker's on the wire. Unknown members are ignored, as dockerd does. A JSON null stands for
@@ -31,7 +31,7 @@ class AuthBody(Wire, rename=None):
 
 
 class PortBinding(Wire):
-    """Where on the host a port of the container is published ("" means everywhere / any free port)."""
+    """The address and port of the host where a container's port is published ("": every address, any free port)."""
 
     host_ip: str = ""
     host_port: str = ""
@@ -62,7 +62,7 @@ class DeviceMapping(Wire):
 
 
 class Healthcheck(Wire, omit_defaults=True):
-    """How to find out whether the program works. Times in ns; 0 or empty: the image's, else Docker's default."""
+    """A check of whether the program works. Times in ns; 0 or empty: the image's, else Docker's default."""
 
     test: list[str] | None = None
     interval: int = 0
@@ -73,7 +73,7 @@ class Healthcheck(Wire, omit_defaults=True):
 
 
 class ContainerConfig(Wire):
-    """What depends on the image and the program only. Lists None: the image's."""
+    """A container's configuration as far as it depends on image and program only. Lists None: the image's."""
 
     hostname: str = ""
     domainname: str = ""
@@ -100,7 +100,7 @@ class ContainerConfig(Wire):
 
 
 class HostConfig(Wire):
-    """What depends on this host."""
+    """A container's configuration as far as it depends on this host."""
 
     binds: list[str] | None = None
     mounts: list[MountSpec] | None = None
@@ -177,7 +177,7 @@ class HostConfig(Wire):
 
 
 class EndpointIpamConfig(Wire):
-    """Addresses a client asks for."""
+    """The addresses that a client asks for an endpoint."""
 
     ipv4_address: str = field(name="IPv4Address", default="")
     ipv6_address: str = field(name="IPv6Address", default="")
@@ -185,7 +185,7 @@ class EndpointIpamConfig(Wire):
 
 
 class EndpointAsked(Wire):
-    """What a client asks of an endpoint."""
+    """The endpoint that a client asks for."""
 
     ipam_config: EndpointIpamConfig | None = field(name="IPAMConfig", default=None)
     links: list[str] | None = None

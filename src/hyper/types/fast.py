@@ -1,4 +1,4 @@
-"""Bodies of /hyper/v1: templates, waiting machines, how starts went. Docker has no word for these."""
+"""Bodies of /hyper/v1: templates, pooled machines, how starts went. Docker has no word for these."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class MarkView(Wire):
 
 
 class StartView(Wire):
-    """How a start went: by ``pool``, ``template`` or ``boot``; ``notes``: why a faster way was not taken."""
+    """A start's timeline and way: by ``pool``, ``template`` or ``boot``; ``notes``: why a faster way was not taken."""
 
     way: str
     marks: list[MarkView]
@@ -36,7 +36,7 @@ class TemplateView(Wire):
 
 
 class TemplateBuildBody(Wire):
-    """What a template is asked for. ``card``: ``tap``, ``user`` or ``none``; "": what containers have by default."""
+    """A request for a template. ``card``: ``tap``, ``user`` or ``none``; "": what containers have by default."""
 
     vcpus: int = field(name="VCPUs", default=0)
     memory_mib: int = field(name="MemoryMiB", default=0)
@@ -48,7 +48,7 @@ class TemplateMade(Wire):
 
 
 class ShelfView(Wire):
-    """Machines of one shape that wait for a container, and how many should."""
+    """The pooled machines of one shape that wait for a container, and how many should."""
 
     vcpus: int = field(name="VCPUs")
     memory_mib: int = field(name="MemoryMiB")
@@ -58,7 +58,7 @@ class ShelfView(Wire):
 
 
 class PoolView(Wire):
-    """All that wait. ``machine_mib``: what each is reckoned with; ``taken``, ``missed``: starts with one, without."""
+    """The pool. ``machine_mib``: memory that a machine counts as; ``taken``, ``missed``: starts with one, without."""
 
     limit_mib: int = field(name="LimitMiB")
     machine_mib: int = field(name="MachineMiB")

@@ -1,4 +1,4 @@
-"""What a client asks of mounts and volumes: members of HostConfig, and the bodies of /volumes.
+"""Mounts and volumes that a client asks for: members of HostConfig, and the bodies of /volumes.
 
 Source: engine-api v1.47, definitions Mount, Volume, VolumeCreateOptions, VolumeListResponse.
 """
@@ -33,7 +33,7 @@ class VolumeOptions(Wire, omit_defaults=True):
 
 
 class TmpfsOptions(Wire, omit_defaults=True):
-    """``mode``: permission bits. ``options``: ``[flag]`` or ``[name, value]`` each."""
+    """Options of a tmpfs. ``mode``: permission bits. ``options``: ``[flag]`` or ``[name, value]`` each."""
 
     size_bytes: int = 0
     mode: int = 0
@@ -41,7 +41,7 @@ class TmpfsOptions(Wire, omit_defaults=True):
 
 
 class MountSpec(Wire, omit_defaults=True):
-    """One of HostConfig.Mounts."""
+    """One mount of HostConfig.Mounts."""
 
     type: str = ""
     source: str = ""
@@ -65,7 +65,7 @@ class VolumeCreateBody(Wire):
 
 
 class UsageData(Wire):
-    """``size`` in bytes on the host's disk; ``ref_count``: containers that have it."""
+    """A volume's usage: ``size`` in bytes on the host's disk; ``ref_count``: containers that have it."""
 
     size: int
     ref_count: int

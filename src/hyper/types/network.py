@@ -24,7 +24,7 @@ class IpamConfig(Wire, omit_defaults=True):
 
 
 class Ipam(Wire):
-    """How a network's addresses are managed."""
+    """The management of a network's addresses: a driver and subnets."""
 
     driver: str = "default"
     options: dict[str, str] | None = None

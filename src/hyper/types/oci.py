@@ -1,4 +1,4 @@
-"""What registries and image stores exchange: manifests, indexes, image configurations.
+"""Documents that registries and image stores exchange: manifests, indexes, image configurations.
 
 One set of records serves OCI and Docker schema 2, whose JSON differs in media types only. Unknown fields are ignored,
 wrong types are refused. Sizes are bounded here, before anything is decoded.
@@ -46,7 +46,7 @@ class Platform(msgspec.Struct, frozen=True):
 
 
 class Descriptor(msgspec.Struct, frozen=True, rename={"media_type": "mediaType"}):
-    """A blob somebody points at. ``digest`` and ``size`` are checked by `decode`."""
+    """A reference to a blob. ``digest`` and ``size`` are checked by `decode`."""
 
     digest: str
     size: int
@@ -82,7 +82,7 @@ class Index(
 
 
 class Healthcheck(msgspec.Struct, frozen=True, rename="pascal"):
-    """How to find out whether the application works. Times in nanoseconds; 0: Docker's default."""
+    """A health check: how to find out whether the application works. Times in nanoseconds; 0: Docker's default."""
 
     test: tuple[str, ...] | None = None
     interval: int = 0
@@ -93,7 +93,7 @@ class Healthcheck(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class ContainerConfig(msgspec.Struct, frozen=True, rename="pascal"):
-    """What the image says about running it (``config`` of the image configuration)."""
+    """The image's defaults for containers (``config`` of the image configuration)."""
 
     user: str | None = ""
     exposed_ports: dict[str, Any] | None = None

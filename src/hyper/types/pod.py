@@ -28,8 +28,8 @@ MAX_NETWORKS, MAX_SERVICES, MAX_HOSTS = 256, 64, 64
 class PodVolume(Wire):
     """A volume that containers of the pod mount by ``name``.
 
-    ``source``: the name of a VOLUME, the path of a HOST directory. ``create``: that is made if missing. ``size_bytes``
-    bounds MEMORY (0: half of the machine's). ``driver_opts``: of a VOLUME that has to be made, as
+    ``source``: the name of a VOLUME, the path of a HOST directory. ``create``: make that directory if it is missing.
+    ``size_bytes`` bounds MEMORY (0: half of the machine's). ``driver_opts``: of a VOLUME that has to be made, as
     POST /volumes/create has them (``type=nfs``, ``o=addr=…``, ``device=:/path`` is a client of NFS).
     """
 
@@ -43,7 +43,7 @@ class PodVolume(Wire):
 
 
 class PodMount(Wire):
-    """Where a container has a volume of the pod, or a directory ``sub_path`` in it."""
+    """A mount in a container, of a volume of the pod or of the directory ``sub_path`` in it."""
 
     volume: str
     target: str
@@ -69,7 +69,7 @@ class PodContainer(Wire):
 
     ``body``: as for POST /containers/create. Not its ``Hostname``, ``NetworkingConfig`` and ``MacAddress``, and of
     HostConfig neither network nor names nor ports nor sysctls: they are the pod's. Its health check is its readiness.
-    ``liveness``: who fails this is killed, and its restart policy says what follows.
+    ``liveness``: a container that fails this check is killed, and its restart policy says what follows.
     """
 
     name: str
@@ -80,10 +80,10 @@ class PodContainer(Wire):
 
 
 class PodWhiteLists(Wire):
-    """Who may reach a pod, by the caller's address: networks in CIDR notation, at most 256 in each list.
+    """The callers that may reach a pod, by their addresses: networks in CIDR notation, at most 256 in each list.
 
-    ``internal_networks`` reach all its ports, ``external_networks`` those that it publishes; nobody else reaches any.
-    Both empty: whoever can reach a pod without them. A published port's caller is who sent to the host's port.
+    ``internal_networks`` reach all its ports, ``external_networks`` those that it publishes; other callers reach none.
+    Both empty: any caller that can reach a pod without lists. A published port's caller is the host port's.
     """
 
     internal_networks: list[str] = field(default_factory=list)
@@ -91,14 +91,14 @@ class PodWhiteLists(Wire):
 
 
 class PodServiceHost(Wire):
-    """Where connections to a service may go: an IPv4 address and a port."""
+    """A destination of a service's connections: an IPv4 address and a port."""
 
     ip: str
     port: int
 
 
 class PodService(Wire):
-    """What a pod finds at ``ip`` and ``port``: one of ``hosts``, at most 64; each new connection goes to the next.
+    """A service that a pod finds at ``ip`` and ``port``: each new connection goes to the next of ``hosts``, at most 64.
 
     ``ip`` is an IPv4 address outside of the pod's networks that only the pod sees so; ``protocol``: ``tcp``, ``udp``.
     """

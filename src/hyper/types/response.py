@@ -1,11 +1,11 @@
-"""What the Engine API answers.
+"""Bodies of the Engine API's answers.
 
 Source: engine-api v1.47, definitions ContainerInspectResponse, ContainerState, ContainerSummary, Port, MountPoint,
 NetworkSettings, ImageInspect, ImageSummary, SystemVersion, SystemInfo, EventMessage, and those of exec and wait.
-``Hyper`` members are extensions: what Docker has no word for.
+``Hyper`` members are extensions, for facts that Docker has no word for.
 
-Which members are there, null, or empty is part of the contract: clients tell "none" from "not said" by it. What dockerd
-leaves out when it is empty is UNSET here (``said``). ``tests/conformance/test_shapes.py`` holds both to each other.
+Which members are there, null, or empty is part of the contract: clients tell "none" from "not said" by it. Members that
+dockerd leaves out when empty are UNSET here (``said``). ``tests/conformance/test_shapes.py`` compares both daemons.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ZERO_TIME = "0001-01-01T00:00:00Z"
 
 
 def said(value: T | None) -> T | UnsetType:
-    """``value``, left out where it says nothing (Go's ``omitempty``)."""
+    """The member's ``value``; UNSET where it is empty, so that it is left out (Go's ``omitempty``)."""
     return value or UNSET
 
 
@@ -38,7 +38,7 @@ class ErrorBody(Wire, rename=None, omit_defaults=True):
 
 
 class OriginView(Wire):
-    """How an image came here. ``from_``: registry, docker, podman, engine, archive or made (on this host)."""
+    """The origin of an image. ``from_``: registry, docker, podman, engine, archive or made (on this host)."""
 
     from_: str = field(name="From")
     place: str
@@ -96,7 +96,7 @@ class Port(Wire, omit_defaults=True):
 
 
 class Mount(Wire):
-    """``name`` and ``driver`` are a volume's."""
+    """A mount of a container; ``name`` and ``driver`` are a volume's."""
 
     type: str
     source: str
@@ -191,7 +191,7 @@ class ContainerInspect(Wire):
 
 
 class SummaryHostConfig(Wire):
-    """``annotations``: since 1.46."""
+    """The part of HostConfig that lists show; ``annotations``: since 1.46."""
 
     network_mode: str
     annotations: dict[str, str] | UnsetType = UNSET
@@ -253,7 +253,7 @@ class WaitAnswer(Wire, omit_defaults=True):
 
 
 class ProcessConfig(Wire, rename=None):
-    """Docker writes this one object in lower case."""
+    """The process of an exec; Docker writes the members of this one object in lower case."""
 
     tty: bool
     entrypoint: str
@@ -325,7 +325,7 @@ class RootFs(Wire):
 
 
 class ImageView(Wire):
-    """What Docker has no word for."""
+    """Facts of an image that Docker has no word for."""
 
     origin: OriginView | None
 
@@ -413,7 +413,7 @@ class Distribution(Wire):
 
 
 class DiskUsage(Wire):
-    """Members are null where they were not asked for."""
+    """The answer to GET /system/df; members are null where the client did not ask for them."""
 
     layers_size: int = 0
     images: list[ImageSummary] | None = None
@@ -447,7 +447,7 @@ class VersionAnswer(Wire):
 
 
 class HypervisorView(Wire):
-    """What probing found out about one way to run machines, and why. ``usable`` None: being probed."""
+    """The verdict of probing one way to run machines, and its reason. ``usable`` None: being probed."""
 
     driver: str
     accelerator: str
@@ -463,7 +463,7 @@ class HyperInfo(Wire):
 
 
 class IndexInfo(Wire):
-    """A registry that the daemon knows something of."""
+    """A registry that the daemon has options for."""
 
     name: str
     mirrors: list[str]
@@ -600,7 +600,7 @@ class LoadAux(Wire):
 
 
 class MadeAux(Wire):
-    """Which image a stream brought, and a name that it has here ("": none)."""
+    """The image that a stream brought, and a name that it has here ("": none)."""
 
     id: str = field(name="ID")
     name: str

@@ -22,7 +22,7 @@ _U64: Final = 2**64 - 1
 
 
 class _Part(Struct, rename=lambda name: name.replace("_", ""), frozen=True):
-    """Members are written camelCase, and found when written in lower case."""
+    """Base of a profile's parts: members are written camelCase, and found when written in lower case."""
 
 
 class Argument(_Part, frozen=True):
@@ -38,7 +38,7 @@ class Argument(_Part, frozen=True):
 
 
 class Conditions(_Part, frozen=True):
-    """When a rule is part of the profile, or is not."""
+    """Conditions under which a rule is part of the profile, or is not."""
 
     caps: list[str] = field(default_factory=list)
     arches: list[str] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Conditions(_Part, frozen=True):
 
 
 class Call(_Part, frozen=True):
-    """What is done about some system calls."""
+    """A rule: the action for some system calls."""
 
     name: str = ""
     names: list[str] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Architecture(_Part, frozen=True):
 
 
 class Profile(_Part, frozen=True):
-    """A whole profile as it was written."""
+    """A whole seccomp profile as it was written."""
 
     default_action: str = ""
     default_errno_ret: int | None = None
@@ -106,7 +106,7 @@ def decode(text: str) -> Profile:
 
 
 def _lowered(value: Any, depth: int) -> Any:
-    """``value`` with members in lower case and without those that are null, as deep as it matters."""
+    """``value`` with members in lower case and without null members, as deep as a profile has members."""
     if depth == 0:
         return value
     if isinstance(value, dict):

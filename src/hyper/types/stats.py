@@ -1,4 +1,4 @@
-"""What GET /containers/{id}/stats answers, as a container with control groups of version 2 does.
+"""Answers to GET /containers/{id}/stats, as for a container with control groups of version 2.
 
 Source: engine-api v1.47, definition of that route; moby api/types/stats.go. Members are snake case on the wire too.
 """
@@ -9,15 +9,15 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 
 class Part(Struct, kw_only=True):
-    """Base: always written in full."""
+    """Base of parts that are always written in full."""
 
 
 class Sparse(Struct, kw_only=True, omit_defaults=True):
-    """Base: what is 0 or empty is left out."""
+    """Base of parts whose members are left out where 0 or empty."""
 
 
 class CpuUsage(Part, kw_only=True):
-    """Nanoseconds."""
+    """The CPU time of a container, in nanoseconds."""
 
     total_usage: int = 0
     usage_in_kernelmode: int = 0
@@ -31,7 +31,7 @@ class Throttling(Part, kw_only=True):
 
 
 class CpuStats(Sparse, kw_only=True):
-    """``system_cpu_usage``: nanoseconds all CPUs together have had."""
+    """The CPU counters of a container; ``system_cpu_usage``: nanoseconds that all CPUs together have had."""
 
     cpu_usage: CpuUsage
     system_cpu_usage: int = 0
@@ -40,7 +40,7 @@ class CpuStats(Sparse, kw_only=True):
 
 
 class MemoryStats(Sparse, kw_only=True):
-    """Bytes."""
+    """The memory counters of a container, in bytes."""
 
     usage: int = 0
     max_usage: int = 0
@@ -84,12 +84,12 @@ class NetworkStats(Part, kw_only=True):
 
 
 def no_cpu() -> CpuStats:
-    """What is said of a time nothing is known of."""
+    """The CPU counters of a time of which nothing is known: zeros."""
     return CpuStats(cpu_usage=CpuUsage(), throttling_data=Throttling())
 
 
 class Measured(Struct, kw_only=True):
-    """One look at a container."""
+    """The counters of a container at one moment."""
 
     cpu: CpuStats = field(default_factory=no_cpu)
     memory: MemoryStats = field(default_factory=MemoryStats)
@@ -99,7 +99,7 @@ class Measured(Struct, kw_only=True):
 
 
 class ContainerStatsAnswer(Part, kw_only=True):
-    """One line of the stream."""
+    """One line of the stream of stats."""
 
     read: str
     preread: str

@@ -1,4 +1,4 @@
-"""What every body of the Engine API is made of."""
+"""The base that every body of the Engine API is made of."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from msgspec import Struct
 
 
 class Wire(Struct, rename="pascal", kw_only=True, omit_defaults=False):
-    """Base of every body: members are written PascalCase."""
+    """Base class of every body: members are written PascalCase."""
