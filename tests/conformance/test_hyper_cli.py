@@ -102,6 +102,7 @@ RUNS = {
 
 @pytest.mark.parametrize("case", RUNS)
 def test_run(hyper: Run, docker: Run, engine: Engine, clean: None, case: str) -> None:
+    """``hyper run`` prints and returns what ``docker run`` does."""
     flags, command = RUNS[case]
     words = ["run", "--rm", *flags, engine.image, *command]
     mine, theirs = (r(*words, stdin=b"ignored", FROM_US="here") for r in (hyper, docker))
@@ -120,12 +121,14 @@ def _without(lines: bytes, name: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("size", [0, 1, 4096, 300_000])
 def test_stdin_is_passed_on_and_its_end_too(hyper: Run, engine: Engine, size: int) -> None:
+    """The program gets all of standard input, and its end."""
     data = os.urandom(size)
     done = hyper("run", "--rm", "-i", engine.image, "cat", stdin=data)
     assert (done.returncode, done.stdout) == (0, data)
 
 
 def test_thirty_megabytes_go_through_both_ways_at_once(hyper: Run, engine: Engine) -> None:
+    """No byte is lost where both directions are full."""
     data = os.urandom(1024 * 1024) * 30
     done = hyper("run", "--rm", "-i", engine.image, "cat", stdin=data)
     assert done.returncode == 0
@@ -135,11 +138,13 @@ def test_thirty_megabytes_go_through_both_ways_at_once(hyper: Run, engine: Engin
 def test_a_container_that_ends_before_its_input_ends_the_command(
     hyper: Run, engine: Engine
 ) -> None:
+    """A program that reads three bytes of three megabytes is not waited for any longer."""
     done = hyper("run", "--rm", "-i", engine.image, "head", "-c", "3", stdin=b"x" * 3_000_000)
     assert (done.returncode, done.stdout) == (0, b"xxx")
 
 
 def test_a_reader_that_leaves_ends_the_command_quietly(engine: Engine, clean: None) -> None:
+    """A closed pipe is no error that is told."""
     words = [*HYPER, "run", "--rm", engine.image, "yes"]
     process = subprocess.Popen(
         words,
@@ -170,6 +175,7 @@ EXECS = {
 
 @pytest.mark.parametrize("case", EXECS)
 def test_exec(hyper: Run, docker: Run, sleeper: str, case: str) -> None:
+    """``hyper exec`` prints and returns what ``docker exec`` does."""
     flags, command = EXECS[case]
     words = ["exec", *flags, sleeper, *command]
     mine, theirs = (r(*words, stdin=b"some input\n") for r in (hyper, docker))
@@ -241,6 +247,7 @@ LOOKS = [
 def test_words_that_change_nothing(
     hyper: Run, docker: Run, engine: Engine, sleeper: str, words: list[str]
 ) -> None:
+    """Commands that only look print what docker's print."""
     words = [engine.image if word == "busybox" else word for word in words]
     same(hyper(*words), docker(*words))
 
@@ -265,6 +272,7 @@ def wrote(hyper: Run, engine: Engine, clean: None) -> str:
 
 @pytest.mark.parametrize("words", SIZES, ids=" ".join)
 def test_words_that_tell_sizes(hyper: Run, docker: Run, wrote: str, words: list[str]) -> None:
+    """Sizes are docker's, in its units."""
     mine = hyper(*words)
     same(mine, docker(*words))
     assert re.search(rb"3(\.\d+)?MB|3\d{6}", mine.stdout)
@@ -290,6 +298,7 @@ def test_ps_and_list(hyper: Run, docker: Run, sleeper: str) -> None:
 def test_words_that_end_a_container(
     hyper: Run, docker: Run, engine: Engine, clean: None, words: list[str]
 ) -> None:
+    """Commands that end a container print its name, as docker's do."""
     for run in (docker, hyper):
         assert (
             run("run", "-d", "--init", "--name", "ending", engine.image, "sleep", "600").returncode
@@ -303,6 +312,7 @@ def test_words_that_end_a_container(
 def test_create_start_wait_logs_remove(
     hyper: Run, engine: Engine, clean: None, tmp_path: Path
 ) -> None:
+    """A container's life by single commands, with its id in a file that is not written over."""
     cidfile = tmp_path / "cid"
     script = "echo out; echo err >&2; exit 4"
     made = hyper(
@@ -346,6 +356,7 @@ def test_each_line_of_a_log_is_a_frame_of_its_own(docker: Run, engine: Engine, c
 
 
 def test_follow_ends_with_the_container(hyper: Run, engine: Engine, clean: None) -> None:
+    """``logs -f`` has all output, and ends with the program."""
     script = "echo a; sleep 1; echo b"
     hyper("run", "-d", "--name", "talk", engine.image, "sh", "-c", script)
     followed = hyper("logs", "-f", "talk")
@@ -385,6 +396,7 @@ CREATIONS = {
 def test_create_asks_for_the_same_container(
     hyper: Run, docker: Run, engine: Engine, clean: None, case: str
 ) -> None:
+    """The same options make the same container as docker's client makes."""
     seen = []
     for name, run in (("mine", hyper), ("theirs", docker)):
         made = run("create", "--name", name, *CREATIONS[case], engine.image, "sleep", "1")
@@ -424,6 +436,7 @@ while :; do sleep 0.05; done
 def test_a_signal_is_passed_on(
     engine: Engine, clean: None, number: int, word: bytes, code: int
 ) -> None:
+    """A signal to the command is the program's, whose exit code is the command's."""
     words = [*HYPER, "run", "--rm", engine.image, "sh", "-c", SCRIPT]
     process = _start(engine, words)
     process.send_signal(number)
@@ -434,6 +447,7 @@ def test_a_signal_is_passed_on(
 def test_without_sig_proxy_a_signal_ends_only_the_command(
     engine: Engine, docker: Run, clean: None
 ) -> None:
+    """The container runs on where ``--sig-proxy=false`` was said."""
     words = [
         *HYPER,
         "run",
@@ -455,6 +469,7 @@ def test_without_sig_proxy_a_signal_ends_only_the_command(
 def test_three_signals_end_a_command_whose_container_ignores_them(
     engine: Engine, docker: Run, clean: None
 ) -> None:
+    """The third interrupt ends the command with 130; the container runs on."""
     script = "trap 'echo again' INT; echo ready; while :; do sleep 0.05; done"
     process = _start(engine, [*HYPER, "run", "--name", "deaf", engine.image, "sh", "-c", script])
     assert process.stdout is not None
@@ -484,6 +499,7 @@ def _start(engine: Engine, words: list[str]) -> subprocess.Popen[bytes]:
 
 
 def test_events_of_the_past(hyper: Run, docker: Run, engine: Engine, clean: None) -> None:
+    """Events of the last hour are printed as docker's client prints them."""
     hyper("run", "--rm", "--name", "eventful", engine.image, "true")
     # Whole seconds: docker drops the fraction of a relative time.
     until = str(int(time.time()) + 1)
@@ -492,6 +508,7 @@ def test_events_of_the_past(hyper: Run, docker: Run, engine: Engine, clean: None
 
 
 def test_no_daemon(hyper: Run) -> None:
+    """A command without a daemon says where it looked; ``run`` ends with 125."""
     done = hyper("-H", "unix:///nowhere/x.sock", "ps")
     assert done.returncode == 1
     assert (
@@ -501,12 +518,14 @@ def test_no_daemon(hyper: Run) -> None:
 
 
 def test_hosts_are_honoured_in_order(hyper: Run, engine: Engine) -> None:
+    """``-H`` comes before HYPER_HOST, and that before DOCKER_HOST."""
     assert hyper("ps", HYPER_HOST="unix:///nowhere").returncode == 1
     assert hyper("ps", HYPER_HOST=engine.host, DOCKER_HOST="unix:///nowhere").returncode == 0
     assert hyper("-H", engine.host, "ps", HYPER_HOST="unix:///nowhere").returncode == 0
 
 
 def test_version_and_info(hyper: Run, docker: Run) -> None:
+    """``version`` and ``info`` tell of the daemon, with templates as docker's."""
     words = ["version", "--format", "{{.Server.Version}}"]
     same(hyper(*words), docker(*words))
     assert b"Server:" in hyper("version").stdout

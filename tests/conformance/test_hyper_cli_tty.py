@@ -63,12 +63,14 @@ def removed(engine: Engine, container: str) -> Iterator[None]:
 
 
 def test_exit_code_and_restored_terminal(shell: Terminal) -> None:
+    """The terminal is raw while the shell runs, and as before afterwards."""
     assert shell.is_raw()
     shell.type(b"exit 23\r")
     assert shell.end() == 23
 
 
 def test_size_first_and_after_a_change(shell: Terminal) -> None:
+    """The shell's terminal has the size of ours from its start, and follows it."""
     shell.type(b"stty size\r")
     shell.until(rb"33 101\r\n")
     # The shell says when the change has reached it: nothing to wait for by guess.
@@ -86,6 +88,7 @@ def _sleep_in(shell: Terminal) -> None:
 
 
 def test_ctrl_c_goes_to_the_program_inside(shell: Terminal) -> None:
+    """The command goes on; what it runs is interrupted."""
     _sleep_in(shell)
     shell.type(b"\x03")
     shell.until(PROMPT)
@@ -95,6 +98,7 @@ def test_ctrl_c_goes_to_the_program_inside(shell: Terminal) -> None:
 
 
 def test_job_control(shell: Terminal) -> None:
+    """ctrl-z stops the shell's job, not the command."""
     _sleep_in(shell)
     shell.type(b"\x1a")
     shell.until(rb"Stopped")
@@ -106,6 +110,7 @@ def test_job_control(shell: Terminal) -> None:
 def test_detach_and_attach_again(
     engine: Engine, shell: Terminal, terminals: list[Terminal]
 ) -> None:
+    """The detach keys leave the shell running with all it knows."""
     shell.type(b"X=kept\r")
     shell.until(PROMPT)
     shell.type(b"\x10\x11")
@@ -123,6 +128,7 @@ def test_detach_and_attach_again(
 def test_keys_of_our_own_and_none(
     engine: Engine, shell: Terminal, terminals: list[Terminal]
 ) -> None:
+    """Detach keys of the user's choice are heeded; who detaches leaves the shell to the others."""
     watching = Terminal(engine, ["attach", "--detach-keys", "ctrl-a,d", "box"])
     terminals.append(watching)
     watching.type(b"echo h''i\r")
@@ -151,6 +157,7 @@ def test_a_signal_restores_the_terminal(
 def test_a_start_that_fails_restores_the_terminal(
     engine: Engine, terminals: list[Terminal]
 ) -> None:
+    """A program that is not there is told on a terminal that is as before."""
     terminal = Terminal(engine, ["run", "--rm", "-it", engine.image, "nosuch"])
     terminals.append(terminal)
     terminal.until(rb"executable file not found")
@@ -160,6 +167,7 @@ def test_a_start_that_fails_restores_the_terminal(
 def test_exec_has_a_terminal_of_its_size(
     engine: Engine, shell: Terminal, terminals: list[Terminal]
 ) -> None:
+    """An exec's terminal has a size of its own."""
     inner = Terminal(engine, ["exec", "-it", "box", *SHELL], rows=55, columns=66)
     terminals.append(inner)
     inner.until(PROMPT)
@@ -169,11 +177,13 @@ def test_exec_has_a_terminal_of_its_size(
 
 
 def test_a_killed_container_ends_the_command(engine: Engine, shell: Terminal) -> None:
+    """The exit code is that of SIGKILL, and the terminal as before."""
     _docker(engine, "kill", "box")
     assert shell.end() == 137
 
 
 def test_start_again_with_a_terminal(engine: Engine, terminals: list[Terminal]) -> None:
+    """``start -ai`` gives the terminal that the container was created for."""
     _docker(engine, "create", "-it", "--name", "again", engine.image, *SHELL)
     terminal = Terminal(engine, ["start", "-ai", "again"])
     terminals.append(terminal)

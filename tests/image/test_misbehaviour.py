@@ -77,6 +77,7 @@ async def _fails(images: Images, server: HostileRegistry, kind: type[HyperError]
 async def test_refusals(
     images: Images, status: int, body: bytes, kind: type[HyperError], text: str
 ) -> None:
+    """A registry's refusal is told with its reason and by what it means."""
     async with HostileRegistry(ONE) as server:
         server.always["/manifests/"] = Answer(status, body)
         message = await _fails(images, server, kind)
@@ -99,6 +100,7 @@ async def test_refusals(
     ids=["500", "429", "503", "hang", "cut", "reset"],
 )
 async def test_trouble_that_passes(images: Images, where: str, trouble: Answer) -> None:
+    """Trouble that ends before the attempts do is not noticed."""
     if trouble.end == "hang":
         images._patience = HASTY
     async with HostileRegistry(ONE) as server:
@@ -111,6 +113,7 @@ async def test_trouble_that_passes(images: Images, where: str, trouble: Answer) 
 @pytest.mark.parametrize("where", ["/manifests/latest", "/blobs/" + LAYERS[1]])
 @pytest.mark.parametrize("end", ["hang", "reset", "close"])
 async def test_trouble_that_stays(images: Images, where: str, end: str) -> None:
+    """Trouble that outlasts the attempts is told with the registry and their number."""
     if end == "hang":
         images._patience = HASTY
     async with HostileRegistry(ONE) as server:
@@ -121,6 +124,8 @@ async def test_trouble_that_stays(images: Images, where: str, end: str) -> None:
 
 
 async def test_silence_before_the_headers(images: Images) -> None:
+    """A registry that accepts and says nothing is given up in time."""
+
     async def mute(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await stop.wait()
         writer.close()
@@ -137,6 +142,7 @@ async def test_silence_before_the_headers(images: Images) -> None:
 
 
 async def test_nobody_listens(images: Images) -> None:
+    """A refused connection is told as that."""
     server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
     host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     server.close()
@@ -147,6 +153,7 @@ async def test_nobody_listens(images: Images) -> None:
 
 @pytest.mark.parametrize("ranges", [True, False])
 async def test_broken_connection_resumes(images: Images, ranges: bool) -> None:
+    """A download that breaks goes on where it was, or from the start if the registry cannot do that."""
     async with HostileRegistry(ONE) as server:
         server.ranges = ranges
         blob = ONE.blobs[LAYERS[0]]
@@ -170,6 +177,7 @@ async def test_broken_connection_resumes(images: Images, ranges: bool) -> None:
     ids=["zeros", "longer", "one byte"],
 )
 async def test_lying_blob(images: Images, lie: Any, text: str) -> None:
+    """A layer of other content than its digest says is refused."""
     async with HostileRegistry(ONE) as server:
         server.always["/blobs/" + LAYERS[0]] = Answer(body=lie(ONE.blobs[LAYERS[0]]))
         message = await _fails(images, server, VerificationFailed)
@@ -179,6 +187,7 @@ async def test_lying_blob(images: Images, lie: Any, text: str) -> None:
 
 @pytest.mark.parametrize("length", [None, -1])
 async def test_truncated_blob(images: Images, length: int | None) -> None:
+    """A layer that ends early is refused, whatever length was told."""
     async with HostileRegistry(ONE) as server:
         server.ranges = False
         answer = Answer(body=ONE.blobs[LAYERS[0]][:-1000], length=length)
@@ -187,6 +196,7 @@ async def test_truncated_blob(images: Images, length: int | None) -> None:
 
 
 async def test_wrong_range_is_not_glued_together(images: Images) -> None:
+    """A rest that begins elsewhere than asked for is refused."""
     async with HostileRegistry(ONE) as server:
         blob = ONE.blobs[LAYERS[0]]
         wrong = Answer(206, blob[5:], {"Content-Range": f"bytes 5-{len(blob) - 1}/{len(blob)}"})
@@ -195,6 +205,7 @@ async def test_wrong_range_is_not_glued_together(images: Images) -> None:
 
 
 async def test_wrong_diff_id(images: Images) -> None:
+    """A layer that unpacks to other content than its configuration says is refused."""
     other = json.loads(ONE.config)
     other["rootfs"]["diff_ids"][0] = "sha256:" + "0" * 64
     async with HostileRegistry(_with_config(json.dumps(other).encode())) as server:
@@ -203,6 +214,7 @@ async def test_wrong_diff_id(images: Images) -> None:
 
 
 async def test_lying_config(images: Images) -> None:
+    """A configuration of other content than its digest says is refused."""
     async with HostileRegistry(ONE) as server:
         server.always["/blobs/" + ONE.id] = Answer(body=b"{}")
         await _fails(images, server, VerificationFailed)
@@ -240,12 +252,14 @@ def _manifest(**changed: Any) -> bytes:
     ],
 )  # fmt: skip
 async def test_broken_manifests(images: Images, manifest: bytes, text: str) -> None:
+    """A manifest that is none is refused with what is wrong."""
     async with HostileRegistry(ONE) as server:
         server.always["/manifests/"] = Answer(body=manifest)
         assert text in await _fails(images, server, HyperError)
 
 
 async def test_huge_manifest(images: Images) -> None:
+    """A manifest of more than 4 MiB is refused."""
     async with HostileRegistry(ONE) as server:
         server.always["/manifests/"] = Answer(body=b" " * (4 * 1024 * 1024 + 1))
         assert "more than" in await _fails(images, server, VerificationFailed)
@@ -262,11 +276,13 @@ async def test_huge_manifest(images: Images) -> None:
     ],
 )
 async def test_broken_configs(images: Images, config: bytes, text: str) -> None:
+    """A configuration that is none is refused with what is wrong."""
     async with HostileRegistry(_with_config(config)) as server:
         assert text in await _fails(images, server, InvalidRequest)
 
 
 async def test_redirect_loop(images: Images) -> None:
+    """Redirections are followed five times."""
     async with HostileRegistry(ONE) as server:
         path = f"http://{server.host}/v2/image/manifests/again"
         server.always["/manifests/"] = Answer(302, headers={"Location": path})
@@ -292,6 +308,7 @@ async def test_credentials_stay_at_home(images: Images) -> None:
 
 
 async def test_refused_token(images: Images) -> None:
+    """A refused token and a refused pull are told apart."""
     async with HostileRegistry(ONE) as server:
         challenge = {"WWW-Authenticate": f'Bearer realm="http://{server.host}/token",service="s"'}
         server.always["/manifests/"] = Answer(401, headers=challenge)
@@ -302,6 +319,7 @@ async def test_refused_token(images: Images) -> None:
 
 
 async def test_retry_after_is_obeyed(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pause is as long as the registry asks for, others grow by themselves."""
     pauses: list[float] = []
 
     async def sleep(seconds: float) -> None:

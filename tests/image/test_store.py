@@ -39,6 +39,7 @@ class TestImages(ImageStoreContract):
 
 
 async def test_everything_is_there_after_a_restart(images: Images, add: Add) -> None:
+    """Images, merged layers and what a container holds are found again; the rest goes when nobody holds it."""
     one, two = await add("x:latest", A), await add("y:latest", AB)
     merged = await images.disks(two.id, max_disks=1)
     await images.hold("c", two.id)
@@ -53,6 +54,7 @@ async def test_everything_is_there_after_a_restart(images: Images, add: Add) -> 
 
 
 async def test_garbage_goes_at_start(images: Images, add: Add) -> None:
+    """Files that no record names are removed when the store is opened."""
     one = await add("x:latest", A)
     await images.close()
     root = images._root
@@ -64,12 +66,14 @@ async def test_garbage_goes_at_start(images: Images, add: Add) -> None:
 
 
 async def test_second_process_is_kept_out(images: Images) -> None:
+    """A store that is open cannot be opened a second time."""
     other = Images(images._root)
     with pytest.raises(Conflict, match="is in use by another process"):
         await other.open()
 
 
 async def test_newer_and_broken_databases(tmp_path: Path) -> None:
+    """A database of a newer schema, and what is none, are refused with the reason."""
     database = schema.connect(tmp_path / "images.db")
     database.execute("INSERT INTO migrations VALUES (99)")
     database.close()
@@ -166,6 +170,7 @@ async def test_pulls_join(
 
 
 async def test_a_cancelled_pull_harms_nobody(images: Images, real: RealRegistry) -> None:
+    """A pull that shares its downloads with a cancelled one goes on."""
     name = real.push(deep(5), "cancelled:1")
     begun = asyncio.Event()
     first = asyncio.ensure_future(images.pull(name, progress=lambda event: begun.set()))
@@ -185,6 +190,7 @@ async def test_a_cancelled_pull_harms_nobody(images: Images, real: RealRegistry)
 async def test_a_cancelled_pull_leaves_nothing(
     images: Images, real: RealRegistry, status: str
 ) -> None:
+    """A pull that is cancelled at any step leaves no file and no record."""
     big = image(
         [[file(f"f{number}", random.Random(number).randbytes(6_000_000))] for number in range(3)]
     )

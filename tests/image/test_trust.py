@@ -21,6 +21,7 @@ from tests.support.registry import PASSWORD, USER, Answer, HostileRegistry, Real
 
 
 async def test_basic_auth(images: Images) -> None:
+    """A guarded registry gives an image for the right password alone."""
     with registry(auth=True) as guarded:
         name = guarded.push(busybox(), "private:1")
         with pytest.raises(Unauthorized, match="authentication required"):
@@ -125,12 +126,14 @@ async def test_a_registry_that_wants_a_clients_certificate(tmp_path: Path) -> No
 
 
 async def test_insecure_registry_with_a_strange_certificate(images: Images) -> None:
+    """A registry on loopback is spoken to whoever signed its certificate."""
     with registry(tls=True) as secure:
         name = secure.push(busybox(), "x:1")
         assert (await images.pull(name)).id == busybox().id
 
 
 async def test_mirror_first_then_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mirror is asked before Docker Hub, which is asked where the mirror fails."""
     one = busybox()
     async with HostileRegistry(one) as mirror, HostileRegistry(one) as hub:
         monkeypatch.setattr(endpoint, "HUB_HOST", hub.host)
@@ -186,12 +189,14 @@ async def test_the_mirrors_answers_in_their_order(
 
 
 def test_mirrors_must_be_urls(tmp_path: Path) -> None:
+    """A mirror that is no URL, or has a password in it, is refused."""
     for bad in ("mirror.example", "ftp://x", "https://user:pw@x"):
         with pytest.raises(InvalidRequest, match="invalid mirror"):
             Images(tmp_path, registry_mirrors=(bad,))
 
 
 async def test_platforms(images: Images, real: RealRegistry) -> None:
+    """An index gives the image of the platform that is asked for."""
     ours, theirs = busybox(), image([[file("arm", "x")]], architecture="arm64")
     top, blobs = index({"linux/arm64/v8": theirs, "linux/amd64": ours, "unknown/unknown": theirs})
     name = real.push_raw(top, blobs, "multi:1")
@@ -211,6 +216,7 @@ async def test_platforms(images: Images, real: RealRegistry) -> None:
 
 
 async def test_unknown_image(images: Images, real: RealRegistry) -> None:
+    """An image that is not there, and a name that is none, are refused in Docker's words."""
     with pytest.raises(NotFound) as caught:
         await images.pull(f"{real.host}/nope")
     assert str(caught.value) == (
@@ -221,6 +227,7 @@ async def test_unknown_image(images: Images, real: RealRegistry) -> None:
 
 
 async def test_configuration(images: Images, real: RealRegistry) -> None:
+    """All of an image's configuration is kept."""
     record = await images.pull(real.push(full_config(), "full:1"))
     config = record.config.config
     assert config is not None

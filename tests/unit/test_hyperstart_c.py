@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parents[2] / "guest" / "hyperstart"
 
 
 def test_c_codec_and_logic(tmp_path: Path) -> None:
+    """The agent's own tests pass under the sanitizers, with every vector that Python reads."""
     made = subprocess.run(
         ["make", "--no-print-directory", "-C", SOURCE, f"O={tmp_path}", "test"],
         stdout=subprocess.PIPE,
@@ -40,6 +41,7 @@ def test_c_codec_and_logic(tmp_path: Path) -> None:
 
 
 def test_limits_are_the_same_in_c_and_python() -> None:
+    """The limits in the agent's header have the values of ``proto.limits``."""
     text = (SOURCE / "src" / "limits.h").read_text()
     found = dict(re.findall(r"^    ([A-Z_]+) = (.+?),(?: /\*.*)?$", text, re.MULTILINE))
     names = {"END_BYTE": "END"}

@@ -82,6 +82,7 @@ def lines(spec: MachineSpec, accelerator: str) -> str:
 @pytest.mark.parametrize("accelerator", ["tcg", "kvm"])
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 def test_golden(spec: MachineSpec, accelerator: str) -> None:
+    """The command line of each machine is the one that is kept in tests/golden."""
     path = GOLDEN / f"qemu-{spec.name}-{accelerator}.txt"
     if os.environ.get("HYPER_GOLDEN") == "write":
         path.write_text(lines(spec, accelerator))
@@ -89,6 +90,7 @@ def test_golden(spec: MachineSpec, accelerator: str) -> None:
 
 
 def test_no_host_path_but_the_binary_is_named() -> None:
+    """A command line has no path of the host but QEMU's own: files are descriptors."""
     words = arguments(FULL, binary=BINARY, accelerator="tcg", fds=MachineFds(3, 4, 5, (6, 7)))
     text = " ".join(words)
     assert "/host" not in text
@@ -98,6 +100,7 @@ def test_no_host_path_but_the_binary_is_named() -> None:
 
 @pytest.mark.parametrize("name", ["a,b", "a=b", "", "a\nb"])
 def test_names_cannot_smuggle_options(name: str) -> None:
+    """A name with a comma or another word of QEMU's is refused."""
     bad_disk = replace(FULL, disks=(Disk(name, Path("/x"), read_only=True),))
     for spec in (replace(PLAIN, name=name), bad_disk):
         with pytest.raises(ValueError, match="not usable"):
@@ -105,6 +108,7 @@ def test_names_cannot_smuggle_options(name: str) -> None:
 
 
 def test_forwards_lead_to_the_15th_address() -> None:
+    """A forwarded port leads to the address that the guest has on its network."""
     nic = UserNic("52:54:00:12:34:56", "192.168.7.0/24", (Forward("tcp", "127.0.0.1", 1, 2),))
     assert [rule for rule, _ in forward_rules(nic)] == ["tcp:127.0.0.1:1-192.168.7.15:2"]
 
@@ -113,6 +117,7 @@ def test_forwards_lead_to_the_15th_address() -> None:
     "forward", [Forward("sctp", "127.0.0.1", 1, 2), Forward("tcp", "::1", 1, 2)]
 )
 def test_what_slirp_cannot_forward(forward: Forward) -> None:
+    """A forwarding that QEMU's user network has no word for is refused."""
     with pytest.raises(ValueError):
         forward_rules(UserNic("52:54:00:12:34:56", "10.0.2.0/24", (forward,)))
 

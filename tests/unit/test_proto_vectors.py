@@ -79,6 +79,7 @@ def frame_of(text: str) -> Frame:
 
 @pytest.mark.parametrize("name", FRAMES)
 def test_frames(name: str) -> None:
+    """The decoder gives a case's frames, or refuses it, as the vectors say."""
     case = FRAMES[name]
     decoder = FrameDecoder()
     seen: list[Frame] = []
@@ -98,6 +99,7 @@ def test_frames(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, case in FRAMES.items() if ("encode", "") in case])
 def test_frames_encode(name: str) -> None:
+    """A case's frame is encoded to the bytes it is decoded from."""
     case = dict(FRAMES[name])
     frame = frame_of(case["frame"])
     encoded = encode_frame(frame.type, frame.body, stream=frame.stream, flags=frame.flags)
@@ -106,6 +108,7 @@ def test_frames_encode(name: str) -> None:
 
 @pytest.mark.parametrize("name", MESSAGES)
 def test_messages(name: str) -> None:
+    """A case's body is decoded to its value and encoded back, or is refused."""
     case = dict(MESSAGES[name])
     body = expand(case["body"])
     if "malformed" in case:
@@ -119,6 +122,7 @@ def test_messages(name: str) -> None:
 
 
 def test_every_message_has_a_vector() -> None:
+    """All kinds of messages are among the vectors."""
     kinds = {dict(case)["kind"] for case in MESSAGES.values() if "value" in dict(case)}
     requests = {cls.__name__ for cls in Request.__subclasses__()}
     results = {"Stats", "Processes"}
