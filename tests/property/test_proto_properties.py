@@ -74,6 +74,7 @@ requests: st.SearchStrategy[m.Request] = st.one_of(
     st.builds(m.ProcessResize, process, u16, u16),
     st.builds(m.ProcessReap, process),
     st.builds(m.Shutdown, u32),
+    st.builds(m.SandboxClock, u64),
 )
 numbered = (FrameType.REQUEST, FrameType.REPLY)
 frames = st.one_of(

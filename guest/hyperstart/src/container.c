@@ -10,7 +10,6 @@
 #include "cgroup.h"
 #include "devices.h"
 #include "disk.h"
-#include "sandbox.h"
 
 struct container *containers[MAX_CONTAINERS];
 size_t container_count;
@@ -300,7 +299,6 @@ bool container_update(const struct update *u, struct error *e)
     struct container *c = container_find(u->container);
     if (!c)
         return fail(e, NO_SUCH, 0, "no container ", DEC(u->container), NULL);
-    sandbox_clock(u->realtime_ns);
     join(path, sizeof path, c->cgroup, "/cgroup.freeze", NULL);
     /* It need not have happened when this is answered: who is to be frozen executes nothing more.
      */

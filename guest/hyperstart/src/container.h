@@ -45,8 +45,7 @@ uint64_t container_oom_kills(const struct container *c);
 /* Sends a signal to every process of the container; false with errno if that fails. */
 bool container_signal(struct container *c, int signal);
 
-/* Sets the limits of the container's cgroup, freezes or thaws what runs in it, corrects the clock.
- */
+/* Sets the limits of the container's cgroup, freezes or thaws what runs in it. */
 bool container_update(const struct update *u, struct error *e);
 
 /* Has the container stand still until the process has ended, if it does not already. */

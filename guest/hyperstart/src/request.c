@@ -213,6 +213,9 @@ static bool read_arguments(struct reader *r, struct request *q)
     case SHARE_LOST:
         q->lost = read_str(r);
         return true;
+    case SANDBOX_CLOCK:
+        q->clock_ns = read_u64(r);
+        return true;
     }
     return false;
 }

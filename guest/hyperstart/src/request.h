@@ -20,6 +20,7 @@ enum op {
     CONTAINER_REMOVE = 14,
     CARRIER = 15,
     SHARE_LOST = 16,
+    SANDBOX_CLOCK = 17,
 };
 
 enum {
@@ -147,7 +148,8 @@ struct top {
 /* memory, pids and cpu_us (of each 100 ms): 0 leaves the limit, UINT64_MAX takes it away. */
 struct update {
     uint32_t container, flags;
-    uint64_t memory, pids, cpu_us, realtime_ns;
+    uint64_t memory, pids, cpu_us;
+    uint64_t realtime_ns; /* of hosts that do not know SANDBOX_CLOCK; 0: none */
 };
 
 /* One decoded request; body and arena are its own. */
@@ -170,6 +172,7 @@ struct request {
         uint32_t remove;
         const char *carrier; /* the disk's name, "" to give it back */
         const char *lost;    /* the tag of a share */
+        uint64_t clock_ns;
         struct top top;
         struct update update;
     };

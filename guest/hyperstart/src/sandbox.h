@@ -5,8 +5,10 @@
 
 bool sandbox_setup(const struct setup *s, struct error *e);
 
-/* What HELLO brings. */
+/* Sets CLOCK_REALTIME if it is too far from what the host says; 0: it says nothing. */
 void sandbox_clock(uint64_t realtime_ns);
+
+/* Mixes the entropy of HELLO into the kernel's. */
 void sandbox_entropy(const uint8_t *entropy);
 
 /* Everything is gone: unmounts what there is. False while a file system is busy. */

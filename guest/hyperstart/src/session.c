@@ -171,6 +171,7 @@ static enum answer perform(struct session *s, struct request *q, struct error *e
     case CONTAINER_TOP:
         return inspect_top(q, e);
     case CONTAINER_UPDATE:
+        sandbox_clock(q->update.realtime_ns);
         container_update(&q->update, e);
         return ANSWER_NOW;
     case INTERFACE_ADD:
@@ -189,6 +190,9 @@ static enum answer perform(struct session *s, struct request *q, struct error *e
         return removal_begin(q->remove, q->id, e);
     case CARRIER:
         change_carrier(q->carrier, e);
+        return ANSWER_NOW;
+    case SANDBOX_CLOCK:
+        sandbox_clock(q->clock_ns);
         return ANSWER_NOW;
     case SHUTDOWN:
         return shutdown_begin(q->id, q->shutdown_ms);

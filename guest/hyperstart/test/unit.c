@@ -417,6 +417,9 @@ static void dump_request(const struct request *q)
     case SHARE_LOST:
         put_text(q->lost);
         break;
+    case SANDBOX_CLOCK:
+        put_number(q->clock_ns);
+        break;
     case CONTAINER_FILES:
         put_number(q->refill.container);
         dump_files(q->refill.files, q->refill.file_count);

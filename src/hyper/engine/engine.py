@@ -35,7 +35,7 @@ class Engine:
         self.hypervisors = Hypervisors(host.driver, host.tasks)
         self._health = HealthChecks(host, self.containers, self.execs)
         self._host_events = HostEvents(host, self.containers)
-        self._clocks = GuestClocks(self.containers)
+        self._clocks = GuestClocks(self.containers, host.tasks)
 
     async def open(self) -> None:
         """What an earlier daemon left is known and watched over again."""

@@ -55,6 +55,7 @@ from hyper.proto.setup import (
     InterfaceRemove,
     Ip,
     Route,
+    SandboxClock,
     SandboxSetup,
     ShareLost,
     Shutdown,
@@ -104,6 +105,7 @@ __all__ = [
     "RequestAssembler",
     "Rlimit",
     "Route",
+    "SandboxClock",
     "SandboxSetup",
     "ShareLost",
     "Shutdown",
@@ -140,6 +142,7 @@ _REQUESTS: Final[dict[int, type[Request]]] = {
         ContainerRemove,
         CarrierChange,
         ShareLost,
+        SandboxClock,
     )
 }
 

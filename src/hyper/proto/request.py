@@ -32,6 +32,7 @@ class Op(IntEnum):
     CONTAINER_REMOVE = 14
     CARRIER = 15
     SHARE_LOST = 16
+    SANDBOX_CLOCK = 17
 
 
 class Request(ABC):

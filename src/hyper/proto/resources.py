@@ -65,9 +65,10 @@ class ContainerTop(Request):
 
 @dataclass(frozen=True, slots=True)
 class ContainerUpdate(Request):
-    """Set a container's limits (0 leaves one, UNLIMITED takes it away), freeze or thaw it, correct the clock (0: no).
+    """Set a container's limits (0 leaves one, UNLIMITED takes it away), freeze or thaw it.
 
-    ``cpu_us``: microseconds of CPU time in each 100 ms.
+    ``cpu_us``: microseconds of CPU time in each 100 ms. ``realtime_ns`` sets the clock of agents from before
+    SandboxClock; 0 leaves it.
     """
 
     op: ClassVar[Op] = Op.CONTAINER_UPDATE

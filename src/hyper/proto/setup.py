@@ -1,4 +1,4 @@
-"""SANDBOX_SETUP, its interfaces afterwards, CARRIER, SHARE_LOST, SHUTDOWN: the sandbox as a whole.
+"""SANDBOX_SETUP, its interfaces afterwards, SANDBOX_CLOCK, CARRIER, SHARE_LOST, SHUTDOWN: the sandbox as a whole.
 
 Source: docs/protocol.md, "Requests".
 """
@@ -124,6 +124,23 @@ class SandboxSetup(Request):
             source.items(lambda: Interface.read(source)),
             source.items(lambda: (source.string(), source.string())),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxClock(Request):
+    """Set the guest's clock as HELLO does. Agents from before this request answer UNKNOWN_OP (guest/clock.py)."""
+
+    op: ClassVar[Op] = Op.SANDBOX_CLOCK
+    realtime_ns: int
+
+    def write(self, to: Writer) -> None:
+        """Append the arguments. Raises: ProtocolError."""
+        to.u64(self.realtime_ns)
+
+    @classmethod
+    def read(cls, source: Reader) -> Self:
+        """Take the arguments. Raises: ProtocolError."""
+        return cls(source.u64())
 
 
 @dataclass(frozen=True, slots=True)

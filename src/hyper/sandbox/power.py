@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
+import logging
 from collections.abc import AsyncIterator
 from typing import Final
 
 from hyper.errors import GuestError, MachineError
+from hyper.guest.clock import set_clock
 from hyper.guest.session import Session
 from hyper.machine.driver import Machine
 from hyper.proto.message import ContainerUpdate, Request, UpdateFlag
+
+logger = logging.getLogger(__name__)
 
 #: How long the agent may take to freeze or thaw. It takes a millisecond; a guest that does not answer is stopped too.
 _AGENT_TIMEOUT_S: Final = 5.0
@@ -47,7 +50,7 @@ class Power:
         self._paused[container] = now = paused or self.stopped
         if not self.stopped:
             flag = UpdateFlag.FREEZE if paused else UpdateFlag.THAW
-            self._session.post(_update(container, flag))
+            self._session.post(ContainerUpdate(container, flag))
         return now
 
     def leave(self, container: int) -> None:
@@ -78,7 +81,7 @@ class Power:
                 await self._settle()
             except MachineError:
                 self._paused[container] = False
-                self._session.post(_update(container, UpdateFlag.THAW))
+                self._session.post(ContainerUpdate(container, UpdateFlag.THAW))
                 raise
 
     async def unpause(self, container: int, *before: Request) -> None:
@@ -96,7 +99,7 @@ class Power:
                 await self._machine.resume()
                 self.stopped = False
             self._paused[container] = False
-            await self._tell(container, UpdateFlag.THAW)
+            await self._thaw(container)
 
     async def unpause_all(self) -> None:
         """Every container goes on. Raises: MachineError."""
@@ -131,8 +134,16 @@ class Power:
 
     async def _tell(self, container: int, flag: UpdateFlag) -> None:
         with contextlib.suppress(GuestError, MachineError):
-            await self._session.call(_update(container, flag), timeout_s=_AGENT_TIMEOUT_S)
+            update = ContainerUpdate(container, flag)
+            await self._session.call(update, timeout_s=_AGENT_TIMEOUT_S)
 
-
-def _update(container: int, flag: UpdateFlag) -> ContainerUpdate:
-    return ContainerUpdate(container, flag, realtime_ns=time.time_ns())
+    async def _thaw(self, container: int) -> None:
+        """The clock is right before a program can look at it."""
+        try:
+            await set_clock(self._session, container)
+        except GuestError as error:
+            logger.info("the clock of a guest is not set: %s", error.message)
+        except MachineError:  # once is enough to wait for it
+            self._session.post(ContainerUpdate(container, UpdateFlag.THAW))
+            return
+        await self._tell(container, UpdateFlag.THAW)

@@ -18,7 +18,7 @@ from hyper.guest.session import checked
 from hyper.machine.driver import Driver, MachineRecord
 from hyper.machine.spec import Capability, MachineSpec
 from hyper.machine.template import MAX_MEMORY_MIB, Shape, Template
-from hyper.proto.message import ContainerUpdate, ProcessFlag, Reply
+from hyper.proto.message import ProcessFlag, Reply, SandboxClock
 from hyper.sandbox.connection import end_machine, greet
 from hyper.sandbox.pool import Pool, Warm
 from hyper.sandbox.sandbox import Plan, Sandbox, Started
@@ -192,7 +192,7 @@ class Starter:
             await machine.add_disks(*plan.spec.disks)
             timeline.mark("disks in place")
             # It may have waited while the host slept.
-            clock = ContainerUpdate(container, realtime_ns=time.time_ns())
+            clock = SandboxClock(time.time_ns())
             asked = [session.post(request) for request in (plan.container, clock, *plan.limits)]
             for answer in (setup, *asked):
                 await self._answered(answer)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import time
 
 from hyper.engine.lifecycle.containers import Containers
-from hyper.proto.message import ContainerUpdate
+from hyper.engine.tasks import Tasks
+from hyper.errors import HyperError
+from hyper.guest.clock import set_clock
+from hyper.sandbox.sandbox import Sandbox
 from hyper.system.clock import ClockWatch
 
 logger = logging.getLogger(__name__)
@@ -15,8 +18,9 @@ logger = logging.getLogger(__name__)
 class GuestClocks:
     """``open`` before use, ``close`` at the end."""
 
-    def __init__(self, containers: Containers) -> None:
+    def __init__(self, containers: Containers, tasks: Tasks) -> None:
         self._containers = containers
+        self._tasks = tasks
         self._watch: ClockWatch | None = None
 
     def open(self) -> None:
@@ -33,15 +37,25 @@ class GuestClocks:
             self._watch = None
 
     def _step(self) -> None:
-        told = set()
+        self._tasks.spawn(self._tell(), name="setting the clocks of guests")
+
+    async def _tell(self) -> None:
+        """Every guest that executes has the host's clock, or cannot be told."""
+        containers: dict[Sandbox, int] = {}
         for container in self._containers.all():
             sandbox = container.sandbox
             # One that stands still is told when it goes on.
-            if sandbox is None or sandbox in told or sandbox.power.stopped:
+            if sandbox is None or sandbox.power.stopped or sandbox.session.closed.done():
                 continue
-            if sandbox.session.closed.done():
-                continue
-            told.add(sandbox)
-            number = container.record.seat.container
-            sandbox.session.post(ContainerUpdate(number, realtime_ns=time.time_ns()))
-        logger.info("the host's clock was set: %d machines were told", len(told))
+            containers.setdefault(sandbox, container.record.seat.container)
+        told = await asyncio.gather(*(_set(*one) for one in containers.items()))
+        logger.info("the host's clock was set: %d machines were told", sum(told))
+
+
+async def _set(sandbox: Sandbox, container: int) -> bool:
+    try:
+        await set_clock(sandbox.session, container)
+    except HyperError as error:
+        logger.info("machine %s: its clock is not set: %s", sandbox.machine.record.name, error)
+        return False
+    return True
