@@ -26,6 +26,7 @@ HELD: tuple[str, ...] = (
     "proto/",
     "system/",
     "types/",
+    "manifest/",
 )
 
 

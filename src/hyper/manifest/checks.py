@@ -1,6 +1,6 @@
-"""What both kinds of files are checked for: names, paths, ports, users, and what may be there only once.
+"""Checks of both kinds of files: names, paths, ports, users, and values that may be there only once.
 
-hyperd checks again: these errors name the line's field, which hyperd cannot.
+hyperd checks again: the errors here name the field, which hyperd's cannot.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def pod_name(text: str, path: str) -> str:
     """``text``, a name for a pod.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: it is no such name.
     """
     if not is_valid_name(text) or len(text) > 190:
         raise InvalidRequest(
@@ -47,7 +47,7 @@ def part_name(text: str, path: str) -> str:
     """``text``, a name for a container or a volume of a pod.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: it is no such name.
     """
     if _NAME.fullmatch(text) is None:
         raise InvalidRequest(
@@ -61,7 +61,7 @@ def hostname(text: str, path: str) -> str:
     """``text``, a host name. Source: RFC 1123, 2.1.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: it is no host name.
     """
     if len(text) > _MAX_HOSTNAME or not all(map(_HOST_LABEL.fullmatch, text.split("."))):
         raise InvalidRequest(
@@ -72,7 +72,7 @@ def hostname(text: str, path: str) -> str:
 
 
 def made_hostname(name: str) -> str:
-    """The host name of a pod called ``name`` that asks for none: "" where the name is none."""
+    """The host name of a pod called ``name`` that asks for none: "" where ``name`` cannot be a host name."""
     text = name[:_MAX_HOSTNAME]
     return text if all(map(_HOST_LABEL.fullmatch, text.split("."))) else ""
 
@@ -104,7 +104,7 @@ def inner_path(text: str, path: str) -> str:
 
 
 def variable(name: str, path: str) -> str:
-    """``name``, of an environment variable.
+    """``name``, the name of an environment variable.
 
     Raises:
         InvalidRequest: it is none.
@@ -118,7 +118,7 @@ def address(text: str, path: str) -> str:
     """``text``, an IP address.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: it is no IP address.
     """
     try:
         ipaddress.ip_address(text)
@@ -131,7 +131,7 @@ def network(text: str, path: str) -> str:
     """``text``, an IP network.
 
     Raises:
-        InvalidRequest: it is none, or has bits of a host.
+        InvalidRequest: it is no IP network, or has bits of a host.
     """
     try:
         parse_network(text)
@@ -141,10 +141,10 @@ def network(text: str, path: str) -> str:
 
 
 def protocol(text: str, path: str) -> str:
-    """``tcp`` or ``udp``.
+    """The protocol ``tcp`` or ``udp`` that ``text`` names.
 
     Raises:
-        InvalidRequest: something else.
+        InvalidRequest: it names another one.
     """
     if text.lower() not in PROTOCOLS:
         raise InvalidRequest(f"{path}: {text[:20]!r} ports cannot be had: use tcp or udp")
@@ -152,7 +152,7 @@ def protocol(text: str, path: str) -> str:
 
 
 def base64_decoded(text: bytes, path: str) -> bytes:
-    """What ``text`` in base64 says; white space in it says nothing.
+    """The bytes that ``text`` has in base64; white space in it is skipped.
 
     Raises:
         InvalidRequest: it is no base64.
@@ -167,17 +167,17 @@ def base64_decoded(text: bytes, path: str) -> bytes:
 
 
 class Unique:
-    """Things that may be there once. ``what`` names one of them in an error."""
+    """Keys that may be in a description once. ``what`` names the kind of key in an error."""
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._at: dict[object, str] = {}
 
     def add(self, key: object, path: str) -> None:
-        """``key`` is at ``path``.
+        """``key`` is noted as the one at ``path``.
 
         Raises:
-            InvalidRequest: it is somewhere else, too.
+            InvalidRequest: it is at another path, too.
         """
         if key in self._at:
             raise InvalidRequest(f"{path}: the {self._what} {key} is that of {self._at[key]}, too")
@@ -188,7 +188,7 @@ class Unique:
 
 
 class Ports:
-    """Ports of a pod. Containers share one network stack: a port is one container's, and one place's on the host."""
+    """Ports of a pod. Containers share one network stack: a port is one container's, a port of the host one port's."""
 
     def __init__(self) -> None:
         self.exposed: dict[str, dict[str, Any]] = {}
@@ -201,12 +201,12 @@ class Ports:
     def add(
         self, path: str, port: int, protocol: str, *, owner: str = "", host: str = "", ip: str = ""
     ) -> None:
-        """``owner`` (a container; "": nobody's) listens on ``port``.
+        """A port of the pod is added, on which the container ``owner`` listens ("": no container in particular).
 
-        It is published on ``host`` ("": not; "0": on a free one).
+        It is published on the port ``host`` of the host ("": not published; "0": on a free port).
 
         Raises:
-            InvalidRequest: another container has the port, or another port the place.
+            InvalidRequest: another container has the port, or another port that port of the host.
         """
         spec = f"{port}/{protocol}"
         if owner:

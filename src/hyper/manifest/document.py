@@ -1,4 +1,4 @@
-"""YAML or JSON to plain data. Whatever it holds, reading it costs no more than its bounds.
+"""YAML or JSON read to plain data. Whatever a document holds, reading it costs no more than its bounds allow.
 
 YAML means what Kubernetes' reader makes of it: 1.2's plain scalars (``no`` and ``on`` are texts), and 1.1's ``0644``.
 We compose the data ourselves from PyYAML's events: its loader keeps the last of two equal keys, and knows neither depth
@@ -41,7 +41,7 @@ _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Octal(int):
-    """A number that was written in octal digits, as modes of files are."""
+    """A number written in octal digits, as modes of files are."""
 
 
 def documents(data: bytes) -> list[Any]:
@@ -75,7 +75,7 @@ def _parse(text: str) -> list[Any]:
 
 
 def _check(root: object) -> None:
-    """Raises InvalidRequest where ``root`` is deeper or larger than a file of ours, or has a text that is none."""
+    """A check of all data. Raises InvalidRequest where ``root`` is too deep or too large, or has a malformed text."""
     waiting, nodes = [(root, 0)], 0
     while waiting:
         value, depth = waiting.pop()
@@ -141,7 +141,7 @@ def _yaml(text: str) -> list[Any]:
 
 
 class _Composer:
-    """Plain data of a stream of PyYAML's events."""
+    """Composer of plain data from a stream of PyYAML's events."""
 
     def __init__(self, events: Iterator[Any]) -> None:
         self._events = events
@@ -199,7 +199,7 @@ class _Composer:
         return merged | own
 
     def _merge(self, event: Any, value: object) -> dict[str, Any]:
-        """What ``<<: value`` brings into a mapping; of several the first wins. Source: yaml.org/type/merge.html."""
+        """Fields that ``<<: value`` merges into a mapping; the first value wins. Source: yaml.org/type/merge.html."""
         made: dict[str, Any] = {}
         for item in reversed(value) if isinstance(value, list) else [value]:
             if not isinstance(item, dict):

@@ -1,4 +1,4 @@
-"""A pod while its description is read: what its containers share, and what may be there only once."""
+"""A pod while its description is read: the parts its containers share, and values that may be there only once."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _IMAGE: Final = re.compile(r"[a-zA-Z0-9./][^\s\x00-\x1f\x7f]{0,511}")
 
 
 class Sources(Protocol):
-    """The machine where a description is read."""
+    """The files of the machine where a description is read."""
 
     def path(self, name: str) -> str:
-        """The absolute path of ``name``; a relative one is so to the folder of the description."""
+        """The absolute path of ``name``; a relative ``name`` starts at the folder of the description."""
 
     def read(self, name: str) -> bytes:
-        """The beginning of the file ``name``: more than a file in a container may have, if there is so much.
+        """The beginning of the file ``name``: if the file is that long, more than a file in a container may have.
 
         Raises:
             InvalidRequest: it cannot be read.
@@ -40,13 +40,13 @@ class Sources(Protocol):
 
 
 class Budget:
-    """What the bodies that one description becomes may hold: by reference it could say a thing again and again."""
+    """The bound on content of bodies made from one description, which could repeat a file or variable by reference."""
 
     def __init__(self) -> None:
         self._left = MAX_CONTENT
 
     def spend(self, count: int, path: str) -> None:
-        """``count`` more bytes of variables, commands and files.
+        """``count`` more bytes of variables, commands and files are in the bodies.
 
         Raises:
             InvalidRequest: together they are more than ``MAX_CONTENT``.
@@ -60,7 +60,7 @@ class Budget:
 
 
 class Draft:
-    """What is gathered of one pod. ``body`` has what its containers share, ``ports`` what they listen on."""
+    """A pod's plan as far as it is read. ``body`` has the parts that containers share, ``ports`` where they listen."""
 
     def __init__(self, notes: list[str], budget: Budget) -> None:
         self.body = PodBody()
@@ -72,16 +72,16 @@ class Draft:
         self._pull: dict[str, str] = {}
 
     def container(self, name: str, path: str) -> None:
-        """There is a container ``name``.
+        """A container ``name`` is added.
 
         Raises:
-            InvalidRequest: there is another, or there are too many.
+            InvalidRequest: another one has the name, or there are too many.
         """
         self.names.add(name, path)
         self.budget.spend(_CONTAINER_BYTES, path)
 
     def image(self, name: str, path: str, pull: str | None) -> str:
-        """``name``, an image that a container needs; ``pull``: when it is fetched, None: nobody said.
+        """``name``, an image that a container needs; ``pull``: when it is fetched, None: the description does not say.
 
         Raises:
             InvalidRequest: it cannot be the name of an image.
@@ -94,10 +94,10 @@ class Draft:
         return name
 
     def sysctl(self, name: str, value: str, path: str) -> None:
-        """The pod's kernel has this parameter: it is one for all containers.
+        """A kernel parameter of the pod is set, for all its containers alike.
 
         Raises:
-            InvalidRequest: another value was asked for.
+            InvalidRequest: another container asks for another value.
         """
         sysctls = self.body.sysctls = self.body.sysctls or {}
         if sysctls.setdefault(name, value) != value:
@@ -107,10 +107,10 @@ class Draft:
             )
 
     def plan(self) -> PodPlan:
-        """The whole.
+        """The plan of the whole pod.
 
         Raises:
-            InvalidRequest: it has no container.
+            InvalidRequest: the pod has no container.
         """
         if not self.body.containers:
             raise InvalidRequest("it has no containers")
@@ -121,10 +121,10 @@ class Draft:
 
 
 def add_mount(container: PodContainer, mount: PodMount, item: Fields, field: str) -> None:
-    """``container`` has ``mount``, whose target is what ``field`` of ``item`` says.
+    """``container`` gets ``mount``, whose target ``field`` of ``item`` says.
 
     Raises:
-        InvalidRequest: that is no place for a volume, or has one already.
+        InvalidRequest: the target is no place for a volume, or has one already.
     """
     mount.target = guest_path(mount.target, item.at(field))
     if mount.target == "/":
@@ -137,10 +137,10 @@ def add_mount(container: PodContainer, mount: PodMount, item: Fields, field: str
 
 
 def add_file(container: PodContainer, file: PodFile, path: str, budget: Budget) -> None:
-    """``container`` has ``file``.
+    """``container`` gets ``file``.
 
     Raises:
-        InvalidRequest: there is one in its place already, or files are too much.
+        InvalidRequest: a file is at its path already, or files are too large together.
     """
     if file.path == "/" or any(file.path == other.path for other in container.files):
         raise InvalidRequest(
@@ -158,7 +158,7 @@ def add_file(container: PodContainer, file: PodFile, path: str, budget: Budget) 
 
 
 def bounded(content: bytes, path: str) -> bytes:
-    """``content`` of a file for a container.
+    """``content`` of a file for a container, of a length that is possible.
 
     Raises:
         InvalidRequest: it is too long.

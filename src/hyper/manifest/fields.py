@@ -1,6 +1,6 @@
-"""The fields of a mapping, taken one by one by their names; what nobody took is an error that says what was meant.
+"""The fields of a mapping, taken one by one by their names; one not taken is an error with a guess of the right name.
 
-Every error begins with the path of what it is about: ``containers[1].ports[0].hostPort``.
+Every error begins with the path of its field: ``containers[1].ports[0].hostPort``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _SHOWN: Final = 60
 
 
 class Fields:
-    """One mapping. Fields whose value is null are not there. ``finish`` when all that is known was taken.
+    """The fields of one mapping. Those whose value is null are absent. Call ``finish`` when all known ones were taken.
 
     ``fold``: names are the same however they are capitalized, as in the original Hyper's files (Go's JSON).
-    ``notes``: where warnings go.
+    ``notes``: the list that warnings are added to.
     """
 
     def __init__(self, value: object, path: str, notes: list[str], *, fold: bool = False) -> None:
-        """Raises InvalidRequest: ``value`` is no mapping, or names a field in two ways."""
+        """The fields of ``value``. Raises InvalidRequest: it is no mapping, or names a field in two ways."""
         if not isinstance(value, dict):
             raise InvalidRequest(f"{path or 'the document'}: must have fields, not {shown(value)}")
         self.path = path
@@ -59,7 +59,7 @@ class Fields:
         self.notes.append(f"{self.at(name)}: {what}")
 
     def given(self, *names: str) -> str | None:
-        """Which of ``names``, spellings of one field, is there; None: none. They are known from now on.
+        """The one of ``names``, spellings of one field, that is there; None: none. The names are known from now on.
 
         Raises:
             InvalidRequest: more than one is.
@@ -72,7 +72,7 @@ class Fields:
         return found[0] if found else None
 
     def one_of(self, *names: str) -> str | None:
-        """Which of ``names``, fields that exclude each other, is there; None: none.
+        """The one of ``names``, fields that exclude each other, that is there; None: none.
 
         Raises:
             InvalidRequest: more than one is.
@@ -83,7 +83,7 @@ class Fields:
         return found[0] if found else None
 
     def take(self, *names: str) -> Any:
-        """The value of a field as it is; None: it is not there."""
+        """The value of a field as it is; None: the field is absent."""
         name = self.given(*names)
         return None if name is None else self._values[self._key(name)]
 
@@ -95,14 +95,14 @@ class Fields:
         return text_of(value, self.at(self._which(names)))
 
     def required(self, *names: str) -> str:
-        """The text of a field that must be there and say something."""
+        """The text of a field that must be there and must not be empty."""
         text = self.text(*names)
         if not text:
             raise self.wrong(self.given(*names) or names[0], "it is missing")
         return text
 
     def boolean(self, *names: str, default: bool = False) -> bool:
-        """Whether a field says true."""
+        """Whether a field has the value true."""
         value = self.take(*names)
         if value is None:
             return default
@@ -122,7 +122,7 @@ class Fields:
         return int(value)
 
     def texts(self, *names: str) -> list[str] | None:
-        """The texts of a list; None: it is not there."""
+        """The texts of a list; None: the field is absent."""
         if self.take(*names) is None:
             return None
         return [text_of(value, path) for path, value in self.elements(*names)]
@@ -143,7 +143,7 @@ class Fields:
         return [self.inside(value, path) for path, value in self.elements(*names)]
 
     def part(self, *names: str) -> Fields | None:
-        """The mapping in a field; None: it is not there."""
+        """The mapping in a field; None: the field is absent."""
         value = self.take(*names)
         return None if value is None else self.inside(value, self.at(self._which(names)))
 
@@ -152,7 +152,7 @@ class Fields:
         return Fields(value, path, self.notes, fold=self._fold)
 
     def table(self, *names: str) -> dict[str, str]:
-        """Texts by names that are the person's own."""
+        """Texts by names that the file's author chose."""
         value = self.take(*names)
         if value is None:
             return {}
@@ -165,23 +165,23 @@ class Fields:
         return found
 
     def refuse(self, names: Mapping[str, str]) -> None:
-        """These fields (name to reason) are known and cannot be had.
+        """The fields ``names`` (name to reason) are known and not possible here.
 
         Raises:
-            InvalidRequest: one says something.
+            InvalidRequest: one has a value that is not empty.
         """
         for name, why in names.items():
             if self.take(name) not in _NOTHING:
                 raise self.wrong(name, why)
 
     def ignore(self, names: Iterable[str], *, silently: bool = False) -> None:
-        """These fields are known and change nothing; who uses one is warned."""
+        """The fields ``names`` are known and change nothing; one that is used is a warning."""
         for name in names:
             if self.take(name) not in _NOTHING and not silently:
                 self.warn(name, "it has no effect here and was ignored")
 
     def finish(self) -> None:
-        """Raises InvalidRequest: there is a field that nobody took."""
+        """A check at the end. Raises InvalidRequest: a field was not taken."""
         for key, name in self._spelled.items():
             if key not in self._known:
                 raise self.wrong(name, "no such field", hint=self._meant(name))
@@ -199,7 +199,7 @@ def text_of(value: object, path: str) -> str:
     """``value``, if it is a text.
 
     Raises:
-        InvalidRequest: it is not.
+        InvalidRequest: it is no text.
     """
     if isinstance(value, str):
         return value
@@ -208,7 +208,7 @@ def text_of(value: object, path: str) -> str:
 
 
 def shown(value: object) -> str:
-    """``value`` in a few words of an error."""
+    """``value``, cut to a few words for an error."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):

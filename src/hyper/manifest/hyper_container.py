@@ -47,7 +47,7 @@ _NANO_CPUS: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a pod says for its containers: contents of files by name, and what they have where they say nothing."""
+    """The parts of a pod that its containers refer to: contents of files by name, and defaults for their fields."""
 
     files: dict[str, bytes]
     tty: bool
@@ -93,7 +93,7 @@ def container(
 
 
 def _name(item: Fields, image: str, draft: Draft) -> str:
-    """Its name; one that has none is called after its image."""
+    """The container's name; one that has none is called after its image."""
     asked = item.text("name")
     if asked:
         name = checks.part_name(asked, item.at("name"))
@@ -310,7 +310,7 @@ def _test(part: Fields) -> list[str]:
 
 
 def _duration(part: Fields, name: str) -> int:
-    """Nanoseconds: seconds as a number, or a text like ``1m30s``."""
+    """A duration in nanoseconds, from seconds as a number or a text like ``1m30s``."""
     value = part.take(name)
     if isinstance(value, int) and not isinstance(value, bool):
         return part.integer(name, most=10**9) * NANOSECONDS

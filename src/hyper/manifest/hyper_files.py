@@ -35,7 +35,7 @@ def pod_files(pod: Fields, sources: Sources) -> dict[str, bytes]:
 
 
 def container_file(item: Fields, known: dict[str, bytes], sources: Sources) -> PodFile:
-    """One of a container's ``files``: of the pod's by its ``filename``, or with content of its own.
+    """A file of a container's ``files``: one of the pod's by its ``filename``, or one with content of its own.
 
     Raises:
         InvalidRequest: there is no such file, or its place, mode or owner makes no sense.

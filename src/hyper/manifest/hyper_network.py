@@ -1,4 +1,4 @@
-"""Who may reach a pod, and services it finds, as pod files say it.
+"""White lists of a pod, and services it finds, as pod files say it.
 
 Source: hyperhq/hyperd, types/types.proto (PortmappingWhiteList, UserService), examples/port-mapping-in-sandbox.pod.
 """
@@ -20,10 +20,10 @@ from hyper.types.pod import (
 
 
 def white_lists(pod: Fields) -> PodWhiteLists | None:
-    """Who may reach the pod; None: it does not say.
+    """The white lists of the pod; None: it has none.
 
     Raises:
-        InvalidRequest: that is no list of networks.
+        InvalidRequest: one is no list of networks.
     """
     lists = pod.part("portmappingWhiteLists")
     if lists is None:

@@ -74,7 +74,7 @@ def convert_addition(document: object, sources: Sources, volumes: list[PodVolume
     """The containers that ``document`` describes, for a pod that exists and has these ``volumes``.
 
     Raises:
-        InvalidRequest: as ``convert``, or it says what only a pod that is made can be told.
+        InvalidRequest: as ``convert``, or it has fields that only a pod that is yet to be made can have.
     """
     notes: list[str] = []
     pod = Fields(document, "", notes, fold=True)
@@ -174,7 +174,7 @@ def _mappings(pod: Fields, draft: Draft) -> None:
 def _pairs(
     item: Fields, inside: tuple[int, int], outside: tuple[int, int] | None
 ) -> list[tuple[int, str]]:
-    """Each port with its place on the host: of a range the one that corresponds, or any of it for a single port."""
+    """Each port with its port on the host: of a range the one that corresponds, or any of it for a single port."""
     first, last = inside
     if outside is None:
         return [(port, "0") for port in range(first, last + 1)]

@@ -31,9 +31,9 @@ _MAX_SIZE: Final = 2**50
 
 
 def volume(item: Fields, sources: Sources) -> PodVolume:
-    """One of ``volumes``.
+    """A volume of the pod file's ``volumes``.
 
-    Without a driver the source says what it is: nothing: a new one; a path: a directory of the host; a name: a volume.
+    Without a driver the source says its kind: no source: a new one; a path: a directory of the host; a name: a volume.
 
     Raises:
         InvalidRequest: it makes no sense, or its driver cannot be had.
@@ -100,7 +100,7 @@ def _named(item: Fields, made: PodVolume, source: str, sources: Sources) -> None
 
 
 def _network(item: Fields, made: PodVolume, source: str, sources: Sources) -> None:
-    """A client of a file server: ``source`` is SERVER:/PATH."""
+    """``made`` becomes a volume on a file server: ``source`` is SERVER:/PATH."""
     kind = item.text("fstype") or "nfs"
     if kind != "nfs":
         raise item.wrong("fstype", f"must be nfs, not {kind[:40]!r}")
@@ -112,7 +112,7 @@ def _network(item: Fields, made: PodVolume, source: str, sources: Sources) -> No
 
 
 def network_volume(made: PodVolume, server: str, path: str, options: str = "") -> None:
-    """``made`` is a volume on a server of NFS. One that is mounted in the same way by another pod is the same."""
+    """``made`` becomes a volume on a server of NFS. Pods that mount a server in the same way share one volume."""
     mount = ",".join(filter(None, (f"addr={server}", "ro" if made.read_only else "rw", options)))
     made.driver_opts = {"type": "nfs", "o": mount, "device": f":{path}"}
     digest = hashlib.sha256(f"{mount}\n{path}".encode()).hexdigest()
@@ -120,7 +120,7 @@ def network_volume(made: PodVolume, server: str, path: str, options: str = "") -
 
 
 def _size(value: object, path: str) -> int:
-    """MiB as a number, as everywhere in pod files; or a text with a unit."""
+    """A size in bytes, from MiB as a number, as everywhere in pod files, or a text with a unit."""
     try:
         size = value * 2**20 if isinstance(value, int) else parse_size(str(value))
     except (ValueError, OverflowError):

@@ -1,6 +1,6 @@
 """Kubernetes manifests: the pods of a file, with the config maps, secrets and claims beside them.
 
-A field Kubernetes does not have is an error; one that we do not have is an error that says why, or, where nothing
+A field Kubernetes does not have is an error; one that Hyper does not have is an error that says why, or, where nothing
 depends on it, a warning. docs/pods.md has the list.
 Source: Kubernetes API reference v1.31, Pod, PodSpec, PodSecurityContext, PodDNSConfig.
 """
@@ -156,7 +156,7 @@ def _grace(spec: Fields) -> int | None:
 
 
 def _size(spec: Fields, draft: Draft, init: Iterable[Needs], needs: list[Needs]) -> None:
-    """The machine is as large as the pod says; else as its containers need together, if any says what it needs."""
+    """The size of the pod's machine: as the pod says; else as its containers need together, if any says a need."""
     part = spec.part("resources")
     limits = part.part("limits") if part is not None else None
     if part is not None:
@@ -205,7 +205,7 @@ def _group(path: str, value: object) -> int:
 
 
 def _names(spec: Fields, draft: Draft) -> None:
-    """How names are looked up."""
+    """The pod's resolver is set: how names are looked up."""
     body, policy = draft.body, spec.text("dnsPolicy")
     if policy not in ("", "Default", "ClusterFirst", "ClusterFirstWithHostNet", "None"):
         raise spec.wrong("dnsPolicy", f"{policy[:40]!r} is none")

@@ -37,7 +37,7 @@ _SECURITY_REFUSED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """What a pod's ``securityContext`` says for containers that say nothing themselves."""
+    """The ``securityContext`` of a pod: defaults for containers that have none."""
 
     user: int | None = None
     group: int | None = None
@@ -48,7 +48,7 @@ class Security:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a container's description leans on: the pod's."""
+    """The parts of the pod that a container's description refers to."""
 
     draft: Draft
     facts: Facts
@@ -60,7 +60,7 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What ``resources`` ask of the machine: bytes (the limit, else the request), billionths of CPUs (the limit)."""
+    """The size of machine that ``resources`` ask for: bytes (limit, else request), billionths of CPUs (limit)."""
 
     memory: int = 0
     nano_cpus: int = 0
@@ -69,7 +69,7 @@ class Needs:
 def container(
     item: Fields, around: Surroundings, *, init: bool = False
 ) -> tuple[PodContainer, Needs]:
-    """One of ``containers`` or ``initContainers``, and what it needs.
+    """A container of ``containers`` or ``initContainers``, and the size it needs.
 
     Raises:
         InvalidRequest: it makes no sense, or asks for what cannot be had.
@@ -143,7 +143,7 @@ def _restart(item: Fields, host: HostConfig, around: Surroundings, *, init: bool
 
 
 def _ports(item: Fields, draft: Draft, owner: str) -> dict[str, int]:
-    """The ports are the pod's; the numbers of those that have names."""
+    """The ports of a container are added to the pod's; the result has the numbers of those that have names."""
     named: dict[str, int] = {}
     for part in item.items("ports"):
         protocol = checks.protocol(part.text("protocol") or "TCP", part.at("protocol"))
@@ -185,7 +185,7 @@ def _resources(item: Fields, host: HostConfig) -> Needs:
 
 
 def amounts(part: Fields) -> tuple[int, int]:
-    """Memory in bytes and billionths of CPUs; 0: not said.
+    """Amounts of memory in bytes and of CPUs in billionths; 0: not given.
 
     Raises:
         InvalidRequest: something is asked for that machines do not have.
@@ -235,7 +235,7 @@ def _security(item: Fields, body: CreateBody, host: HostConfig, pod: Security) -
 
 
 def identity(part: Fields) -> Security:
-    """What the contexts of pods and of containers have in common.
+    """The part of ``securityContext`` that pods and containers have in common.
 
     Raises:
         InvalidRequest: it cannot be had.

@@ -1,4 +1,4 @@
-"""Environment, and what ``$(NAME)`` stands for in it and in commands.
+"""Environment of containers, and references ``$(NAME)`` in it and in commands.
 
 Source: Kubernetes API reference v1.31, EnvVar, EnvFromSource; "Define Dependent Environment Variables".
 """
@@ -23,7 +23,7 @@ _MAX_TEXT: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a container's environment may be taken from."""
+    """The sources that a container's environment may be taken from."""
 
     objects: Objects
     metadata: Metadata
@@ -92,7 +92,7 @@ def _whole(source: Fields, facts: Facts) -> dict[str, str]:
 def _object(
     reference: Fields, kept: dict[str, dict[str, bytes]], name_field: str
 ) -> dict[str, bytes] | None:
-    """The content of what ``reference`` names; None: it is optional and not there."""
+    """The content of the object that ``reference`` names; None: it is optional and not there."""
     name, optional = reference.required(name_field), reference.boolean("optional")
     if name not in kept and not optional:
         known = ", ".join(sorted(kept)[:10]) or "none"

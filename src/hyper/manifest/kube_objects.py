@@ -1,4 +1,4 @@
-"""What a manifest has beside pods: config maps, secrets and claims, by their names.
+"""Objects that a manifest has beside pods: config maps, secrets and claims, by their names.
 
 Source: Kubernetes API reference v1.31, ConfigMap, Secret, PersistentVolumeClaim, ObjectMeta.
 """
@@ -31,7 +31,7 @@ _MAX_LISTS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """An object's name and what is written on it."""
+    """An object's name, namespace, labels and annotations."""
 
     name: str
     namespace: str
@@ -43,7 +43,7 @@ class Metadata:
 class Objects:
     """Config maps and secrets (content by key), and claims (driver options of their volumes), by name.
 
-    ``texts``: of the config maps what their ``data`` has: only that can be in variables.
+    ``texts``: the ``data`` of the config maps: only texts can be in variables.
     """
 
     config_maps: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -53,10 +53,10 @@ class Objects:
 
 
 def resources(documents: list[Any], notes: list[str]) -> Iterable[tuple[str, Fields]]:
-    """Each object of the documents with its kind; what is in lists is taken out of them.
+    """Each object of the documents with its kind; objects in lists are taken out of them.
 
     Raises:
-        InvalidRequest: something is no object of a kind that we know.
+        InvalidRequest: a document is no object of a known kind.
     """
     alone = len(documents) == 1
     for number, document in enumerate(documents):
@@ -109,7 +109,7 @@ def metadata(found: Fields) -> Metadata:
 
 
 def add(objects: Objects, kind: str, found: Fields) -> None:
-    """The object ``found`` is among ``objects``.
+    """The object ``found`` is added to ``objects``.
 
     Raises:
         InvalidRequest: it makes no sense, or there is one of its kind and name.
@@ -165,7 +165,7 @@ def _decoded(found: Fields, name: str) -> dict[str, bytes]:
 
 
 def _claim(found: Fields) -> dict[str, str]:
-    """Driver options of its volume: as large as it asks, or a directory where several pods may have it at once."""
+    """Driver options of a claim's volume: as large as asked, or a directory where several pods may have it at once."""
     found.ignore(["status"], silently=True)
     spec = found.part("spec")
     if spec is None:

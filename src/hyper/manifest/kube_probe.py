@@ -21,7 +21,7 @@ _LOCAL: Final = ("", "127.0.0.1", "localhost")
 def probes(item: Fields, ports: dict[str, int]) -> tuple[Healthcheck | None, Healthcheck | None]:
     """Readiness and liveness of a container; ``ports``: its own by their names.
 
-    While it may still be starting, says its startup probe, failures of neither count.
+    While it may still be starting by its startup probe, failures of neither count.
 
     Raises:
         InvalidRequest: a probe makes no sense, or cannot be made here.

@@ -54,7 +54,7 @@ class Item:
 class Volumes:
     """The pod's volumes: those of ``draft``, and the files of the others by the volume's name.
 
-    ``fs_group``: who may read those files whatever their modes say; None: nobody more.
+    ``fs_group``: the group that may read those files whatever their modes say; None: no group.
     """
 
     def __init__(self, draft: Draft, objects: Objects, fs_group: int | None = None) -> None:
@@ -67,7 +67,7 @@ class Volumes:
         self._names = checks.Unique("volume")
 
     def add(self, item: Fields) -> None:
-        """One of ``spec.volumes``.
+        """A volume of ``spec.volumes`` is added.
 
         Raises:
             InvalidRequest: it makes no sense, or cannot be had here.
@@ -91,7 +91,7 @@ class Volumes:
         part.finish()
 
     def mount(self, part: Fields, container: PodContainer) -> None:
-        """One of a container's ``volumeMounts``.
+        """A mount of a container's ``volumeMounts`` is added.
 
         Raises:
             InvalidRequest: there is no such volume, or it cannot be mounted so.
@@ -180,7 +180,7 @@ class Volumes:
         self._put_files(name, _items(part, "secretName", self._objects.secrets))
 
     def _put_files(self, name: str, items: list[Item]) -> None:
-        """The volume is these files; without any a directory nobody can write to, so that there is one."""
+        """The volume ``name`` has the files ``items``; without any it is a directory that cannot be written to."""
         if items:
             self._files[name] = items
         else:

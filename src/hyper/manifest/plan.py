@@ -1,4 +1,4 @@
-"""What a description of a pod comes to."""
+"""The plan of a pod, made from its description."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ORDER: Final = (ALWAYS, MISSING, NEVER)
 
 @dataclass(frozen=True, slots=True)
 class PodPlan:
-    """A pod to make. ``pull``: when each image is fetched. ``warnings``: what was asked for and has no effect."""
+    """A pod to make. ``pull``: when each image is fetched. ``warnings``: fields that have no effect."""
 
     body: PodBody
     pull: dict[str, str]
@@ -22,5 +22,5 @@ class PodPlan:
 
 
 def stricter(one: str, other: str) -> str:
-    """Of two containers' wishes for the same image the one that fetches more."""
+    """The stricter of two containers' pull policies for one image: the one that fetches more."""
     return min(one, other, key=_ORDER.index)

@@ -19,10 +19,10 @@ _MAX_HEADERS: Final = 20
 
 
 def http_test(port: int, target: str, headers: Iterable[tuple[str, str]], path: str) -> list[str]:
-    """Ask ``target`` (a path and maybe a query) of the server on ``port``.
+    """A test that asks ``target`` (a path and maybe a query) of the server on ``port``.
 
     Raises:
-        InvalidRequest: it cannot stand in a request.
+        InvalidRequest: a path or header cannot stand in a request, or there are too many headers.
     """
     target = target if target.startswith("/") else f"/{target}"
     if _URL_PATH.fullmatch(target) is None or "#" in target:
@@ -38,15 +38,15 @@ def http_test(port: int, target: str, headers: Iterable[tuple[str, str]], path: 
 
 
 def tcp_test(port: int) -> list[str]:
-    """Connect to ``port``."""
+    """A test that connects to ``port``."""
     return [TCP_TEST, f"{_HERE}:{port}"]
 
 
 def command_test(argv: list[str] | None, path: str) -> list[str]:
-    """Run a program: 0 is well.
+    """A test that runs a program: exit code 0 is healthy.
 
     Raises:
-        InvalidRequest: there is none.
+        InvalidRequest: there is no program.
     """
     if not argv:
         raise InvalidRequest(f"{path}: it names no program")

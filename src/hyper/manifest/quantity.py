@@ -22,7 +22,7 @@ _MOST: Final = 2**62
 
 
 def size(value: object, path: str) -> int:
-    """Bytes, rounded up.
+    """The bytes of a quantity, rounded up.
 
     Raises:
         InvalidRequest: no quantity.
@@ -31,7 +31,7 @@ def size(value: object, path: str) -> int:
 
 
 def nano_cpus(value: object, path: str) -> int:
-    """Billionths of a CPU, rounded up.
+    """The billionths of a CPU of a quantity, rounded up.
 
     Raises:
         InvalidRequest: no quantity.

@@ -1,4 +1,4 @@
-"""A file of either kind to the pods it describes."""
+"""Reader of both kinds of files, that makes plans of the pods they describe."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _printable(plan: PodPlan) -> PodPlan:
 
 
 def printable(text: str) -> str:
-    """``text`` for a terminal: names that a file made up must not move its cursor."""
+    """``text`` for a terminal: names of a hostile file must not move its cursor."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
