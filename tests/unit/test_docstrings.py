@@ -21,6 +21,7 @@ HELD: tuple[str, ...] = (
     "engine/record/",
     "engine/spec/",
     "engine/volume/",
+    "image/",
     "machine/",
     "network/",
     "proto/",

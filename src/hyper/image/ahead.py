@@ -1,4 +1,4 @@
-"""One thread that works ahead of its reader: decompression and hashing leave the interpreter lock alone."""
+"""A thread that works ahead of its reader: decompression and hashing leave the interpreter lock alone."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Archive:
         """The file ``name`` names, links followed; its bytes are what a name like ``blobs/sha256/…`` promises.
 
         Raises:
-            InvalidRequest: there is none, or its name lies.
+            InvalidRequest: there is no such file, or its name lies.
         """
         clean = _clean(name)
         for _ in range(_MAX_LINKS):
@@ -59,10 +59,10 @@ class Archive:
         return found
 
     def document(self, name: str) -> bytes:
-        """The content of a small file.
+        """The content of the small file ``name``.
 
         Raises:
-            InvalidRequest: there is none, its name lies, or it is not small.
+            InvalidRequest: there is no such file, its name lies, or it is not small.
         """
         found = self.file(name)
         if found.size > MAX_DOCUMENT_BYTES:
@@ -70,7 +70,7 @@ class Archive:
         return found.path.read_bytes()
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file."""
+        """Whether there is a file ``name``."""
         return name in self.files
 
 
@@ -81,7 +81,7 @@ async def opened(
     """The archive (a tar, compressed or not) in ``pieces``, as long as the context lasts.
 
     Raises:
-        InvalidRequest (BadLayer): it is no archive, or unpacks to more than ``max_bytes`` or too many files.
+        InvalidRequest (BadLayer): the stream is no archive, or unpacks to more than ``max_bytes`` or too many files.
         HyperError: no space…
     """
     stem = store.tmp / secrets.token_hex(8)
@@ -109,7 +109,7 @@ async def _unpack(stem: Path, pieces: AsyncIterable[bytes], max_bytes: int) -> A
 
 
 def _extract(fd: int, stem: Path, max_bytes: int) -> Archive:
-    """Runs in a thread; owns ``fd``."""
+    """The files of the archive. Runs in a thread; owns ``fd``."""
     archive = Archive()
     with FileIO(fd, "r") as raw:
         source = ByteSource(chunks(cast(BinaryIO, _Rewindable(raw)), max_bytes=max_bytes))

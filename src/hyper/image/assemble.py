@@ -1,6 +1,6 @@
 """New images of this host: a configuration, layers that are there, and perhaps one more that comes as a tar.
 
-Commit and import are made of it; both say what the image is to be and `Images.assemble` does it, whole or not at all.
+Commit and import both give a recipe, and `Images.assemble` makes the image of it, whole or not at all.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hyper.types.oci import decode_config
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """An image to be.
+    """A recipe: an image to be.
 
     ``config``: the image configuration (a JSON object as in the OCI image-spec); its ``rootfs`` is filled in.
     ``layers``: diff ids of layers in the store, lowest first (`ImageRecord.layers`). ``tar``: one more layer on top, a

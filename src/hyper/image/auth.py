@@ -22,7 +22,7 @@ _PARAMETER = re.compile(r'([a-zA-Z_]+)=(?:"([^"]*)"|([^",\s]+))')
 
 @dataclass(frozen=True, slots=True)
 class RegistryAuth:
-    """Who we say we are. Secrets never show in ``repr`` or in any argument list."""
+    """Credentials for a registry. Secrets never show in ``repr`` or in any argument list."""
 
     username: str = ""
     password: str = field(default="", repr=False)
@@ -39,10 +39,10 @@ class RegistryAuth:
 
     @staticmethod
     def from_header(value: str) -> RegistryAuth | None:
-        """The credentials in an ``X-Registry-Auth`` header; None if it is empty or names nobody.
+        """The credentials in an ``X-Registry-Auth`` header; None if it is empty or names no user.
 
-        A header that is not base64 of a JSON object names nobody, too, as with dockerd: clients send what they like
-        to registries that ask for nothing. One that asks refuses by itself.
+        A header that is not base64 of a JSON object names no user, too, as with dockerd: clients send what they like
+        to registries that ask for nothing. A registry that asks refuses by itself.
         """
         if not value:
             return None
@@ -76,7 +76,7 @@ class _Wire(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """One way to authenticate that a 401 offers. ``scheme`` in lower case."""
+    """A challenge: one way to authenticate that a 401 offers. ``scheme`` in lower case."""
 
     scheme: str
     realm: str = ""
@@ -85,7 +85,7 @@ class Challenge:
 
 
 def challenges(header: str) -> list[Challenge]:
-    """Everything a ``WWW-Authenticate`` header offers; what cannot be read is left out."""
+    """The challenges in a ``WWW-Authenticate`` header; what cannot be read is left out."""
     found = []
     for match in _CHALLENGE.finditer(header[:8192]):
         values = {key.lower(): quoted or bare for key, quoted, bare in _PARAMETER.findall(match[0])}

@@ -1,4 +1,4 @@
-"""Layers as they came, compressed or not: what push and save hand on, and where a lost one can be had again.
+"""Blobs: layers as they came, compressed or not. Push and save hand them on; a lost one can be fetched again.
 
 The machines read squashfs, from which no identical tar can be made again; so the store keeps each layer's blob beside
 it (docs/decisions/0010-blobs.md). A blob lives as long as its layer.
@@ -16,7 +16,7 @@ from hyper.image.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A layer's tar as a file of the store. ``compression``: "" (none), "gzip", "zstd", "bzip2", "xz"."""
+    """A blob: a layer's tar as a file of the store. ``compression``: "" (none), "gzip", "zstd", "bzip2", "xz"."""
 
     digest: str
     diff_id: str
@@ -25,12 +25,12 @@ class Blob:
 
 
 def path(store: Store, digest: str) -> Path:
-    """Where a blob is, or would be."""
+    """The path where a blob is, or would be."""
     return store.root / "blobs" / digest.removeprefix("sha256:")
 
 
 def add(store: Store, blob: Blob, finished: Path) -> None:
-    """Take the complete, synced file ``finished`` in; its layer is there, or pinned."""
+    """The blob ``blob`` is in the store: the complete, synced file ``finished``; its layer is there, or pinned."""
     finished.chmod(0o400)
     if os.geteuid() == 0:
         os.chown(finished, 0, 0)
@@ -40,7 +40,7 @@ def add(store: Store, blob: Blob, finished: Path) -> None:
 
 
 def drop(store: Store, digest: str) -> None:
-    """The store has the blob no more; its layer stays."""
+    """The blob is not in the store any more; its layer stays."""
     with store.change() as db:
         db.execute("DELETE FROM blobs WHERE digest = ?", (digest,))
     path(store, digest).unlink(missing_ok=True)
@@ -53,13 +53,13 @@ def get(store: Store, digest: str) -> Blob | None:
 
 
 def of_layer(store: Store, diff_id: str) -> list[Blob]:
-    """Every blob that unpacks to a layer; sorted, the compressed ones first."""
+    """The blobs that unpack to a layer; sorted, the compressed ones first."""
     found = store.rows(f"{_SELECT} WHERE diff_id = ? ORDER BY compression = '', digest", diff_id)
     return [_blob(row) for row in found]
 
 
 def add_sources(store: Store, name: str, blobs: Iterable[tuple[str, str]]) -> None:
-    """Remember that the repository ``name`` (in full) has these (digest, diff id)."""
+    """The repository ``name`` (in full) is remembered to have these (digest, diff id)."""
     with store.change() as db:
         db.executemany(
             "INSERT OR REPLACE INTO sources VALUES (?, ?, ?)",
@@ -74,7 +74,7 @@ def sources(store: Store, digest: str) -> list[str]:
 
 
 def disk_bytes(store: Store) -> int:
-    """What all blobs together take."""
+    """The bytes that all blobs together take."""
     ((total,),) = store.rows("SELECT coalesce(sum(bytes), 0) FROM blobs")
     return int(str(total))
 

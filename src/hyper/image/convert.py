@@ -1,4 +1,4 @@
-"""``python -m hyper.image.convert``: the process that takes a stranger's layer apart.
+"""``python -m hyper.image.convert``: the process that takes a layer from outside apart.
 
 Standard input is the blob (a seekable file), standard output becomes the tar for tar2sqfs. Normally one pass is enough.
 When a later entry takes the name of a file that was already written, the process asks to be started again ``careful``:
@@ -60,7 +60,7 @@ def convert(
 
 
 def _scan(reader: TarReader, tree: Tree, output: BinaryIO | None) -> None:
-    """Replay the tar into ``tree``; with ``output``, write the files on the way."""
+    """Replay the layer's tar into ``tree``; with ``output``, write the files on the way."""
     for number, entry in enumerate(reader):
         path = tree.add(entry, number)
         if output is not None:

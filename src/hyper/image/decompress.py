@@ -1,4 +1,4 @@
-"""Blobs to tars: gzip, zstd, bzip2, xz or nothing, told apart by their first bytes as Docker does. Bounded output."""
+"""Decompression of blobs to tars: gzip, zstd, bzip2, xz or nothing, told apart by first bytes as in Docker. Bounded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _XZ = b"\xfd7zXZ\0"
 
 
 class Decoder(Protocol):
-    """What zlib, bz2 and lzma have in common, once zlib is wrapped."""
+    """A decoder: what zlib, bz2 and lzma have in common, once zlib is wrapped."""
 
     @property
     def eof(self) -> bool: ...
@@ -38,7 +38,7 @@ class Decoder(Protocol):
 
 
 class Gunzip:
-    """One member of a gzip file."""
+    """The decoder of one member of a gzip file."""
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=31)
@@ -77,7 +77,7 @@ def chunks(blob: BinaryIO, *, max_bytes: int = limits.MAX_LAYER_TAR_BYTES) -> It
 
 
 def compression_of(head: bytes) -> str:
-    """How the file that begins with ``head`` (at least 6 bytes, if it has them) is packed: "gzip"…; "" for a tar."""
+    """The compression of a file that begins with ``head`` (6 bytes or more, if it has them): "gzip"…; "" for a tar."""
     if head.startswith(_GZIP):
         return "gzip"
     if head.startswith(_ZSTD) or head[1:4] == _ZSTD_SKIPPABLE:
@@ -105,7 +105,7 @@ def _open(blob: BinaryIO) -> Iterator[bytes]:
 
 
 def _decode(blob: BinaryIO, make: Callable[[], Decoder]) -> Iterator[bytes]:
-    """Decode one or more streams after each other; zeros behind the last are padding."""
+    """The decoded bytes of one or more streams after each other; zeros behind the last are padding."""
     decoder, data = make(), b""
     while True:
         if not data and decoder.needs_input:

@@ -1,4 +1,4 @@
-"""What a registry says about a name, without pulling it."""
+"""The description that a registry gives of a name, without a pull."""
 
 from __future__ import annotations
 

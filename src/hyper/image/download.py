@@ -1,4 +1,4 @@
-"""A blob from a registry into a file: resumed where the connection broke, verified before anybody looks at it."""
+"""Downloads of blobs to files: resumed where the connection broke, verified before any other use."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def download(
     Raises:
         VerificationFailed: other bytes came than promised.
         NotFound, Unauthorized, Unavailable: as `Registry.manifest`.
-        HyperError: it has no room. OSError: ENOSPC and its kin.
+        HyperError: the blob has no room. OSError: ENOSPC and its kin.
     """
     if blob.size > limits.MAX_LAYER_BLOB_BYTES:
         raise VerificationFailed(f"layer {blob.digest} is too large: {blob.size} bytes")
@@ -35,7 +35,7 @@ async def download(
 
 
 class _Receiver:
-    """The state of one download over its attempts: how far, and the digest so far."""
+    """The state of one download over its attempts: how far it came, and the digest so far."""
 
     def __init__(
         self, fd: int, blob: Descriptor, progress: Callable[[int], None], watch: space.Watch
@@ -52,7 +52,7 @@ class _Receiver:
         os.ftruncate(self._fd, 0)
 
     async def receive(self, registry: Registry, endpoint: Endpoint) -> None:
-        """Get what is missing from ``endpoint``, or all if it cannot resume.
+        """Get what is missing of the blob from ``endpoint``, or all if that cannot resume.
 
         Raises:
             Transient: the connection broke; what came is kept.

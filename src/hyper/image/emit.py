@@ -29,7 +29,7 @@ def write_file(entry: Entry, reader: TarReader, output: BinaryIO) -> None:
 
 
 def settle(root: Node) -> dict[int, Entry]:
-    """Give every regular file the first of its names; which bodies of the input are wanted, and as what."""
+    """Give every regular file the first of its names; the wanted bodies of the input, each with its entry."""
     wanted: dict[int, Entry] = {}
     for path, node in walk(root):
         if node.entry.kind == REGULAR and node.source not in wanted:

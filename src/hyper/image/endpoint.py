@@ -1,4 +1,4 @@
-"""Where a repository is served, and whom to trust there: mirrors, insecure registries, ``certs.d``.
+"""Servers of repositories, and trust in them: mirrors, insecure registries, ``certs.d``.
 
 Source: dockerd's documentation, "Insecure registries" and "Verify repository client with certificates".
 """
@@ -25,9 +25,9 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One server to ask. ``schemes`` in the order to try; ``tls`` None: never TLS.
+    """An endpoint: one server to ask. ``schemes`` in the order to try; ``tls`` None: never TLS.
 
-    ``elsewhere``: whom to trust where it leads to: its authorities sign for what belongs to it, too.
+    ``elsewhere``: the trust in servers it leads to: its authorities sign for what belongs to it, too.
     """
 
     host: str
@@ -42,7 +42,7 @@ class Endpoint:
 
 
 class Endpoints:
-    """Knows, from the daemon's configuration, which servers hold a repository."""
+    """The endpoints of repositories, by the daemon's configuration."""
 
     def __init__(
         self,
@@ -53,8 +53,8 @@ class Endpoints:
         authorities: Sequence[Path] = (),
         trust_loopback: bool = True,
     ) -> None:
-        """``certs_dirs``: folders HOST[:PORT] in them hold ``*.crt`` (authorities) and ``*.cert`` with ``*.key`` (who
-        we are). ``insecure``: host[:port] or CIDR; ``mirrors``: URLs. ``trust_loopback``: this host is insecure
+        """``certs_dirs``: folders HOST[:PORT] in them hold ``*.crt`` (authorities) and ``*.cert`` with ``*.key``
+        (ours). ``insecure``: host[:port] or CIDR; ``mirrors``: URLs. ``trust_loopback``: this host is insecure
         without a word. ``authorities``: files of certificates that sign for every server, beside the system's.
 
         Raises:
@@ -74,7 +74,7 @@ class Endpoints:
             self._context("", verify=True)
 
     def of(self, reference: Reference) -> list[Endpoint]:
-        """The servers of a repository, in the order to ask them. Never empty.
+        """The endpoints of a repository, in the order to ask them. Never empty.
 
         Raises:
             HyperError: the certificates for one of them cannot be read.
@@ -91,7 +91,7 @@ class Endpoints:
         return _is_in(host, self._networks)
 
     def is_named(self, host: str) -> bool:
-        """Whether whoever runs this daemon wrote ``host[:port]`` down: anybody may lead there."""
+        """Whether the daemon's configuration names ``host[:port]``: every server may lead there."""
         if host in self._named or self._folders(host):
             return True
         return _is_in(host, self._named_networks)
@@ -112,7 +112,7 @@ class Endpoints:
         return Endpoint(parts.netloc, (parts.scheme,), tls, prefix, True, elsewhere)
 
     def _folders(self, host: str) -> list[Path]:
-        """Those that hold something for ``host[:port]`` and that this daemon's user may look into."""
+        """The folders with files for ``host[:port]`` that this daemon's user may look into."""
         if not host or "/" in host or host in (".", ".."):
             return []
         return [folder for root in self._certs_dirs if _is_readable_folder(folder := root / host)]
@@ -156,7 +156,7 @@ def _trust(context: ssl.SSLContext, authority: Path) -> None:
 
 
 def _identify(context: ssl.SSLContext, folder: Path) -> None:
-    """Say who we are with the certificates of the folder, each with its key."""
+    """The context has our certificates: those of the folder, each with its key."""
     keys = {file.stem for file in folder.glob("*.key")}
     certificates = {file.stem for file in folder.glob("*.cert")}
     for stem in sorted(keys ^ certificates):

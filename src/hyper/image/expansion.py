@@ -53,7 +53,7 @@ def expand(word: str, values: Mapping[str, str]) -> str:
 
 
 class _Expansion:
-    """A position in a word, and what it means so far."""
+    """A position in a word, and the expansion up to it."""
 
     def __init__(self, text: str, values: Mapping[str, str], depth: int) -> None:
         if depth > _MAX_DEPTH:
@@ -105,7 +105,7 @@ class _Expansion:
         raise _unclosed("double-quote")
 
     def _variable(self) -> str:
-        """What stands for the name behind a dollar; without one it is a dollar."""
+        """The value of the variable behind a dollar; a dollar if no name follows."""
         braced = self._text[self._at : self._at + 1] == "{"
         match = _NAME.match(self._text, self._at + braced)
         if match is None:
@@ -120,7 +120,7 @@ class _Expansion:
         return (value or "") if not rest else self._modified(match[0], value, rest)
 
     def _braces(self) -> str:
-        """What is left up to the closing brace."""
+        """The text that is left up to the closing brace."""
         depth, start = 1, self._at
         while self._at < len(self._text):
             character = self._next()

@@ -141,7 +141,7 @@ class Images:
 
     @property
     def apps(self) -> AppImages:
-        """The way of App Container Images into this store."""
+        """The importer of App Container Images into this store."""
         assert self._apps is not None, "not open"
         return self._apps
 
@@ -191,7 +191,7 @@ class Images:
         auth: RegistryAuth | None = None,
         progress: Progress = lambda _: None,
     ) -> ImageRecord:
-        """Bring an image here. It and all its layers are on disk on return; nothing new is after a failure.
+        """The image is here: it and all its layers are on disk on return; nothing new is after a failure.
 
         Raises:
             InvalidRequest: bad reference, broken or hostile image. NotFound: no such image, none for the platform.
@@ -252,7 +252,7 @@ class Images:
         auth: RegistryAuth | None = None,
         progress: Progress = lambda _: None,
     ) -> ImageRecord:
-        """Bring an image here from the nearest place: an engine of this host, else (``elsewhere``) as `pull`.
+        """The image is here, from the nearest place: an engine of this host, else (``elsewhere``) as `pull`.
 
         ``text``: a reference, or an engine's id of an image (12 digits at least), which no registry knows.
 
@@ -297,19 +297,19 @@ class Images:
         return query.history(self._store, self.get(name_or_id))
 
     def tagged_ns(self, image_id: str) -> int:
-        """When the image last got a name, in nanoseconds since 1970; 0: never."""
+        """The time when the image last got a name, in nanoseconds since 1970; 0: never."""
         return query.tagged_ns(self._store, image_id)
 
     def origin(self, image_id: str) -> Origin | None:
-        """How the image with this full id came here; None: it is not here, or came before this was written down."""
+        """The origin of the image with this full id; None: it is not here, or came before this was written down."""
         return self._store.origin(image_id)
 
     def usage(self) -> Usage:
-        """What the images take."""
+        """The disk usage of the images."""
         return query.usage(self._store)
 
     def size_of(self, image_id: str) -> int:
-        """Bytes of an image's layers, also of a held one; 0 for an image that is gone (full id)."""
+        """The bytes of an image's layers, also of a held one; 0 for an image that is gone (full id)."""
         infos = [self._store.layer(diff_id) for diff_id in self._store.layers_of(image_id)]
         return sum(info.content_bytes for info in infos if info is not None)
 
@@ -329,7 +329,7 @@ class Images:
     async def load(
         self, pieces: AsyncIterable[bytes], *, progress: Progress = lambda _: None
     ) -> Loaded:
-        """Every image of an archive (docker save's, or an OCI layout; compressed or not) is here, with its names.
+        """The images of an archive (docker save's, or an OCI layout; compressed or not) are all here, with their names.
 
         Returned: (image id, its names in the archive) of each. Those before a broken one stay, as in Docker.
 
@@ -424,7 +424,7 @@ class Images:
         """The registry takes these credentials. ``domain``: as in references.
 
         Raises:
-            Unauthorized: it does not. Unavailable: it does not answer.
+            Unauthorized: it does not take them. Unavailable: it does not answer.
         """
         reference = Reference(domain, "")
 
@@ -436,7 +436,7 @@ class Images:
             await registry.on_endpoints(ask)
 
     async def search(self, domain: str, term: str, limit: int) -> Hits:
-        """What a registry finds for a term.
+        """The repositories that a registry finds for a term.
 
         Raises:
             NotFound: it has no search. Unavailable: it does not answer.
@@ -447,7 +447,7 @@ class Images:
             return await search.search(registry, domain, term, limit)
 
     async def describe(self, name: str, auth: RegistryAuth | None) -> tuple[Descriptor, Platforms]:
-        """What a registry has under a name: its manifest or index, and for which platforms.
+        """The manifest or index that a registry has under a name, and the platforms it is for.
 
         Raises: as `pull`.
         """
@@ -458,7 +458,7 @@ class Images:
     async def _original(
         self, record: ImageRecord, auth: tuple[str, RegistryAuth] | None, *, compressed: bool
     ) -> Original:
-        """What others need of an image. ``auth``: credentials, and the domain they are for."""
+        """The original of an image, as others need it. ``auth``: credentials, and the domain they are for."""
         manifest = query.manifest(self._store, record.id)
         promised = decode_manifest(manifest).layers or () if manifest else ()
         diff_ids = dict(zip((layer.digest for layer in promised), record.layers, strict=False))
@@ -487,7 +487,7 @@ class Images:
         return await original(self._store, record, manifest, fetch, compressed=compressed)
 
     def _give_back(self) -> None:
-        """What was fetched again is not kept either, without ``keep_blobs``: the last who uses it lets it go."""
+        """The blobs fetched again are not kept without ``keep_blobs``: the last user of each drops it."""
         for digest, diff_id in list(self._borrowed.items()):
             if not self._store.is_pinned(diff_id):
                 del self._borrowed[digest]
@@ -552,7 +552,7 @@ class Images:
         await asyncio.to_thread(self._store.hold, holder, image_id)
 
     def held(self, image_id: str) -> ImageRecord:
-        """The image with this full id, also when it was removed and somebody holds it.
+        """The image with this full id, also when it was removed and is still held.
 
         Raises:
             NotFound: no such image.
@@ -585,7 +585,9 @@ class Images:
 
 
 def _mismatch(reference: Reference, wanted: Platform, offered: Platform) -> str:
-    """A name may lead to one image for one machine, whatever was asked for."""
+    """The warning about an image for another platform: a name may lead to one image for one
+    machine, whatever was asked for.
+    """
     return (
         f"WARNING: image with reference {reference.familiar_name} was found but does not match the specified "
         f"platform: wanted {platforms.show(wanted)}, actual: {platforms.show(offered)}"

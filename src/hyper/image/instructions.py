@@ -1,4 +1,4 @@
-"""``--change`` of import and commit: Dockerfile instructions applied to an image's configuration. Pure.
+"""Dockerfile instructions (``--change`` of import and commit) applied to an image's configuration. Pure.
 
 Source: Dockerfile reference; moby builder/dockerfile/dispatchers.go for what an instruction does to the configuration.
 """
@@ -28,7 +28,7 @@ _DURATIONS: Final = {
 
 
 def applied(config: Config, changes: Iterable[str]) -> Config:
-    """``config`` (an image configuration's ``config``, PascalCase) after ``changes``; ``config`` itself is unchanged.
+    """The configuration (an image configuration's ``config``, PascalCase) after ``changes``; ``config`` is unchanged.
 
     Raises:
         InvalidRequest: an instruction that cannot be given here, or a broken one.
@@ -54,7 +54,7 @@ def _lines(change: str) -> list[str]:
 
 
 def _exec_form(rest: str) -> list[str] | None:
-    """The words of ``["a", "b"]``; None if it is not that."""
+    """The words of ``["a", "b"]``; None for another form."""
     try:
         words = json.loads(rest)
     except (ValueError, RecursionError):
@@ -78,7 +78,7 @@ def _entrypoint(config: Config, rest: str) -> None:
 
 
 def _environment(config: Config) -> dict[str, str]:
-    """What variables of an instruction stand for: those of the image so far."""
+    """The values of variables in an instruction: the image's so far."""
     pairs = (item.partition("=") for item in config.get("Env") or [])
     return {name: value for name, _, value in pairs}
 
@@ -88,7 +88,7 @@ def _expanded(config: Config, word: str) -> str:
 
 
 def _pairs(config: Config, instruction: str, rest: str) -> list[tuple[str, str]]:
-    """``a=b "c=d e"``, or the old form ``a b c``; what stands for variables is the same throughout."""
+    """The pairs of ``a=b "c=d e"``, or of the old form ``a b c``; variables have the same values throughout."""
     values = _environment(config)
     name, _, value = rest.partition(" ")
     if "=" not in name:

@@ -30,7 +30,7 @@ _MAGIC_BYTES = 6
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A finished file of unknown content."""
+    """A received file: finished, of unknown content."""
 
     path: Path
     digest: str
@@ -53,7 +53,7 @@ async def keep_layer(
     have.
 
     Raises:
-        BadLayer: it is broken or hostile. VerificationFailed: it has another diff id.
+        BadLayer: the layer is broken or hostile. VerificationFailed: it has another diff id.
         OSError: ENOSPC and its kin.
     """
     with scratch_file(store, ".sqfs") as built:
@@ -86,7 +86,7 @@ def _adopt(store: Store, info: LayerInfo, built: Path, raw: Received | None) -> 
 
 
 def keep_blob(store: Store, raw: Received, diff_id: str) -> blobs.Blob:
-    """The synced file ``raw`` is a blob of a layer that is there or pinned."""
+    """The synced file ``raw`` is a blob of a layer that is in the store or pinned."""
     with raw.path.open("rb") as file:
         compression = compression_of(file.read(_MAGIC_BYTES))
     blob = blobs.Blob(raw.digest, diff_id, raw.size, compression)
@@ -102,7 +102,7 @@ async def receive(
     max_bytes: int = limits.MAX_LAYER_BLOB_BYTES,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Received:
-    """Write what comes to ``target`` (new).
+    """Write all pieces to ``target`` (new).
 
     Raises:
         InvalidRequest: more than ``max_bytes`` come. OSError: ENOSPC and its kin.
@@ -128,7 +128,7 @@ async def receive(
 
 @contextmanager
 def scratch_file(store: Store, suffix: str) -> Iterator[Path]:
-    """A name for a file in the making; it is not there afterwards."""
+    """The path of a file in the making; the file is not there afterwards."""
     path = store.tmp / f"{secrets.token_hex(8)}{suffix}"
     try:
         yield path
@@ -139,7 +139,7 @@ def scratch_file(store: Store, suffix: str) -> Iterator[Path]:
 
 @contextmanager
 def storage_errors(store: Store, what: str) -> Iterator[None]:
-    """Errors in the block are told as failures to store ``what``.
+    """The block's errors are told as failures to store ``what``.
 
     Raises:
         BadLayer, HyperError
@@ -158,7 +158,7 @@ def storage_errors(store: Store, what: str) -> Iterator[None]:
 
 
 def sync(path: Path) -> None:
-    """What was written to ``path`` is on disk."""
+    """The bytes written to ``path`` are on disk."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -1,4 +1,4 @@
-"""Every limit of the image layer, in one place. Registries and images are made by strangers."""
+"""Limits of the image layer, all in one place. Registries and images come from outside."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Candidate:
 
     @property
     def image_id(self) -> str:
-        """What it will be."""
+        """The id that the image will have."""
         return f"sha256:{sha256(self.raw_config).hexdigest()}"
 
 
@@ -73,7 +73,7 @@ def candidates(archive: Archive) -> list[Candidate]:
     """The images of an archive.
 
     Raises:
-        InvalidRequest: it has none, or what it says of them is broken.
+        InvalidRequest: the archive has none, or what it says of them is broken.
     """
     found = _from_index(archive) if archive.has("index.json") else []
     if archive.has("manifest.json"):
@@ -131,7 +131,7 @@ def _from_manifest_json(archive: Archive, manifests: dict[str, bytes]) -> list[C
 
 
 def _from_index(archive: Archive) -> list[Candidate]:
-    """An image of several names has an entry for each."""
+    """The images of an index. An image of several names has an entry for each."""
     entries = decode_index(archive.document("index.json")).manifests or ()
     _check_count(len(entries))
     found: dict[str, Candidate] = {}
@@ -145,7 +145,8 @@ def _from_index(archive: Archive) -> list[Candidate]:
 
 def _from_descriptor(archive: Archive, entry: Descriptor) -> Candidate | None:
     """The image an entry leads to; None for what is none for any machine (attestations, signatures), or not in the
-    archive."""
+    archive.
+    """
     if _SUBJECT in (entry.annotations or {}):
         return None
     data = archive.document(_blob(entry.digest))
@@ -195,7 +196,7 @@ def _tag(text: str) -> Reference:
 
 
 def _annotated(entry: Descriptor) -> list[Reference]:
-    """The name an entry has, if it is a whole one and not just a tag."""
+    """The name of an entry, if it is a whole one and not just a tag."""
     annotations = entry.annotations or {}
     text = annotations.get(IMAGE_NAME) or annotations.get(REF_NAME, "")
     return [_tag(text)] if ":" in text else []

@@ -36,8 +36,9 @@ _MAX_ERROR: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class EnginePatience:
-    """How long an engine may keep us waiting, in seconds: for an answer, for the first byte of an image (Docker writes
-    all of it into a folder first), between two pieces of it."""
+    """The patience with an engine, in seconds: for an answer, for the first byte of an image (Docker writes
+    all of it into a folder first), between two pieces of it.
+    """
 
     answer_s: float = limits.ANSWER_TIMEOUT_S
     export_s: float = limits.EXPORT_TIMEOUT_S
@@ -46,7 +47,7 @@ class EnginePatience:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An image that an engine says it has. ``tags`` and ``digests``: its names there."""
+    """An offer: an image that an engine says it has. ``tags`` and ``digests``: its names there."""
 
     image_id: str
     platform: Platform
@@ -83,14 +84,14 @@ class LocalEngine:
 
     @property
     def kind(self) -> str:
-        """`Origin.kind` of its images."""
+        """The `Origin.kind` of the engine's images."""
         return self.name.lower() if self.name in _NAMES.values() else "engine"
 
     async def find(self, name: Reference | str) -> Offer | None:
         """The image of this name, or with this id (or beginning of an id: a string); None if it has none.
 
         Raises:
-            Unavailable: it does not answer in time, or with an error, or nothing that makes sense.
+            Unavailable: the engine does not answer in time, or with an error, or nothing that makes sense.
         """
         text = name if isinstance(name, str) else str(name)
         path = f"/images/{quote(text, safe='/:@')}/json"
@@ -126,7 +127,7 @@ class LocalEngine:
         """The image as `docker save` has it, or as an OCI layout, in pieces.
 
         Raises:
-            Unavailable: it does not answer, fails, or stops in the middle. NotFound: the image has just gone.
+            Unavailable: the engine does not answer, fails, or stops in the middle. NotFound: the image has just gone.
         """
         path = f"/images/{image_id}/get"
         response = await self._exported(path)
@@ -173,10 +174,10 @@ async def connected(
 ) -> AsyncIterator[LocalEngine | None]:
     """The engine that listens at ``socket``, as long as the context lasts.
 
-    None where there is none for us: no socket, nobody listens, we may not connect, or process ``own_pid`` listens.
+    None where there is none for us: no socket, no listener, we may not connect, or process ``own_pid`` listens.
 
     Raises:
-        Forbidden: who listens is neither root nor the user we run as. Unavailable: its queue is full, it is no socket.
+        Forbidden: the listener's user is neither root nor ours. Unavailable: its queue is full, it is no socket.
     """
     with _held(socket, own_pid) as way:
         if way is None:
@@ -195,7 +196,7 @@ async def connected(
 
 @contextmanager
 def _held(path: Path, own_pid: int) -> Iterator[str | None]:
-    """A path to the socket that ``path`` names now, whatever that name comes to mean; else as `connected`."""
+    """A path to the socket that ``path`` names now, whatever that comes to mean; None or errors as in `connected`."""
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -213,7 +214,7 @@ def _held(path: Path, own_pid: int) -> Iterator[str | None]:
 
 
 def _listener(path: Path, fd: int, way: str) -> int | None:
-    """The process that listens; None: nobody does, or not for us."""
+    """The process that listens on the socket; None: there is none, or not for us."""
     if not stat.S_ISSOCK(os.fstat(fd).st_mode):
         raise Unavailable(f"the local engine {path} is no socket")
     try:
@@ -232,12 +233,12 @@ def _listener(path: Path, fd: int, way: str) -> int | None:
 
 
 def _references(texts: list[str] | None) -> tuple[Reference, ...]:
-    """Docker's <none>:<none> is no name."""
+    """The references in an engine's answer. Docker's <none>:<none> is none."""
     return tuple(parse(text) for text in texts or () if "<none>" not in text)
 
 
 def _is_meant(offer: Offer, name: Reference | str) -> bool:
-    """Whether it is the image that was asked for: podman guesses at registries, Docker at ids."""
+    """Whether the offer is the image that was asked for: podman guesses at registries, Docker at ids."""
     if isinstance(name, str):
         return offer.image_id.startswith(f"sha256:{name}")
     if name.digest is not None:

@@ -1,4 +1,4 @@
-"""Deep images on few disks: the lowest layers become one squashfs."""
+"""Merges of deep images for few disks: the lowest layers become one squashfs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hyper.image.store import Store, chain_ids
 
 
 class Merger:
-    """Decides which layers are merged, and keeps the results in the store."""
+    """The merger decides which layers are merged, and keeps the results in the store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._jobs: SharedWork[str, None, None] = SharedWork()
 
     async def disks(self, image_id: str, max_disks: int) -> list[Path]:
-        """At most ``max_disks`` files, lowest first. See `Images.disks`."""
+        """The disks of an image: at most ``max_disks`` files, lowest first. See `Images.disks`."""
         stack = self._store.stack_of(image_id)
         paths = [self._store.layer_path(diff_id) for diff_id in stack]
         if len(stack) <= max_disks:

@@ -1,4 +1,4 @@
-"""An image from a container engine of this host: what saves its second download."""
+"""Images of other engines of this host: what saves a second download."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ID = re.compile(r"(?:sha256:)?([0-9a-f]{12,64})")
 class LocalEngines:
     """The engines of this host, in the order in which they are asked.
 
-    ``max_bytes``: of an image's archive, unpacked. ``own_pid``: what this process listens on is no other engine.
+    ``max_bytes``: of an image's archive, unpacked. ``own_pid``: a socket this process listens on is no other engine.
     """
 
     sockets: Sequence[Path] = ()
@@ -42,15 +42,15 @@ class LocalEngines:
     own_pid: int = field(default_factory=os.getpid)
 
     def connected(self, socket: Path) -> AbstractAsyncContextManager[LocalEngine | None]:
-        """`local_engine.connected`."""
+        """The engine at ``socket``, by `local_engine.connected`."""
         return connected(socket, self.patience, own_pid=self.own_pid)
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is looked for: a name with tag or digest, or the digits of an id.
+    """A wish: a name with tag or digest, or the digits of an id, that is looked for.
 
-    ``built``: what podman calls an image of that name that was made there; None unless the name was a short one.
+    ``built``: podman's name for an image of that name that was made there; None unless the name was a short one.
     """
 
     name: Reference | str
@@ -67,10 +67,10 @@ def is_id(text: str) -> bool:
 
 
 def wish(text: str, platform: Platform) -> Wish:
-    """What ``text`` means here.
+    """The wish that ``text`` means.
 
     Raises:
-        InvalidRequest: it can be no image.
+        InvalidRequest: the text can be no image.
     """
     match = _ID.fullmatch(text)
     if match:
@@ -165,7 +165,7 @@ async def _from(
 
 
 async def _find(engine: LocalEngine, wanted: Wish) -> tuple[Reference | str, Offer | None]:
-    """What the engine has, and by which name.
+    """The engine's offer, and the name it has there.
 
     What podman builds as ``app`` is ``localhost/app`` to it, and it means that one by ``app`` as well.
     """
@@ -182,8 +182,9 @@ def _here(store: Store, offer: Offer, finish: Finish) -> str | None:
 
 
 def _ids_here(store: Store, offer: Offer) -> Iterator[str]:
-    """Ids that the image may have here: the engine's own. To Docker with containerd's image store that is the digest of
-    a manifest or an index, so the id of the image that has this digest here."""
+    """The ids that the image may have here: the engine's own. To Docker with containerd's image store that is the
+    digest of a manifest or an index, so the id of the image that has this digest here.
+    """
     yield offer.image_id
     for name in offer.digests:
         known = store.resolve(name) if name.digest == offer.image_id else None
@@ -223,7 +224,7 @@ def _sent(engine: LocalEngine, offer: Offer, opened: archive.Archive) -> load.Ca
     an index that lists it.
 
     Raises:
-        VerificationFailed: it is another, or there are several. InvalidRequest: the archive is broken.
+        VerificationFailed: the image is another, or there are several. InvalidRequest: the archive is broken.
     """
     found = load.candidates(opened)
     if len(found) == 1:
@@ -240,9 +241,9 @@ def _sent(engine: LocalEngine, offer: Offer, opened: archive.Archive) -> load.Ca
 
 
 def _names(store: Store, asked: Reference | str, offer: Offer) -> list[Reference]:
-    """What the image is called here: as was asked for, and the digests of that repository, as the engine says them.
+    """The names of the image here: the one asked for, and the digests of that repository, as the engine says them.
 
-    These are the engine's word where its archives have no manifest to check them by. What we know better stays. The
+    The digests are the engine's word where its archives have no manifest to check them by. Known ones stay. The
     image's other names stay the engine's: they may be those of other images here.
     """
     names = [asked] if isinstance(asked, Reference) and asked.tag is not None else []
@@ -252,7 +253,7 @@ def _names(store: Store, asked: Reference | str, offer: Offer) -> list[Reference
 
 
 def _own(offer: Offer, asked: Reference | str) -> list[Reference]:
-    """The digests of the repository that was asked for; for an id those that are this id."""
+    """The offer's digests of the repository that was asked for; for an id those that are this id."""
     if isinstance(asked, str):
         return [name for name in offer.digests if name.digest == offer.image_id]
     return [digest for digest in offer.digests if digest.name == asked.name]

@@ -1,4 +1,4 @@
-"""How an image comes here, and how long it takes."""
+"""The origin of an image: how it comes here, and how long that takes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ Finish = Callable[[], Origin]
 
 
 def coming(kind: str, place: str = "") -> Finish:
-    """An image begins to come here now; the words are `Origin`'s."""
+    """The coming of an image, which begins now; the words are `Origin`'s."""
     began = time.monotonic()
     return lambda: Origin(kind, place, round((time.monotonic() - began) * 1000))

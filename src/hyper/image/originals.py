@@ -1,4 +1,4 @@
-"""Everything a registry or an archive would hold of an image of the store: its configuration, manifest and blobs."""
+"""Originals: all that a registry or an archive would hold of an image of the store: configuration, manifest, blobs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Fetch = Callable[[Descriptor, Path], Awaitable[Received]]
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """An image as others exchange it. ``layers``: lowest first, all in the store."""
+    """An original: an image as others exchange it. ``layers``: lowest first, all in the store."""
 
     manifest: bytes
     media_type: str
@@ -42,20 +42,20 @@ class Original:
 
     @property
     def digest(self) -> str:
-        """The manifest's."""
+        """The digest of the manifest."""
         return f"sha256:{hashlib.sha256(self.manifest).hexdigest()}"
 
 
 async def original(
     store: Store, image: ImageRecord, manifest: bytes, fetch: Fetch, *, compressed: bool
 ) -> Original:
-    """The image with all its blobs in the store; the caller has pinned its layers.
+    """The original of an image, with all its blobs in the store; the caller has pinned its layers.
 
     The manifest is the one the image came with if its blobs can be had, else one of our own. ``compressed``: layers
     that came as a plain tar are compressed for a manifest of our own.
 
     Raises:
-        NotFound: a layer's blob is not here and nobody who had it gives it again.
+        NotFound: a layer's blob is not here and no registry that had it gives it again.
     """
     if manifest:
         parsed = decode_manifest(manifest)

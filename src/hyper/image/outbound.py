@@ -27,14 +27,14 @@ _HEADERS: Final = {"User-Agent": f"hyper/{__version__}", "Accept-Encoding": "ide
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """How this daemon gets out. ``is_named``: whether whoever runs it named a host[:port]: anybody may lead there."""
+    """The daemon's way out. ``is_named``: whether its configuration names a host[:port]: all servers may lead there."""
 
     proxies: Proxies = field(default_factory=Proxies)
     is_named: Callable[[str], bool] = lambda _: False
 
 
 class Trip:
-    """Requests that belong together, over connections they share, until `close`."""
+    """A trip: requests that belong together, over connections they share, until `close`."""
 
     def __init__(self, outbound: Outbound, timeout: aiohttp.ClientTimeout) -> None:
         self._outbound = outbound
@@ -43,7 +43,7 @@ class Trip:
         self._sessions: dict[Reach, aiohttp.ClientSession] = {}
 
     async def close(self) -> None:
-        """Every connection is closed."""
+        """The trip's connections are all closed."""
         for session in self._sessions.values():
             await session.close()
         await self._names.close()
@@ -59,7 +59,7 @@ class Trip:
     ) -> aiohttp.ClientResponse:
         """The answer to one request; redirects are the caller's.
 
-        ``leaders``: URLs whose servers named this one. ``within``: how far whoever was before them may lead.
+        ``leaders``: URLs whose servers named this one. ``within``: how far the servers before them may lead.
 
         Raises:
             Forbidden: the servers lead nearer than they may. aiohttp's errors.
@@ -94,7 +94,7 @@ class Trip:
             reach.check(str(address))
 
     def reach(self, leaders: Iterable[str]) -> Reach:
-        """How far the hosts may lead: as far as each of the addresses they were found at could."""
+        """The reach of the hosts: as far as each of the addresses they were found at could lead."""
         places = set[Place]()
         for leader in leaders:
             name = urlsplit(f"//{leader}").hostname or ""
@@ -118,7 +118,7 @@ class Trip:
 
 
 class _Names(AbstractResolver):
-    """The system's resolver, which remembers every address that a name had."""
+    """The system's resolver of names, which remembers every address that a name had."""
 
     def __init__(self) -> None:
         self._system = ThreadedResolver()
@@ -136,7 +136,9 @@ class _Names(AbstractResolver):
 
 
 def _check_proxy(proxy: str, host: str, tls: ssl.SSLContext | bool | None) -> None:
-    """Raises: Forbidden, where the proxy's certificate would be as unchecked as the server's: it gets passwords."""
+    """The proxy may be used. Raises: Forbidden, where its certificate would be as unchecked as the server's: it
+    gets passwords.
+    """
     unchecked = isinstance(tls, ssl.SSLContext) and tls.verify_mode is ssl.CERT_NONE
     if unchecked and proxy.startswith("https:"):
         raise Forbidden(

@@ -1,4 +1,4 @@
-"""How long a registry may keep us waiting, and what is done meanwhile: asked again, told to the user, given up."""
+"""Patience with registries: how long they may keep us waiting, what is done meanwhile (ask again, tell, give up)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TOLD_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a registry may keep us waiting, in seconds, and how often it is asked.
+    """The patience with a registry: how long it may keep us waiting, in seconds, and how often it is asked.
 
     ``limit_s``: how long in all, for one request, where the registry says that we ask too often.
     """
@@ -50,12 +50,12 @@ class Transient(Exception):
         self.limited = limited
 
     def again(self, *, progress: bool) -> Transient:
-        """The same failure of an attempt that brought something, or not."""
+        """The failure of an attempt that brought something, or not."""
         return Transient(str(self), pause_s=self.pause_s, progress=progress, limited=self.limited)
 
 
 class Waiting:
-    """Asks servers until one answers. ``what`` is being done, for errors; ``tell`` hears what is waited for."""
+    """The waiting for servers, asked until one answers. ``what`` is done, for errors; ``tell`` hears of the wait."""
 
     def __init__(self, patience: Patience, what: str, tell: Callable[[str], None]) -> None:
         self._patience = patience
@@ -63,7 +63,7 @@ class Waiting:
         self._tell = tell
 
     async def first(self, endpoints: list[Endpoint], ask: Ask[_T]) -> _T:
-        """What ``ask`` gets from the first of ``endpoints`` that has it; see `Registry.on_endpoints`."""
+        """The answer that ``ask`` gets from the first of ``endpoints`` that has it; see `Registry.on_endpoints`."""
         missing: NotFound | None = None
         tried: list[str] = []
         for endpoint in endpoints:
@@ -86,10 +86,10 @@ class Waiting:
         raise AssertionError("no endpoint")
 
     async def answer(self, endpoint: Endpoint, ask: Ask[_T]) -> _T:
-        """What ``ask`` gets from ``endpoint``, asked again while its failures may pass. A mirror gets one chance.
+        """The answer of ``ask`` from ``endpoint``, asked again while its failures may pass. A mirror gets one chance.
 
         Raises:
-            Unavailable: they did not pass in time. HyperError: a final no.
+            Unavailable: the failures did not pass in time. HyperError: a final no.
         """
         failures = attempts = 0
         limited_s = 0.0
@@ -110,7 +110,7 @@ class Waiting:
             await asyncio.sleep(wait)
 
     def _pause(self, error: Transient, failures: int) -> float:
-        """Seconds until the next attempt: what the registry says, else twice as long as before it."""
+        """The seconds until the next attempt: those the registry says, else twice as many as before it."""
         usual = self._patience.first_pause_s * float(1 << min(failures - 1, 32))
         longest = self._patience.longest_pause_s
         if error.limited and error.pause_s > longest:
@@ -126,7 +126,7 @@ class Waiting:
 
 
 def retry_after(value: str) -> float:
-    """Seconds that a ``Retry-After`` header (a number of them, or a date) asks us to wait; 0 if it does not say."""
+    """The seconds that a ``Retry-After`` header (a number of them, or a date) asks us to wait; 0 if it asks none."""
     if value.isascii() and value.isdigit():
         return float(value[:9])
     try:

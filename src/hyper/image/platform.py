@@ -1,4 +1,4 @@
-"""Which of an index's images is for this machine. Pure."""
+"""Platforms: which of an index's images is for this machine. Pure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def parse(text: str) -> Platform:
     """The platform meant by ``linux/arm64/v8``, ``linux`` or ``arm64``.
 
     Raises:
-        InvalidRequest: empty words, strange characters, too many parts, or one word that nobody knows.
+        InvalidRequest: empty words, strange characters, too many parts, or one unknown word.
     """
     parts = text.lower().split("/")
     if len(parts) > 3 or not all(_WORD.fullmatch(part) for part in parts):
@@ -66,7 +66,7 @@ def parse(text: str) -> Platform:
 
 
 def show(platform: Platform) -> str:
-    """``linux/arm64/v8``."""
+    """The platform written as ``linux/arm64/v8``."""
     words = (platform.os, platform.architecture, platform.variant)
     return "/".join(word for word in words if word)
 

@@ -1,4 +1,4 @@
-"""Proxies on the way to registries: which one an URL goes through, by the rules of Go's httpproxy. Pure.
+"""Proxies on the way to registries: which one a URL goes through, by the rules of Go's httpproxy. Pure.
 
 Source: golang.org/x/net/http/httpproxy, which dockerd uses; moby daemon/config (``MaskCredentials``).
 """
@@ -21,7 +21,7 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class _Exception:
-    """One word of a no_proxy list; "" and None stand for what it does not say."""
+    """An exception: one word of a no_proxy list; "" and None stand for what the word does not say."""
 
     port: int | None = None
     network: _Network | None = None
@@ -79,7 +79,7 @@ def read(http: str, https: str, no_proxy: str) -> Proxies:
 
 
 def masked(url: str) -> str:
-    """``url`` for people's eyes: who logs in at the proxy, and with what, is not said."""
+    """The URL ``url`` as it may be shown: without the user and password for the proxy."""
     user, at, rest = url.rpartition("@")
     if not at:
         return url
@@ -119,7 +119,7 @@ def _split(url: str) -> SplitResult | None:
 
 
 def _exception(word: str) -> _Exception | None:
-    """What ``word`` excepts; None for nothing, as in Go: also what makes no sense."""
+    """The exception that ``word`` makes; None for none, as in Go: also where it makes no sense."""
     if "/" in word:
         try:
             return _Exception(network=ipaddress.ip_network(word, strict=False))
@@ -136,7 +136,7 @@ def _exception(word: str) -> _Exception | None:
 
 
 def _host_and_port(word: str) -> tuple[str, int | None]:
-    """Both parts of ``HOST``, ``HOST:PORT``, ``ADDRESS`` or ``[ADDRESS]:PORT``."""
+    """The host and the port of ``HOST``, ``HOST:PORT``, ``ADDRESS`` or ``[ADDRESS]:PORT``."""
     host, colon, port = word.rpartition(":")
     if not colon or address_of(word) is not None or not port.isdecimal():
         return word.removeprefix("[").removesuffix("]"), None

@@ -1,4 +1,4 @@
-"""``docker image prune``: what nobody uses goes.
+"""The prune of images (``docker image prune``): those that no container uses go.
 
 Source: moby daemon/images/image_prune.go.
 """

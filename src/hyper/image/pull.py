@@ -1,4 +1,4 @@
-"""One pull: from a reference to an image of the store."""
+"""A pull: from a reference to an image of the store."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Jobs = SharedWork[str, LayerEvent, None]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a reference leads to: the digest it is pinned by, and the image for our platform."""
+    """The image a reference leads to: the digest it is pinned by, and the image for our platform."""
 
     digest: str
     raw_manifest: bytes
@@ -56,12 +56,12 @@ class Found:
         return self.manifest.config.digest
 
     def layers(self) -> list[tuple[str, Descriptor]]:
-        """(diff id, blob) of every layer, lowest first."""
+        """The (diff id, blob) of every layer, lowest first."""
         return list(zip(self.config.diff_ids, self.manifest.layers or (), strict=True))
 
 
 async def find(registry: Registry, reference: Reference, wanted: Platform) -> Found:
-    """Read manifests until the image for ``wanted`` is known.
+    """The image for ``wanted`` that the reference leads to; manifests are read until it is known.
 
     Raises:
         NotFound: no such image, or none for this platform. InvalidRequest: documents that are broken.
@@ -106,7 +106,7 @@ def _checked_config(raw: bytes, manifest: Manifest, reference: Reference) -> Ima
 
 
 class LayerFetcher:
-    """Brings the layers of one pull into the store, at most ``PARALLEL_LAYERS`` at a time."""
+    """The fetcher of one pull's layers into the store, at most ``PARALLEL_LAYERS`` at a time."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class LayerFetcher:
         self._keep_blobs = keep_blobs
 
     async def fetch(self, layers: list[tuple[str, Descriptor]]) -> None:
-        """Return when all are in the store. The first failure ends the others.
+        """Return when all layers are in the store. The first failure ends the others.
 
         Raises:
             HyperError: whatever befell a layer, naming it.
@@ -177,5 +177,5 @@ class LayerFetcher:
 
 
 def pinned(reference: Reference, digest: str) -> Reference:
-    """``reference`` with both its tag, if any, and the digest that was found."""
+    """The reference with both its tag, if any, and the digest that was found."""
     return replace(reference, digest=digest)

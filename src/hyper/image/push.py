@@ -1,4 +1,4 @@
-"""``docker push``: an image to a repository, in Docker's words.
+"""A push (``docker push``): an image to a repository, in Docker's words.
 
 Source: moby distribution/push_v2.go.
 """
@@ -29,7 +29,7 @@ Progress = Callable[[PullEvent], None]
 async def push(
     store: Store, registry: Registry, name: Reference, image: Original, progress: Progress
 ) -> None:
-    """``name`` (with tag) is the image in its registry; that is remembered.
+    """The image ``name`` (with tag) is in its registry; that is remembered.
 
     Raises: as `Registry.manifest`.
     """
@@ -53,7 +53,7 @@ def _remember(store: Store, name: Reference, image: Original) -> None:
 
 
 def mount_candidates(store: Store, name: Reference, digest: str) -> list[str]:
-    """Paths of other repositories of the same registry that had a blob."""
+    """The paths of other repositories of the same registry that had a blob."""
     found = [one.partition("/") for one in blobs.sources(store, digest)]
     paths = [path for domain, _, path in found if domain == name.domain and path != name.path]
     return paths[:MAX_MOUNTS]
@@ -69,7 +69,7 @@ class _Pusher:
         self._progress = progress
 
     async def layer(self, layer: Blob) -> None:
-        """The repository has the layer."""
+        """The layer is in the repository."""
         if await has_blob(self._registry, layer.digest):
             self._tell(layer, "Layer already exists")
             return
@@ -92,5 +92,5 @@ class _Pusher:
 
 
 def _short(layer: Blob) -> str:
-    """Docker shows layers that leave by their diff ids."""
+    """The short id of a layer that leaves: Docker shows its diff id."""
     return ids.short_id(layer.diff_id)

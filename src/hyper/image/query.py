@@ -1,4 +1,4 @@
-"""Reading the store: which image is meant, and what it looks like."""
+"""Queries of the store: which image is meant, and what it looks like."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def identify(store: Store, name_or_id: str) -> str:
     """The id of the visible image that ``name_or_id`` means: a full id, a reference, or the beginning of an id.
 
     Raises:
-        NotFound: there is none. InvalidRequest: several begin so, or it can be no name.
+        NotFound: there is no such image. InvalidRequest: several begin so, or it can be no name.
     """
     match = _ID_PREFIX.fullmatch(name_or_id)
     of_aci = catalog.identify(store, name_or_id)
@@ -59,7 +59,7 @@ def is_id_prefix(image_id: str, text: str) -> bool:
 
 
 def record(store: Store, image_id: str) -> ImageRecord:
-    """An image with all there is to know about it; it must be there."""
+    """The record of an image with all there is to know about it; the image must be there."""
     ((raw, parent),) = store.rows("SELECT config, parent FROM images WHERE id = ?", image_id)
     assert isinstance(raw, bytes)
     config = decode_config(raw)
@@ -83,7 +83,7 @@ def record(store: Store, image_id: str) -> ImageRecord:
 
 
 def all_images(store: Store) -> list[ImageRecord]:
-    """Every visible image, newest first."""
+    """The visible images, newest first."""
     rows = store.rows("SELECT id FROM images WHERE visible")
     images = [record(store, str(row[0])) for row in rows]
     return sorted(images, key=lambda image: (image.created, image.id), reverse=True)
@@ -146,7 +146,7 @@ def to_push(store: Store, wanted: Reference) -> list[tuple[Reference, str]]:
     """The tags that ``wanted`` means to docker push, each with its image.
 
     Raises:
-        NotFound: there are none.
+        NotFound: there are no such tags.
     """
     query = "SELECT tag, image_id FROM tags WHERE name = ? ORDER BY tag"
     found = [
@@ -175,13 +175,13 @@ def _meant(store: Store, text: str) -> list[tuple[str, Reference | None]]:
 
 
 def tagged_ns(store: Store, image_id: str) -> int:
-    """When an image last got a name; 0: never."""
+    """The time when an image last got a name; 0: never."""
     ((moment,),) = store.rows("SELECT tagged_ns FROM images WHERE id = ?", image_id)
     return int(str(moment))
 
 
 def usage(store: Store) -> Usage:
-    """What the layers take, and what of each image is shared with another."""
+    """The bytes that the layers take, and those of each image that it shares with another."""
     rows = store.rows("SELECT diff_id, content_bytes, file_bytes FROM layers")
     sizes = {str(row[0]): int(str(row[1])) for row in rows}
     files = sum(int(str(row[2])) for row in rows)
@@ -217,7 +217,7 @@ def _shown(name_or_id: str) -> str:
 
 
 def created_s(image: ImageRecord) -> int:
-    """When an image was made, by its own word, in seconds since 1970; 0 for nothing, nonsense and the far future."""
+    """The time an image was made, by its own word, in seconds since 1970; 0 for none, nonsense and the far future."""
     try:
         found = parse_timestamp_ns(image.created, now_ns=time.time_ns()) // 10**9
     except ValueError:

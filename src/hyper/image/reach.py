@@ -1,6 +1,6 @@
-"""How near servers may lead this daemon: a stranger's redirect must not make it ask a neighbour, or itself.
+"""Reach: how near servers may lead this daemon. A redirect must not make it ask a neighbour, or itself.
 
-A user names a registry or an URL, and that is asked wherever it is. What it names in its turn (redirects, token
+A user names a registry or a URL, and that is asked wherever it is. What it names in its turn (redirects, token
 servers, places of uploads, templates of discovery) is asked only where it is itself, or further out: a public server
 leads to public addresses, a private one also to private ones, one on this host anywhere. Link-local addresses, where
 clouds keep their metadata, only what is there itself may name. The address decides, when the connection is made: a name
@@ -24,7 +24,7 @@ _ANY_PORT: Final = 9
 
 
 class Place(Enum):
-    """Where an address is, as seen from this host."""
+    """The place of an address, as seen from this host."""
 
     PUBLIC = auto()
     #: RFC 1918, unique local, shared (RFC 6598), and whatever else is not routed on the internet.
@@ -58,16 +58,16 @@ class Refused(PermissionError):
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The places that connections may lead to."""
+    """The reach of connections: the places that they may lead to."""
 
     places: frozenset[Place] = frozenset(Place)
 
     def __and__(self, other: Reach) -> Reach:
-        """What is in both."""
+        """The places that are in both."""
         return Reach(self.places & other.places)
 
     def check(self, address: str) -> None:
-        """Nothing happens for an address within reach.
+        """The address is within reach.
 
         Raises:
             Refused: it is not.
@@ -93,7 +93,7 @@ ANYWHERE: Final = Reach()
 
 
 def reach_of(leaders: Collection[Place]) -> Reach:
-    """How far servers at these places may lead together: no nearer than each of them could."""
+    """The reach of servers at these places together: no nearer than each of them could lead."""
     reach = frozenset(Place)
     for place in leaders:
         reach &= _LEADS_TO[place]
@@ -101,7 +101,7 @@ def reach_of(leaders: Collection[Place]) -> Reach:
 
 
 def place_of(address: str) -> Place:
-    """Where ``address`` (no name) is."""
+    """The place of ``address`` (no name)."""
     found = address_of(address)
     assert found is not None, address
     if isinstance(found, ipaddress.IPv6Address) and found in _NAT64:

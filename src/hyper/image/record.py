@@ -1,4 +1,4 @@
-"""What the image layer tells others: images, progress, history, usage."""
+"""Records that the image layer gives others: images, origin, progress, history, usage."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How an image came here, and when (nanoseconds since 1970).
+    """The origin of an image: how it came here, and when (nanoseconds since 1970).
 
     ``kind``: registry, docker, podman (or what else an engine of this host calls itself), archive, aci, made (here).
     ``place``: the registry's name of it, the engine's socket, or "". ``took_ms``: until it could be used.
@@ -82,7 +82,7 @@ class LayerInfo:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What images take. ``shared``: per image id, bytes of layers that other images have too."""
+    """The disk usage of images. ``shared``: per image id, bytes of layers that other images have too."""
 
     layers_bytes: int
     disk_bytes: int

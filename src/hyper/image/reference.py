@@ -1,4 +1,4 @@
-"""Image references as people write them, and what they mean. Pure.
+"""Image references as users write them, and their meaning. Pure.
 
 The grammar and the defaults are distribution/reference's, byte for byte, because every client of the Engine API builds
 on them: ``nginx`` means ``docker.io/library/nginx:latest``.
@@ -64,7 +64,7 @@ class Reference:
         return self.familiar_name + self._suffix()
 
     def with_default_tag(self) -> Reference:
-        """This reference, with the tag ``latest`` if it has neither tag nor digest."""
+        """The reference with the tag ``latest`` if it has neither tag nor digest."""
         if self.tag is None and self.digest is None:
             return replace(self, tag=DEFAULT_TAG)
         return self
@@ -128,17 +128,17 @@ def parse_tag(repository: str, tag: str) -> Reference:
 
 
 def check_name(reference: Reference) -> None:
-    """Nothing happens for a name that an image may get.
+    """The reference is a name that an image may get.
 
     Raises:
-        InvalidRequest: it would be taken for a digest.
+        InvalidRequest: the name would be taken for a digest.
     """
     if reference.familiar_name == _DIGEST_ALGORITHM:
         raise InvalidRequest("refusing to create an ambiguous tag using digest algorithm as name")
 
 
 def split_domain(text: str) -> tuple[str, str]:
-    """The registry a name is of, and the rest, with Docker's defaults filled in; neither is checked."""
+    """The registry of a name, and the rest, with Docker's defaults filled in; neither is checked."""
     first, slash, rest = text.partition("/")
     is_domain = slash and (
         any(character in first for character in ".:")

@@ -40,7 +40,7 @@ _ACCEPT = ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))
 
 
 class VerificationFailed(HyperError):
-    """Bytes that are not those their digest promised."""
+    """The failure of bytes that are not those their digest promised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class _Token(msgspec.Struct):
 
 
 class Registry:
-    """One repository, as its servers show it to one user. Use as async context manager."""
+    """A registry's repository, as its servers show it to one user. Use as async context manager."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Registry:
         also: tuple[str, ...] = (),
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """``actions``: what tokens are asked for; "" for none. ``also``: paths of repositories to read too.
+        """A client. ``actions``: what tokens are asked for; "" for none. ``also``: paths of more repositories to read.
 
         ``tell`` hears what is waited for, when it takes a while.
         """
@@ -153,7 +153,7 @@ class Registry:
             yield start, self._pieces(response)
 
     async def on_endpoints(self, ask: Callable[[Endpoint], Awaitable[_T]]) -> _T:
-        """What ``ask`` gets from the first endpoint that has it; each is asked again while its failures may pass.
+        """The answer of ``ask`` from the first endpoint that has it; each is asked again while its failures may pass.
 
         Raises:
             HyperError: the last endpoint's answer; an earlier one's "not found" where the last cannot be reached.
@@ -165,7 +165,7 @@ class Registry:
     async def _get(
         self, endpoint: Endpoint, path: str, headers: dict[str, str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A successful answer (200 or 206), its body unread. Raises: as `request`."""
+        """The answer of success (200 or 206), its body unread. Raises: as `request`."""
         async with self.request(endpoint, "GET", path, headers=headers) as response:
             yield response
 
@@ -255,7 +255,7 @@ class Registry:
     def location(
         self, endpoint: Endpoint, response: aiohttp.ClientResponse, default: str | None = None
     ) -> str:
-        """Where an answer sends us for what comes next; ``default`` where it does not say.
+        """The URL an answer sends us to for what comes next; ``default`` where it does not say.
 
         Raises:
             Unavailable: it does not say and must, or leads away from https.
@@ -268,7 +268,7 @@ class Registry:
         return url
 
     def _check_target(self, endpoint: Endpoint, url: str, target: str) -> None:
-        """Raises: Unavailable, where ``url`` leads to is no place to go to, or less safe."""
+        """The URL ``target`` may be followed from ``url``. Raises: Unavailable, it is no such URL, or less safe."""
         scheme = urlsplit(target).scheme
         if scheme not in ("http", "https"):
             raise Unavailable(f"registry {endpoint} leads to {target[:80]!r}: no URL to follow")
@@ -276,7 +276,7 @@ class Registry:
             raise Unavailable(f"registry {endpoint}: redirects from https to {target[:80]!r}")
 
     async def _find_scheme(self, endpoint: Endpoint) -> str:
-        """https where it answers; where the configuration allows, http otherwise."""
+        """The scheme of an endpoint: https where it answers; where the configuration allows, http otherwise."""
         for scheme in endpoint.schemes[:-1]:
             try:
                 async with asyncio.timeout(self._patience.connect_s):
@@ -294,7 +294,7 @@ class Registry:
     async def _authenticate(
         self, endpoint: Endpoint, response: aiohttp.ClientResponse, sent: str | None
     ) -> bool:
-        """Do what a 401 asks for; whether there is something else to try than what was ``sent``."""
+        """Do what the 401 asks for; whether there is something else to try than what was ``sent``."""
         if self._authorization.get(endpoint) != sent:
             return True  # another request, of the same moment, has done it meanwhile
         offered = challenges(", ".join(response.headers.getall("WWW-Authenticate", [])))
@@ -376,7 +376,7 @@ class Registry:
                 yield response
 
     async def _refused(self, endpoint: Endpoint, response: aiohttp.ClientResponse) -> None:
-        """Raise what an unsuccessful answer means, in Docker's words."""
+        """Raise the error that an unsuccessful answer means, in Docker's words."""
         status, item = response.status, await _first_error(response)
         said = (
             f"{item.code.replace('_', ' ').lower()}: {item.message}" if item.code else str(status)
@@ -411,7 +411,7 @@ class Registry:
         raise Unavailable(f"registry {endpoint} answered HTTP {status}: {said}")
 
     def _push_refused(self, endpoint: Endpoint, status: int, said: str) -> None:
-        """Raise what an unsuccessful answer to a push means where that is another thing than for a pull."""
+        """Raise the error that an unsuccessful answer to a push means, where a pull's would be another."""
         if status == 401 and not self._authorization.get(endpoint, "").startswith("Bearer"):
             raise Unauthorized(
                 "unauthorized: authentication required",
@@ -442,7 +442,7 @@ class Registry:
 async def _watched(
     pieces: AsyncIterator[bytes], deadline: asyncio.Timeout, limit: float
 ) -> AsyncIterator[bytes]:
-    """``pieces``; while they are taken, time does not run out."""
+    """The pieces ``pieces``; while they are taken, the deadline moves on."""
     async for piece in pieces:
         if not deadline.expired():
             deadline.reschedule(asyncio.get_running_loop().time() + limit)
@@ -460,7 +460,7 @@ def _verify(data: bytes, digest: str) -> None:
 
 
 async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The whole body.
+    """The whole body of an answer.
 
     Raises:
         VerificationFailed: it is longer than ``limit``.
@@ -476,7 +476,7 @@ async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
 
 
 async def _first_error(response: aiohttp.ClientResponse) -> _ErrorItem:
-    """What the registry says about a failure, shortened; its body may be anything."""
+    """The first error in a registry's answer, shortened; the body may be anything."""
     try:
         body = msgspec.json.decode(
             await read_body(response, limits.MAX_ANSWER_BYTES), type=_ErrorBody
@@ -488,13 +488,13 @@ async def _first_error(response: aiohttp.ClientResponse) -> _ErrorItem:
 
 
 def _refusal(error: aiohttp.ClientConnectorError) -> str:
-    """Of the server itself, or of the proxy before it."""
+    """The refusal in words, of the server itself or of the proxy before it."""
     through = isinstance(error, aiohttp.ClientProxyConnectionError)
     return words(error) if through else "connection refused"
 
 
 def _proxy_failure(endpoint: Endpoint, error: aiohttp.ClientHttpProxyError) -> Exception:
-    """What a proxy's no to CONNECT means: final where it is about us, else it may pass."""
+    """The error that a proxy's no to CONNECT means: final where it is about us, else it may pass."""
     if error.status == 407:
         return Unavailable(
             f"registry {endpoint}: the proxy wants to know who asks (407)",

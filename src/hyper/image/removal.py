@@ -1,4 +1,4 @@
-"""``docker rmi``: Docker's rules of which names go, when the image goes with them, and what forbids it.
+"""The removal of images (``docker rmi``): which names go, when the image goes too, what forbids it; Docker's rules.
 
 Source: moby daemon/images/image_delete.go (v20.10 to v27), whose texts clients match on.
 """
@@ -23,7 +23,7 @@ Tell = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked, about which image, and who uses it. ``prune``: untagged parents go too."""
+    """The request for a removal: which image, and which containers use it. ``prune``: untagged parents go too."""
 
     name: str
     image_id: str
@@ -35,7 +35,7 @@ class Request:
 
 
 def remove(store: Store, request: Request) -> Records:
-    """Remove a name or the image. What was done, in Docker's form.
+    """Remove a name or the image. The removals, in Docker's form.
 
     Raises:
         Conflict: forbidden; the text says whether force helps.
@@ -81,7 +81,7 @@ def _untag(store: Store, request: Request, going: list[Reference]) -> Records:
 
 
 def _delete(store: Store, request: Request, records: Records, *, quiet: bool) -> None:
-    """The image goes, and parents that nothing else needs. ``quiet``: what forbids it is no error, the image stays."""
+    """The image goes, and parents that nothing else needs. ``quiet``: a prohibition is no error, the image stays."""
     try:
         _check(store, request, named=True)
     except Conflict:
@@ -112,13 +112,13 @@ def children(store: Store, image_id: str) -> list[str]:
 
 
 def parent_of(store: Store, image_id: str) -> str:
-    """The image it was made from on this host, "" if none."""
+    """The image from which the image was made on this host, "" if none."""
     ((parent,),) = store.rows("SELECT parent FROM images WHERE id = ?", image_id)
     return str(parent)
 
 
 def _check(store: Store, request: Request, *, named: bool) -> None:
-    """What forbids to delete the image. ``named``: so does a name, unless forced."""
+    """The image may be deleted; raises Docker's conflict otherwise. ``named``: a name forbids it, unless forced."""
     if children(store, request.image_id):
         raise _conflict(request, "cannot be forced", "image has dependent child images")
     running = request.running(request.image_id)

@@ -1,4 +1,4 @@
-"""The daemon's half of a worker's report: how a worker is called and what it says. See `hyper.image.worker`."""
+"""The report of a worker, the daemon's half: how a worker is called and what it says. See `hyper.image.worker`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Line(msgspec.Struct, Generic[T]):
-    """One line of a worker's report; ``facts`` is what it found."""
+    """A line of a worker's report; ``facts`` is what it found."""
 
     read: int | None = None
     facts: T | None = None
@@ -33,7 +33,7 @@ async def follow(fd: int, kind: type[T], progress: Callable[[int], None]) -> Lin
     """The last line of a report with facts of ``kind``; progress is passed on as it comes.
 
     Raises:
-        HyperError: it is no report.
+        HyperError: the output is no report.
     """
     last: Line[T] = Line()
     async for text in _lines(fd):
@@ -70,7 +70,7 @@ def argv(module: str, options: dict[str, Any], report: int) -> list[str]:
 
 
 class End:
-    """One end of a pipe that may be closed early."""
+    """An end of a pipe that may be closed early."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd

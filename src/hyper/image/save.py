@@ -1,4 +1,4 @@
-"""``docker save``: images as one tar stream, an OCI layout and what older Dockers read, in one.
+"""Saved images (``docker save``) as one tar stream: an OCI layout and what older Dockers read, in one.
 
 Layers are written as they came, compressed or not, so that manifests keep their digests; ``docker load`` of every age,
 skopeo and podman unpack either. Source: moby image/tarexport/save.go; OCI image-spec image-layout.md.
@@ -56,7 +56,7 @@ async def archive(store: Store, images: list[Saved]) -> AsyncIterator[bytes]:
 
 
 def _directories(images: list[Saved]) -> Iterator[tuple[str, Any]]:
-    """The files that say what is what."""
+    """The files that describe the archive: index.json, oci-layout, manifest.json…"""
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(_index(images))}
     yield "index.json", index
     yield "oci-layout", {"imageLayoutVersion": "1.0.0"}
@@ -104,7 +104,7 @@ def _document(name: str, data: bytes, time_s: int = 0) -> bytes:
 
 
 def _header(name: str, size: int, time_s: int) -> bytes:
-    """The directories have no time, as with Docker: the same images are the same bytes whenever they are saved."""
+    """The header of a file. Directories have no time, as in Docker: the same images always make the same bytes."""
     info = tarfile.TarInfo(name)
     info.size, info.mode, info.mtime = size, 0o644, time_s
     return info.tobuf(tarfile.GNU_FORMAT)

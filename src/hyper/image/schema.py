@@ -112,7 +112,7 @@ def connect(path: Path) -> sqlite3.Connection:
     """An open, current database. Committed means on disk.
 
     Raises:
-        HyperError: it is damaged, or from a newer Hyper.
+        HyperError: the database is damaged, or from a newer Hyper.
     """
     try:
         database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)

@@ -1,4 +1,4 @@
-"""``docker search``: Docker Hub's list of names.
+"""Searches (``docker search``): Docker Hub's list of names.
 
 Registries by the distribution-spec have no search; they are asked, and the error says so.
 
@@ -25,7 +25,7 @@ _MAX_TERM: Final = 256
 
 
 class Hit(msgspec.Struct):
-    """A repository that was found."""
+    """A hit: a repository that was found."""
 
     name: str = ""
     description: str = ""
@@ -39,7 +39,7 @@ class _Answer(msgspec.Struct):
 
 
 def split_term(term: str) -> tuple[str, str]:
-    """The domain to ask, and for what. ``host:5000/name`` asks that host.
+    """The domain to ask, and the term to ask for. ``host:5000/name`` asks that host.
 
     Raises:
         InvalidRequest: no term, or a long one.
@@ -55,10 +55,10 @@ def split_term(term: str) -> tuple[str, str]:
 
 
 async def search(registry: Registry, domain: str, term: str, limit: int) -> list[Hit]:
-    """What a registry finds.
+    """The repositories that a registry finds.
 
     Raises:
-        NotFound: it has no search. Unavailable: it does not answer, or nonsense.
+        NotFound: the registry has no search. Unavailable: it does not answer, or nonsense.
     """
 
     async def ask(endpoint: Endpoint) -> list[Hit]:

@@ -1,4 +1,4 @@
-"""Work that several callers want at the same time is done once."""
+"""Shared work: what several callers want at the same time is done once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _Result = TypeVar("_Result")
 
 
 async def in_parallel(count: int, work: Iterable[Coroutine[Any, Any, _Result]]) -> list[_Result]:
-    """The results of all, in order, at most ``count`` under way at a time. The first failure ends the others.
+    """The results of all works, in order, at most ``count`` under way at a time. The first failure ends the others.
 
     Raises: that failure.
     """
@@ -38,7 +38,7 @@ async def in_parallel(count: int, work: Iterable[Coroutine[Any, Any, _Result]]) 
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The failure that started it (a task group cancels the rest)."""
+    """The failure that started the group's (a task group cancels the rest)."""
     first = group.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
@@ -51,7 +51,7 @@ class _Job(Generic[_Event, _Result]):
 
 
 class SharedWork(Generic[_Key, _Event, _Result]):
-    """Jobs by key. A job lives as long as somebody waits for it; `close` when nobody does any more."""
+    """Jobs by key. A job lives as long as a caller waits for it; `close` when none does any more."""
 
     def __init__(self) -> None:
         self._jobs: dict[_Key, _Job[_Event, _Result]] = {}

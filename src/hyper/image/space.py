@@ -20,22 +20,22 @@ _STEP_BYTES: Final = 16 * MIB
 
 
 def reserve_bytes(folder: Path) -> int:
-    """What images leave free on the file system of ``folder``."""
+    """The bytes that images leave free on the file system of ``folder``."""
     status = os.statvfs(folder)
     return min(limits.MAX_RESERVE_BYTES, status.f_blocks * status.f_frsize // limits.RESERVE_PART)
 
 
 def room_bytes(folder: Path) -> int:
-    """What images may still write there."""
+    """The bytes that images may still write there."""
     status = os.statvfs(folder)
     return max(0, status.f_bavail * status.f_frsize - reserve_bytes(folder))
 
 
 def check_fits(folder: Path, size: int, what: str) -> None:
-    """Nothing happens where ``what``, of ``size`` bytes by somebody's word, has room in ``folder``.
+    """The room in ``folder`` is enough for ``what``, of ``size`` bytes as its maker says.
 
     Raises:
-        HyperError: it has not.
+        HyperError: it is not.
     """
     room = room_bytes(folder)
     if size > room:
@@ -48,14 +48,14 @@ def check_fits(folder: Path, size: int, what: str) -> None:
 
 
 class Watch:
-    """Counts what is written to one file in ``folder``, and sees that the reserve stays."""
+    """A watch that counts what is written to one file in ``folder``, and sees that the reserve stays."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._left = 0
 
     def take(self, count: int) -> None:
-        """So many bytes are about to be written.
+        """The reserve stays if so many bytes are written next.
 
         Raises:
             OSError: ENOSPC, they would be the reserve's.

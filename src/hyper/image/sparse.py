@@ -21,7 +21,7 @@ Read = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Fragments:
-    """Ordered, non-overlapping (offset, length) pieces that hold data; the rest is a hole."""
+    """Fragments: ordered, non-overlapping (offset, length) pieces that hold data; the rest is a hole."""
 
     pieces: tuple[tuple[int, int], ...]
 
@@ -41,7 +41,7 @@ class Fragments:
 
     @property
     def stored(self) -> int:
-        """Bytes of data, together."""
+        """The bytes of data, together."""
         return sum(length for _, length in self.pieces)
 
 
@@ -68,10 +68,10 @@ def read_gnu_fragments(
 def pax_fragments(
     pax: dict[bytes, bytes], read: Read
 ) -> tuple[Fragments, int, bytes | None, int] | None:
-    """(fragments, real size, name, bytes of the body that were the map) if ``pax`` tells of a sparse member.
+    """The (fragments, real size, name, bytes of the body that were the map) if ``pax`` tells of a sparse member.
 
     Raises:
-        InvalidRequest: a map that cannot be, or a version that nobody knows.
+        InvalidRequest: a map that cannot be, or an unknown version.
     """
     version = pax.get(_KEY + b"major"), pax.get(_KEY + b"minor")
     name = pax.get(_KEY + b"name")
@@ -91,7 +91,7 @@ def pax_fragments(
 
 
 def _read_map(read: Read) -> tuple[list[tuple[int, int]], int]:
-    """Version 1.0: the map is decimal lines at the start of the body, padded to a block."""
+    """The map of version 1.0: decimal lines at the start of the body, padded to a block."""
     data = read(_BLOCK)
     count = _decimal(data.split(b"\n", 1)[0])
     if count > limits.MAX_SPARSE_FRAGMENTS:

@@ -1,4 +1,4 @@
-"""Running the converter and tar2sqfs: from a blob to a squashfs file, the daemon's half."""
+"""The converter and tar2sqfs as processes: from a blob to a squashfs file, the daemon's half."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PROBE_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much a layer may unpack to."""
+    """The bounds of what a layer may unpack to."""
 
     max_bytes: int = limits.MAX_LAYER_TAR_BYTES
     max_entries: int = limits.MAX_LAYER_ENTRIES
@@ -98,7 +98,7 @@ async def run_worker(
 async def _outcome(
     worker: Process, packer: Process, last: report.Line[Facts], output: int
 ) -> Facts | None:
-    """Whose fault it was, if it was anybody's: the layer's, the disk's, a program's."""
+    """The facts of a run; None: start again. Raises by whose fault a failure is: layer's, disk's or program's."""
     if last.error is not None:
         raise BadLayer(last.error)
     if last.again:
@@ -119,7 +119,7 @@ async def _outcome(
 
 
 def raise_if_full(output: int) -> None:
-    """Programs tell in words only that they could not write; ask the file system itself.
+    """The file system has room: programs tell in words only that they could not write, so it is asked itself.
 
     Raises:
         OSError: there is no space left.
@@ -139,7 +139,7 @@ async def _finish(output: int) -> None:
 
 
 def _tar2sqfs(output: int, most_bytes: int) -> list[str]:
-    """It is ended by SIGXFSZ when it writes more than that."""
+    """The command of tar2sqfs, which is ended by SIGXFSZ when it writes more than that."""
     argv = ["tar2sqfs", "--quiet", "--force", "--no-skip", *COMPRESSION, f"/proc/self/fd/{output}"]
     _, ours = resource.getrlimit(resource.RLIMIT_FSIZE)  # nobody may raise it without a capability
     most_bytes = most_bytes if ours == resource.RLIM_INFINITY else min(most_bytes, ours)
@@ -151,7 +151,7 @@ def _tar2sqfs(output: int, most_bytes: int) -> list[str]:
 
 
 def _hand_over(output: int) -> None:
-    """Let the unprivileged tar2sqfs open the file again through /proc."""
+    """The file ``target`` can be opened again through /proc by the unprivileged tar2sqfs."""
     os.fchmod(output, 0o600)
     if os.geteuid() == 0:
         os.fchown(output, UNPRIVILEGED, UNPRIVILEGED)

@@ -33,7 +33,7 @@ _LOCK_PATIENCE_S = 0.5
 
 
 class Store:
-    """Files and records. Methods are short and may be called from any thread. Closed by `close`."""
+    """The store: files and records. Methods are short and may be called from any thread. Closed by `close`."""
 
     def __init__(self, root: Path) -> None:
         """Open the store in ``root``, made if missing; what a crash left behind is removed.
@@ -66,7 +66,7 @@ class Store:
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: everything or nothing, on disk when the context ends."""
+        """The transaction of a change: everything or nothing, on disk when the context ends."""
         with self._mutex:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -77,22 +77,22 @@ class Store:
                 raise
 
     def rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
-        """What a query finds."""
+        """The rows that a query finds."""
         with self._mutex:
             return self._db.execute(query, values).fetchall()
 
     # Layers
 
     def layer_path(self, diff_id: str) -> Path:
-        """Where a layer's squashfs is, or would be."""
+        """The path where a layer's squashfs is, or would be."""
         return self.root / "layers" / (diff_id.removeprefix("sha256:") + _SUFFIX)
 
     def merged_path(self, chain: str) -> Path:
-        """Where the union of the layers of a chain is, or would be."""
+        """The path where the union of the layers of a chain is, or would be."""
         return self.root / "merged" / (chain.removeprefix("sha256:") + _SUFFIX)
 
     def layer(self, diff_id: str) -> LayerInfo | None:
-        """What is known of a layer, None if the store has it not."""
+        """The facts about a layer, None if the store has it not."""
         found = self.rows("SELECT * FROM layers WHERE diff_id = ?", diff_id)
         if not found:
             return None
@@ -122,7 +122,7 @@ class Store:
 
     @contextmanager
     def adopted(self, finished: Path, target: Path) -> Iterator[sqlite3.Connection]:
-        """Rename, make the name durable, then a transaction for the record."""
+        """The file is renamed, its name durable; then comes a transaction for the record."""
         # One lock over all steps: collect() would take the file for garbage in between.
         with self._mutex:
             finished.rename(target)
@@ -147,7 +147,7 @@ class Store:
                         del self._pins[diff_id]
 
     def is_pinned(self, diff_id: str) -> bool:
-        """Whether somebody keeps a layer from being collected."""
+        """Whether a caller keeps a layer from being collected."""
         with self._mutex:
             return diff_id in self._pins
 
@@ -191,7 +191,7 @@ class Store:
             return True
 
     def show_image(self, image_id: str, origin: Origin) -> bool:
-        """An image that is here is no removed one; ``origin`` counts if it was. False: it is not here at all."""
+        """The image, if it is here, is no removed one; ``origin`` counts if it was. False: it is not here at all."""
         with self.change() as db:
             known = db.execute("SELECT visible FROM images WHERE id = ?", (image_id,)).fetchone()
             if known is not None and not known[0]:
@@ -199,7 +199,7 @@ class Store:
             return known is not None
 
     def origin(self, image_id: str) -> Origin | None:
-        """How an image came here; None for one that is not, and for one from before this was written down."""
+        """The origin of an image; None for one that is not here, and for one from before this was written down."""
         query = "SELECT origin, place, took_ms, pulled_ns FROM images WHERE id = ? AND origin != ''"
         for kind, place, took_ms, at_ns in self.rows(query, image_id):
             return Origin(str(kind), str(place), _int(took_ms), _int(at_ns))
@@ -245,7 +245,7 @@ class Store:
         return str(found[0][0]) if found else None
 
     def references(self, image_id: str) -> list[Reference]:
-        """Every tag, then every digest, that names an image; sorted."""
+        """The tags, then the digests, that name an image; sorted."""
         tags = self.rows("SELECT name, tag FROM tags WHERE image_id = ? ORDER BY 1, 2", image_id)
         digests = self.rows(
             "SELECT name, digest FROM digests WHERE image_id = ? ORDER BY 1, 2", image_id
@@ -282,7 +282,7 @@ class Store:
             db.execute("DELETE FROM holds WHERE holder = ?", (holder,))
 
     def hide(self, image_id: str) -> None:
-        """Remove an image with all its names; if somebody holds it, its layers stay."""
+        """Remove an image with all its names; if a container holds it, its layers stay."""
         with self.change() as db:
             db.execute("DELETE FROM tags WHERE image_id = ?", (image_id,))
             db.execute("DELETE FROM digests WHERE image_id = ?", (image_id,))
@@ -291,7 +291,7 @@ class Store:
     # Garbage
 
     def collect(self) -> list[str]:
-        """Remove images nobody sees or holds, then layers nobody names, then their files. The diff ids that went."""
+        """Remove images neither seen nor held, then unnamed layers, then their files. The diff ids that went."""
         with self._mutex:
             with self.change() as db:
                 db.execute(
@@ -324,7 +324,7 @@ class Store:
         db.executemany("DELETE FROM merged WHERE chain_id = ?", gone)
 
     def _sweep(self) -> None:
-        """Remove the files no record names."""
+        """The files that no record names are removed."""
         for folder, suffix, query in (
             ("layers", _SUFFIX, "SELECT diff_id FROM layers"),
             ("merged", _SUFFIX, "SELECT chain_id FROM merged"),
@@ -356,13 +356,14 @@ def chain_ids(diff_ids: Iterable[str]) -> list[str]:
 
 
 def _without_repetition(diff_ids: list[str]) -> list[str]:
-    """``diff_ids`` without those that come again later: everything they set is set again there."""
+    """The diff ids without those that come again later: everything they set is set again there."""
     return list(dict.fromkeys(reversed(diff_ids)))[::-1]
 
 
 def _lock(path: Path) -> int:
-    """A descriptor that locks ``path``. A moment of patience: a child that our predecessor forked just before it was
-    killed has the lock until it executes its program."""
+    """A descriptor that locks ``path``. It waits a moment: a child that our predecessor forked just before it
+    was killed has the lock until it executes its program.
+    """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + _LOCK_PATIENCE_S
     while True:

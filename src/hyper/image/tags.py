@@ -1,4 +1,4 @@
-"""Every tag of a repository, as its registry lists them.
+"""The tags of a repository, as its registry lists them.
 
 Source: OCI distribution specification, "Listing Tags".
 """
@@ -21,7 +21,7 @@ class _Page(msgspec.Struct):
 
 
 async def find(registry: Registry, reference: Reference) -> list[Reference]:
-    """``reference``'s repository with each of its tags, in the registry's order.
+    """The references of ``reference``'s repository with each of its tags, in the registry's order.
 
     Raises:
         NotFound: no such repository, or one without a tag.
@@ -51,7 +51,7 @@ async def find(registry: Registry, reference: Reference) -> list[Reference]:
 async def _page(
     registry: Registry, endpoint: Endpoint, target: str
 ) -> tuple[list[str], str | None]:
-    """A part of the list, and where the next one is on the same host; None: this was the last."""
+    """A part of the list, and the URL of the next one on the same host; None: this was the last."""
     async with registry.request(endpoint, "GET", target) as response:
         data = await read_body(response, limits.MAX_ANSWER_BYTES)
         link = response.links.get("next")

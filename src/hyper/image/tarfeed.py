@@ -1,7 +1,7 @@
 """A tar that comes in pieces, as a client sends it: compressed or not, never as a whole. Pure.
 
-The reader of layers pulls; here bytes are pushed. What is not there yet makes the reader give up and try the same
-header again when more has come: headers are short, and contents are passed on without it.
+The reader of layers pulls; here bytes are pushed. Where bytes are missing the reader gives up and tries the same
+header again when more have come: headers are short, and contents are passed on without it.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _MAX_HEADERS = 4 * limits.MAX_EXTENDED_HEADER_BYTES
 
 
 class _NeedMore(Exception):
-    """What is asked for has not come yet."""
+    """The signal that the bytes asked for have not come yet."""
 
 
 class _Buffer(ByteSource):
-    """What has come and is not used. Reads are exact, or raise _NeedMore."""
+    """The buffer of bytes that have come and are not used. Reads are exact, or raise _NeedMore."""
 
     def __init__(self) -> None:
         super().__init__(iter(()))
@@ -40,22 +40,22 @@ class _Buffer(ByteSource):
 
     @property
     def left(self) -> int:
-        """Bytes that are there."""
+        """The number of bytes in the buffer."""
         return len(self.data) - self.at
 
     def add(self, data: bytes) -> None:
-        """More has come."""
+        """The bytes ``data`` are in the buffer, too."""
         self.data = self.data[self.at :] + data
         self.at = 0
 
     def take(self, count: int) -> bytes:
-        """At most ``count`` bytes, as many as there are."""
+        """The next bytes, at most ``count``, as many as there are."""
         piece = self.data[self.at : self.at + count]
         self.at += len(piece)
         return piece
 
     def read(self, count: int) -> bytes:
-        """Exactly ``count`` bytes; fewer only at the end of all."""
+        """The next ``count`` bytes; fewer only at the end of all."""
         if self.left < count and not self.whole:
             raise _NeedMore
         return self.take(count)
@@ -63,7 +63,7 @@ class _Buffer(ByteSource):
     def copy(
         self, count: int, write: Callable[[memoryview], object], *, exact: bool = True
     ) -> None:
-        """As `ByteSource.copy`."""
+        """Hand ``count`` bytes to ``write``, as `ByteSource.copy` does."""
         data = self.read(count)
         if len(data) < count and exact:
             raise BadLayer("the tar ends too early")
@@ -71,9 +71,9 @@ class _Buffer(ByteSource):
 
 
 class TarFeed:
-    """Entries, each followed by its content in pieces (of a sparse file with its holes as zeros).
+    """The feed of a tar: entries, each followed by its content in pieces (of a sparse file with its holes as zeros).
 
-    ``feed`` what comes, then ``close``. ``done``: the tar's own end was seen; what follows is ignored.
+    ``feed`` bytes as they come, then ``close``. ``done``: the tar's own end was seen; what follows is ignored.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class TarFeed:
         self.done = False
 
     def feed(self, data: bytes) -> Iterator[Entry | bytes]:
-        """What ``data`` completes; to be used up before the next call.
+        """The entries and pieces that ``data`` completes; to be used up before the next call.
 
         Raises:
             BadLayer: this is no tar, or a broken one.
@@ -110,7 +110,7 @@ class TarFeed:
             raise BadLayer(f"the archive cannot be decompressed: {error}") from error
 
     def close(self) -> Iterator[Entry | bytes]:
-        """What is complete now that nothing more comes.
+        """The entries and pieces that are complete now that nothing more comes.
 
         Raises:
             BadLayer: it ends too early.
@@ -180,7 +180,7 @@ class TarFeed:
 
 
 class _Unpacker:
-    """Streams after each other, as gzip's members; None: not compressed. Zeros behind the last are padding."""
+    """The unpacker of streams in a row, as gzip's members; None: not compressed. Zeros behind the last are padding."""
 
     def __init__(self, make: Callable[[], Decoder] | None) -> None:
         self._make = make
@@ -192,7 +192,7 @@ class _Unpacker:
         return self._decoder is None or self._decoder.eof
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """``data`` unpacked, a bounded piece at a time."""
+        """The bytes of ``data`` unpacked, a bounded piece at a time."""
         if self._decoder is None or self._make is None:
             yield data
             return
@@ -210,7 +210,7 @@ class _Unpacker:
 
 
 class _Zstd:
-    """zstandard has no bound on one call's output; a piece of input of this size has one that can be borne."""
+    """The decompressor for zstd: one call's output is unbounded, but bearable for a piece of input of this size."""
 
     _INPUT = 1024
 

@@ -33,12 +33,12 @@ _KINDS = {
 
 
 class BadLayer(InvalidRequest):
-    """A layer's bytes are no layer: broken, or made to do harm."""
+    """A bad layer: its bytes are no layer, broken, or made to do harm."""
 
 
 @dataclass(slots=True)
 class Entry:
-    """One member of a tar. ``size`` is what the file will have, ``stored`` what the stream holds of it."""
+    """An entry: one member of a tar. ``size`` is what the file will have, ``stored`` what the stream holds of it."""
 
     name: bytes
     kind: bytes
@@ -56,14 +56,14 @@ class Entry:
 
 
 class ByteSource:
-    """Exact reads and bulk copies from an iterator of byte strings."""
+    """A source of bytes: exact reads and bulk copies from an iterator of byte strings."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._view = memoryview(b"")
 
     def read(self, count: int) -> bytes:
-        """Exactly ``count`` bytes, or what is left at the end of the stream."""
+        """The next ``count`` bytes, or what is left at the end of the stream."""
         if len(self._view) >= count:
             piece, self._view = self._view[:count], self._view[count:]
             return bytes(piece)
@@ -100,7 +100,7 @@ class ByteSource:
 
 
 class TarReader:
-    """The entries of a tar. Iterate; between two entries call `copy_body` or let the body be skipped."""
+    """The reader of a tar's entries. Iterate; between two entries call `copy_body` or let the body be skipped."""
 
     def __init__(self, source: ByteSource) -> None:
         self._source = source
@@ -108,10 +108,10 @@ class TarReader:
         self._entry: Entry | None = None
 
     def __iter__(self) -> Iterator[Entry]:
-        """Every entry up to the end mark (or a clean end of the stream).
+        """The entries up to the end mark (or a clean end of the stream).
 
         Raises:
-            BadLayer: whatever is wrong with the tar, with the name of the entry where known.
+            BadLayer: any fault of the tar, with the name of the entry where known.
         """
         while (entry := self._next()) is not None:
             yield entry
@@ -324,7 +324,7 @@ def _text(data: bytes) -> bytes:
 
 
 def _number(data: bytes, what: str) -> int:
-    """An octal number, or GNU's base 256."""
+    """The number in a field: octal, or GNU's base 256."""
     if data[0] & 0x80:
         value = int.from_bytes(data, "big")
         return value - (1 << 8 * len(data)) if data[0] & 0x40 else value - (1 << 8 * len(data) - 1)
@@ -360,7 +360,7 @@ def _decimal(value: bytes, key: bytes) -> int:
 
 
 def _check(entry: Entry) -> None:
-    """Refuse what cannot be, bring into range what only looks odd."""
+    """The entry is refused if it cannot be, and brought into range if it only looks odd."""
     shown = entry.name[:80]
     if not (0 <= entry.uid < MAX_U32 and 0 <= entry.gid < MAX_U32):
         raise BadLayer(f"{shown!r} has an impossible owner: {entry.uid}:{entry.gid}")

@@ -1,4 +1,4 @@
-"""What a layer's tar would unpack to, kept in memory: names and attributes, no contents. Pure.
+"""The tree that a layer's tar would unpack to, kept in memory: names and attributes, no contents. Pure.
 
 Replaying the tar here instead of on a file system is what makes hostile layers harmless: a symbolic link in the way, a
 name twice, a hard link to nowhere only move names about in this tree. Semantics are those of Docker's unpacking (the
@@ -33,7 +33,7 @@ _MAX_LINKS = 40
 
 
 class Node:
-    """A file of any kind. Hard links are one node in several places."""
+    """A node: a file of any kind. Hard links are one node in several places."""
 
     __slots__ = ("children", "entry", "implicit", "opaque", "source", "whiteouts")
 
@@ -48,7 +48,7 @@ class Node:
 
 
 class Tree:
-    """One layer. Feed it with `add`; `replaced` tells whether a body seen before lost its name since."""
+    """The tree of a layer. Feed it with `add`; `replaced` tells whether a body seen before lost its name since."""
 
     def __init__(self, *, max_entries: int = limits.MAX_LAYER_ENTRIES) -> None:
         self.root = _implicit()
@@ -174,7 +174,7 @@ class Tree:
 
 
 def walk(root: Node) -> Iterator[tuple[bytes, Node]]:
-    """Every node under ``root`` with its path, parents first; the root itself is ``b""``."""
+    """The nodes under ``root`` with their paths, parents first; the root itself is ``b""``."""
     stack: list[tuple[bytes, Node]] = [(b"", root)]
     while stack:
         path, node = stack.pop()
@@ -206,7 +206,7 @@ def stack_on(lower: Node, upper: Node) -> Node:
 
 
 def spent(node: Node) -> Node:
-    """``node`` as part of the lowest layer: there is nothing left for its marks to hide."""
+    """The node as part of the lowest layer: there is nothing left for its marks to hide."""
     todo = [node]
     while todo:
         current = todo.pop()
@@ -246,7 +246,7 @@ def _add_whiteout(parent: Node, name: bytes) -> None:
 
 
 def _filter_xattrs(entry: Entry) -> None:
-    """Drop what squashfs cannot hold, and what would speak to overlayfs in our name."""
+    """The attributes without those that squashfs cannot hold, and those that would speak to overlayfs in our name."""
     if entry.xattrs:
         entry.xattrs = {
             key: value

@@ -1,6 +1,6 @@
-"""What went wrong on the way to a server, in the words that Docker's users know, without the library's own.
+"""Causes of failures on the way to a server, in the words that Docker's users know, without the library's own.
 
-What a server sent where HTTP was expected is not repeated: whoever can make this daemon ask it would read it.
+What a server sent where HTTP was expected is not repeated: a client that can make this daemon ask it would read it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def cause(error: BaseException) -> BaseException:
 
 
 def words(error: BaseException) -> str:
-    """Why a request failed."""
+    """The reason, in words, why a request failed."""
     inner = cause(error)
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy answered {error.status} to CONNECT"

@@ -50,7 +50,7 @@ async def unite(
 
 
 def _scan(reader: TarReader, tree: Tree, first: int) -> int:
-    """Replay a layer into ``tree``, its entries numbered from ``first``; the next number."""
+    """The next number, with the layer replayed into ``tree``, its entries numbered from ``first``."""
     number = first
     for entry in reader:
         tree.add(entry, number, overlay=True)
@@ -59,7 +59,7 @@ def _scan(reader: TarReader, tree: Tree, first: int) -> int:
 
 
 async def _with_tar(layer: int, use: Callable[[TarReader], int]) -> int:
-    """What ``use`` makes of a layer's tar."""
+    """The result of ``use`` with a layer's tar."""
     argv = ["sqfs2tar", "--no-skip", "--root-becomes", ".", f"/proc/self/fd/{layer}"]
     async with spawn(argv, stdout=PIPE, pass_fds=(layer,)) as child:
         fd = child.take_stdout()

@@ -1,4 +1,4 @@
-"""Sending blobs and manifests to a registry: only what it has not, resumed where the connection broke.
+"""Uploads of blobs and manifests to a registry: only those that it has not, resumed where the connection broke.
 
 Source: OCI distribution-spec v1.1, "Push".
 """
@@ -60,7 +60,7 @@ async def mount_blob(registry: Registry, digest: str, repositories: Iterable[str
 
 
 async def send_blob(registry: Registry, blob: Descriptor, file: Path, progress: Progress) -> None:
-    """The repository has the blob whose bytes are in ``file``.
+    """The blob whose bytes are in ``file`` is in the repository.
 
     Raises: as `Registry.manifest`.
     """
@@ -69,7 +69,7 @@ async def send_blob(registry: Registry, blob: Descriptor, file: Path, progress: 
 
 
 async def send_document(registry: Registry, blob: Descriptor, data: bytes) -> None:
-    """The repository has the blob ``data``.
+    """The blob ``data`` is in the repository.
 
     Raises: as `Registry.manifest`.
     """
@@ -82,7 +82,7 @@ async def send_document(registry: Registry, blob: Descriptor, data: bytes) -> No
 
 
 async def send_manifest(registry: Registry, tag: str, data: bytes, media_type: str) -> None:
-    """``tag`` names the manifest ``data`` in the repository.
+    """The tag ``tag`` names the manifest ``data`` in the repository.
 
     Raises: as `Registry.manifest`.
     """
@@ -117,7 +117,7 @@ async def _finish(
 
 
 class _Sender:
-    """The state of one upload over its attempts."""
+    """The sender of one blob: the state of an upload over its attempts."""
 
     def __init__(
         self, registry: Registry, blob: Descriptor, file: Path, progress: Progress
@@ -130,7 +130,7 @@ class _Sender:
         self._offset = 0
 
     async def send(self, endpoint: Endpoint) -> None:
-        """Send what the registry has not got yet.
+        """Send the part of the blob that the registry has not got yet.
 
         Raises:
             Transient: the connection broke.
@@ -148,7 +148,7 @@ class _Sender:
             raise error.again(progress=self._offset > before) from error
 
     async def _resume(self, endpoint: Endpoint) -> None:
-        """Ask how far it got; where that cannot be said, begin anew."""
+        """Ask how far the upload got; where that cannot be said, begin anew."""
         assert self._location is not None
         async with self._registry.request(
             endpoint, "GET", self._location, accepted=(204, 404)

@@ -1,4 +1,4 @@
-"""What the processes that touch strangers' bytes have in common: no privileges, one line to the daemon.
+"""Workers, the processes that touch bytes from outside: no privileges, one line to the daemon.
 
 The daemon reads JSON lines from the descriptor named in the arguments:
 ``{"read": bytes}`` now and then, at the end one of ``{"facts": {…}}``, ``{"again": true}`` (names were taken twice:
@@ -27,7 +27,7 @@ _OUTPUT_BUFFER = 1 << 20
 
 @dataclass(slots=True)
 class Facts:
-    """What is known about a layer once it was read to its end."""
+    """The facts about a layer once it was read to its end."""
 
     diff_id: str = ""
     tar_bytes: int = 0
@@ -40,11 +40,11 @@ class Facts:
 
 
 class Again(Exception):
-    """What was written so far must be forgotten."""
+    """The request to start over: all that was written so far must be forgotten."""
 
 
 class Report:
-    """The line to the daemon."""
+    """The report: the worker's line to the daemon."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -62,7 +62,7 @@ class Report:
 
 
 def serve(work: Callable[[dict[str, Any], Report, BinaryIO], Any]) -> int:
-    """Run ``work`` on the options in the first argument; the process's exit status. What it returns is a dataclass."""
+    """The exit status of a worker that runs ``work`` on the options in its argument. ``work`` returns a dataclass."""
     options = json.loads(sys.argv[1])
     report = Report(options["report"])
     privileges.drop(memory_bytes=limits.CONVERTER_MEMORY_BYTES)
@@ -83,7 +83,7 @@ def serve(work: Callable[[dict[str, Any], Report, BinaryIO], Any]) -> int:
 
 
 def describe(tree: Tree, facts: Facts) -> Facts:
-    """``facts`` with what the finished tree tells."""
+    """The facts ``facts`` with those that the finished tree tells."""
     root = tree.root
     facts.entries = tree.entries
     facts.opaque = root.opaque

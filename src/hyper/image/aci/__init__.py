@@ -1,2 +1,3 @@
-"""App Container Images (rkt's): from their names to images like any other. Converted once; nothing runs them but what
-runs all."""
+"""App Container Images (rkt's): from their names to images like any other. Converted once; they run as images do.
+runs all.
+"""

@@ -54,7 +54,7 @@ class _Ready:
 
 @dataclass(slots=True)
 class _Visit:
-    """One import: what is on the way (outermost first), what is ready, what keeps layers meanwhile."""
+    """One import of an image: what is on the way (outermost first), what is ready, what keeps layers meanwhile."""
 
     progress: Progress
     pins: ExitStack
@@ -67,7 +67,7 @@ class _Visit:
 
     @contextmanager
     def at(self, image_id: str, name: str, labels: dict[str, str]) -> Iterator[None]:
-        """What is looked for meanwhile is what this image depends on."""
+        """The image is on the way: what is looked for meanwhile are its dependencies."""
         self.path.append((image_id, name, labels))
         try:
             yield
@@ -75,7 +75,7 @@ class _Visit:
             self.path.pop()
 
     def check_cycle(self, dependency: Dependency) -> None:
-        """Raises: InvalidRequest when ``dependency`` is on the way to itself, or too far from the first."""
+        """The dependency may be looked for. Raises: InvalidRequest when it is on the way to itself, or too far down."""
         wanted = dependency.wanted()
         for number, (image_id, name, labels) in enumerate(self.path):
             if wanted.matches(name, labels) and image_id.startswith(dependency.image_id or ""):
@@ -88,7 +88,7 @@ class _Visit:
 
 
 class AppImages:
-    """The way of App Container Images into a store. ``trust``: whose signatures count."""
+    """The importer of App Container Images into a store. ``trust``: whose signatures count."""
 
     def __init__(self, store: Store, bounds: Bounds, web: Web, trust: Trust) -> None:
         self._store = store
@@ -102,7 +102,7 @@ class AppImages:
         """The image whose archive ``pieces`` are is here, with its dependencies.
 
         Raises:
-            InvalidRequest: it is none, broken or hostile, or for another platform; a cycle of dependencies.
+            InvalidRequest: it is no image, broken or hostile, or for another platform; a cycle of dependencies.
             Forbidden: a trusted key counts for it, and did not sign it. NotFound: a dependency is nowhere.
             VerificationFailed: a dependency is not what it should be. Unavailable: a server does not answer.
         """
@@ -172,7 +172,7 @@ class AppImages:
         return query.record(self._store, made.entry.image_id)
 
     def _record(self, ready: list[_Ready], origin: Origin) -> list[str]:
-        """The images are in the store; the names that they did not get."""
+        """The names that the images, which are in the store now, did not get."""
         refused = []
         for image in ready:
             self._store.add_image(
@@ -184,7 +184,7 @@ class AppImages:
         return refused
 
     def _name(self, name: Reference, entry: catalog.Entry) -> list[str]:
-        """A stranger's archive does not take a name away from an image that came otherwise: then it is returned."""
+        """The name names the image; it is returned if an image that came otherwise has it, and stays that image's."""
         owner = self._store.resolve(name)
         if owner is not None and not catalog.knows(self._store, owner):
             return [name.familiar]
@@ -267,7 +267,7 @@ class AppImages:
     async def _rendered(
         self, visit: _Visit, manifest: ImageManifest, layers: list[str]
     ) -> tuple[list[str], tuple[str, str] | None]:
-        """The layers with only what the whitelist names, and who owns the files the application runs as."""
+        """The layers with only what the whitelist names, and the owner of the files the application runs as."""
         app = manifest.app
         files = [] if app is None else [name for name in (app.user, app.group) if name[0] == "/"]
         if not manifest.path_whitelist and not files:
@@ -296,7 +296,7 @@ class AppImages:
     # Others
 
     async def _depend(self, visit: _Visit, dependency: Dependency) -> _Ready:
-        """A dependency is ready: of this import, of the store, or fetched."""
+        """The dependency is ready: of this import, of the store, or fetched."""
         visit.check_cycle(dependency)
         wanted = dependency.wanted()
         for image in visit.ready:
@@ -351,7 +351,7 @@ class AppImages:
         image_id: str | None = None,
         size: int | None = None,
     ) -> _Ready:
-        """The image that discovery finds is ready: that of the first place that has one."""
+        """The image that discovery finds is ready: the image of the first place that has one."""
         domain = wanted.name.partition("/")[0]
         if wanted.port is not None:
             visit.ports[domain] = wanted.port
@@ -391,7 +391,7 @@ class AppImages:
     async def _obtain(
         self, visit: _Visit, place: discovery.Places, target: Path, size: int | None = None
     ) -> Received:
-        """What is at ``place`` is in ``target``; it has ``size`` bytes, if that is known."""
+        """The archive at ``place`` is in ``target``; it has ``size`` bytes, if that is known."""
         shown = place.image.rpartition("/")[2][:40]
         visit.progress(PullEvent("", f"Downloading {place.image}"))
 
@@ -424,7 +424,7 @@ class AppImages:
 
     @contextmanager
     def _archive(self) -> Iterator[Path]:
-        """A name for an archive that is looked at; it is not there afterwards."""
+        """The path for an archive that is looked at; the file is not there afterwards."""
         with storage_errors(self._store, "the image"), scratch_file(self._store, ".aci") as target:
             yield target
 
@@ -439,7 +439,7 @@ def _port_of(url: str) -> dict[str, int]:
 
 
 def _check_meant(unpacked: Unpacked, wanted: names.Wanted | None, image_id: str | None) -> None:
-    """Raises: VerificationFailed when it is another image than was looked for."""
+    """The image is the one that was looked for. Raises: VerificationFailed when it is another."""
     manifest = unpacked.manifest
     if wanted is not None and not wanted.matches(manifest.name, manifest.label_map()):
         labels = ",".join(f"{name}={value}" for name, value in manifest.label_map().items())

@@ -1,4 +1,4 @@
-"""Which images of the store were App Container Images here: found by id, or by name and labels."""
+"""The catalog of the store's images that were App Container Images here: found by id, or by name and labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hyper.image.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An image. ``signer``: the fingerprint of the key whose signature was checked, "" if none was.
+    """An entry: one image. ``signer``: the fingerprint of the key whose signature was checked, "" if none was.
 
     ``archive``: the digest of the file it came in last.
     """
@@ -28,7 +28,7 @@ class Entry:
 
 
 def add(store: Store, entry: Entry) -> None:
-    """``entry`` is kept as long as its image. A signature that was checked once stays so."""
+    """The entry ``entry`` is kept as long as its image. A signature that was checked once stays checked."""
     with store.change() as db:
         db.execute(
             "INSERT INTO acis VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (aci_id, image_id) DO UPDATE SET"
@@ -69,7 +69,7 @@ def knows(store: Store, image_id: str) -> bool:
 
 
 def identify(store: Store, text: str) -> str | None:
-    """The image whose App Container id begins with ``text``; None if it is no such beginning, or of none.
+    """The image whose App Container id begins with ``text``; None if there is none, or it is no such beginning.
 
     Raises:
         InvalidRequest: several begin so.

@@ -1,4 +1,4 @@
-"""From an image manifest to an OCI image configuration. Pure."""
+"""Conversion of an image manifest to an OCI image configuration. Pure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def configuration(
     names files whose owners are meant.
 
     Raises:
-        InvalidRequest: it is for another platform, or says something that cannot be done.
+        InvalidRequest: the image is for another platform, or its manifest says something that cannot be done.
     """
     annotations = by_name(manifest.annotations)
     labels = manifest.label_map()
@@ -60,7 +60,7 @@ def configuration(
 
 
 def _config(manifest: ImageManifest, app: App, owner: tuple[str, str] | None) -> dict[str, Any]:
-    """``config`` of the configuration: what OCI has a word for."""
+    """The member ``config`` of the configuration: all that OCI has a word for."""
     user, group = owner or (app.user, app.group)
     config: dict[str, Any] = {"User": f"{user}:{group}", "Env": _environment(manifest.name, app)}
     config["WorkingDir"] = app.working_directory or "/"
@@ -83,7 +83,7 @@ def _config(manifest: ImageManifest, app: App, owner: tuple[str, str] | None) ->
 
 
 def _environment(name: str, app: App) -> list[str]:
-    """The manifest's variables on top of those that the spec promises."""
+    """The environment: the manifest's variables on top of those that the spec promises."""
     promised = {"PATH": PATH, "AC_APP_NAME": name.rpartition("/")[2], "container": "hyper"}
     return [f"{key}={value}" for key, value in (promised | by_name(app.environment)).items()]
 
@@ -91,7 +91,7 @@ def _environment(name: str, app: App) -> list[str]:
 def _extension(
     manifest: ImageManifest, image_id: str, labels: dict[str, str], dependencies: tuple[str, ...]
 ) -> Aci:
-    """What OCI has no word for."""
+    """The extension of the configuration: all that OCI has no word for."""
     app = manifest.app
     if app is None:
         return Aci(image_id, manifest.name, labels, dependencies)
@@ -122,9 +122,9 @@ def _extension(
 
 
 def tag_of(name: str, labels: Mapping[str, str]) -> Reference | None:
-    """The tag an image gets; None where its name is none that images of registries could have, or only theirs.
+    """The tag an image gets; None for a name that no image of a registry could have, or only a registry's.
 
-    A name without a host's would be one of Docker Hub's: a stranger's archive must not become ``nginx``.
+    A name without a host's would be one of Docker Hub's: an imported archive must not become ``nginx``.
     """
     host, slash, _ = name.partition("/")
     if not slash or "." not in host:

@@ -1,4 +1,4 @@
-"""Where an image is, from its name: pages to ask, the meta tags in them, templates of URLs. Pure.
+"""Discovery of an image by its name: pages to ask, the meta tags in them, templates of URLs. Pure.
 
 Source: appc spec v0.8.11, discovery.md. Simple discovery is what the spec had before meta tags (up to v0.8.1), and is
 tried after them.
@@ -28,7 +28,7 @@ _SIMPLE: Final = "https://{host}/{path}-{version}-{os}-{arch}.{ext}"
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where an image and its detached signature are said to be."""
+    """The URLs where an image and its detached signature are said to be."""
 
     image: str
     #: None: nobody says.
@@ -44,7 +44,7 @@ def pages(wanted: Wanted) -> Iterator[str]:
 
 
 def tags(html: str) -> list[tuple[str, str]]:
-    """(prefix, template) of every ``ac-discovery`` tag of a page. What is no such tag is passed over."""
+    """The (prefix, template) of every ``ac-discovery`` tag of a page. Other tags are passed over."""
     parser = _Parser()
     parser.feed(html)
     parser.close()
@@ -64,7 +64,7 @@ class _Parser(HTMLParser):
 
 
 def places(wanted: Wanted, found: list[tuple[str, str]]) -> list[Places]:
-    """Where the tags say that an image is, in their order; those in ways other than HTTPS are passed over."""
+    """The places of an image by the tags, in their order; those in ways other than HTTPS are passed over."""
     rendered = [
         (_render(template, wanted, IMAGE), _render(template, wanted, SIGNATURE))
         for prefix, template in found
@@ -74,7 +74,7 @@ def places(wanted: Wanted, found: list[tuple[str, str]]) -> list[Places]:
 
 
 def simple(wanted: Wanted) -> Places | None:
-    """Where an image is by its name alone; None for a name that is nothing but a host's."""
+    """The place of an image by its name alone; None for a name that is nothing but a host's."""
     _, slash, path = wanted.name.partition("/")
     template = _SIMPLE.replace("{host}", wanted.host).replace("{path}", path)
     image, signature = _render(template, wanted, IMAGE), _render(template, wanted, SIGNATURE)
@@ -82,7 +82,7 @@ def simple(wanted: Wanted) -> Places | None:
 
 
 def signature_of(url: str) -> str | None:
-    """Where the signature of the image at ``url`` is; None if its name does not tell."""
+    """The URL of the signature of the image at ``url``; None if its name does not tell."""
     parts = urlsplit(url)
     if not parts.path.endswith(f".{IMAGE}"):
         return None
@@ -90,7 +90,7 @@ def signature_of(url: str) -> str | None:
 
 
 def _render(template: str, wanted: Wanted, extension: str) -> str | None:
-    """The URL a template means; None if it asks for what is not known, or is no HTTPS URL."""
+    """The URL a template means; None if the template asks for what is not known, or makes no HTTPS URL."""
     values = {
         "version": "latest",
         "os": "linux",

@@ -1,4 +1,4 @@
-"""What discovery, downloads and imports need of HTTP: GET over TLS, suspicious of every answer.
+"""HTTP for discovery, downloads and imports: GET over TLS, suspicious of every answer.
 
 Proxies, and how near servers may lead: `hyper.image.outbound`. TLS as for registries (`hyper.image.endpoint`): the
 host's authorities and ``certs.d``; without verification, or without TLS, only where the daemon was told so
@@ -29,7 +29,7 @@ _CHUNK = 1 << 20
 
 
 class Web:
-    """Other hosts, as this daemon trusts them."""
+    """The web: other hosts, as this daemon trusts them."""
 
     def __init__(self, endpoints: Endpoints, outbound: Outbound, patience: Patience) -> None:
         self._endpoints = endpoints
@@ -39,7 +39,7 @@ class Web:
     async def document(
         self, url: str, *, max_bytes: int, within: Reach = ANYWHERE
     ) -> tuple[bytes, Reach]:
-        """What is at ``url``, and how far its server may lead.
+        """The document at ``url``, and how far its server may lead.
 
         Raises:
             NotFound: nothing (any 4xx). InvalidRequest: more than ``max_bytes``, or a URL we do not follow.
@@ -64,11 +64,11 @@ class Web:
     ) -> AsyncIterator[tuple[AsyncIterator[bytes], Reach]]:
         """The pieces of what GET ``url`` brings, redirects followed; and how far those servers together may lead.
 
-        ``progress`` gets bytes so far and in all (0: not known). ``within``: how far whoever named the URL may lead;
-        users anywhere. ``plain``: http is as good as https, until somebody speaks https.
+        ``progress`` gets bytes so far and in all (0: not known). ``within``: how far the one who named the URL may
+        lead; users anywhere. ``plain``: http is as good as https, until a server speaks https.
 
         Raises:
-            NotFound: the server has it not. Unauthorized: it wants to know who asks. Unavailable: it does not answer,
+            NotFound: the server has it not. Unauthorized: it wants credentials. Unavailable: it does not answer,
             or not with 200. InvalidRequest: a URL that is not followed. Forbidden: it leads where it may not.
         """
         patience = self._patience
@@ -108,7 +108,7 @@ class Web:
         raise Unavailable(f"{url}: more than {limits.MAX_REDIRECTS} redirects")
 
     async def _trusted(self, url: str, *, plain: bool) -> ssl.SSLContext:
-        """How to speak TLS with the host of ``url``. Raises: InvalidRequest for one that is not followed."""
+        """The TLS context for the host of ``url``. Raises: InvalidRequest for a URL that is not followed."""
         parts = _split(url)
         endpoint = (await asyncio.to_thread(self._endpoints.of, Reference(parts.netloc, "")))[-1]
         if parts.scheme not in endpoint.schemes and not plain:
@@ -130,7 +130,7 @@ class Web:
 
 
 def _joined(base: str, target: str) -> str:
-    """Where a redirect leads. Raises: InvalidRequest, nowhere."""
+    """The URL a redirect leads to. Raises: InvalidRequest, nowhere."""
     try:
         return urljoin(base, target)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Isolators: what an image lets its application have. Pure.
+"""Isolators: the limits and rights an image gives its application. Pure.
 
 Source: appc spec v0.8.11, ace.md, "Isolators": what is not understood may be ignored, and is told to the user.
 """
@@ -29,7 +29,7 @@ class _Set(msgspec.Struct):
 
 
 class Limits(msgspec.Struct):
-    """What isolators amount to: see `hyper.types.aci.Aci`."""
+    """The limits that isolators amount to: see `hyper.types.aci.Aci`."""
 
     memory: int = 0
     nano_cpus: int = 0
@@ -40,7 +40,7 @@ class Limits(msgspec.Struct):
 
 
 def limits_of(isolators: Iterable[Isolator]) -> Limits:
-    """What ``isolators`` amount to; of two of one name the last counts.
+    """The limits that ``isolators`` amount to; of two of one name the last counts.
 
     Raises:
         InvalidRequest: one is not what its name promises, or two contradict each other.
@@ -70,7 +70,7 @@ def _cpu(limits: Limits, value: Any) -> None:
 
 
 def _limit(value: Any, unit: int) -> int:
-    """0: none; what is requested, a least, is what the host has in any case."""
+    """The limit in ``value`` (0: none); what is requested, a least, is what the host has in any case."""
     resource = msgspec.convert(value, _Resource)
     if resource.request is not None:
         quantity(str(resource.request))

@@ -1,4 +1,4 @@
-"""What the daemon and `hyper.image.aci.openpgp` tell each other. Pure."""
+"""Messages between the daemon and `hyper.image.aci.openpgp`. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_USER_IDS: Final = 5
 
 
 class Options(msgspec.Struct):
-    """What to do: read the ``keyring`` (a descriptor), or check with it the ``signature`` of the ``archive``."""
+    """The request: read the ``keyring`` (a descriptor), or check with it the ``signature`` of the ``archive``."""
 
     keyring: int
     archive: int = -1
@@ -24,7 +24,7 @@ class Options(msgspec.Struct):
 
 
 class KeyFacts(msgspec.Struct):
-    """A public key. ``data``: itself, in binary."""
+    """A public key. ``data``: the key in binary."""
 
     fingerprint: str
     user_ids: tuple[str, ...]
@@ -32,7 +32,7 @@ class KeyFacts(msgspec.Struct):
 
 
 class Answer(msgspec.Struct, omit_defaults=True):
-    """What was found, or ``error``."""
+    """The answer: the keys or the signer found, or ``error``."""
 
     keys: tuple[KeyFacts, ...] = ()
     signer: str = ""

@@ -35,7 +35,7 @@ _VARIABLE = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 class Pair(msgspec.Struct, frozen=True):
-    """A label, a variable, an annotation."""
+    """A name with a value: a label, a variable, an annotation."""
 
     name: str
     value: str
@@ -49,7 +49,7 @@ class EventHandler(msgspec.Struct, frozen=True):
 
 
 class Isolator(msgspec.Struct, frozen=True):
-    """A limit. What ``value`` is depends on ``name``."""
+    """A limit of the application. ``name`` decides what ``value`` is."""
 
     name: str
     value: Any = None
@@ -84,7 +84,7 @@ class App(
         "user_labels": "userLabels",
     },
 ):
-    """How to run the image."""
+    """The application: how to run the image."""
 
     user: str
     group: str
@@ -102,7 +102,7 @@ class App(
 class Dependency(
     msgspec.Struct, frozen=True, rename={"image_name": "imageName", "image_id": "imageID"}
 ):
-    """An image whose files come below. ``size``: of its archive as it is fetched, in bytes."""
+    """A dependency: an image whose files come below. ``size``: of its archive as it is fetched, in bytes."""
 
     image_name: str
     image_id: str | None = None
@@ -119,7 +119,7 @@ class ImageManifest(
     frozen=True,
     rename={"ac_kind": "acKind", "ac_version": "acVersion", "path_whitelist": "pathWhitelist"},
 ):
-    """An image."""
+    """The manifest of an image."""
 
     ac_kind: str
     ac_version: str
@@ -131,24 +131,24 @@ class ImageManifest(
     annotations: tuple[Pair, ...] | None = None
 
     def label_map(self) -> dict[str, str]:
-        """Its labels."""
+        """The labels of the image."""
         return by_name(self.labels)
 
 
 class _Head(msgspec.Struct, rename={"ac_kind": "acKind", "ac_version": "acVersion"}):
-    """What tells whether the rest can be understood."""
+    """The head of a manifest, which tells whether the rest can be understood."""
 
     ac_kind: str
     ac_version: str
 
 
 def by_name(pairs: Iterable[Pair] | None) -> dict[str, str]:
-    """Labels or annotations as a mapping."""
+    """The labels or annotations ``pairs`` as a mapping."""
     return {pair.name: pair.value for pair in pairs or ()}
 
 
 def decode(data: bytes) -> ImageManifest:
-    """The manifest in ``data``; all of it can be.
+    """The manifest in ``data``, all of which is usable.
 
     Raises:
         InvalidRequest: too long, no JSON, another kind or version, a member that is missing or breaks a rule.
@@ -178,7 +178,10 @@ def _check_head(head: _Head) -> None:
 
 
 def _spelled(plain: dict[str, Any]) -> dict[str, Any]:
-    """The spec's example writes supplementaryGids, its schema supplementaryGIDs; Go reads both."""
+    """The manifest in one spelling: the spec's example has supplementaryGids, its schema supplementaryGIDs.
+
+    Go reads both.
+    """
     app = plain.get("app")
     if isinstance(app, dict) and "supplementaryGids" in app:
         groups = {"supplementaryGIDs": app["supplementaryGids"]}

@@ -1,4 +1,4 @@
-"""Names of App Container Images: identifiers, image ids, and what people write. Pure.
+"""Names of App Container Images: identifiers, image ids, and the names that users write. Pure.
 
 Source: appc spec v0.8.11, types.md; the form ``name:version,label=value`` is rkt's and actool's.
 """
@@ -50,7 +50,7 @@ class Wanted:
 
     @property
     def host(self) -> str:
-        """Whose word on it counts, with the port."""
+        """The host whose word on the image counts, with the port."""
         domain = self.name.partition("/")[0]
         return domain if self.port is None else f"{domain}:{self.port}"
 
@@ -72,7 +72,7 @@ def parse(text: str) -> Wanted:
     """The image meant by ``host[:port]/name[:version][,label=value…]``.
 
     Raises:
-        InvalidRequest: it is not of that form.
+        InvalidRequest: the text is not of that form.
     """
     shown = text[:200]
     head, *pairs = text.split(",")
@@ -122,7 +122,7 @@ def is_id_prefix(text: str) -> bool:
 
 
 def check_labels(labels: Mapping[str, str], where: str) -> None:
-    """Raises:
+    """The labels ``labels`` can be.
     InvalidRequest: a label that cannot be.
     """
     if len(labels) > MAX_LABELS:
@@ -135,7 +135,7 @@ def check_labels(labels: Mapping[str, str], where: str) -> None:
 
 
 def platform_of(labels: Mapping[str, str]) -> Platform:
-    """The platform that labels tell, in OCI's words; what they do not say is this host's.
+    """The platform that labels tell, in OCI's words; a part they do not tell is this host's.
 
     Raises:
         InvalidRequest: no platform appc knows on Linux, or one whose programs do not run here.
@@ -161,7 +161,7 @@ def platform_of(labels: Mapping[str, str]) -> Platform:
 
 
 def own_arch() -> str:
-    """appc's word for this host's architecture."""
+    """The word of appc for this host's architecture."""
     host = platforms.host()
     for word, (architecture, variant) in _ARCHITECTURES.items():
         if (architecture, variant) == (host.architecture, host.variant):

@@ -1,4 +1,4 @@
-"""``python -m hyper.image.aci.openpgp``: the process that reads strangers' keys and signatures.
+"""``python -m hyper.image.aci.openpgp``: the process that reads keys and signatures from outside.
 
 The options are its only argument, its answer one JSON object on standard output: ``{"keys": […]}``, ``{"signer": …}``
 (the fingerprint of the key that made the signature) or ``{"error": …}``. Why Sequoia: docs/decisions/0021-aci.md.
@@ -37,7 +37,7 @@ def read_keys(data: bytes) -> list[pysequoia.Cert]:
 
 
 def describe(keys: list[pysequoia.Cert]) -> Answer:
-    """The keys in an answer."""
+    """The answer that describes the keys."""
     return Answer(
         keys=tuple(
             KeyFacts(
@@ -63,7 +63,7 @@ def verify(archive: Path, signature: bytes, keys: list[pysequoia.Cert]) -> str:
 
 
 def answer(options: Options) -> Answer:
-    """What ``options`` ask for."""
+    """The answer to ``options``."""
     try:
         with FileIO(options.keyring, "r") as file:
             keys = read_keys(file.read(MAX_KEYRING_BYTES))
@@ -77,7 +77,7 @@ def answer(options: Options) -> Answer:
 
 
 def main() -> int:
-    """Answer; the process's exit status."""
+    """The process's exit status, once it has answered."""
     privileges.drop(memory_bytes=CONVERTER_MEMORY_BYTES)
     options = msgspec.json.decode(sys.argv[1], type=Options)
     sys.stdout.buffer.write(msgspec.json.encode(answer(options)))

@@ -23,7 +23,7 @@ _MOST: Final = 2**63 - 1
 
 
 def quantity(text: str, *, unit: int = 1) -> int:
-    """``text`` in units of 1/``unit`` (1: bytes; 10⁹: nano-CPUs), rounded up; ≥ 0.
+    """The quantity ``text`` in units of 1/``unit`` (1: bytes; 10⁹: nano-CPUs), rounded up; ≥ 0.
 
     Raises:
         InvalidRequest: no quantity, or one that no machine has.

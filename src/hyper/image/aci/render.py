@@ -22,7 +22,7 @@ from hyper.image.worker import Report, serve
 
 @dataclass(slots=True)
 class Rendered:
-    """User and group of each file that was asked for."""
+    """The owners: user and group of each file that was asked for."""
 
     owners: list[tuple[int, int]] = field(default_factory=list)
 

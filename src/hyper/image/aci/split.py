@@ -1,4 +1,4 @@
-"""``python -m hyper.image.aci.split``: the process that takes a stranger's App Container Image apart.
+"""``python -m hyper.image.aci.split``: the process that takes an App Container Image from outside apart.
 
 Standard input is the archive (a seekable file), standard output becomes the tar of a layer: what is under ``rootfs/``,
 without that folder. The manifest goes to a descriptor named in the options. Nothing is unpacked: names only lose their
@@ -43,7 +43,7 @@ _WHITEOUT = b".wh."
 
 @dataclass(slots=True)
 class Parts:
-    """What is known of an image once it was read to its end."""
+    """The facts about an image once it was read to its end."""
 
     #: ``sha512-…`` of the uncompressed tar.
     image_id: str = ""
@@ -59,10 +59,10 @@ def split(
     max_bytes: int = limits.MAX_LAYER_TAR_BYTES,
     max_entries: int = limits.MAX_LAYER_ENTRIES,
 ) -> Parts:
-    """Write what is in ``blob`` to ``layer`` and ``manifest``.
+    """Write the files of the image ``blob`` to ``layer``, its manifest to ``manifest``.
 
     Raises:
-        BadLayer: it is no App Container Image, or a broken or hostile one.
+        BadLayer: ``blob`` is no App Container Image, or a broken or hostile one.
     """
     parts, sha = Parts(), hashlib.sha512()
 
@@ -86,7 +86,7 @@ def split(
 
 
 def _entries(reader: TarReader) -> Iterator[Entry]:
-    """The entries; what is wrong before the first says that this is something else."""
+    """The entries of the archive; an error before the first says that it is something else."""
     entries = iter(reader)
     try:
         first = next(entries, None)
@@ -175,7 +175,7 @@ class _Splitter:
 
 
 def _link_target(entry: Entry) -> bytes:
-    """Where a hard link leads, without ``rootfs``."""
+    """The target of a hard link, without ``rootfs``."""
     parts = components(entry.link)
     if parts is None or len(parts) < 2 or parts[0] != _ROOT:
         raise BadLayer(f"{entry.name[:80]!r} is a hard link out of rootfs: {entry.link[:80]!r}")

@@ -1,4 +1,4 @@
-"""Whose signatures count for which images: a folder of public keys.
+"""Trust in signatures of images: a folder of public keys, each with the images it counts for.
 
     root/root.d/FINGERPRINT.pgp              for every image
     root/prefix.d/PREFIX/FINGERPRINT.pgp     for images of this name and below; PREFIX with its slashes as %2F
@@ -35,25 +35,25 @@ _SLOWEST_BYTES_PER_S = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class TrustedKey:
-    """``fingerprint`` in capitals; ``prefix`` "": for every image."""
+    """A trusted key. ``fingerprint`` in capitals; ``prefix`` "": for every image."""
 
     fingerprint: str
     prefix: str
     path: Path
 
     def covers(self, name: str) -> bool:
-        """Whether images called ``name`` must be signed by it or its like."""
+        """Whether images called ``name`` must be signed by this key or another that covers them."""
         return not self.prefix or name == self.prefix or name.startswith(f"{self.prefix}/")
 
 
 class Trust:
-    """The keys in ``root``, which is made, for its owner only, with the first of them."""
+    """The trusted keys in ``root``, which is made, for its owner only, with the first of them."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def all(self) -> list[TrustedKey]:
-        """All of them, those for every image first."""
+        """All trusted keys, those for every image first."""
         found = [TrustedKey(path.stem, "", path) for path in self._root.glob(f"root.d/*{_SUFFIX}")]
         found += [
             TrustedKey(path.stem, unquote(path.parent.name), path)
@@ -82,7 +82,7 @@ class Trust:
         return facts
 
     async def read(self, data: bytes) -> list[keys.KeyFacts]:
-        """What the keys in ``data`` are. Raises: InvalidRequest, there are none."""
+        """The facts about the keys in ``data``. Raises: InvalidRequest, there are none."""
         with ExitStack() as stack:
             answer = await _ask(keys.Options(keyring=_memory(stack, data)), _TIMEOUT_S)
         if answer.error:
@@ -104,10 +104,10 @@ class Trust:
         files.sync_dir(folder)
 
     def remove(self, fingerprint: str, prefix: str | None = None) -> list[TrustedKey]:
-        """The key is trusted for ``prefix`` no more (None: for none). What was removed.
+        """The key is trusted for ``prefix`` no more (None: for none). The keys removed.
 
         Raises:
-            NotFound: it was not. InvalidRequest: it could be several.
+            NotFound: it was not trusted. InvalidRequest: several keys could be meant.
         """
         wanted = fingerprint.replace(" ", "").upper()
         found = [
@@ -130,7 +130,7 @@ class Trust:
         """The fingerprint of the key that signed ``archive``, "" where no key counts for ``name``.
 
         Raises:
-            Forbidden: a key counts, and it is not signed, or by none that does.
+            Forbidden: a key counts, and the archive is not signed, or by no key that does.
         """
         trusted = self.of(name)
         if not trusted:
@@ -171,7 +171,7 @@ async def _ask(options: keys.Options, timeout_s: float) -> keys.Answer:
 
 
 def _memory(stack: ExitStack, data: bytes) -> int:
-    """A descriptor from which ``data`` is read, as long as ``stack``."""
+    """The descriptor from which ``data`` is read, as long as ``stack`` is open."""
     fd = os.memfd_create("hyper", os.MFD_CLOEXEC)
     stack.callback(os.close, fd)
     view = memoryview(data)

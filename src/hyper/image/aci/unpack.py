@@ -1,4 +1,4 @@
-"""The daemon's half of taking an image apart, and of rendering one: the workers with their files."""
+"""Workers that take an image apart or render one, with their files: the daemon's half."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """An image taken apart. ``layer``: the tar of its files."""
+    """An unpacked image. ``layer``: the tar of its files."""
 
     image_id: str
     manifest: ImageManifest
@@ -46,7 +46,7 @@ async def unpack(
     ``progress`` gets the bytes of the archive used so far.
 
     Raises:
-        BadLayer: it is none, or broken or hostile. InvalidRequest: its manifest is. OSError: ENOSPC and its kin.
+        BadLayer: it is no image, or broken or hostile. InvalidRequest: its manifest is. OSError: ENOSPC and its kin.
     """
     with archive.open("rb") as source, manifest.open("xb", buffering=0) as notes:
         options = {

@@ -14,7 +14,7 @@ _Trie = dict[bytes, "_Trie"]
 
 
 def keep_only(root: Node, paths: Iterable[str]) -> None:
-    """``root`` has the files and directories in ``paths`` and those on the way to them, and nothing else.
+    """The tree ``root`` has the files and directories in ``paths`` and those on the way to them, and nothing else.
 
     A directory in ``paths`` is there without what is in it, unless that is in ``paths`` too.
 
@@ -39,10 +39,10 @@ def keep_only(root: Node, paths: Iterable[str]) -> None:
 
 
 def owner(root: Node, path: str) -> tuple[int, int]:
-    """User and group that own the file at ``path``, no symbolic link followed.
+    """The user and group that own the file at ``path``, no symbolic link followed.
 
     Raises:
-        BadLayer: there is none.
+        BadLayer: there is no such file.
     """
     node: Node | None = root
     for part in _parts(path):

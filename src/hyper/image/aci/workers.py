@@ -1,4 +1,4 @@
-"""Running a worker whose output is a file of the store: who is to blame for a failure."""
+"""Workers whose output is a file of the store: how one is run, and which failure is whose."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ async def write(
     pass_fds: Sequence[int] = (),
     progress: Callable[[int], None] = lambda _: None,
 ) -> T:
-    """What the worker ``module`` found out; its output is in ``target``, a new file that the caller removes.
+    """The facts from the worker ``module``; its output is in ``target``, a new file that the caller removes.
 
     Raises:
         BadLayer: what it worked on is broken or hostile. OSError: ENOSPC and its kin.
-        ProcessFailed: it failed for another reason.
+        ProcessFailed: the worker failed for another reason.
     """
     with ExitStack() as stack:
         output = stack.enter_context(target.open("xb", buffering=0))
