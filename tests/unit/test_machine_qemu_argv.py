@@ -13,13 +13,10 @@ from hyper.machine.spec import (
     Disk,
     Forward,
     MachineSpec,
-    Memory,
     SharedPath,
-    Slot,
-    TapNic,
     UserNic,
 )
-from tests.support.machine_specs import PLAIN
+from tests.support.machine_specs import BRIDGED, COPY, PLAIN, TEMPLATE
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 BINARY = Path("/usr/bin/qemu-system-x86_64")
@@ -44,14 +41,6 @@ FULL = replace(
     command_line=("hyper.debug=1",),
 )
 SHARING = replace(PLAIN, name="sharing", shared=(SharedPath(Path("/srv/data"), read_only=True),))
-BRIDGED = replace(PLAIN, name="bridged", nics=(TapNic(mac="02:42:ac:11:00:02", fd=30),))
-TEMPLATE = replace(
-    BRIDGED,
-    name="template",
-    empty_slots=(Slot("layer0", read_only=True), Slot("scratch", read_only=False)),
-    memory=Memory(50),
-)
-COPY = replace(TEMPLATE, name="copy", memory=Memory(50, state_fd=51))
 MANY_DISKS = replace(
     PLAIN,
     name="many-disks",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hyper.machine.qemu.walls import group_limits
 
-from tests.unit.test_machine_qemu_argv import COPY, TEMPLATE
+from tests.support.machine_specs import COPY, TEMPLATE
 
 
 def test_a_copy_may_use_all_its_memory() -> None:
