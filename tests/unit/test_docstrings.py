@@ -16,6 +16,7 @@ LEANING = frozenset(
 HELD: tuple[str, ...] = (
     "api/",
     "engine/inspect/",
+    "engine/lifecycle/",
     "engine/network/",
     "engine/output/",
     "engine/record/",

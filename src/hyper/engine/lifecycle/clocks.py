@@ -1,4 +1,4 @@
-"""Guests' clocks follow the host's when that is set, and when the host has slept: its guests have slept with it."""
+"""Clocks of guests: they follow the host's when that is set, and when the host has slept, as its guests have then."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class GuestClocks:
-    """``open`` before use, ``close`` at the end."""
+    """The clocks of all running guests. ``open`` before use, ``close`` at the end."""
 
     def __init__(self, containers: Containers, tasks: Tasks) -> None:
         self._containers = containers
@@ -24,14 +24,14 @@ class GuestClocks:
         self._watch: ClockWatch | None = None
 
     def open(self) -> None:
-        """From now on they follow."""
+        """Guests' clocks follow the host's from now on."""
         try:
             self._watch = ClockWatch(self._step)
         except OSError as error:
             logger.warning("guests will not follow when the host's clock is set: %s", error)
 
     def close(self) -> None:
-        """They follow no more."""
+        """Guests' clocks follow the host's no more."""
         if self._watch is not None:
             self._watch.close()
             self._watch = None

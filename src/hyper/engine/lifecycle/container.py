@@ -1,4 +1,4 @@
-"""One container: its record, its machine while it runs, and everything that may be done to it."""
+"""Containers: the record of one, its machine while it runs, and the operations on it."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ REQUEST_TIMEOUT_S: Final = 20.0
 #: Exit code of a program whose machine went away under it: as if killed; unknown: as Docker after a reboot.
 CODE_KILLED: Final = 137
 CODE_UNKNOWN: Final = 255
-#: What is said of one whose machine runs and has not been heard of.
+#: What clients are told of a container whose machine runs and has not been heard of.
 SILENT: Final = "its machine runs and has not answered since the daemon started"
 #: How long an operation waits for a machine that has not answered since the daemon started.
 ANSWER_TIMEOUT_S: Final = 10.0
 
 
 class Container:
-    """A container that exists. State changes are synchronous and kept before anybody hears of them.
+    """A container that exists. State changes are synchronous, and kept before an event tells of them.
 
     ``lock`` keeps starts and removals apart; everything else is legal at any time and looks at the state.
     """
@@ -58,11 +58,11 @@ class Container:
         self.host = host
         #: Another container by its name or id; raises NotFound.
         self.find = find
-        #: Those that run in this one's machine.
+        #: Containers that run in this one's machine.
         self.guests: set[Container] = set()
-        #: How many are about to: its machine is not without work then.
+        #: Number of containers that are about to run there: the machine is not without work then.
         self.expected = 0
-        #: How many are restarting it: it outlives its run although it removes itself.
+        #: Number of restarts under way: the container outlives its run although it removes itself.
         self.restarting = 0
         self._owner: Container | None = None
         self.lock = asyncio.Lock()
@@ -76,7 +76,7 @@ class Container:
         self.main: GuestProcess | None = None
         self.removed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.exec_ids: list[str] = []
-        #: Those of them that have not ended.
+        #: Those of the execs that have not ended.
         self.open_execs: list[str] = []
         self.exits = Exits()
         #: Not set: its machine is to be found again, and has not answered this daemon (engine/lifecycle/recovery.py).
@@ -97,48 +97,48 @@ class Container:
 
     @property
     def live(self) -> bool:
-        """Whether a machine runs its program."""
+        """Whether a machine runs the container's program."""
         return self.record.status in LIVE
 
     @property
     def machine(self) -> MachineRecord | None:
-        """The machine it is in, be it another's; None: none."""
+        """The machine that the container is in, its own or another's; None: none."""
         shared = self.sandbox if self._owner is not None else None
         return shared.machine.record if shared is not None else self.record.machine
 
     @property
     def silent(self) -> bool:
-        """Whether its machine, which an earlier daemon has started, has not answered this one yet."""
+        """Whether the container's machine, which an earlier daemon has started, has not answered this one yet."""
         return not self.found.is_set()
 
     @property
     def paused(self) -> bool:
-        """Whether it is live and nothing of it executes."""
+        """Whether the container is live and none of its processes executes."""
         return self.record.status is Status.PAUSED
 
     @property
     def goes_at_end(self) -> bool:
-        """Whether it is removed once its program has ended."""
+        """Whether the container is removed once its program has ended."""
         return self.record.host_config.auto_remove and not self.restarting
 
     @property
     def up(self) -> bool:
-        """Whether a machine runs its program, or will by itself."""
+        """Whether a machine runs the container's program, or will by itself."""
         return self.record.status in UP
 
     def publish(self, action: str, **attributes: str) -> None:
-        """Tell everybody who listens to events."""
+        """An event says that ``action`` happened to the container."""
         record = self.record
         labels = record.config.labels or {}
         names = {"image": record.image_ref, "name": record.name}
         self.host.events.publish("container", action, record.id, {**labels, **names, **attributes})
 
     def save(self) -> None:
-        """Its record is on disk."""
+        """The container's record is on disk."""
         self.host.store.save_container(self.record)
 
     def try_save(self) -> None:
-        """What has happened has happened, whether it can be written down now (disk full) or only later."""
+        """The record is on disk if that is possible now (disk full: later); the state change counts in any case."""
         try:
             self.save()
         except HyperError as error:
@@ -147,10 +147,10 @@ class Container:
     # Start
 
     async def start(self) -> bool:
-        """Its program runs; False when it already did.
+        """The container's program runs. Returns False when it already did.
 
         Raises:
-            Conflict: a port is in use, or it is being removed.
+            Conflict: a port is in use, or the container is being removed.
             InvalidRequest: the program cannot be run (Docker's words and codes).
             MachineError: the machine did not start.
         """
@@ -167,7 +167,7 @@ class Container:
             return True
 
     async def _start(self) -> None:
-        """The lock is held."""
+        """The container's program runs. The lock is held by the caller."""
         self._start_over.clear()
         try:
             await self.settled()
@@ -188,7 +188,7 @@ class Container:
             raise failure from error
 
     async def start_over(self) -> None:
-        """No start of it is under way: as with dockerd, a request that comes during one finds how it ended."""
+        """No start of the container is under way: as with dockerd, a request that comes during one finds its result."""
         await self._start_over.wait()
 
     async def settled(self) -> None:
@@ -251,7 +251,7 @@ class Container:
 
     @contextlib.contextmanager
     def expecting(self) -> Iterator[None]:
-        """Somebody is about to run in its machine; once it does it is among ``guests``."""
+        """A container is about to run in this one's machine (the body starts it); then it is among ``guests``."""
         self.expected += 1
         try:
             yield
@@ -284,7 +284,7 @@ class Container:
         self.publish("start")
 
     def adopt(self, sandbox: Sandbox, main: GuestProcess) -> None:
-        """Watch over a running machine: a fresh one, or one found again."""
+        """The machine ``sandbox`` is watched over: a fresh one, or one found again."""
         self.sandbox, self.main = sandbox, main
         if self.record.seat.owner:
             self._owner = self.find(self.record.seat.owner)
@@ -299,7 +299,7 @@ class Container:
 
     @contextlib.asynccontextmanager
     async def _plan_visit(self, *, mounted: bool) -> AsyncIterator[Plan]:
-        """A machine connected to nothing, started in the body; ``mounted``: with what the host has of its mounts."""
+        """The plan of a machine on no network, started in the body; ``mounted``: with those mounts the host has."""
         host = self.host
         host.run_dir(self.record.id).mkdir(mode=0o700, parents=True, exist_ok=True)
         async with contextlib.AsyncExitStack() as stack:
@@ -312,7 +312,7 @@ class Container:
             yield await machine_plan(self.record, host, attached, Wiring((), None))
 
     def _unmade(self) -> None:
-        """A machine in which its program did not run is gone."""
+        """The machine in which the container's program did not run is gone."""
         self.record.machine = None
         self.try_save()
         self._forget_run_dir()
@@ -337,7 +337,7 @@ class Container:
     # End
 
     async def _supervise(self, sandbox: Sandbox, main: GuestProcess) -> None:
-        """Until the program's end is known and kept, and its machine is gone."""
+        """The program's end is known and kept, and its machine is gone."""
         main.oom_kill = self._oom_killed
         try:
             await self.hub.pump(main)
@@ -358,14 +358,14 @@ class Container:
             await self.remove_ended()
 
     async def remove_ended(self) -> None:
-        """It removes itself: nothing is left of it, unless somebody was quick to start it again."""
+        """The container, which removes itself, is gone, unless a client has already started it again."""
         async with self.lock:
             if not self.live:
                 await self.settled()
                 await self._remove(volumes=True)
 
     def _oom_killed(self) -> None:
-        """As dockerd: whichever of its processes it was, and also if the program goes on."""
+        """The container counts as OOM-killed, as with dockerd whichever process was, also if the program goes on."""
         self.record.oom_killed = True
         self.try_save()
         self.publish("oom")
@@ -392,7 +392,7 @@ class Container:
         self.exits.resolve(code)  # also of a run that is followed by another, as dockerd does
 
     def _restart_later(self) -> None:
-        """It is RESTARTING and its machine gone: after the back-off it is started."""
+        """The container, which is RESTARTING and whose machine is gone, is started after the back-off."""
         record = self.record
         ran_s = (record.finished_ns - record.started_ns) / 1e9
         delay_s = self._backoff.next_delay_s(ran_s=ran_s)
@@ -401,7 +401,7 @@ class Container:
         )
 
     async def start_with_daemon(self) -> None:
-        """A daemon has started, and its policy wants it to run: it does, or says why not."""
+        """The container, which its policy wants to run with a new daemon, runs; or the log says why not."""
         if self.record.status is Status.RESTARTING:
             await self._restart_after(0)
             return
@@ -422,7 +422,7 @@ class Container:
                 logger.error("container %s was not started again: %s", self.record.id[:12], error)
 
     def _give_up_restart(self) -> None:
-        """The lock is held: it is RESTARTING and nobody is about to start it. It is EXITED."""
+        """The container is EXITED. It was RESTARTING and no start was under way; the lock is held by the caller."""
         if self._restart is not None:
             self._restart.cancel()
         self.record.status = next_status(self.record.status, Event.GIVE_UP)
@@ -431,7 +431,7 @@ class Container:
         self.hub.notify()
 
     async def end_restarting(self) -> None:
-        """Not RESTARTING any more: given up, unless its start was under way."""
+        """The container is not RESTARTING any more: the restart is given up, unless it was under way."""
         async with self.lock:
             if self.record.status is Status.RESTARTING:
                 self._give_up_restart()
@@ -448,7 +448,7 @@ class Container:
             await sandbox.shut_down()
 
     async def _lost(self, sandbox: Sandbox, reason: HyperError) -> None:
-        """The agent is not heard any more: the machine was killed, panicked, or talks nonsense."""
+        """The run has ended: the agent is not heard any more (machine killed, panicked, or talking nonsense)."""
         autopsy = await sandbox.autopsy()
         whose = "that it shared " if self.record.seat.owner else ""
         text = f"the machine {whose}ended unexpectedly: {autopsy.cause or reason.message}"
@@ -477,7 +477,7 @@ class Container:
     # A machine that an earlier daemon has started
 
     def await_machine(self, machine: MachineRecord | None) -> None:
-        """Its machine is to be found again: meanwhile it keeps what it has, volumes among it."""
+        """The container's machine is to be found again: meanwhile it keeps what it has, volumes among it."""
         self.found.clear()
         if machine is not None:
             self._machine_gone.clear()
@@ -489,17 +489,17 @@ class Container:
         code: int = CODE_UNKNOWN,
         error: str = "the machine was gone when the daemon came back",
     ) -> None:
-        """It ran when an earlier daemon was killed, and its machine is gone now."""
+        """The run that an earlier daemon left when it was killed has ended: its machine is gone now."""
         if self.live:
             self._exited(code, error=error)
             self.hub.finish()
         self._gone()
 
     async def answering(self) -> None:
-        """Its machine answers, as far as is known, or it has none.
+        """The container's machine answers, as far as is known, or it has none.
 
         Raises:
-            Unavailable: it has not answered since the daemon started, and does not in 10 s.
+            Unavailable: the machine has not answered since the daemon started, and does not in 10 s.
         """
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
@@ -516,11 +516,11 @@ class Container:
     # What may be asked of a running one
 
     def running(self) -> tuple[Sandbox, GuestProcess]:
-        """Its machine and program.
+        """The running container's machine and program.
 
         Raises:
             Conflict: it does not run.
-            Unavailable: it is silent.
+            Unavailable: its machine is silent.
         """
         if self.live and self.silent:
             raise self._silence()
@@ -536,8 +536,10 @@ class Container:
         return Conflict(f"container {self.record.id} is not running")
 
     def refuse_removed(self) -> None:
-        """Raises:
-        Conflict: it is being removed (Docker's words).
+        """The container is not being removed.
+
+        Raises:
+            Conflict: it is (Docker's words).
         """
         if self.record.status is Status.REMOVING:
             raise Conflict(
@@ -545,8 +547,10 @@ class Container:
             )
 
     def refuse_paused(self, what: str, *, name: str = "") -> None:
-        """Raises:
-        Conflict: it is paused; ``what`` is impossible then (Docker's words). ``name``: as the client called it.
+        """The container is not paused. ``name``: as the client called it.
+
+        Raises:
+            Conflict: it is; ``what`` is impossible then (Docker's words).
         """
         if self.paused:
             raise Conflict(
@@ -554,7 +558,7 @@ class Container:
             )
 
     async def pause(self) -> None:
-        """Nothing of it executes, and its machine costs no time, until it is unpaused or ended.
+        """The container's processes do not execute, and its machine costs no time, until it is unpaused or ended.
 
         Raises:
             Conflict: it does not run, or is paused already.
@@ -569,7 +573,7 @@ class Container:
         self.note_pause(Event.PAUSE)
 
     async def unpause(self, *before: ProcessSignal) -> None:
-        """It goes on; ``before`` was sent first.
+        """The container's processes go on; the signals ``before`` were sent first.
 
         Raises:
             Conflict: it is not paused.
@@ -583,7 +587,7 @@ class Container:
             self.note_pause(Event.UNPAUSE)
 
     def note_pause(self, event: Event) -> None:
-        """Its machine was paused or unpaused: kept, then told."""
+        """The container's record says that its machine was paused or unpaused; then an event does."""
         self.record.status = next_status(self.record.status, event)
         self.try_save()
         self.publish(event.value)
@@ -593,7 +597,7 @@ class Container:
 
         Raises:
             Conflict: the container, or the process the request is about, does not run (any more).
-            GuestError, MachineError: it failed for another reason.
+            GuestError, MachineError: the request failed for another reason.
         """
         await self.answering()
         sandbox, _ = self.running()
@@ -610,20 +614,20 @@ class Container:
             raise
 
     async def wait_started(self) -> GuestProcess:
-        """Its program, as soon as it runs."""
+        """The container's program, as soon as it runs."""
         await self._started.wait()
         assert self.main is not None
         return self.main
 
     def note_stop(self, number: int) -> None:
-        """Kept first: a daemon killed now must not start again what somebody wanted to end."""
+        """The client's wish for an end is on disk first: a daemon killed now must not start the container again."""
         record = self.record
         record.manually_stopped = True
         record.stays_down |= restart.ends_the_policy(record.config, number)
         self.try_save()
 
     async def resize(self, rows: int, columns: int) -> None:
-        """Its terminal has this size.
+        """The container's terminal has this size.
 
         Raises:
             Conflict: it does not run.
@@ -634,10 +638,10 @@ class Container:
     # Removal
 
     async def remove(self, *, force: bool, volumes: bool = False) -> None:
-        """Nothing is left of it; ``volumes``: nor of its anonymous volumes.
+        """The container is gone; ``volumes``: so are its anonymous volumes.
 
         Raises:
-            Conflict: it runs and ``force`` was not said.
+            Conflict: the container runs and ``force`` was not said.
         """
         self._check_removable(force=force)
         async with self.lock:
@@ -666,7 +670,7 @@ class Container:
             )
 
     async def _remove(self, *, volumes: bool) -> None:
-        """The lock is held and no machine runs."""
+        """The container is gone. The lock is held by the caller and no machine runs."""
         record = self.record
         if self.removed.done():
             return
@@ -685,7 +689,7 @@ class Container:
         self.publish("destroy")
 
     async def let_go(self) -> None:
-        """The daemon ends; the machine does not."""
+        """The container is let go of: the daemon ends, the machine does not."""
         await self.visits.leave()
         if self.sandbox is not None:
             await self.sandbox.detach()

@@ -50,7 +50,7 @@ _STARTS_PER_CPU: Final = 2
 
 
 class Containers:
-    """What is done with all containers of this daemon: they are made, found again, started with the daemon.
+    """All containers of this daemon: made, found again, started with the daemon.
 
     ``register`` has every container from its creation on.
     """
@@ -68,10 +68,10 @@ class Containers:
         return self._register.get(name)
 
     def changeable(self, name: str) -> Container:
-        """The container called ``name`` that is about to be changed; a pod's first one lives and ends with the pod.
+        """The container called ``name``, to be changed; not a pod's first one, which lives and ends with the pod.
 
         Raises:
-            As ``get``. Conflict: it is a pod.
+            As ``get``. Conflict: it is a pod's first one.
         """
         found = self.get(name)
         if found.record.pod is not None:
@@ -83,11 +83,11 @@ class Containers:
         return found
 
     def all(self) -> list[Container]:
-        """All of them, the newest first."""
+        """All containers, the newest first."""
         return sorted(self._register, key=lambda item: -item.record.created_ns)
 
     def members(self, pod: Container) -> list[Container]:
-        """As Register.members, of the pod whose first container is ``pod``."""
+        """The members of the pod whose first container is ``pod``, in the order of Register.members."""
         return self._register.members(pod.record.id)
 
     def any_live(self) -> bool:
@@ -95,11 +95,11 @@ class Containers:
         return any(container.live for container in self._register)
 
     def shown(self) -> list[Container]:
-        """The same without those that only hold a pod's machine."""
+        """The containers that clients are shown, the newest first: all but the first ones of pods."""
         return [item for item in self.all() if item.record.pod is None]
 
     def by_image(self, *, up: bool = False) -> dict[str, list[str]]:
-        """The ids of the containers of each image that has some; with ``up`` only those that run or will."""
+        """The ids of containers by their images' ids; with ``up`` only of those that run or will."""
         found: dict[str, list[str]] = {}
         for item in self._register:
             if (item.up or not up) and item.record.pod is None:
@@ -120,13 +120,13 @@ class Containers:
     ) -> tuple[Container, list[str]]:
         """A new container and warnings about what has no effect; nothing runs yet. ``member``: it is one of a pod's.
 
-        ``platform``: what its image has to be for. What can be found out at the start only, such as a network that is
+        ``platform``: the image has to be for it. What can be found out at the start only, such as a network that is
         not there yet, is left to the start, as dockerd does.
 
         Raises:
-            NotFound: the image is not here ("No such image"), or not for ``platform``; nothing else, for clients pull
+            NotFound: the image is not here ("No such image"), or not for ``platform``; nothing else, since clients pull
                 it then and try again.
-            InvalidRequest, NotImplementedYet: it cannot be as asked.
+            InvalidRequest, NotImplementedYet: the container cannot be as asked.
             Conflict: the name is taken.
         """
         self._check_room()
@@ -191,7 +191,7 @@ class Containers:
         return await self._keep(record), warnings
 
     def _in_other_machines(self, record: ContainerRecord) -> Iterator[tuple[str, list[MountPoint]]]:
-        """Names and mounts of containers that run in machines of their own, not the one ``record`` asks for."""
+        """Names and mounts of containers that run in other machines than the one that ``record`` asks for."""
         joined = ""
         with contextlib.suppress(NotFound):
             if named := sharing.owner_named(record.host_config):
@@ -205,7 +205,7 @@ class Containers:
             raise Conflict(f"there are {MAX_CONTAINERS} containers already")
 
     def _settle_host(self, host: HostConfig, raw: dict[str, Any]) -> list[str]:
-        """``host``, which came as ``raw``, is what it amounts to; warnings about what has no effect."""
+        """The host configuration, which came as ``raw``, is filled in; warnings about what has no effect."""
         defaults.fill_in(host, raw, self._host.config)
         warnings = create.check(host, raw)
         warnings += resources.check(host, available=affinity.available())
@@ -213,7 +213,7 @@ class Containers:
         return warnings
 
     def _settle_mode(self, host: HostConfig) -> None:
-        """A container that is to be joined and is here is known by its id from now on: it may be renamed."""
+        """The network mode names a container that is to be joined by its id, if it is here: it may be renamed."""
         owner = sharing.owner_named(host)
         if owner:
             with contextlib.suppress(NotFound):  # the start will say so
@@ -238,7 +238,7 @@ class Containers:
         """The container is called ``name``.
 
         Raises:
-            InvalidRequest: no name, or the one it has.
+            InvalidRequest: not a valid name, or the one that it has.
             Conflict: another container is called so.
         """
         record, bare = container.record, name.removeprefix("/")
@@ -304,7 +304,7 @@ class Containers:
         return name
 
     async def _keep(self, record: ContainerRecord) -> Container:
-        """On disk first, then in the table; undone whole when any step fails."""
+        """The new container is kept on disk, then in the table; all is undone when any step fails."""
         store, images = self._host.store, self._host.images
         if self._host.privileged:
             record.identity = store.free_identity(CONTAINER_UIDS)
@@ -351,7 +351,7 @@ class Containers:
         return [machine for machine in machines if machine is not None]
 
     async def recover(self) -> None:
-        """Every kept container is known; those whose machine still runs are watched over again."""
+        """The kept containers are known; those whose machines still run are watched over again."""
         records = self._host.store.containers()
         for record in records:
             self._host.volumes.held(record)
@@ -366,7 +366,7 @@ class Containers:
         await Recovery(self._host, self._register.of_id).run(whole)
 
     def silent(self) -> list[Container]:
-        """Those whose machines run, or may, and have not answered this daemon yet."""
+        """Containers whose machines run, or may, and have not answered this daemon yet."""
         return [item for item in self.all() if item.silent]
 
     def start_pending(self, among: Collection[Container]) -> None:
@@ -394,12 +394,12 @@ class Containers:
             )
 
     def _is_whole(self, record: ContainerRecord) -> bool:
-        """Whether its creation had come to an end, and its removal not far."""
+        """Whether the container's creation had come to its end, and a removal not gone far."""
         folder = self._host.folder(record.id)
         return folder.scratch.exists() and bool(log_segment.found(folder.log))
 
     async def _discard(self, record: ContainerRecord) -> None:
-        """Nothing is left of a container that a killed daemon had begun to make or to remove."""
+        """The container, which a killed daemon had begun to make or to remove, is gone."""
         logger.warning("container %s is not whole: it is removed", record.id[:12])
         if record.machine is not None:
             await Sandbox.end(self._host.driver, record.machine)
@@ -413,12 +413,12 @@ class Containers:
         self._host.store.delete_container(record.id)
 
     async def close(self) -> None:
-        """The daemon lets go of all; machines go on."""
+        """All containers are let go of by this daemon; machines go on."""
         await asyncio.gather(*(container.let_go() for container in self._register))
 
 
 def _dry_run(record: ContainerRecord, find: Callable[[str], Container]) -> None:
-    """What the agent will be told can be said: mistakes are found when the container is made."""
+    """The requests to the agent can be made from ``record``: mistakes are found when the container is made."""
     plan.check_paths(record)
     sharing.check_mounts(record, find)
     ports.wanted(record.config, record.host_config)
@@ -435,7 +435,7 @@ def _bounds() -> app_image.Bounds:
 
 
 def by_status(containers: Iterable[Container]) -> dict[Status, int]:
-    """How many there are of each."""
+    """The number of containers in each state."""
     counts = dict.fromkeys(Status, 0)
     for container in containers:
         counts[container.record.status] += 1

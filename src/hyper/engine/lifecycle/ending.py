@@ -30,10 +30,10 @@ _WORK_NS: Final = 100_000_000
 
 
 async def kill(container: Container, number: int) -> None:
-    """Signal ``number`` was sent to its program; after SIGKILL it has ended.
+    """The signal ``number`` was sent to the container's program; after SIGKILL that has ended.
 
     Raises:
-        Conflict: it does not run.
+        Conflict: the container does not run.
     """
     await container.start_over()
     if container.record.status is Status.RESTARTING:
@@ -51,10 +51,10 @@ async def kill(container: Container, number: int) -> None:
 
 
 async def _kill_silent(container: Container, number: int) -> None:
-    """SIGKILL needs no answer of the machine: that is ended. Other signals wait for one.
+    """The signal was sent to a silent container: for SIGKILL the machine is ended; others wait for its answer.
 
     Raises:
-        Unavailable: it is silent. Conflict: it has ended.
+        Unavailable: the machine stays silent. Conflict: the program has ended.
     """
     if number != signal.SIGKILL:
         await container.answering()
@@ -66,7 +66,7 @@ async def _kill_silent(container: Container, number: int) -> None:
 
 
 async def _end_machine(container: Container) -> None:
-    """The machine it is in, which an earlier daemon has started, is gone, and that is known."""
+    """The container's machine, which an earlier daemon has started, is gone, and the container has exited."""
     owner = container.record.seat.owner
     first = container.find(owner) if owner else container
     ended = container.exits.next()
@@ -76,9 +76,9 @@ async def _end_machine(container: Container) -> None:
 
 
 async def stop(container: Container, *, timeout_s: int | None, number: int | None) -> bool:
-    """Its program was asked to end, then made to; False when it did not run. ``timeout_s`` < 0: no limit.
+    """The program was asked to end, then made to. Returns False when it did not run. ``timeout_s`` < 0: no limit.
 
-    Nothing is left of its run in either case: a machine may still be closing its disks when its program has ended.
+    The run's machine is gone in either case: it may still be closing its disks when its program has ended.
     """
     await container.start_over()
     if container.record.status is Status.RESTARTING:
@@ -98,7 +98,7 @@ async def stop(container: Container, *, timeout_s: int | None, number: int | Non
 
 
 async def _is_found(container: Container, timeout_s: int) -> bool:
-    """Whether its machine has answered, or is known to be gone, within ``timeout_s`` (< 0: no limit)."""
+    """Whether the container's machine answers, or is known to be gone, within ``timeout_s`` (< 0: no limit)."""
     try:
         async with asyncio.timeout(timeout_s if timeout_s >= 0 else None):
             await container.found.wait()
@@ -108,9 +108,9 @@ async def _is_found(container: Container, timeout_s: int) -> bool:
 
 
 async def end_with_machine(guest: Container) -> None:
-    """The machine that ``guest`` shares is about to end, and it has: asked to, then made to, as ``stop`` would.
+    """The container ``guest`` has ended (asked to, then made to), since the machine that it shares is about to.
 
-    Nobody wanted it to stay down: its policy may start it again. "No limit" is the default one here.
+    It was not stopped by a client: its policy may start it again. A stop timeout without limit is the default one here.
     """
     if guest.live and guest.sandbox is not None:
         timeout_s = _stop_timeout_s(guest)
@@ -119,7 +119,7 @@ async def end_with_machine(guest: Container) -> None:
 
 
 async def _end(container: Container, number: int | None, timeout_s: int) -> None:
-    """Its program was sent ``number`` (or its stop signal), after ``timeout_s`` SIGKILL; nothing of the run is left."""
+    """The program was sent ``number`` (or its stop signal), after ``timeout_s`` SIGKILL; its machine is gone."""
     if not await _is_found(container, timeout_s):
         await _kill_silent(container, signal.SIGKILL)
     if container.live:
@@ -151,10 +151,10 @@ async def _end_heard(container: Container, number: int | None, timeout_s: int) -
 
 
 async def _send(container: Container, number: int) -> None:
-    """Signal ``number`` was sent to its program, and that was told; after SIGKILL it has ended.
+    """The signal ``number`` was sent to the program, and an event says so; after SIGKILL the program has ended.
 
     Raises:
-        Conflict: it does not run.
+        Conflict: the container does not run.
     """
     sandbox, _ = container.running()
     if number != signal.SIGKILL:
@@ -169,7 +169,7 @@ async def _send(container: Container, number: int) -> None:
 
 
 async def _is_heard(sandbox: Sandbox, asking: Coroutine[Any, Any, None]) -> bool:
-    """Whether the agent has answered, whatever it says: False if it is silent and its machine stands still."""
+    """Whether the agent has answered, whatever it says: False if it does not and its machine takes no CPU time."""
     before_ns = await _worked_ns(sandbox)
     task = asyncio.ensure_future(asking)
     try:
@@ -184,7 +184,7 @@ async def _is_heard(sandbox: Sandbox, asking: Coroutine[Any, Any, None]) -> bool
 
 
 async def _worked_ns(sandbox: Sandbox) -> int:
-    """The CPU time that its machine has taken; once it has ended, none."""
+    """The CPU time in ns that the sandbox's machine has taken; 0 once that has ended."""
     try:
         return (await sandbox.machine.stats()).cpu_ns
     except MachineError:
@@ -197,7 +197,7 @@ def _stop_timeout_s(container: Container) -> int:
 
 
 async def restart(container: Container, *, timeout_s: int | None, number: int | None) -> None:
-    """It was stopped, if it ran, and runs again. Raises: what ``stop`` and ``start`` raise.
+    """The container was stopped, if it ran, and runs again. Raises: as ``stop`` and ``start``.
 
     A container that removes itself does so only when it does not run at the end of this.
     """
@@ -213,7 +213,7 @@ async def restart(container: Container, *, timeout_s: int | None, number: int | 
 
 
 async def _signal(container: Container, number: int) -> None:
-    """Sent to its program. What asks it to end lifts a pause, as with dockerd; others wait for the end of it."""
+    """The signal was sent. One that asks the program to end lifts a pause, as with dockerd; others wait for its end."""
     request = ProcessSignal(container.record.seat.process, number)
     if container.paused and ends_the_policy(container.record.config, number):
         await container.unpause(request)
@@ -222,7 +222,7 @@ async def _signal(container: Container, number: int) -> None:
 
 
 async def _enforce(sandbox: Sandbox, ended: asyncio.Future[int], timeout_s: float) -> None:
-    """It has ended: by itself within ``timeout_s``, or with its machine."""
+    """The program has ended: by itself within ``timeout_s``, or with its machine."""
     try:
         async with asyncio.timeout(timeout_s):
             await asyncio.shield(ended)

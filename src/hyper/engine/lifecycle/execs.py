@@ -26,7 +26,7 @@ from hyper.types.container import ExecBody
 
 logger = logging.getLogger(__name__)
 
-#: Execs of one container that have been made and not started: whoever wants more starts or ends some.
+#: Execs of one container that have been made and not started: clients that want more start or end some.
 MAX_WAITING: Final = 1024
 #: An exec that has ended is known for so long (dockerd forgets it within 5 to 10 minutes), and so many of a container.
 KEEP_ENDED_S: Final = 600
@@ -34,22 +34,21 @@ MAX_ENDED: Final = 1024
 
 
 class Exec:
-    """One exec. ``process``: while it runs; hundreds that have ended are kept for who asks for their exit codes.
-
-    ``settled``: no start of it is under way.
-    """
+    """One exec. Hundreds that have ended are kept for clients that ask for their exit codes."""
 
     def __init__(self, record: ExecRecord, container: Container) -> None:
         self.record = record
         self.container = container
         self.hub = OutputHub(None)
+        #: While the exec runs.
         self.process: GuestProcess | None = None
+        #: Set: no start of the exec is under way.
         self.settled = asyncio.Event()
         self.settled.set()
 
 
 class Execs:
-    """Every exec of this daemon by id."""
+    """The execs of this daemon, by id."""
 
     def __init__(self, host: Host, containers: Containers) -> None:
         self._host = host
@@ -75,8 +74,8 @@ class Execs:
         """An exec that is ready to be started. ``name``: what the client called the container.
 
         Raises:
-            Conflict: the container does not run, or has too many execs that nobody has started.
-            InvalidRequest: what is asked cannot be passed on.
+            Conflict: the container does not run, or has too many execs that were not started.
+            InvalidRequest: the request cannot be passed on to the agent.
         """
         container.running()
         container.refuse_paused("exec", name=name)
@@ -128,10 +127,10 @@ class Execs:
         container.open_execs.clear()
 
     async def start(self, item: Exec, size: list[int] | None) -> GuestProcess:
-        """Its program, which runs.
+        """The exec's program, which runs.
 
         Raises:
-            Conflict: it was started before, or the container does not run.
+            Conflict: the exec was started before, or the container does not run.
             InvalidRequest: the program cannot be run.
         """
         record, container = item.record, item.container
@@ -165,7 +164,7 @@ class Execs:
         self._host.tasks.spawn(self._supervise(item, sandbox), name=f"exec {item.record.id[:12]}")
 
     async def _supervise(self, item: Exec, sandbox: Sandbox) -> None:
-        """Until its output is delivered and its exit code is kept."""
+        """The exec has ended: its output is delivered and its exit code is kept."""
         process = item.process
         assert process is not None
         process.exited.add_done_callback(lambda exited: _let_go(item.hub, exited))
@@ -196,7 +195,7 @@ class Execs:
             self._forget_old(item.container)
 
     def _forget_old(self, container: Container) -> None:
-        """Those that ended long ago, or before many others, are not known any more."""
+        """Execs that ended long ago, or before many others, are not known any more."""
         records = [self._by_id[item].record for item in container.exec_ids]
         ended = [record for record in records if record.ended]
         oldest_ns = time.time_ns() - KEEP_ENDED_S * 10**9
@@ -204,7 +203,7 @@ class Execs:
         self._forget(container, ended[:-MAX_ENDED])
 
     def _forget_waiting(self, container: Container) -> None:
-        """Its program has ended: execs that were not started never will be (as with dockerd)."""
+        """Execs that were not started are forgotten: the container's program has ended (as with dockerd)."""
         records = (self._by_id[item].record for item in container.exec_ids)
         self._forget(container, [record for record in records if record.waits])
 
@@ -220,7 +219,7 @@ class Execs:
             logger.error("%d execs were not forgotten on disk: %s", len(gone), error)
 
     async def resize(self, item: Exec, rows: int, columns: int) -> None:
-        """Its terminal has this size. A start that is under way is waited for: clients ask once they are connected.
+        """The exec's terminal has this size. A start under way is waited for: clients ask once they are connected.
 
         Raises:
             Conflict: it does not run.
@@ -231,11 +230,11 @@ class Execs:
         await item.container.ask(ProcessResize(item.record.process, rows, columns))
 
     async def kill(self, item: Exec, number: int) -> None:
-        """Signal ``number`` was sent to its program. Raises: Conflict if it does not run."""
+        """The signal ``number`` was sent to the exec's program. Raises: Conflict if it does not run."""
         await item.container.ask(ProcessSignal(item.record.process, number))
 
     def recover(self) -> None:
-        """Every kept exec is known; those that still run in a machine found again are watched over."""
+        """The kept execs are known; those that still run in a machine found again are watched over."""
         for record in self._host.store.execs():
             try:
                 container = self._containers.get(record.container_id)
@@ -248,7 +247,7 @@ class Execs:
         self._host.events.listen(self._on_event)
 
     def take_up(self, container: Container) -> None:
-        """What is known of the execs of one whose machine has answered, or is gone, is so again."""
+        """The execs of a container whose machine has answered, or is gone, are watched over, or have ended."""
         for item in [self._by_id[exec_id] for exec_id in container.exec_ids]:
             record = item.record
             if record.running or (record.process and record.exit_code is None):
@@ -278,13 +277,13 @@ class Execs:
 
 
 def already_run(record: ExecRecord) -> Conflict:
-    """Docker's words for a second start."""
+    """The error of a second start, in Docker's words."""
     state = "is already running" if record.running else "has already run"
     return Conflict(f"exec command {record.id} {state}")
 
 
 def _let_go(hub: OutputHub, exited: asyncio.Future[ProcessExit]) -> None:
-    """Its machine is gone: no client holds anything up. (Children of a program that merely ended may write on.)"""
+    """The output waits for clients no more, if the machine is gone. (Children of a program that ended may write on.)"""
     if exited.cancelled() or exited.exception() is not None:
         hub.release()
 

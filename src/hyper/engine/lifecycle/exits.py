@@ -1,4 +1,4 @@
-"""Those who wait for the end of a container's run."""
+"""Futures of exit codes, for tasks that wait for the end of a container's run."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import asyncio
 
 
 class Exits:
-    """Futures that resolve to an exit code. One that is cancelled is forgotten."""
+    """Futures that resolve to an exit code. A cancelled one is forgotten."""
 
     def __init__(self) -> None:
         self._waiters: list[asyncio.Future[int]] = []
 
     def next(self) -> asyncio.Future[int]:
-        """Resolves to the exit code of the run that ends next."""
+        """A future that resolves to the exit code of the run that ends next."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiters.append(future)
         future.add_done_callback(self._forget)
         return future
 
     def resolve(self, code: int) -> None:
-        """Everybody who waited knows ``code``."""
+        """The futures have the result ``code``."""
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():

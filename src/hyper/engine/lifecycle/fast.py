@@ -1,4 +1,4 @@
-"""What starts are made fast with, put together from the daemon's configuration."""
+"""The starter with pool and templates, put together from the daemon's configuration."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def starter(
     identities: Identities,
     fabric: Fabric | None,
 ) -> Starter:
-    """Starts sandboxes as ``config`` wants it."""
+    """The starter of sandboxes, as ``config`` wants it."""
     fast = _fast(config, driver, scratch, identities, fabric) if config.templates else None
     return Starter(driver, fast, boot_timeout_s=config.boot_timeout_s)
 
 
 def _exercise(config: Config, scratch: ScratchDisks) -> Exercise:
-    """What a usual container is, as far as it can be known before there is one."""
+    """The warm-up: a usual container, as far as that can be known before there is one."""
     host = HostConfig()
     program = ProcessStart(
         process=exercise.MAIN,

@@ -1,4 +1,4 @@
-"""What every use case works with, built once by the daemon."""
+"""The daemon's parts, built once, with which all use cases work."""
 
 from __future__ import annotations
 
@@ -61,17 +61,17 @@ class Host:
 
     @property
     def privileged(self) -> bool:
-        """It runs as root."""
+        """Whether the daemon runs as root."""
         return self.uids is not None
 
     def uid(self, identity: int | None) -> int | None:
-        """Who the machine runs as whose container has ``identity``; None: as ourselves."""
+        """The user id of the machine of a container with ``identity``; None: the daemon's own."""
         return None if self.uids is None or identity is None else self.uids[identity]
 
     def folder(self, container_id: str) -> ContainerFolder:
-        """What is kept of a container beside its record."""
+        """The folder of a container: its files beside its record."""
         return ContainerFolder(self.config.data_root / "containers" / container_id)
 
     def run_dir(self, container_id: str) -> Path:
-        """Where a running machine's sockets are; short, since socket paths must be < 108 bytes."""
+        """The folder of a running machine's sockets; short, since socket paths must be < 108 bytes."""
         return self.config.exec_root / "vm" / container_id[:16]

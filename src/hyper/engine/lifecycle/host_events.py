@@ -1,8 +1,8 @@
 """Changes that the host makes in bind mounts, told to running machines, so that inotify works in them.
 
 A development server in a container sees an editor's changes. Each running machine's bind mounts are watched, up to a
-number of directories; what happens is gathered for a moment and told to the agent, which causes the same events in its
-kernel. Nothing is told while nobody in the machine watches. What the container itself changes comes back to it as well.
+number of directories; events are gathered for a moment and told to the agent, which causes the same events in its
+kernel. None are told while no program in the machine watches. The container's own changes come back to it as well.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _OPEN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class HostEvents:
-    """Watches over the bind mounts of all machines: they follow what happens to each container."""
+    """Watches over the bind mounts of all machines, begun and ended with each container's run."""
 
     def __init__(self, host: Host, containers: Containers) -> None:
         self._host = host
@@ -54,7 +54,7 @@ class HostEvents:
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def open(self) -> None:
-        """Machines that run are watched for, and from now on all that will."""
+        """The bind mounts of running machines are watched, and from now on of all that will run."""
         for container in self._containers.all():
             if container.live and container.sandbox is not None:
                 self._begin(container)
@@ -84,7 +84,7 @@ class HostEvents:
 
 
 class _Watch:
-    """The bind mounts ``roots`` (their places in the share) of one machine."""
+    """A watch over one machine's bind mounts ``roots`` (host paths by their places in the share)."""
 
     def __init__(self, container: Container, roots: dict[int, Path]) -> None:
         self._container = container
@@ -98,7 +98,7 @@ class _Watch:
         self._full = False
 
     async def run(self) -> None:
-        """For ever: what happens is told."""
+        """The changes are told to the agent until this is cancelled."""
         try:
             source = Inotify()
         except OSError as error:
@@ -132,7 +132,7 @@ class _Watch:
                 os.close(fd)
 
     def _watch_all(self, source: Inotify, fd: int, place: str, depth: int) -> list[str]:
-        """``fd`` is watched and all directories below; events of what is in them."""
+        """The directory ``fd`` and all below are watched. Returns events for the files that are in them."""
         if len(self._places) >= MAX_WATCHES or depth > MAX_DEPTH:
             self._too_many()
             return []
@@ -163,7 +163,7 @@ class _Watch:
             )
 
     def _watch_new(self, source: Inotify, place: str) -> list[str]:
-        """A directory that came is watched, however its name is reached: no link is followed."""
+        """A directory that came is watched; on the way to it no link is followed."""
         number, *parts = place.removeprefix("/").split("/")
         try:
             fd = os.open(self._roots[int(number)], _OPEN & ~os.O_NOFOLLOW | os.O_DIRECTORY)

@@ -1,4 +1,4 @@
-"""Containers join networks and leave them, running or not."""
+"""Networks that containers join and leave, running or not."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ async def connect(container: Container, network: NetworkRecord, asked: EndpointA
     """The container is on the network: from its next start on, or at once if it runs.
 
     Raises:
-        Forbidden: it runs and is on it already, or there are no networks to join here.
-        InvalidRequest: what is asked makes no sense (Docker's words).
-        Conflict: an address is in use; it is paused.
+        Forbidden: the container runs and is on it already, or there are no networks to join here.
+        InvalidRequest: the request makes no sense (Docker's words).
+        Conflict: an address is in use, or the container is paused.
         HyperError: the host or the agent failed; then it is not on the network.
     """
     wires, record = container.host.wires, container.record
@@ -116,7 +116,7 @@ async def _leave(
 
 
 async def unlink(container: Container, alias: str) -> None:
-    """The container has no such link; a program that runs keeps its variables.
+    """The container has no link ``alias``; a program that runs keeps its variables.
 
     Raises:
         NotFound: it had none.
@@ -144,7 +144,7 @@ def _removal(endpoint: EndpointRecord) -> InterfaceRemove:
 
 
 async def _refresh(container: Container) -> None:
-    """The guest's default route and files say what is so now."""
+    """The guest's default route and files are up to date with the container's networks."""
     wires, record = container.host.wires, container.record
     for routed in wires.default_routes(record):
         await _ask(container, InterfaceAdd(routed))

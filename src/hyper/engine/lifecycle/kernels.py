@@ -1,4 +1,4 @@
-"""Which kernel a container's machine has: the daemon's, or a file of the host that the client has named."""
+"""Kernels of containers' machines: the daemon's, or a file of the host that the client has named."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hyper.errors import InvalidRequest
 from hyper.machine import kernel_file
 from hyper.types.container import HostConfig
 
-#: The annotation that names it (``docker run --annotation``, ``hyper run --kernel``).
+#: The annotation that names the kernel's file (``docker run --annotation``, ``hyper run --kernel``).
 ANNOTATION: Final = "hyper.kernel"
 
 
@@ -20,7 +20,7 @@ def own(host: HostConfig) -> Path | None:
     """The kernel that ``host`` asks for; None: the daemon's.
 
     Raises:
-        InvalidRequest: it is no absolute path.
+        InvalidRequest: the text is no absolute path.
     """
     asked = (host.annotations or {}).get(ANNOTATION)
     if asked is None:
@@ -36,10 +36,10 @@ def of(host: HostConfig, config: Config) -> Path:
 
 
 async def check(host: HostConfig) -> None:
-    """What ``host`` asks for can be had now.
+    """The kernel that ``host`` asks for can be had now.
 
     Raises:
-        InvalidRequest: it runs in another's machine, or the file is no kernel for one.
+        InvalidRequest: the container runs in another's machine, or the file is no kernel for a machine.
     """
     path = own(host)
     if path is None:

@@ -1,4 +1,4 @@
-"""From a container's record, and what was attached for it, to the plan of its machine."""
+"""The plan of a container's machine, from its record, and its volumes and network."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from hyper.system import affinity
 
 
 def fit(record: ContainerRecord) -> None:
-    """``record`` says how large its next machine is."""
+    """The record says how large its next machine is."""
     resources.resize(record, available=affinity.available())
 
 
 def shape(record: ContainerRecord, host: Host, attached: Attachment) -> Shape | None:
-    """Which waiting machine would do for ``record``; None: none."""
+    """The shape of a pooled machine that would do for ``record``; None: none would."""
     fit(record)
     if attached.shared or kernels.own(record.host_config) is not None:
         return None
@@ -45,10 +45,10 @@ async def _layers(record: ContainerRecord, host: Host, most: int) -> list[Path]:
 async def machine_plan(
     record: ContainerRecord, host: Host, attached: Attachment, wiring: Wiring
 ) -> Plan:
-    """All that a start of ``record`` needs, with what was attached and wired for it; ``record`` has its new size.
+    """The plan for a start of ``record``, with its volumes and lease; ``record`` has its new size.
 
     Raises:
-        HyperError: an image's layer is missing, or they are more than the machine takes.
+        HyperError: a layer of the image is missing, or there are more than the machine takes.
     """
     fit(record)
     await kernels.check(record.host_config)

@@ -1,8 +1,8 @@
 """All pods: several containers in one machine, which is held by a first container whose program only waits.
 
 To the engine a pod is that first container, and its other containers run in the first one's machine as with
-``--network container:X`` (engine/lifecycle/sharing.py). Here is what makes them one thing: made together or not at
-all, started in order, ready together, ended together.
+``--network container:X`` (engine/lifecycle/sharing.py). Here they are made one thing: made together or not at all,
+started in order, ready together, ended together.
 """
 
 from __future__ import annotations
@@ -33,22 +33,24 @@ from hyper.types.container import HostConfig, RestartPolicy
 
 logger = logging.getLogger(__name__)
 
-#: Who waits for it has waited enough, or nobody is left to be asked.
+#: Stop timeout of members that get no time to end: their start failed, a removal was forced, or none runs any more.
 _AT_ONCE_S: Final = 0
 
 
 @dataclass(slots=True)
 class _Life:
-    """What is under way: one start, addition or removal at a time, and of those who come into its machine one that lets
-    init containers run. ``ending``: how many want nothing of it to run."""
+    """Operations under way on one pod."""
 
+    #: Held by a start, an addition or a removal: one at a time.
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: Held by the one start of a container in the pod's machine that runs the init containers.
     preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: Number of stops and removals under way, during which no container of the pod is to start.
     ending: int = 0
 
 
 class Pods:
-    """Every pod of this daemon. ``open`` before use."""
+    """The pods of this daemon. ``open`` before use."""
 
     def __init__(self, host: Host, containers: Containers) -> None:
         self._host = host
@@ -58,7 +60,7 @@ class Pods:
         self._happened = asyncio.Event()
 
     async def open(self) -> None:
-        """What an earlier daemon did not live to see through is done: no pod is half made, and starts go on.
+        """Pods that an earlier daemon left half made are gone, and starts that it had begun go on.
 
         Pods whose containers have all ended end.
         """
@@ -87,14 +89,14 @@ class Pods:
     # Finding
 
     def all(self) -> list[Container]:
-        """Their first containers, the newest first."""
+        """The first containers of all pods, the newest first."""
         return [item for item in self._containers.all() if item.record.pod is not None]
 
     def get(self, name: str) -> Container:
         """The first container of the pod of this name, id or unique start of an id.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is no such pod.
         """
         try:
             found = self._containers.get(name)
@@ -122,9 +124,9 @@ class Pods:
 
         Raises:
             NotFound: an image is not here ("No such image"), or a network.
-            InvalidRequest, NotImplementedYet: it cannot be as asked.
+            InvalidRequest, NotImplementedYet: the pod cannot be as asked.
             Forbidden: it takes bridged networks, which are not to be had here.
-            Conflict: a name is taken. In all cases nothing is left of it.
+            Conflict: a name is taken. In all cases nothing is left of the pod.
         """
         body.name = body.name or random_name()
         pod_spec.check(body)
@@ -159,7 +161,7 @@ class Pods:
         return pod, warnings
 
     def _check_name(self, name: str) -> None:
-        """Of what is no pod the containers speak themselves."""
+        """The name is no other pod's. (Names of containers are checked where these are made.)"""
         for found in self._containers.all():
             if found.record.name == name and found.record.pod is not None:
                 raise Conflict(
@@ -187,10 +189,10 @@ class Pods:
     async def add(
         self, pod: Container, item: wire.PodContainer, said: dict[str, Any] | None = None
     ) -> tuple[Container, list[str]]:
-        """One more container of a pod, and warnings; it runs if the pod does.
+        """A new container in a pod, and warnings; it runs if the pod does.
 
         Raises:
-            As ``create``, and what a start raises: then it exists and does not run.
+            As ``create``, and as a start: then the container exists and does not run.
         """
         async with self._life(pod).lock:
             self._refuse_ending(pod)
@@ -243,14 +245,14 @@ class Pods:
     # Start
 
     def _adopt(self, pod: Container) -> None:
-        """Whatever starts a container of it (somebody alone, its policy) has the init containers run before."""
+        """Init containers run before any start of a member, also by a client alone or by its restart policy."""
         pod.prepare = partial(self._prepare, pod)
 
     async def _prepare(self, pod: Container) -> None:
-        """In the machine that runs now, all init containers have ended well, one after the other.
+        """The init containers have all ended well in the machine that runs now, one after the other.
 
         Raises:
-            Conflict: one has failed. HyperError: one cannot be started.
+            Conflict: an init container has failed. HyperError: one cannot be started.
         """
         async with self._life(pod).preparing:
             for container in self.members(pod):
@@ -258,11 +260,11 @@ class Pods:
                     await self._run_through(pod, container)
 
     async def start(self, pod: Container) -> bool:
-        """All its containers run, after those that come before them have ended well; False if they already did.
+        """The pod's containers run, after its init containers have ended well. Returns False if they already did.
 
         Raises:
-            Conflict: one that comes before the others has failed.
-            HyperError: one cannot be started. In both cases nothing of it runs.
+            Conflict: an init container has failed.
+            HyperError: a container cannot be started. In both cases none of the pod runs.
         """
         async with self._life(pod).lock:
             self._refuse_ending(pod)
@@ -320,7 +322,7 @@ class Pods:
     # End
 
     async def stop(self, pod: Container, *, timeout_s: int | None) -> bool:
-        """Nothing of it runs: its containers were asked to end, then made to; False if nothing ran."""
+        """The pod's containers were asked to end, then made to; none runs. Returns False if none did."""
         ran = _pod(pod).starting or any(item.up for item in (pod, *self.members(pod)))
         with self._ending(pod):
             # Not under the lock: a start that waits for an init container is ended so.
@@ -331,7 +333,7 @@ class Pods:
 
     @contextmanager
     def _ending(self, pod: Container) -> Iterator[None]:
-        """Starts that are under way fail, and no other begins."""
+        """Starts of the pod that are under way fail, and no other begins, while the body runs."""
         life = self._life(pod)
         life.ending += 1
         try:
@@ -350,7 +352,7 @@ class Pods:
         self._host.tasks.spawn(self._end_if_idle(pod), name=f"end of pod {pod.record.name}")
 
     async def _end_if_idle(self, pod: Container) -> None:
-        """A pod whose containers have all ended, and will not run again by themselves, needs no machine."""
+        """The pod's machine is ended if all its containers have ended, and will not run again by themselves."""
         # The container's lock, too: who comes into the machine now waits for its end, and gets another one.
         async with self._life(pod).lock, pod.lock:
             idle = pod.live and not pod.expected and not any(item.up for item in self._mains(pod))
@@ -358,10 +360,10 @@ class Pods:
                 await self._stop(pod, timeout_s=_AT_ONCE_S)
 
     async def remove(self, pod: Container, *, force: bool, volumes: bool) -> None:
-        """Nothing is left of it; ``volumes``: nor of anonymous volumes its containers have of their own.
+        """The pod is gone; ``volumes``: so are anonymous volumes that its containers have of their own.
 
         Raises:
-            Conflict: it runs, and ``force`` was not said.
+            Conflict: the pod runs, and ``force`` was not said.
         """
         self._check_removable(pod, force=force)
         with self._ending(pod):
@@ -392,16 +394,16 @@ class Pods:
     # Waiting
 
     async def until_exited(self, pod: Container) -> int:
-        """Nothing of it runs, and nothing will by itself; the highest exit code of its containers."""
+        """The pod has exited: no container runs, or will by itself. Returns the highest exit code of its containers."""
         await self._until(lambda: not self._is_up(pod))
         await pod.settled()
         return max((item.record.exit_code for item in self._mains(pod)), default=0)
 
     async def until_ready(self, pod: Container) -> None:
-        """All its containers are ready.
+        """The pod's containers are all ready.
 
         Raises:
-            Conflict: it does not run (any more).
+            Conflict: the pod does not run (any more).
         """
         await self._until(lambda: self.is_ready(pod) or not self._is_up(pod))
         if not self.is_ready(pod):
@@ -411,7 +413,7 @@ class Pods:
         return not pod.removed.done() and (_pod(pod).starting or pod.up)
 
     def is_ready(self, pod: Container) -> bool:
-        """Whether it runs and all its containers do, healthy where somebody asks how they are."""
+        """Whether the pod runs with all its containers, which are healthy if they have health checks."""
         record = _pod(pod)
         mains = self._mains(pod)
         known = not (pod.silent or record.starting)
@@ -434,7 +436,7 @@ class Pods:
         self._look_after(container_id)
 
     def _look_after(self, container_id: str) -> None:
-        """The pod of a container, if that is one's, ends if it has nothing to run any more."""
+        """The pod of a container, if it is in one, ends soon if it has nothing to run any more."""
         try:
             container = self._containers.get(container_id)
             member = container.record.member
@@ -445,7 +447,7 @@ class Pods:
             self._end_soon(pod)
 
     def _tell(self) -> None:
-        """Who waits looks again."""
+        """Tasks that wait for a change look again."""
         happened, self._happened = self._happened, asyncio.Event()
         happened.set()
 
@@ -454,7 +456,7 @@ class Pods:
 
 
 def is_ready(container: Container) -> bool:
-    """Whether it runs, and is healthy if somebody asks how it is."""
+    """Whether the container runs, and is healthy if it has a health check."""
     record = container.record
     if record.status is not Status.RUNNING:
         return False
@@ -472,7 +474,7 @@ def _member(container: Container) -> Member:
 
 
 def _has_done_its_part(container: Container, pod: Container) -> bool:
-    """Whether it ran to a good end in the machine that is there now."""
+    """Whether the init container has ended with code 0 in the machine that is there now."""
     record = container.record
     ended_well = record.status is Status.EXITED and record.exit_code == 0
     return ended_well and record.started_ns > pod.record.started_ns

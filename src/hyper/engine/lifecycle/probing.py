@@ -1,8 +1,8 @@
-"""Runs the health checks of running containers: one probe at a time each, as a program beside the container's own.
+"""Health checks of running containers: one probe at a time each, run as a program beside the container's own.
 
-A pod's container may have a second one that asks whether it still lives; one that does not is killed.
+A pod's container may have a second check, of its liveness; a container that fails it is killed.
 
-Probes are not kept as execs are: what a killed daemon had under way is ended by the next one.
+Probes are not kept as execs are: those that a killed daemon had under way are ended by the next one.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ from hyper.types.container import Healthcheck
 logger = logging.getLogger(__name__)
 
 
-#: A pod's container that is not ready is asked at least so often: somebody may wait for it.
+#: A pod's container that is not ready is probed at least so often: a client may wait for it.
 _UNREADY_INTERVAL_S: Final = 1.0
 
 
 class _Kind(StrEnum):
-    """What is asked: the member of ContainerRecord that has the answers."""
+    """The kind of a check: the member of ContainerRecord that has its results."""
 
     HEALTH = "health"
     LIVENESS = "liveness"
 
 
 class HealthChecks:
-    """The health checks of all containers: they follow what happens to each."""
+    """The health checks of all containers, begun and ended with each container's run."""
 
     def __init__(self, host: Host, containers: Containers, execs: Execs) -> None:
         self._host = host
@@ -59,7 +59,7 @@ class HealthChecks:
         self._running: dict[tuple[str, _Kind], asyncio.Task[None]] = {}
 
     def open(self) -> None:
-        """Containers that run are checked, and from now on all that will; no probe of an earlier daemon runs."""
+        """The containers that run are checked, and from now on all that will; an earlier daemon's probes are ended."""
         live = [item for item in self._containers.all() if item.sandbox is not None and item.live]
         for sandbox in {item.sandbox for item in live if item.sandbox is not None}:
             self._end_strays(sandbox, [item for item in live if item.sandbox is sandbox])
@@ -68,7 +68,7 @@ class HealthChecks:
         self._host.events.listen(self._on_event)
 
     def take_up(self, container: Container) -> None:
-        """The same, of one whose machine has answered only now."""
+        """The container, whose machine answers only now, is checked; an earlier daemon's probes in it are ended."""
         sandbox = container.sandbox
         if sandbox is not None and container.live:
             beside = [item for item in self._containers.all() if item.sandbox is sandbox]
@@ -111,7 +111,7 @@ class HealthChecks:
             )
 
     def _stop(self, container: Container) -> None:
-        """What is not probed is unhealthy, for clients of all ages."""
+        """The container is not probed any more, and counts as unhealthy, as old and new clients expect it."""
         for kind in _Kind:
             task = self._running.pop((container.record.id, kind), None)
             if task is not None:
@@ -154,7 +154,7 @@ class HealthChecks:
                     await container.ask(ProcessSignal(record.seat.process, signal.SIGKILL))
 
     def _end_strays(self, sandbox: Sandbox, containers: list[Container]) -> None:
-        """Programs that neither a container of it nor an exec knows are probes of a daemon that was killed."""
+        """Probes of a killed daemon are ended: programs of the machine that are no container's own and no exec's."""
         known = {container.record.seat.process for container in containers}
         known.update(*(self._execs.processes(container) for container in containers))
         for info in sandbox.hello.processes:
@@ -168,7 +168,7 @@ class HealthChecks:
 
 
 class _Probe:
-    """One run of the program that finds out."""
+    """A probe: one run of a check's program."""
 
     def __init__(self, container: Container, sandbox: Sandbox, question: Question) -> None:
         self._container = container
@@ -191,7 +191,7 @@ class _Probe:
         self._told = False
 
     async def run(self, timeout_s: float) -> ProbeResult:
-        """How it went. When the caller is cancelled, or after ``timeout_s``, the program is ended."""
+        """The probe's result. When the caller is cancelled, or after ``timeout_s``, the program is ended."""
         start_ns = time.time_ns()
         try:
             code = await self._run(timeout_s)
@@ -204,9 +204,11 @@ class _Probe:
         return ProbeResult(start_ns, time.time_ns(), code, self._output.text())
 
     async def _run(self, timeout_s: float) -> int:
-        """Raises:
-        TimeoutError: it did not end in time; it has by now, if the machine is well.
-        HyperError: it could not be run.
+        """The exit code of the probe's program.
+
+        Raises:
+            TimeoutError: it did not end in time; it has by now, if the machine is well.
+            HyperError: it could not be run.
         """
         session = self._sandbox.session
         process = await self._start(session)
@@ -252,7 +254,7 @@ class _Probe:
             self._tell(exited.result())
 
     def _tell(self, end: ProcessExit) -> int:
-        """Its end is told once, and before what follows from it: whoever takes the status comes through here."""
+        """The exit code. An event tells the probe's end, once and before what follows: all callers come here."""
         if not self._told:
             self._told = True
             self._container.publish("exec_die", execID=self._exec.id, exitCode=str(end.status))
@@ -270,7 +272,7 @@ class _Probe:
 
 
 def _checks(record: ContainerRecord) -> list[tuple[_Kind, Healthcheck]]:
-    """What is asked about a container."""
+    """The checks of a container, with their kinds."""
     liveness = record.member.liveness if record.member is not None else None
     asked = ((_Kind.HEALTH, record.config.healthcheck), (_Kind.LIVENESS, liveness))
     return [(kind, check) for kind, check in asked if check is not None]
@@ -293,12 +295,12 @@ def _kill(session: Session, process: GuestProcess) -> None:
 
 
 def _end(session: Session, process: GuestProcess) -> None:
-    """It is killed, and forgotten as soon as it has ended."""
+    """The process is killed, and forgotten as soon as it has ended."""
     _kill(session, process)
     process.exited.add_done_callback(lambda _: session.forget(process.number))
 
 
 def _hear(reply: asyncio.Future[Reply]) -> None:
-    """Of a process that ended meanwhile nothing more is wanted."""
+    """The failure of a reply is ignored: the process has ended meanwhile."""
     if not reply.cancelled():
         reply.exception()

@@ -1,4 +1,4 @@
-"""Removing what is not in use: stopped containers, networks that no container is on. Volumes prune themselves."""
+"""Removal of unused objects: stopped containers, networks that no container is on. Volumes prune themselves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hyper.errors import Conflict
 
 
 async def written_bytes(container: Container) -> int:
-    """What ``container`` has written to its own files takes on disk."""
+    """Bytes on disk of what ``container`` has written to its own files."""
     disk = container.host.folder(container.record.id).scratch
     return await asyncio.to_thread(container.host.scratch.written_bytes, disk)
 

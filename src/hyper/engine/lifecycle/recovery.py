@@ -3,7 +3,7 @@
 A machine that answers is watched over again. One that has ended is told as gone. One that runs and does not answer
 (its host has no time for it, its guest took the agent's port away) is *silent*: no time-out ends it. Its container is
 shown as running and not answering, keeps its volumes, addresses and identity, and is asked again until it answers,
-ends, or somebody ends it.
+ends, or a client ends it.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Recovery:
     def __init__(self, host: Host, find: Callable[[str], Container | None]) -> None:
         self._host = host
         self._find = find
-        #: Containers whose machines ran when this daemon came and did not answer, and what is said of their end.
+        #: Containers whose machines ran when this daemon came and did not answer, with the error for their end.
         self._silent: dict[str, str] = {}
 
     async def run(self, containers: list[Container]) -> None:
-        """Each container's machine has answered, is gone, or is asked again in the background until it is either.
+        """The machine of each container has answered, is gone, or is asked again in the background until it is either.
 
-        Those that are gone are all known to be: only who may be silent is not waited for.
+        All machines that are gone are known to be: only silent ones are not waited for.
         """
         inside: dict[str, list[Container]] = {}
         for container in containers:
@@ -76,7 +76,7 @@ class Recovery:
             await asyncio.wait(work)
 
     async def _recover_all(self, first: Container, guests: list[Container]) -> None:
-        """A machine's own container, then those that run in it beside that; none is served before all are known."""
+        """A machine's own container is recovered, then the others in it; none is served before all are known."""
         try:
             await self._guarded(first, self._recover)
             for guest in guests:
@@ -118,7 +118,7 @@ class Recovery:
             self._go_on(container, sandbox, info)
 
     async def _recover_guest(self, container: Container) -> None:
-        """The same, of one that ran in another's machine."""
+        """The container, which ran in another's machine, is watched over again, or is known to have exited."""
         found = await sharing.recover(container, self._find(container.record.seat.owner))
         if found is None or container.record.status is Status.REMOVING:
             await self._is_lost(container)
@@ -126,7 +126,7 @@ class Recovery:
             self._go_on(container, *found)
 
     async def _end_visits(self, machine: MachineRecord) -> None:
-        """A machine in which only builtins of the agent ran is gone, cleanly if its agent answers soon."""
+        """The helper machine, in which only builtins ran, is gone, cleanly if its agent answers soon."""
         try:
             sandbox = await Sandbox.reattach(self._host.driver, machine, timeout_s=_VISIT_TIMEOUT_S)
         except HyperError as error:
@@ -137,7 +137,7 @@ class Recovery:
                 await sandbox.shut_down()
 
     async def _until_answered(self, container: Container, machine: MachineRecord) -> Sandbox | None:
-        """The machine of a container, once its agent answers; None: it has ended, or nobody will ever reach it."""
+        """The sandbox of a container, once its agent answers; None: its machine has ended or is out of reach."""
         delay_s = _FIRST_DELAY_S
         while True:
             try:
@@ -159,7 +159,7 @@ class Recovery:
             logger.warning("container %s: its machine runs and is silent: %s", name, text)
 
     async def _pause(self, machine: MachineRecord, delay_s: float) -> None:
-        """``delay_s`` have passed, or the machine has ended."""
+        """The delay ``delay_s`` has passed, or the machine has ended."""
         found = await self._host.driver.attach(machine)
         if found is None:
             return
@@ -172,7 +172,7 @@ class Recovery:
             await found.close()
 
     async def _is_lost(self, container: Container) -> None:
-        """Its machine has ended; what was to follow does."""
+        """The container's machine is known to have ended; a removal that had begun or was to follow is done."""
         record = container.record
         why = self._silent.get(record.seat.owner or record.id)
         if why is not None:
@@ -203,6 +203,6 @@ class Recovery:
 
 
 def _main_of(record: ContainerRecord, sandbox: Sandbox) -> ProcessInfo | None:
-    """What the agent of a machine found again says of the container's own program."""
+    """The container's own program, as the agent of a machine found again tells of it; None: it does not."""
     found = (info for info in sandbox.hello.processes if info.process == record.seat.process)
     return next(found, None)

@@ -1,4 +1,4 @@
-"""The containers of a daemon, found by id, by name, and by what they are to a pod."""
+"""The containers of a daemon, found by id, by name, and by pod."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hyper.errors import HyperError, InvalidRequest, NotFound
 
 
 class Register:
-    """Every container that exists, once. Names are unique; so are ids."""
+    """The containers that exist, each once. Names are unique; so are ids."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Container] = {}
@@ -22,7 +22,7 @@ class Register:
         return len(self._by_id)
 
     def __iter__(self) -> Iterator[Container]:
-        """Every container, the oldest first. The register may change meanwhile."""
+        """All containers, the oldest first. The register may change meanwhile."""
         return iter(list(self._by_id.values()))
 
     def add(self, container: Container) -> None:
@@ -46,7 +46,7 @@ class Register:
                 self._members.pop(record.member.pod, None)
 
     def rename(self, container: Container, name: str) -> None:
-        """The container's record and this register say ``name``, which is nobody's."""
+        """The container's record and this register say ``name``, which is not taken."""
         del self._by_name[container.record.name]
         container.record.name = name
         self._by_name[name] = container
@@ -60,7 +60,7 @@ class Register:
         return self._by_name.get(name)
 
     def record_of(self, name: str) -> ContainerRecord | None:
-        """The record of the container that ``get`` finds; None: it finds none, or several."""
+        """The record of the container that ``get`` finds for ``name``; None: it finds none, or several."""
         try:
             return self.get(name).record
         except HyperError:

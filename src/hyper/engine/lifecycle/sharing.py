@@ -44,7 +44,7 @@ _END_TIMEOUT_S: Final = 10.0
 
 
 def owner_named(host: HostConfig) -> str:
-    """The container whose machine is asked for, as the client called it; "": none."""
+    """The name of the container whose machine is asked for, as the client said it; "": none."""
     mode = host.network_mode
     return mode.removeprefix(_PREFIX) if mode.startswith(_PREFIX) else ""
 
@@ -55,10 +55,10 @@ def mode_of(container_id: str) -> str:
 
 
 def check(config: CreateBody, host: HostConfig) -> list[str]:
-    """What is asked for goes together with a network that is another's; warnings about what has no effect then.
+    """The request goes together with a network that is another's. Returns warnings about what has no effect then.
 
     Raises:
-        InvalidRequest: not so.
+        InvalidRequest: it does not.
     """
     if not host.network_mode.startswith(_PREFIX):
         return []
@@ -87,15 +87,17 @@ def check(config: CreateBody, host: HostConfig) -> list[str]:
 
 
 def check_memory(host: HostConfig) -> None:
-    """Raises:
-    InvalidRequest: a limit within the machine that nothing can live with (Docker's words).
+    """The memory limit within the machine is one that a program can live with.
+
+    Raises:
+        InvalidRequest: it is not (Docker's words).
     """
     if 0 < host.memory < _MINIMUM_MEMORY:
         raise InvalidRequest("Minimum memory limit allowed is 6MB")
 
 
 def check_mounts(record: ContainerRecord, find: Callable[[str], Container]) -> None:
-    """What it mounts can be brought into a machine that runs, or is there.
+    """The mounts of ``record`` can be brought into a machine that runs, or are there.
 
     Raises:
         InvalidRequest: other paths of the host than the joined container's: a machine gets its share when it is made.
@@ -119,7 +121,7 @@ def owner_of(container: Container) -> Container:
     """The container whose machine ``container`` is to run in; it runs.
 
     Raises:
-        NotFound: it is gone.
+        NotFound: that container is gone.
         Conflict: it does not run, or is paused.
     """
     owner = container.find(owner_named(container.record.host_config))
@@ -133,13 +135,13 @@ async def owner_answers(container: Container) -> None:
     """The machine that ``container`` is to run in answers, as far as is known.
 
     Raises:
-        NotFound: its container is gone. Unavailable: it is silent since the daemon started.
+        NotFound: its container is gone. Unavailable: the machine is silent since the daemon started.
     """
     await container.find(owner_named(container.record.host_config)).answering()
 
 
 async def owner_is_found(container: Container) -> None:
-    """Nobody waits any more for the machine that ``container`` is to run in, should it be another's."""
+    """The machine that ``container`` is to run in, should it be another's, has answered, or is known to be gone."""
     name = owner_named(container.record.host_config)
     if name:
         with contextlib.suppress(NotFound):
@@ -164,12 +166,12 @@ async def owner_is_back(container: Container) -> None:
 
 
 async def join(container: Container, owner: Container, attached: Attachment) -> Started:
-    """``container``'s program runs in ``owner``'s machine.
+    """The program of ``container`` runs in ``owner``'s machine.
 
     Raises:
-        Conflict: it mounts what is a directory of the host and not in the machine's share.
+        Conflict: the container mounts a directory of the host that is not in the machine's share.
         InvalidRequest: the program cannot be run.
-        HyperError: the machine does not take it; nothing of it is left there.
+        HyperError: the machine does not take the container; nothing of it is left there.
     """
     sandbox, record, host = owner.sandbox, container.record, container.host
     assert sandbox is not None
@@ -217,7 +219,7 @@ def _own_files(folder: ContainerFolder) -> tuple[File, ...]:
 
 
 def sit_down(record: ContainerRecord, owner: Container) -> None:
-    """``record`` has a place of its own in ``owner``'s machine, and is what that makes it: its name, its size."""
+    """The record has a placement in ``owner``'s machine, and that machine's host name, domain name and size."""
     sandbox = owner.sandbox
     assert sandbox is not None
     first = owner.record.seat.owner or owner.record.id
@@ -230,7 +232,7 @@ def sit_down(record: ContainerRecord, owner: Container) -> None:
 async def recover(
     container: Container, owner: Container | None
 ) -> tuple[Sandbox, ProcessInfo] | None:
-    """After the daemon's death: the machine ``container`` runs in, and what its agent says of the program.
+    """The sandbox that ``container`` still runs in after the daemon's death, and its program as the agent tells of it.
 
     None: it does not run any more, and nothing of it is left in the machine of ``owner`` (None: that is gone).
     """
@@ -250,7 +252,7 @@ async def recover(
 
 
 async def _end(sandbox: Sandbox, info: ProcessInfo) -> None:
-    """A program whose start an earlier daemon did not live to keep has ended, unless the agent does not answer."""
+    """The program, whose start an earlier daemon did not live to keep, has ended, unless the agent does not answer."""
     process = sandbox.session.process(
         info.process, tty=False, start={0: info.stdin, 1: info.stdout, 2: info.stderr}
     )

@@ -1,4 +1,4 @@
-"""How the last starts went: kept a while longer than their containers, for who asks when they are gone."""
+"""Timelines of the last starts: kept a while longer than their containers, for clients that ask when these are gone."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Starts:
         self._listeners: list[Callable[[str], None]] = []
 
     def listen(self, listener: Callable[[str], None]) -> None:
-        """``listener`` is called with the id of each container that was to start and does not run."""
+        """The listener is called with the id of each container that was to start and does not run."""
         self._listeners.append(listener)
 
     def failed(self, container_id: str) -> None:
-        """A start has failed, and nothing of it is left: whoever listens is told."""
+        """The listeners are told that a start has failed, and nothing of it is left."""
         for listener in self._listeners:
             listener(container_id)
 
@@ -37,10 +37,10 @@ class Starts:
         return timeline
 
     def get(self, container_id: str) -> Timeline:
-        """That of the last start of a container, also of one that was removed. Its full id is asked for.
+        """The timeline of a container's last start, also of one that was removed. ``container_id``: the full id.
 
         Raises:
-            NotFound: this daemon has not started it, or many others since.
+            NotFound: this daemon has not started the container, or many others since.
         """
         try:
             return self._kept[container_id]

@@ -1,4 +1,4 @@
-"""POST /containers/{id}/update: other limits for a container that exists, running or not."""
+"""Limits of a container that exists, running or not, changed by POST /containers/{id}/update."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ async def update(container: Container, new: HostConfig, asked: dict[str, Any]) -
 
     Raises:
         InvalidRequest: values that make no sense.
-        Conflict: it is being removed, or wants more memory than its running machine has.
-        GuestError, MachineError: a limit was refused; nothing is kept then. Unavailable: its machine is silent.
+        Conflict: the container is being removed, or wants more memory than its running machine has.
+        GuestError, MachineError: a limit was refused; nothing is kept then. Unavailable: the machine is silent.
     """
     container.refuse_removed()
     await container.answering()

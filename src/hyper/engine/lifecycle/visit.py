@@ -1,7 +1,7 @@
 """Builtins of the agent run for one container, whether its program runs or not.
 
 Of a running container they are processes beside its program. For one that does not run a machine is booted without the
-program; it stays for a moment, since clients mostly ask twice (what is there, then have it), and is shut down before
+program; it stays for a moment, since clients mostly ask twice (stat, then archive), and is shut down before
 anything else happens to the container. Such a machine is kept in the record like any other: a daemon that comes back
 ends it.
 """
@@ -43,7 +43,7 @@ STALL_TIMEOUT_S: Final = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """What the agent is to do (docs/protocol.md, "Builtins"). ``outside``: it needs no namespaces of the container."""
+    """A builtin with its arguments (docs/protocol.md, "Builtins"). ``outside``: without the container's namespaces."""
 
     args: tuple[str, ...]
     stdin: bool = False
@@ -52,7 +52,7 @@ class Builtin:
     user: str = ""
 
     def start(self, seat: Seat, process: int, *, running: bool) -> ProcessStart:
-        """The request for it. ``running``: the container's program runs."""
+        """The request that starts the builtin. ``running``: the container's program runs."""
         flags = ProcessFlag.BUILTIN
         if self.stdin:
             flags |= ProcessFlag.STDIN
@@ -71,10 +71,10 @@ class Visit:
         self._process = process
 
     async def records(self) -> AsyncIterator[Record]:
-        """What it writes, its END or ERROR last.
+        """The records that the builtin writes, its END or ERROR last.
 
         Raises:
-            ProtocolError: it writes nonsense. MachineError: it, or the machine, ended before.
+            ProtocolError: it writes nonsense. MachineError: the builtin or the machine ended before.
         """
         decoder = RecordDecoder()
         outputs = self._process.outputs()
@@ -87,17 +87,17 @@ class Visit:
             raise MachineError("the machine's agent gave up in the middle of its work")
 
     async def write(self, data: bytes) -> None:
-        """``data`` is on its way to it. Raises: HyperError if the machine is lost or takes nothing."""
+        """The bytes are on their way to the builtin. Raises: HyperError if the machine is lost or takes nothing."""
         async with _stall_limit():
             await self._process.write(data)
 
     async def finish(self) -> None:
-        """It has got everything."""
+        """The builtin's input has ended."""
         await self.write(END_RECORD)
         self._process.close_stdin()
 
     async def end(self, sandbox: Sandbox) -> None:
-        """It runs no more, and the agent has forgotten it.
+        """The builtin runs no more, and the agent has forgotten it.
 
         Raises:
             MachineError: it cannot be made to.
@@ -118,24 +118,27 @@ class Visit:
 
 
 class Planner(Protocol):
-    """Makes the plan of a machine; ``mounted``: with what the container mounts."""
+    """A maker of a machine's plan; ``mounted``: with what the container mounts."""
 
     def __call__(self, *, mounted: bool) -> AbstractAsyncContextManager[Plan]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """What visits need of the container that does not run: the plan of a machine, started in the body; its record kept
-    and forgotten; and the machine of its last run gone."""
+    """The operations of a container that does not run, as a helper machine for visits needs them."""
 
+    #: The plan of the helper machine, which is started in the body.
     plan: Planner
+    #: The helper machine's record is kept.
     made: Callable[[MachineRecord], None]
+    #: The helper machine's record is forgotten.
     unmade: Callable[[], None]
+    #: The machine of the container's last run is gone.
     settled: Callable[[], Awaitable[None]]
 
 
 class Visits:
-    """All visits to one container."""
+    """The visits to one container."""
 
     def __init__(self, container: Container, home: Home) -> None:
         self._container = container
@@ -153,7 +156,7 @@ class Visits:
 
         Raises:
             NotFound: the container is gone. MachineError: no machine could be booted. GuestError: the agent refuses.
-            Unavailable: its machine is silent.
+            Unavailable: the container's machine is silent.
         """
         await self._container.answering()
         async with AsyncExitStack() as stack:
@@ -191,7 +194,7 @@ class Visits:
                 self._none.set()
 
     async def over(self) -> None:
-        """No visit to the program that has ended is under way any more, or it has lasted too long."""
+        """The visits to the run that has ended are over, or have lasted too long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_CALL_S):
                 await self._none.wait()
@@ -250,7 +253,7 @@ class Visits:
         return visit
 
     async def _end(self, visit: Visit, sandbox: Sandbox) -> None:
-        """To its end also when the visitor is cancelled once more: nobody else would, and the container is locked."""
+        """The visit has ended, even if the visitor is cancelled once more: no other ends it, and it holds the lock."""
         name = f"end of a visit to {self._container.record.id[:12]}"
         await _through(self._container.host.tasks.spawn(self._end_whole(visit, sandbox), name=name))
 
@@ -267,7 +270,7 @@ class Visits:
     # The machine that was booted for visits
 
     async def _linger(self) -> None:
-        """The lock is held. Whoever has volumes does not keep others from them."""
+        """The helper machine ends after LINGER_S; at once if it has mounts, which others may want. The lock is held."""
         if self._sandbox is None:
             return
         name = f"visits to {self._container.record.id[:12]}"
@@ -289,7 +292,7 @@ class Visits:
             timer.cancel()
 
     async def leave(self) -> None:
-        """No machine runs for visits. The container's lock is held, or nobody else works on it any more."""
+        """The helper machine is gone. The container's lock is held, or no other task works on it any more."""
         self._cancel_timer()
         sandbox, self._sandbox = self._sandbox, None
         if sandbox is not None:
@@ -298,7 +301,7 @@ class Visits:
 
 
 async def _through(task: asyncio.Task[None]) -> None:
-    """``task`` is done, however often the one that waits for it is cancelled."""
+    """The task is done, however often the caller that waits for it is cancelled."""
     cancelled = None
     while not task.done():
         try:
