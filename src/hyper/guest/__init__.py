@@ -1,1 +1,1 @@
-"""The host's end of the talk with the agent in the guest."""
+"""Sessions with the agent in the guest: the host's end."""

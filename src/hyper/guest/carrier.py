@@ -18,7 +18,7 @@ from hyper.proto.limits import CARRIER_BLOCK, CARRIER_BLOCKS
 
 @dataclass(slots=True)
 class _Block:
-    """A block of the host's half: the stream that uses it, and the offset whose acknowledgement frees it."""
+    """A block of the host's half of a carrier: the stream that uses it, and the offset whose ACK frees it."""
 
     place: int
     stream: int = 0
@@ -26,13 +26,13 @@ class _Block:
 
 
 class Carrier:
-    """The file behind the disk. The guest writes to it whatever it likes at any time: each piece is read once.
+    """A carrier: the file behind the disk. The guest writes to it at will at any time: each piece is read once.
 
     ``uses`` counts pieces in both directions.
     """
 
     def __init__(self, fd: int) -> None:
-        """``fd`` is a file of CARRIER_SIZE bytes, owned from now on."""
+        """A carrier in ``fd``, a file of CARRIER_SIZE bytes, owned from now on."""
         self._fd = fd
         self._free = [_Block(number * CARRIER_BLOCK) for number in range(CARRIER_BLOCKS)]
         self._used: list[_Block] = []
@@ -44,7 +44,7 @@ class Carrier:
         return bool(self._free)
 
     def put(self, stream: int, offset: int, payload: bytes) -> Carried:
-        """Bring ``payload`` (≤ CARRIER_BLOCK) of ``stream`` there; what to tell the guest.
+        """Bring the piece ``payload`` (≤ CARRIER_BLOCK) of ``stream`` there; the CARRIED to tell the guest.
 
         Raises:
             OSError: there is no memory for it.
@@ -59,10 +59,10 @@ class Carrier:
         return Carried(offset, block.place, len(payload))
 
     def get(self, carried: Carried) -> bytes:
-        """The bytes that lie there now.
+        """The bytes of a piece that lie there now.
 
         Raises:
-            ProtocolError: they cannot be read.
+            ProtocolError: the bytes cannot be read.
         """
         self.uses += 1
         payload = os.pread(self._fd, carried.length, carried.place)
@@ -71,7 +71,7 @@ class Carrier:
         return payload
 
     def acknowledged(self, stream: int, offset: int) -> None:
-        """The guest has taken over everything of ``stream`` before ``offset``."""
+        """The guest has taken over everything of ``stream`` before ``offset``: the blocks are free again."""
         kept: list[_Block] = []
         for block in self._used:
             done = block.stream == stream and block.end <= offset
@@ -79,7 +79,7 @@ class Carrier:
         self._used = kept
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the carrier's file."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -1,4 +1,4 @@
-"""One program in the guest, seen from the host: its output, its standard input, its end."""
+"""A process of the guest, seen from the host: its output, its standard input, its end."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ GATHER: Final = 96 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Bytes a program wrote to ``fd`` (1 or 2). They stay with the guest until ``taken``."""
+    """The output of a program: bytes it wrote to ``fd`` (1 or 2). They stay with the guest until ``taken``."""
 
     fd: int
     data: bytes
 
 
 class _Inbox:
-    """What a program wrote and nobody has taken yet, in order of arrival.
+    """The inbox of a program's output that is not taken yet, in order of arrival.
 
     A guest may send a window byte by byte, and each piece has its price: where many wait, what comes joins the last
     piece of its own stream.
@@ -50,7 +50,7 @@ class _Inbox:
         return len(self._pieces)
 
     def put(self, fd: int, data: bytes) -> None:
-        """``data`` of stream ``fd`` has come."""
+        """The bytes ``data`` of stream ``fd`` have come."""
         last = self._last.pop(fd, None)
         if len(self._pieces) < self._MANY or len(data) >= self._JOINED:
             self._pieces.append((fd, data))
@@ -63,38 +63,38 @@ class _Inbox:
         self._stirred.set()
 
     def take(self) -> Output:
-        """The oldest piece, which there is."""
+        """The oldest piece in the inbox, which must not be empty."""
         fd, data = self._pieces.popleft()
         if self._last.get(fd) is data:
             del self._last[fd]
         return Output(fd, bytes(data))
 
     def stir(self) -> None:
-        """Whoever waits looks again."""
+        """The waiting task looks again."""
         self._stirred.set()
 
     async def wait(self) -> None:
-        """Returns when something has come, or was stirred, since the last time."""
+        """Return when a piece has come, or the inbox was stirred, since the last time."""
         await self._stirred.wait()
         self._stirred.clear()
 
 
 class Link(Protocol):
-    """The way to the guest. ``carrier``: what takes large pieces, if there is one now."""
+    """The link to the guest. ``carrier``: what takes large pieces, if there is one now."""
 
     carrier: Carrier | None
 
     def send(self, data: bytes) -> None:
-        """``data`` is on its way."""
+        """The bytes ``data`` are on their way."""
 
     def moved(self, count: int) -> None:
-        """So many bytes of a stream came or went."""
+        """The number of bytes of a stream that came or went is counted."""
 
 
 class GuestProcess:
-    """A program of the guest. Made by ``Session.process``; several tasks may hold it.
+    """A process of the guest. Made by ``Session.process``; several tasks may hold it.
 
-    ``outputs`` has one consumer; everything else may be called by anybody. ``exited`` resolves to how it ended, or
+    ``outputs`` has one consumer; everything else may be called by any task. ``exited`` resolves to how it ended, or
     fails with the session's error.
     """
 
@@ -113,7 +113,7 @@ class GuestProcess:
         self.oom_kill: Callable[[], None] = _nothing
 
     async def outputs(self) -> AsyncIterator[Output]:
-        """Everything it writes, in order of arrival, until all its streams have ended.
+        """The program's outputs, in order of arrival, until all its streams have ended.
 
         Raises:
             HyperError: the connection to the guest was lost before the end; what had come by then was given first.
@@ -133,7 +133,7 @@ class GuestProcess:
         return all(window.finished for window in self._windows.values())
 
     def taken(self, fd: int, count: int, *, at_once: bool = False) -> None:
-        """``count`` bytes of ``fd`` are safe with us; the guest may forget them (``at_once``: is told now)."""
+        """The next ``count`` bytes of ``fd`` are safe with us; the guest may forget them (``at_once``: told now)."""
         window = self._windows[fd]
         window.take(count)
         offset = window.ack(after=1) if at_once else window.ack()
@@ -141,12 +141,12 @@ class GuestProcess:
             self._link.send(encode_ack(stream_id(self.number, fd), offset))
 
     def resume(self) -> None:
-        """Tell the guest, after a reconnect, where each stream goes on."""
+        """The guest is told, after a reconnect, where each stream goes on."""
         for fd, window in self._windows.items():
             self._link.send(encode_ack(stream_id(self.number, fd), window.rewind()))
 
     async def write(self, data: bytes) -> None:
-        """All of ``data`` is on its way to its standard input; waits while the program does not read.
+        """The bytes ``data`` are on their way to the program's standard input; waits while the program does not read.
 
         Raises:
             HyperError: the connection to the guest was lost.
@@ -165,7 +165,7 @@ class GuestProcess:
                 await self._room.wait()
 
     def close_stdin(self) -> None:
-        """The program finds the end of its standard input after what was written. Twice is once."""
+        """The program finds the end of its standard input after what was written. Repeatable."""
         self._stdin.finish()
         self._flush_stdin()
 
@@ -183,7 +183,7 @@ class GuestProcess:
                 break
 
     def _gathers(self) -> bool:
-        """Whether what waits for the guest had better become a whole block first."""
+        """Whether the bytes that wait for the guest had better become a whole block first."""
         stdin, carrier = self._stdin, self._link.carrier
         if carrier is None or not carrier.has_room or stdin.finished:
             return False
@@ -203,7 +203,7 @@ class GuestProcess:
     # What the session tells it.
 
     def on_data(self, fd: int, offset: int, payload: bytes, *, fin: bool) -> None:
-        """DATA came. Raises: ProtocolError if it is not what must come next."""
+        """The process has got a DATA frame. Raises: ProtocolError if it is not what must come next."""
         data = self._windows[fd].on_data(offset, payload, fin=fin)
         self._link.moved(len(data))
         if data:
@@ -226,13 +226,13 @@ class GuestProcess:
         self._room.set()
 
     def on_exit(self, exit: ProcessExit) -> None:
-        """It ended. (Said again after a reconnect: nothing changes.)"""
+        """The process has ended. (Said again after a reconnect: nothing changes.)"""
         if not self.exited.done():
             self.exited.set_result(exit)
         self._room.set()
 
     def fail(self, error: Exception) -> None:
-        """The session is lost: whoever waits gets ``error``."""
+        """The session is lost: waiting tasks get ``error``."""
         self._failure = error
         self._inbox.stir()
         self._room.set()
@@ -242,4 +242,4 @@ class GuestProcess:
 
 
 def _nothing() -> None:
-    """Nobody wants to know."""
+    """The callback where no caller wants to know."""

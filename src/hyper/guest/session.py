@@ -1,4 +1,4 @@
-"""The talk with one agent: a handshake, requests with answers, processes with streams.
+"""The session with one agent: a handshake, requests with answers, processes with streams.
 
 Pipelined on purpose: HELLO and requests are written at once, before the guest has booted, and are answered when it has.
 A start costs no round trip more than the boot itself.
@@ -52,7 +52,7 @@ RUSH_S: Final = 0.5
 
 
 class Session(asyncio.Protocol):
-    """A connection to an agent. ``closed`` resolves to the reason once it is over (never raises)."""
+    """A session: the connection to an agent. ``closed`` resolves to the reason once it is over (never raises)."""
 
     def __init__(self, *, resync: bool) -> None:
         loop = asyncio.get_running_loop()
@@ -93,7 +93,7 @@ class Session(asyncio.Protocol):
 
         Raises:
             MachineError: none came in time, or the machine went away.
-            ProtocolError: it is of another version.
+            ProtocolError: the HELLO is of another version.
         """
         try:
             async with asyncio.timeout(timeout_s):
@@ -154,20 +154,20 @@ class Session(asyncio.Protocol):
             self.post(message.ProcessReap(number)).add_done_callback(_log_refusal)
 
     def drop(self, number: int) -> None:
-        """A process that could not be started is none."""
+        """The process, which could not be started, is none of the session's any more."""
         self._processes.pop(number, None)
 
     def abort(self, reason: HyperError) -> None:
-        """End the session; whoever waits on it gets ``reason``."""
+        """End the session; tasks that wait on it get ``reason``."""
         self._end(reason)
 
     def send(self, data: bytes) -> None:
-        """``data`` is on its way to the guest, or nowhere if the connection was lost."""
+        """The bytes ``data`` are on their way to the guest, or nowhere if the connection was lost."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     def moved(self, count: int) -> None:
-        """So many bytes of a stream came or went."""
+        """The number of bytes of a stream that came or went is counted."""
         now = time.monotonic()
         if now - self._rush_began > RUSH_S:
             self._rush_began, self._rush = now, 0
@@ -277,14 +277,14 @@ class Session(asyncio.Protocol):
             logger.warning("the agent says: %r", event.text)  # quoted: it may be anything
 
     def _on_oom_kill(self, event: OomKill) -> None:
-        """Every one is an event for clients: so many and no more."""
+        """The process's kill for want of memory is told on, up to a number: each is an event for clients."""
         self._oom_kills += 1
         process = self._processes.get(event.process)
         if process is not None and self._oom_kills <= MAX_OOM_KILLS:
             process.oom_kill()
 
     def _on_exit(self, event: ProcessExit) -> None:
-        """After a reconnect exits are told again, maybe before their process was asked for."""
+        """The exit is told on, or kept: after a reconnect exits come again, maybe before their process is asked for."""
         process = self._processes.get(event.process)
         if process is not None:
             process.on_exit(event)
@@ -306,14 +306,14 @@ class Session(asyncio.Protocol):
 
 
 def _nothing() -> None:
-    """Nobody brings carriers."""
+    """The callback where there are no carriers to bring."""
 
 
 def checked(reply: Reply) -> Reply:
-    """``reply`` if it is a good one.
+    """The reply ``reply`` if it is a good one.
 
     Raises:
-        GuestError: it is not.
+        GuestError: the reply is not good.
     """
     if reply.code is ReplyCode.OK:
         return reply
