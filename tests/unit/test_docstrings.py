@@ -22,13 +22,15 @@ HELD: tuple[str, ...] = (
     "engine/record/",
     "engine/spec/",
     "engine/volume/",
+    "guest/",
     "image/",
     "machine/",
+    "manifest/",
     "network/",
     "proto/",
+    "sandbox/",
     "system/",
     "types/",
-    "manifest/",
 )
 
 

@@ -1,1 +1,1 @@
-"""One virtual machine and all it holds, acquired in order and released in reverse."""
+"""Sandboxes: one virtual machine and all it holds each, acquired in order and released in reverse."""

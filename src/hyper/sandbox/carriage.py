@@ -1,6 +1,6 @@
-"""Brings a carrier to a machine whose streams are in a rush, and takes it back when they rest.
+"""Carriage of a carrier to a machine whose streams are in a rush, and back when they rest.
 
-A disk costs the machine some milliseconds to come and the host its memory while it is there: small talk does without.
+A disk costs the machine some milliseconds to come and the host its memory while it is there: short streams do without.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ REST_S: Final = 2.0
 
 
 class Carriage:
-    """The carrier of one machine. It comes by itself; ``end`` before the machine is let go of."""
+    """The carriage of one machine's carrier. The carrier comes by itself; ``end`` before the machine is let go of."""
 
     def __init__(self, machine: Machine, session: Session) -> None:
         self._machine = machine
@@ -45,7 +45,7 @@ class Carriage:
         return self._machine.record.name
 
     async def end(self) -> None:
-        """Nothing comes or goes any more. What is there stays until the machine's next daemon finds it in its way."""
+        """The carrier comes and goes no more. One there stays until the machine's next daemon finds it in its way."""
         self._session.on_rush = _not_again
         task, self._task = self._task, None
         if task is not None:
@@ -53,7 +53,7 @@ class Carriage:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _serve(self) -> None:
-        """One carrier, from its coming to its going. After a failure there is no other one."""
+        """The carrier, from its coming to its going. After a failure there is no other one."""
         try:
             await self._bring()
         except (HyperError, OSError) as error:
@@ -98,4 +98,4 @@ class Carriage:
 
 
 def _not_again() -> None:
-    """There will be no carrier."""
+    """The callback after which no carrier comes."""

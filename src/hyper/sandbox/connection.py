@@ -14,7 +14,7 @@ async def greet(machine: Machine, *, resync: bool, timeout_s: float) -> tuple[Se
     Cancelled or failed: the session is aborted and the machine goes on.
 
     Raises:
-        MachineError: no HELLO came in time, or the machine has ended. ProtocolError: it is of another version.
+        MachineError: no HELLO came in time, or the machine has ended. ProtocolError: the HELLO is of another version.
     """
     session = await Session.open(machine.agent_socket(), resync=resync)
     try:
@@ -25,9 +25,9 @@ async def greet(machine: Machine, *, resync: bool, timeout_s: float) -> tuple[Se
 
 
 async def end_machine(machine: Machine, session: Session | None = None) -> None:
-    """The machine is gone, and so is everything that held on to it; whoever waits at ``session`` is told.
+    """The machine is gone, and so is everything that held on to it; tasks that wait at ``session`` are told.
 
-    Twice is as good as once. Cancelled: to be called again.
+    Repeatable. If cancelled: to be called again.
     """
     if session is not None:
         session.abort(MachineError("the machine was ended"))

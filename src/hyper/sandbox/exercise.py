@@ -1,4 +1,4 @@
-"""A whole small container run in a machine that waits for its first one, and taken away again.
+"""A warm-up: a small container run in a pooled machine before its first one, and taken away again.
 
 What the kernel does for the first time takes longer: it allocates, and under emulation each of its instructions is
 translated when it is first met. Afterwards the machine is as empty as before, and quick.
@@ -43,7 +43,7 @@ _TIMEOUT_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """A network with ``interfaces`` is set up, ``container`` is made, ``main`` runs in it and ``other`` beside it.
+    """A warm-up: a network with ``interfaces`` is set up, ``container`` is made, ``main`` runs in it and ``other`` too.
 
     ``layer``: a squashfs with the program (guest/hyperstart/exercise). ``main`` waits until it is killed.
     """
@@ -56,10 +56,10 @@ class Exercise:
     other: ProcessStart
 
     async def run(self, machine: Machine, session: Session, folder: Path, *, card: bool) -> None:
-        """All of it was done in ``machine`` TIMES (``card``: which has one); ``folder`` has its disk meanwhile.
+        """The warm-up was done in ``machine`` TIMES (``card``: it has one); ``folder`` has its disk meanwhile.
 
         Raises:
-            HyperError: something of it failed: the machine is not to be used.
+            HyperError: a part of it failed: the machine is not to be used.
         """
         for _ in range(TIMES):
             await self._once(machine, session, folder, card=card)
@@ -107,7 +107,7 @@ async def _start(session: Session, start: ProcessStart) -> GuestProcess:
 
 
 async def _end(session: Session, process: GuestProcess) -> int:
-    """The status of a process that ends, once it is forgotten."""
+    """The status of a process that ends, once the process is forgotten."""
     async for piece in process.outputs():
         process.taken(piece.fd, len(piece.data))
     exit = await process.exited

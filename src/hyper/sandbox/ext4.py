@@ -22,17 +22,17 @@ _TIMEOUT_S: Final = 120.0
 
 
 def needs_recovery(image: Path) -> bool:
-    """Whether its last machine was cut off: a kernel cannot mount it from a read-only disk then."""
+    """Whether the image's last machine was cut off: a kernel cannot mount the image from a read-only disk then."""
     with image.open("rb") as file:
         file.seek(_FEATURE_INCOMPAT)
         return bool(int.from_bytes(file.read(4), "little") & _RECOVER)
 
 
 async def recover(image: Path, *, privileged: bool) -> None:
-    """Its journal is replayed. A hostile guest wrote it: e2fsck sees this one file, and has no privilege.
+    """The image's journal is replayed. A hostile guest wrote it: e2fsck sees this one file, and has no privilege.
 
     Raises:
-        HyperError: it cannot be repaired.
+        HyperError: the image cannot be repaired.
     """
     program = Path(shutil.which("e2fsck", path="/usr/sbin:/sbin:/usr/bin") or "/usr/sbin/e2fsck")
     walls = JailSpec(

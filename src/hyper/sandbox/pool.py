@@ -1,6 +1,6 @@
-"""Machines that wait for a container: made from a template (large ones boot), greeted and exercised once.
+"""The pool: machines that wait for a container, made from a template (large ones boot), greeted and warmed up once.
 
-How many follows demand: one is made as soon as somebody has started a machine of a shape that has a template, more
+How many follows demand: one is made as soon as a machine was started of a shape that has a template, more
 while starts come fast, none after a quiet while. Together they never take more than their share of memory, and none is
 made while the host is short of it. A start takes a waiting machine or does without: it never waits for one.
 """
@@ -47,7 +47,7 @@ _RESERVE_MIB: Final = 1024
 
 @dataclass(eq=False, slots=True)
 class Warm:
-    """One waiting machine. Whoever takes it owns all of it, and closes ``holds`` when the container has its own."""
+    """A pooled machine. Its taker owns all of it, and closes ``holds`` when the container has its own."""
 
     machine: Machine
     session: Session
@@ -60,21 +60,21 @@ class Warm:
     holds: contextlib.AsyncExitStack
 
     async def discard(self) -> None:
-        """It is gone. To be called again if it was cancelled."""
+        """The machine is gone. To be called again if it was cancelled."""
         await end_machine(self.machine, self.session)
         await self.holds.aclose()
 
 
 @dataclass(slots=True)
 class _Shelf:
-    """The machines of one shape, and when some were wanted."""
+    """The pool's machines of one shape, and when some were wanted."""
 
     waiting: deque[Warm] = field(default_factory=deque)
     starts: deque[float] = field(default_factory=deque)
     last: float = 0.0
 
     def wanted(self, now: float) -> int:
-        """How many machines should wait."""
+        """The number of machines that should wait."""
         while self.starts and now - self.starts[0] > _WINDOW_S:
             self.starts.popleft()
         if now - self.last > IDLE_S:
@@ -83,7 +83,7 @@ class _Shelf:
 
 
 def _report(keeper: asyncio.Task[None]) -> None:
-    """It ends when it is told to; anything else is a mistake of ours, after which starts go without."""
+    """The keeper ends when it is told to; any other end is a mistake of ours, after which starts go without pool."""
     if not keeper.cancelled() and (error := keeper.exception()) is not None:
         logger.error("no machines wait any more", exc_info=error)
 
@@ -94,7 +94,7 @@ def _cost_mib(shape: Shape) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ShelfState:
-    """What waits of one shape now, and how many should."""
+    """The number of machines of one shape that wait now, and of those that should."""
 
     shape: Shape
     waiting: int
@@ -102,7 +102,7 @@ class ShelfState:
 
 
 class Pool:
-    """All waiting machines. ``limit_mib`` 0: none ever waits. ``open`` before use, ``close`` ends them."""
+    """The pool of all waiting machines. ``limit_mib`` 0: none ever waits. ``open`` before use, ``close`` ends them."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class Pool:
         self.missed = 0
 
     async def open(self) -> None:
-        """Machines that an earlier daemon had waiting are gone; from now on they are kept as demand says."""
+        """The machines that an earlier daemon had waiting are gone; from now on they are kept as demand says."""
         root = self._place.run_root
         for folder in list(root.iterdir()) if root.is_dir() else []:
             await self._driver.clear(folder)
@@ -145,7 +145,7 @@ class Pool:
             self._keeper.add_done_callback(_report)
 
     async def close(self) -> None:
-        """No machine waits."""
+        """The pool is empty: no machine waits."""
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
@@ -177,7 +177,7 @@ class Pool:
         return None
 
     def state(self) -> list[ShelfState]:
-        """What waits, the shape in demand last first."""
+        """The state of each shape, the shape in demand last first."""
         now = time.monotonic()
         shelves = sorted(self._shelves.items(), key=lambda item: -item[1].last)
         return [
@@ -186,7 +186,7 @@ class Pool:
         ]
 
     async def settled(self) -> None:
-        """As many machines wait as should, or no more can be made for now."""
+        """The pool is settled: as many machines wait as should, or no more can be made for now."""
         if self._keeper is not None:
             await self._settled.wait()
 
@@ -201,7 +201,7 @@ class Pool:
         await self._changed.wait()
 
     def _room_for(self, shape: Shape, now: float) -> int:
-        """How many of ``shape`` may wait: what is wanted, as far as the limit goes."""
+        """The number of machines of ``shape`` that may wait: those wanted, as far as the limit goes."""
         others = sum(
             len(shelf.waiting) * _cost_mib(other)
             for other, shelf in self._shelves.items()
@@ -211,7 +211,9 @@ class Pool:
         return min(self._shelves[shape].wanted(now), room)
 
     async def _keep(self) -> None:
-        """For ever: as many machines wait as should. One is made at a time: starts have the first claim to the CPUs."""
+        """The pool is kept, for ever, at as many machines as should wait. One is made at a time: starts have the
+        first claim to the CPUs.
+        """
         while True:
             self._changed.clear()
             await self._forget_stale()
@@ -238,7 +240,7 @@ class Pool:
             self._watch(warm)
 
     async def _until_quiet(self) -> None:
-        """The starts that took the last machines have the CPUs for themselves, but not for ever."""
+        """The CPUs are left to the starts that took the last machines, but not for ever."""
         while self._busy_since:
             ready = min(self._last_start + _QUIET_S, self._busy_since + _PATIENCE_S)
             left = ready - time.monotonic()
@@ -248,7 +250,7 @@ class Pool:
             await asyncio.sleep(left)
 
     async def _forget_stale(self) -> None:
-        """Kernel, guest or hypervisor were replaced: what was made of the old ones is not handed out."""
+        """The machines made of a kernel, guest or hypervisor that was replaced are not handed out."""
         try:
             prefix = await self._driver.template_prefix()
         except HyperError as error:  # they are just being replaced
@@ -263,7 +265,7 @@ class Pool:
         self._prefix = prefix
 
     async def _adjust(self) -> Shape | None:
-        """Nothing waits that should not; a shape of which a machine lacks."""
+        """The shape of which a machine lacks; no machine waits that should not."""
         now = time.monotonic()
         lacking = None
         for shape in sorted(self._shelves, key=lambda shape: -self._shelves[shape].last):
@@ -277,7 +279,7 @@ class Pool:
         return None if short else lacking
 
     async def _clear_away(self) -> None:
-        """Nothing is left of the machines that leave. If this is cancelled half-way, ``close`` does the rest."""
+        """The machines that leave have left nothing. If this is cancelled half-way, ``close`` does the rest."""
         while self._leaving:
             warm = self._leaving[0]
             await warm.discard()
@@ -291,7 +293,7 @@ class Pool:
         return found
 
     async def _make(self, shape: Shape, template: Template | None) -> Warm:
-        """A machine that waits, a copy of ``template``; None: it boots."""
+        """A pooled machine, a copy of ``template``; None: it boots."""
         id = new_id()[:11]
         async with contextlib.AsyncExitStack() as holds:
             uid = holds.enter_context(self._place.identity())
@@ -316,7 +318,7 @@ class Pool:
         warm.session.closed.add_done_callback(lambda _: self._ended(warm))
 
     def _ended(self, warm: Warm) -> None:
-        """A waiting machine has died by itself, if it still was one."""
+        """The machine has died by itself, if it still waited."""
         if warm.shape not in self._shelves:
             return
         shelf = self._shelves[warm.shape]

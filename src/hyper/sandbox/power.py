@@ -26,7 +26,7 @@ _AGENT_TIMEOUT_S: Final = 5.0
 
 
 class Power:
-    """Which containers of a sandbox are paused, and whether its machine is ``stopped``.
+    """The paused containers of a sandbox, and whether its machine is ``stopped``.
 
     Several may call at once: one is served after the other. Containers are known by their numbers in the guest.
     """
@@ -39,13 +39,13 @@ class Power:
         self._lock = asyncio.Lock()
 
     def enter(self, container: int) -> None:
-        """A container has been made, and runs."""
+        """The container ``container`` has been made, and runs."""
         self._paused[container] = False
 
     def found(self, container: int, *, paused: bool) -> bool:
-        """A container was found again, and ``paused`` is what was kept of it; whether it is paused now.
+        """Whether the container, which was found again, is paused now; ``paused`` is what was kept of it.
 
-        An earlier daemon may have died between freezing it, stopping the machine, and keeping that.
+        An earlier daemon may have died between freezing it, stopping the machine, and keeping a record of it.
         """
         self._paused[container] = now = paused or self.stopped
         if not self.stopped:
@@ -54,20 +54,20 @@ class Power:
         return now
 
     def leave(self, container: int) -> None:
-        """A container is here no more."""
+        """The container is not in the sandbox any more."""
         self._paused.pop(container, None)
 
     async def settle(self) -> None:
         """The machine is stopped if nothing in it is to execute: after containers were found, or have left.
 
         Raises:
-            MachineError: it does not stop.
+            MachineError: the machine does not stop.
         """
         async with self._lock:
             await self._settle()
 
     async def pause(self, container: int) -> None:
-        """Nothing of it executes any more.
+        """The container executes nothing any more.
 
         Raises:
             MachineError: the machine does not stop; the container goes on.
@@ -85,7 +85,7 @@ class Power:
                 raise
 
     async def unpause(self, container: int, *before: Request) -> None:
-        """It goes on, its clock is right; what ``before`` asks for was done first, its answers nobody's concern.
+        """The container goes on with its clock right; what ``before`` asks for was done first, its answers unread.
 
         Raises:
             MachineError: the machine does not go on.
@@ -102,13 +102,13 @@ class Power:
             await self._thaw(container)
 
     async def unpause_all(self) -> None:
-        """Every container goes on. Raises: MachineError."""
+        """The containers all go on. Raises: MachineError."""
         for container in list(self._paused):
             await self.unpause(container)
 
     @contextlib.asynccontextmanager
     async def awake(self) -> AsyncIterator[None]:
-        """Meanwhile the agent answers, also of a stopped machine: of that only the agent runs.
+        """The agent answers meanwhile, also a stopped machine's: of that only the agent runs.
 
         Raises:
             MachineError: the machine does not go on.
@@ -127,7 +127,7 @@ class Power:
                         await self._machine.pause()
 
     async def _settle(self) -> None:
-        """The lock is held."""
+        """The machine is stopped if no container is to execute. The lock is held."""
         if self._paused and all(self._paused.values()) and not self.stopped:
             await self._machine.pause()
             self.stopped = True

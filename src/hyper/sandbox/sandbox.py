@@ -1,4 +1,4 @@
-"""A sandbox: one machine and the talk with its agent, started together and ended together.
+"""A sandbox: one machine and the session with its agent, started together and ended together.
 
 Acquired in order (machine, stream, agent's hello, set-up, program), released in reverse.
 Neither the machine nor the program needs this process: ``detach`` lets go, ``reattach`` finds them again.
@@ -56,7 +56,7 @@ _NOT_UNDERSTOOD: Final = frozenset({ReplyCode.MALFORMED, ReplyCode.UNKNOWN_OP})
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything a start needs, decided before anything is acquired."""
+    """The plan of a start: everything it needs, decided before anything is acquired."""
 
     spec: MachineSpec
     setup: SandboxSetup
@@ -69,7 +69,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Joining:
-    """Everything that one more container of a running machine needs."""
+    """The plan of one more container of a running machine: everything it needs."""
 
     disks: tuple[Disk, ...]
     container: ContainerCreate
@@ -96,7 +96,7 @@ class _Arrival:
 
 
 class Sandbox:
-    """A running machine whose agent answers. Made by ``launch`` or ``reattach``."""
+    """A sandbox: a running machine whose agent answers. Made by ``launch`` or ``reattach``."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class Sandbox:
         machine.on_share_lost(self._share_lost)
 
     def new_process(self) -> int:
-        """A number no process of this machine has had."""
+        """The number for a new process: no process of this machine has had it."""
         self._last_process += 1
         return self._last_process
 
@@ -180,8 +180,8 @@ class Sandbox:
 
         Raises:
             Unreachable: the machine runs and its sockets are gone.
-            MachineError: it runs, and it or its agent does not answer in time. Nothing has changed then.
-            ProtocolError: its agent answers nonsense.
+            MachineError: the machine runs, and it or its agent does not answer in time. Nothing has changed then.
+            ProtocolError: the agent answers nonsense.
         """
         machine = await driver.attach(record)
         if machine is None:
@@ -198,7 +198,7 @@ class Sandbox:
 
     @staticmethod
     async def end(driver: Driver, record: MachineRecord) -> None:
-        """A machine that an earlier daemon started is gone, whether it would answer or not."""
+        """The machine, which an earlier daemon started, is gone, whether it would answer or not."""
         machine = await driver.attach(record)
         if machine is not None:
             await end_machine(machine)
@@ -206,20 +206,20 @@ class Sandbox:
     # More containers
 
     def new_container(self) -> int:
-        """A number no container of this machine has had."""
+        """The number for a new container: no container of this machine has had it."""
         self._last_container += 1
         return self._last_container
 
     def found(self, container: int, disks: Iterable[str]) -> None:
-        """An earlier daemon has given this number away, and brought ``disks`` here for it."""
+        """The number ``container`` is in use since an earlier daemon, which brought ``disks`` here for it."""
         self._last_container = max(self._last_container, container)
         for disk in disks:
             self._users.setdefault(disk, set()).add(container)
 
     async def join(self, todo: Joining, *, timeout_s: float) -> Started:
-        """One more container runs beside those that are here.
+        """The container runs in the machine, beside those that are here.
 
-        A disk of a name that another one brought here is the same one.
+        A disk of a name that another container brought here is the same one.
 
         Raises:
             GuestError: the agent refused it.
@@ -263,7 +263,7 @@ class Sandbox:
         return Started(self, program, reply.pid())
 
     async def _bring_all(self) -> None:
-        """The disks of all who wait are in the machine: the guest looks for new ones once, which takes it longest."""
+        """The disks of all arrivals are in the machine: the guest looks for new ones once, which takes it longest."""
         while self._arrivals:
             arrival = self._arrivals.popleft()
             if arrival.here.done():  # it does not want to any more
@@ -285,7 +285,7 @@ class Sandbox:
                 arrival.here.set_result(None)
 
     def _take(self, container: int, disks: Iterable[str]) -> list[str]:
-        """``container`` uses none of ``disks`` any more; those that nobody else does."""
+        """The disks, of those that ``container`` uses no more, that no other container uses."""
         alone = []
         for disk in disks:
             users = self._users.get(disk, set())
@@ -296,9 +296,9 @@ class Sandbox:
         return alone
 
     async def part(self, container: int, disks: Iterable[str]) -> None:
-        """Nothing of a container whose program has ended is left here: its disks are the host's own again.
+        """The container, whose program has ended, has left nothing here: its disks are the host's own again.
 
-        What the guest says to it does not matter: they are taken from it. So is a machine that does not let go.
+        The guest's answer does not matter: the disks are taken from it. A machine that does not let go is ended.
         """
         self.power.leave(container)
         async with self._moving:
@@ -322,7 +322,7 @@ class Sandbox:
     # Shared files
 
     def _share_lost(self, why: str) -> None:
-        """Its programs get errors instead of what was shared; where they cannot, it is ended."""
+        """The sandbox's programs get errors instead of the share's files; where they cannot, its machine is ended."""
         logger.warning("machine %s: %s; its accesses fail from now on", self._name, why)
         answer = self.session.post(ShareLost(SHARE_TAG))
         answer.add_done_callback(lambda done: self._share_given_up(done, why))
@@ -354,7 +354,7 @@ class Sandbox:
         return self.machine.record.name
 
     async def shut_down(self) -> None:
-        """Every program was ended, file systems are unmounted, the machine is gone."""
+        """The sandbox is shut down: every program was ended, file systems are unmounted, the machine is gone."""
         # A guest that cannot end cleanly is ended.
         with contextlib.suppress(HyperError, TimeoutError):
             await self.power.unpause_all()
@@ -370,13 +370,13 @@ class Sandbox:
         await end_machine(self.machine)
 
     async def detach(self) -> None:
-        """Let go of a machine that goes on running."""
+        """Let go of the machine, which goes on running."""
         self.session.abort(MachineError("the daemon lets go of the machine"))
         await self._carriage.end()
         await self.machine.close()
 
     async def autopsy(self) -> MachineExit:
-        """How the machine ended, once its connection was lost; a machine that still runs is ended."""
+        """The end of the machine, once its connection was lost; a machine that still runs is ended."""
         try:
             async with asyncio.timeout(2):
                 exit = await self.machine.wait()
@@ -411,7 +411,7 @@ async def _greet_again(
 async def _explain(
     machine: Machine, session: Session, error: MachineError | ProtocolError
 ) -> MachineError:
-    """Why a start failed, in full: the console's tail says most."""
+    """The error of a failed start, in full: the console's tail says most."""
     try:
         async with asyncio.timeout(1):
             exit = await machine.wait()

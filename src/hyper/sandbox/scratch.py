@@ -48,7 +48,7 @@ _MKFS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Superblock:
-    """What an ext4 file system says of itself, in bytes. ``clean``: it was unmounted; else ``used`` is old.
+    """The facts in a super block of ext4, in bytes. ``clean``: it was unmounted; else ``used`` is old.
 
     Source: kernel Documentation/filesystems/ext4/super.rst.
     """
@@ -76,7 +76,7 @@ def _superblock(path: Path) -> _Superblock:
 
 
 class ScratchDisks:
-    """Makes scratch disks from templates kept in ``folder``."""
+    """The maker of scratch disks from templates kept in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -103,7 +103,7 @@ class ScratchDisks:
         draft.rename(path)
 
     def written_bytes(self, path: Path) -> int:
-        """What was written to the scratch disk at ``path`` and is still there; 0 if there is none (any more).
+        """The bytes written to the scratch disk at ``path`` and still there; 0 if there is none (any more).
 
         While a machine has it mounted, and after one that was killed: what the file takes, which does not shrink.
         """

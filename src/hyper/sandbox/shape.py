@@ -1,4 +1,4 @@
-"""Which machines are made from templates, and what is left open in them until they are used."""
+"""Shapes: which machines are made from templates, and what is left open in them until they are used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SCRATCH_DISK: Final = "scratch"
 
 
 def layer_disk(index: int) -> str:
-    """The disk of layer ``index`` (0 is the lowest)."""
+    """The name of the disk of layer ``index`` (0 is the lowest)."""
     return f"layer{index}"
 
 
@@ -32,7 +32,7 @@ def shape_of(spec: MachineSpec) -> Shape | None:
 
 
 def card_of(nics: tuple[Nic, ...]) -> Card:
-    """What kind of card these are."""
+    """The kind of these cards."""
     if not nics:
         return Card.NONE
     return Card.TAP if isinstance(nics[0], TapNic) else Card.USER

@@ -1,7 +1,7 @@
-"""Starting a sandbox the fastest way there is: in a machine that waits, from a template, by a boot.
+"""Starts of sandboxes the fastest way there is: in a machine that waits, from a template, by a boot.
 
-A start never fails because a faster way did: it falls back to the next one and says so in its timeline. What a program
-may have begun to do is not begun again: that is asked for last, and after it there is no other way.
+A start never fails because a faster way did: it falls back to the next one and says so in its timeline. A program is
+not begun twice: its start is asked for last, and after that there is no other way.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ Made = Callable[[MachineRecord], None]
 
 @dataclass(frozen=True, slots=True)
 class FastStart:
-    """What makes starts fast: ``templates``, and of their machines a ``pool``."""
+    """The parts that make starts fast: ``templates``, and of their machines a ``pool``."""
 
     templates: Templates
     pool: Pool
 
 
 class Starter:
-    """Starts sandboxes. ``fast`` None: every machine boots."""
+    """The starter of sandboxes. ``fast`` None: every machine boots."""
 
     def __init__(self, driver: Driver, fast: FastStart | None, *, boot_timeout_s: float) -> None:
         self._driver = driver
@@ -49,13 +49,13 @@ class Starter:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """What an earlier daemon left is cleared away; machines begin to wait."""
+        """The starter is open: leavings of an earlier daemon are gone; machines begin to wait."""
         if self.fast is not None:
             await self.fast.templates.open()
             await self.fast.pool.open()
 
     def warm(self, shape: Shape | None, timeline: Timeline) -> Warm | None:
-        """A waiting machine of ``shape``, the caller's from now on: given to ``launch``, or discarded."""
+        """A pooled machine of ``shape``, the caller's from now on: given to ``launch``, or discarded."""
         if self.fast is None or shape is None or not self.fast.pool.limit_mib:
             return None
         warm = self.fast.pool.take(shape)
@@ -74,7 +74,7 @@ class Starter:
     ) -> Started:
         """The sandbox with its program. ``made`` is called as soon as a machine exists.
 
-        ``warm``: a waiting machine, with whose card ``plan`` was made; it is used or ended. ``again``: others like it
+        ``warm``: a pooled machine, with whose card ``plan`` was made; it is used or ended. ``again``: others like it
         will be started, so a template that is missing is built.
 
         Raises:
@@ -90,7 +90,7 @@ class Starter:
             return await self._launch(plan, made, timeline, again=again)
 
     async def _launch(self, plan: Plan, made: Made, timeline: Timeline, *, again: bool) -> Started:
-        """Without a waiting machine."""
+        """The sandbox, started without a pooled machine."""
         template = await self._template(plan.spec, timeline, again=again)
         if template is not None:
             try:
@@ -132,14 +132,14 @@ class Starter:
         return template
 
     def _later(self, shape: Shape) -> None:
-        """Once this start is over, the next one has a template."""
+        """A template for the next start is there, once this one is over."""
         assert self.fast is not None
         task = asyncio.get_running_loop().create_task(self.fast.templates.want(shape))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Nothing is built any more, no machine waits."""
+        """The starter is closed: nothing is built any more, no machine waits."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -214,12 +214,12 @@ class Starter:
 
 
 class _NotThisWay(Exception):
-    """A faster way failed where a slower one may not."""
+    """A failure of a faster way where a slower one may not fail."""
 
 
 @contextlib.contextmanager
 def _other_way_on(*errors: type[Exception]) -> Iterator[None]:
-    """In the body nothing has been begun that another way could not do."""
+    """The body begins nothing that another way could not do: its errors lead to the next way."""
     try:
         yield
     except errors as error:

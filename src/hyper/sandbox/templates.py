@@ -37,9 +37,9 @@ BACKGROUND: Final = Limits(cpu_shares=128)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What machines are made with that are nobody's yet.
+    """The place of machines that are no container's yet: what they are made with.
 
-    ``run_root``: a folder for theirs, which need short names. ``identity``: an unprivileged identity of its own for the
+    ``run_root``: for run folders, which need short names. ``identity``: an unprivileged identity of its own for the
     machine while the body runs; None without root. ``card``: a card of the kind, under a name made from an id.
     """
 
@@ -59,7 +59,7 @@ class Place:
         nics: tuple[Nic, ...],
         memory: Memory | None,
     ) -> MachineSpec:
-        """A machine of this shape with nothing in it, its run folder made."""
+        """The spec of a machine of this shape with nothing in it, its run folder made."""
         run_dir = self.run_root / name
         run_dir.mkdir(mode=0o700, parents=True)
         return MachineSpec(
@@ -79,7 +79,7 @@ class Place:
 
 
 class Templates:
-    """Every template of this daemon. ``open`` before use, ``close`` at the end."""
+    """The templates of this daemon. ``open`` before use, ``close`` at the end."""
 
     def __init__(
         self, driver: Driver, store: TemplateStore, place: Place, exercise: Exercise
@@ -97,16 +97,16 @@ class Templates:
 
     @property
     def kernel(self) -> Path:
-        """What all of them have booted."""
+        """The kernel that all of them have booted."""
         return self._place.kernel
 
     async def open(self) -> None:
-        """What cannot be used any more is gone from the disk."""
+        """The templates that cannot be used any more are gone from the disk."""
         prefix = await self._driver.template_prefix()
         await asyncio.to_thread(self._store.sweep, prefix)
 
     async def close(self) -> None:
-        """None is in memory, none is being built, and nothing is left of one that was."""
+        """The templates are closed: none is in memory or being built, and nothing is left of one that was."""
         building = list(self._building.values())
         for task in building:
             task.cancel()
@@ -131,7 +131,7 @@ class Templates:
         return found
 
     def _used(self, key: str) -> None:
-        """It stays in memory for a while from now on."""
+        """The template ``key`` stays in memory for a while from now on."""
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
@@ -139,14 +139,14 @@ class Templates:
         self._timers[key] = loop.call_later(_IDLE_S, self._put_away, key)
 
     def _put_away(self, key: str) -> None:
-        """Nobody has wanted it for a while: on disk it takes no memory, and is back in a moment."""
+        """The template, unused for a while, is not in memory any more: on disk it takes none, and is soon back."""
         self._timers.pop(key, None)
         template = self._ready.pop(key, None)
         if template is not None:
             template.close()
 
     def drop(self, template: Template, why: str) -> None:
-        """It does not work: it is gone, and the next who wants one of its shape has it built anew."""
+        """The template, which does not work, is gone; the next start of its shape has it built anew."""
         if self._ready.pop(template.key, None) is None:
             return
         logger.warning("template %s is thrown away: %s", template.key, why)
@@ -160,15 +160,15 @@ class Templates:
         self._store.remove(template.key)
 
     def refusal(self, key: str) -> str | None:
-        """Why no template with this key is being built for a while; None: nothing is against it."""
+        """The reason why no template with this key is being built for a while; None: there is none."""
         at, why = self._failed.get(key, (0.0, ""))
         return why if why and time.monotonic() - at < _RETRY_S else None
 
     async def build(self, shape: Shape) -> Template:
-        """A template of ``shape``, built if there is none. One at a time; who asks twice waits for the same.
+        """A template of ``shape``, built if there is none. One build at a time; a second caller waits for the same.
 
         Raises:
-            HyperError: it cannot be built.
+            HyperError: the template cannot be built.
         """
         if not shape.copied:
             raise InvalidRequest(
@@ -190,18 +190,18 @@ class Templates:
                 await self.build(shape)
 
     async def all(self) -> list[About]:
-        """What is on disk, the most recently used first."""
+        """The templates on disk, the most recently used first."""
         return await asyncio.to_thread(self._store.all)
 
     async def remove(self, key: str) -> bool:
-        """There is no template ``key``; whether there was."""
+        """The template ``key`` does not exist; whether it did."""
         loaded = self._ready.pop(key, None)
         if loaded is not None:
             loaded.close()
         return await asyncio.to_thread(self._store.remove, key) or loaded is not None
 
     def is_loaded(self, key: str) -> bool:
-        """Whether it is in memory."""
+        """Whether the template is in memory."""
         return key in self._ready
 
     async def _key(self, shape: Shape) -> str:
@@ -263,7 +263,7 @@ class Templates:
 
     @contextlib.asynccontextmanager
     async def _made(self, shape: Shape, name: str, memory_fd: int) -> AsyncIterator[MachineSpec]:
-        """What the machine to be saved is made with, which is given back."""
+        """The spec of the machine to be saved; what it is made with is given back."""
         place = self._place
         card = place.card(shape.card, name.partition("-")[2])
         with place.identity() as uid:
@@ -276,7 +276,7 @@ class Templates:
                     shutil.rmtree(spec.run_dir, ignore_errors=True)
 
     async def _prepare(self, machine: Machine, folder: Path, *, card: bool) -> None:
-        """It has booted and done everything once; nobody talks to it any more."""
+        """The machine has booted and done everything once; no session with it is open any more."""
         session, _ = await greet(machine, resync=False, timeout_s=self._place.boot_timeout_s)
         try:
             await self._exercise.run(machine, session, folder, card=card)
