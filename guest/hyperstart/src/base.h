@@ -11,20 +11,20 @@
 
 /* Codes of a REPLY (docs/protocol.md, "Replies and events"). */
 enum code {
-    OK = 0,
-    MALFORMED = 1,
-    UNKNOWN_OP = 2,
-    NO_SUCH = 3,
-    EXISTS = 4,
-    LIMIT = 5,
-    MOUNT_FAILED = 6,
-    NETWORK = 7,
-    USER = 8,
-    CWD = 9,
-    NOT_FOUND = 10,
-    NOT_EXECUTABLE = 11,
-    STATE = 12,
-    SYSTEM = 13,
+    CODE_OK = 0,
+    CODE_MALFORMED = 1,
+    CODE_UNKNOWN_OP = 2,
+    CODE_NO_SUCH = 3,
+    CODE_EXISTS = 4,
+    CODE_LIMIT = 5,
+    CODE_MOUNT = 6,
+    CODE_NETWORK = 7,
+    CODE_USER = 8,
+    CODE_CWD = 9,
+    CODE_NOT_FOUND = 10,
+    CODE_NOT_EXECUTABLE = 11,
+    CODE_STATE = 12,
+    CODE_SYSTEM = 13,
 };
 
 /* Why a request failed. Functions that can fail return false and have filled one in. */

@@ -37,7 +37,7 @@ static int open_path(const char *path, uint64_t flags)
 static bool no_path(const char *path, int err, struct error *e)
 {
     bool missing = err == ENOENT;
-    return fail(e, missing ? NO_SUCH : SYSTEM, err, path, NULL);
+    return fail(e, missing ? CODE_NO_SUCH : CODE_SYSTEM, err, path, NULL);
 }
 
 /* Splits an absolute path; the directory part is "/" for what is in the root. */
@@ -104,7 +104,7 @@ static bool get_directory(struct tree *t, int fd, const struct stat *s, struct e
 {
     int directory = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0)
-        return fail(e, SYSTEM, errno, "open the directory", NULL);
+        return fail(e, CODE_SYSTEM, errno, "open the directory", NULL);
     return tree_entry(t, fd, ".", s, e) && tree_children(t, directory, s, e);
 }
 
@@ -139,7 +139,7 @@ static bool run_put(const struct builtin *b, struct error *e)
     if (x.root < 0)
         return no_path(x.path, errno, e);
     if (fstatvfs(x.root, &s) || s.f_flag & ST_RDONLY)
-        return fail(e, SYSTEM, EROFS, x.path, NULL);
+        return fail(e, CODE_SYSTEM, EROFS, x.path, NULL);
     return extract_tree(&x, e);
 }
 
@@ -150,10 +150,10 @@ static bool run_export(const struct builtin *b, struct error *e)
     struct stat s;
     join(root, sizeof root, b->container->directory, "/root", NULL);
     if (chroot(root) || chdir("/"))
-        return fail(e, SYSTEM, errno, "enter the root", NULL);
+        return fail(e, CODE_SYSTEM, errno, "enter the root", NULL);
     int fd = open_path("/", O_RDONLY | O_DIRECTORY);
     if (fd < 0 || fstat(fd, &s))
-        return fail(e, SYSTEM, errno, "open the root", NULL);
+        return fail(e, CODE_SYSTEM, errno, "open the root", NULL);
     return tree_children(&tree, fd, &s, e);
 }
 
@@ -167,7 +167,7 @@ static int open_lower(const struct container *c, struct error *e)
     if (unshare(CLONE_NEWNS) || (mkdir(path, 0700) && errno != EEXIST) ||
         !join(data, sizeof data, "lowerdir=", c->lower, NULL) ||
         mount("overlay", path, "overlay", MS_RDONLY | MS_NODEV, data)) {
-        fail(e, MOUNT_FAILED, errno, "stack the layers of container ", DEC(c->id), NULL);
+        fail(e, CODE_MOUNT, errno, "stack the layers of container ", DEC(c->id), NULL);
         return -1;
     }
     return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -177,10 +177,10 @@ static bool compare(const struct builtin *b, bool layer, struct error *e)
 {
     int lower = open_lower(b->container, e);
     if (lower < 0)
-        return e->code ? false : fail(e, SYSTEM, errno, "open the layers", NULL);
+        return e->code ? false : fail(e, CODE_SYSTEM, errno, "open the layers", NULL);
     int upper = open(b->container->upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (upper < 0)
-        return fail(e, SYSTEM, errno, "open what was changed", NULL);
+        return fail(e, CODE_SYSTEM, errno, "open what was changed", NULL);
     return changes_write(upper, lower, layer, b->start->args + 1, e);
 }
 
@@ -196,19 +196,19 @@ static bool run_diff(const struct builtin *b, struct error *e)
 
 static bool run_probe(const struct builtin *b, struct error *e)
 {
-    const struct start *s = b->start;
+    const struct start_request *s = b->start;
     if (strcmp(argument(b, 1), "tcp") == 0)
         return probe_tcp(argument(b, 2), e);
     if (strcmp(argument(b, 1), "http") == 0 && s->arg_count >= 4)
         return probe_http(s->args[2], s->args[3], s->args + 4, s->arg_count - 4, e);
-    return fail(e, MALFORMED, 0, "no such probe", NULL);
+    return fail(e, CODE_MALFORMED, 0, "no such probe", NULL);
 }
 
 static bool run_events(const struct builtin *b, struct error *e)
 {
-    const struct start *s = b->start;
+    const struct start_request *s = b->start;
     if (s->arg_count < 2)
-        return fail(e, MALFORMED, 0, "no share to tell of", NULL);
+        return fail(e, CODE_MALFORMED, 0, "no share to tell of", NULL);
     return events_tell(s->args[1], s->args + 2, s->arg_count - 2, e);
 }
 
@@ -260,7 +260,7 @@ static bool wait_frozen(const struct container *c, struct error *e)
         if (now >= end || poll(&change, 1, (int)((end - now) / 1000000) + 1) < 0)
             break;
     }
-    return fail(e, SYSTEM, EBUSY, "pause container ", DEC(c->id), NULL);
+    return fail(e, CODE_SYSTEM, EBUSY, "pause container ", DEC(c->id), NULL);
 }
 
 void builtin_run(const struct builtin *b)

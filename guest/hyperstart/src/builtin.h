@@ -5,7 +5,7 @@
 #include "container.h"
 
 struct builtin {
-    const struct start *start;
+    const struct start_request *start;
     const struct container *container;
     int own_files;     /* /proc/self/fd as the agent sees it */
     uint32_t uid, gid; /* of the user asked for */

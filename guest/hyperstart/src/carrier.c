@@ -76,13 +76,13 @@ const uint8_t *carrier_read(uint64_t place, size_t size, uint8_t *where, size_t 
     size_t whole = whole_sectors(size);
     if (disk < 0 || place % SECTOR || size > CARRIER_BLOCK || place > HALF ||
         whole > HALF - place) {
-        fail(e, MALFORMED, 0, DEC(size), " bytes of the carrier at ", DEC(place), NULL);
+        fail(e, CODE_MALFORMED, 0, DEC(size), " bytes of the carrier at ", DEC(place), NULL);
         return NULL;
     }
     if (whole > room || (uintptr_t)where % SECTOR)
         where = buffer;
     if (!read_all(where, whole, place)) {
-        fail(e, SYSTEM, errno, "read the carrier", NULL);
+        fail(e, CODE_SYSTEM, errno, "read the carrier", NULL);
         return NULL;
     }
     return where;

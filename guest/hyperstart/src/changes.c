@@ -97,7 +97,7 @@ static bool compare_child(struct pair *outer, int parent, const char *name, cons
         .all = outer->all, .outer = outer, .name = name, .parent = parent, .below = -1, .stat = *s};
     int above = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (above < 0)
-        return errno == ENOENT || fail(e, SYSTEM, errno, "open ", name, NULL);
+        return errno == ENOENT || fail(e, CODE_SYSTEM, errno, "open ", name, NULL);
     p.opaque = is_opaque(above);
     if (lower && S_ISDIR(lower->st_mode))
         p.below = openat(outer->below, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -133,9 +133,9 @@ static bool visit_above(void *context, int directory, const char *name, struct e
     struct pair *p = context;
     struct stat s, lower;
     if (fstatat(directory, name, &s, AT_SYMLINK_NOFOLLOW))
-        return errno == ENOENT || fail(e, SYSTEM, errno, "stat ", name, NULL);
+        return errno == ENOENT || fail(e, CODE_SYSTEM, errno, "stat ", name, NULL);
     if (!tree_down(&p->all->tree, name))
-        return fail(e, LIMIT, errno, p->all->tree.path, "/", name, NULL);
+        return fail(e, CODE_LIMIT, errno, p->all->tree.path, "/", name, NULL);
     bool known = p->below >= 0 && !fstatat(p->below, name, &lower, AT_SYMLINK_NOFOLLOW);
     bool ok = true;
     if (S_ISDIR(s.st_mode))
@@ -158,7 +158,7 @@ static bool visit_below(void *context, int directory, const char *name, struct e
     if (there)
         return true;
     if (!tree_down(&p->all->tree, name))
-        return fail(e, LIMIT, errno, p->all->tree.path, "/", name, NULL);
+        return fail(e, CODE_LIMIT, errno, p->all->tree.path, "/", name, NULL);
     tell_change(p->all, CHANGE_DELETED);
     tree_up(&p->all->tree, name);
     return true;

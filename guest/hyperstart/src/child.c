@@ -73,7 +73,7 @@ static bool keep_descriptors(struct child *c, struct error *e)
     int kept = *joined < 0 ? -1 : fcntl(*joined, F_DUPFD_CLOEXEC, 5);
     if (dup2(c->in < 0 ? null : c->in, 0) < 0 || dup2(c->out < 0 ? null : c->out, 1) < 0 ||
         dup2(c->err < 0 ? null : c->err, 2) < 0 || dup3(status, 3, O_CLOEXEC) < 0)
-        return fail(e, SYSTEM, errno, "start a process", NULL);
+        return fail(e, CODE_SYSTEM, errno, "start a process", NULL);
     c->status = 3;
     *joined = kept < 0 ? -1 : dup3(kept, 4, O_CLOEXEC);
     syscall(SYS_close_range, kept < 0 ? 4 : 5, ~0U, 0);
@@ -101,16 +101,16 @@ static bool enter(struct child *c, struct error *e)
     if (c->init >= 0) {
         int spaces = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
         if (setns(c->init, spaces))
-            return fail(e, STATE, errno, "join the container", NULL);
+            return fail(e, CODE_STATE, errno, "join the container", NULL);
         return true;
     }
     if (c->spaces >= 0 && setns(c->spaces, CLONE_NEWIPC | CLONE_NEWUTS))
-        return fail(e, STATE, errno, "join the other container", NULL);
+        return fail(e, CODE_STATE, errno, "join the other container", NULL);
     /* Not by clone: its cgroup name space would begin at the agent's cgroup. */
     if (unshare(CLONE_NEWCGROUP))
-        return fail(e, SYSTEM, errno, "new cgroup name space", NULL);
+        return fail(e, CODE_SYSTEM, errno, "new cgroup name space", NULL);
     if (c->spaces < 0 && *hostname && sethostname(hostname, strlen(hostname)))
-        return fail(e, SYSTEM, errno, "set host name ", hostname, NULL);
+        return fail(e, CODE_SYSTEM, errno, "set host name ", hostname, NULL);
     return root_mount(c->container, e) && root_enter(c->container, e);
 }
 
@@ -122,7 +122,7 @@ static bool bind_console(int number, struct error *e)
     _cleanup_close_ int fd =
         open("/dev/console", O_CREAT | O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0 || mount(path, "/dev/console", NULL, MS_BIND, NULL))
-        return fail(e, MOUNT_FAILED, errno, "bind /dev/console", NULL);
+        return fail(e, CODE_MOUNT, errno, "bind /dev/console", NULL);
     return true;
 }
 
@@ -134,17 +134,17 @@ static bool open_terminal(struct child *c, struct error *e)
     /* In a container that runs already anything may be at this path. */
     _cleanup_close_ int master = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
     if (master < 0 || fstat(master, &s))
-        return fail(e, SYSTEM, errno, "open a terminal", NULL);
+        return fail(e, CODE_SYSTEM, errno, "open a terminal", NULL);
     if (!S_ISCHR(s.st_mode) || s.st_rdev != makedev(5, 2))
-        return fail(e, SYSTEM, ENOTTY, "open a terminal", NULL);
+        return fail(e, CODE_SYSTEM, ENOTTY, "open a terminal", NULL);
     struct winsize size = {.ws_row = c->start->rows, .ws_col = c->start->columns};
     if (ioctl(master, TIOCSPTLCK, &unlock) || ioctl(master, (int)TIOCGPTN, &number) ||
         ioctl(master, TIOCSWINSZ, &size))
-        return fail(e, SYSTEM, errno, "set up a terminal", NULL);
+        return fail(e, CODE_SYSTEM, errno, "set up a terminal", NULL);
     int slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY);
     if (slave < 0 || ioctl(slave, TIOCSCTTY, 0) || dup2(slave, 0) < 0 || dup2(slave, 1) < 0 ||
         dup2(slave, 2) < 0)
-        return fail(e, SYSTEM, errno, "set up a terminal", NULL);
+        return fail(e, CODE_SYSTEM, errno, "set up a terminal", NULL);
     if (slave > 2)
         close(slave);
     if (c->init < 0 && !bind_console(number, e))
@@ -159,7 +159,8 @@ static bool make_cwd(const char *cwd, struct error *e)
     if (!*cwd)
         cwd = "/";
     if (*cwd != '/' || !join(path, sizeof path, cwd, NULL))
-        return fail(e, CWD, *cwd == '/' ? ENAMETOOLONG : EINVAL, "working directory ", cwd, NULL);
+        return fail(e, CODE_CWD, *cwd == '/' ? ENAMETOOLONG : EINVAL, "working directory ", cwd,
+                    NULL);
     if (!chdir(path))
         return true;
     for (char *at = path + 1; errno == ENOENT && *at; at++) {
@@ -167,26 +168,26 @@ static bool make_cwd(const char *cwd, struct error *e)
         char kept = *at;
         *at = 0;
         if (mkdir(path, 0755) && errno != EEXIST)
-            return fail(e, CWD, errno, "make working directory ", cwd, NULL);
+            return fail(e, CODE_CWD, errno, "make working directory ", cwd, NULL);
         *at = kept;
         errno = ENOENT;
         if (!kept)
             break;
     }
-    return !chdir(path) || fail(e, CWD, errno, "working directory ", cwd, NULL);
+    return !chdir(path) || fail(e, CODE_CWD, errno, "working directory ", cwd, NULL);
 }
 
-static bool set_limits(const struct start *s, struct error *e)
+static bool set_limits(const struct start_request *s, struct error *e)
 {
     for (size_t i = 0; i < COUNT(usual); i++)
         if (setrlimit(usual[i].resource, &usual[i].limit))
-            return fail(e, SYSTEM, errno, "resource limit ", DEC(usual[i].resource), NULL);
+            return fail(e, CODE_SYSTEM, errno, "resource limit ", DEC(usual[i].resource), NULL);
     for (uint32_t i = 0; i < s->limit_count; i++) {
-        const struct limit *l = &s->limits[i];
+        const struct process_limit *l = &s->limits[i];
         struct rlimit r = {l->soft, l->hard};
         if (l->resource >= RLIM_NLIMITS || setrlimit((int)l->resource, &r))
-            return fail(e, SYSTEM, l->resource < RLIM_NLIMITS ? errno : EINVAL, "resource limit ",
-                        DEC(l->resource), NULL);
+            return fail(e, CODE_SYSTEM, l->resource < RLIM_NLIMITS ? errno : EINVAL,
+                        "resource limit ", DEC(l->resource), NULL);
     }
     return true;
 }
@@ -201,7 +202,7 @@ static bool bound_capabilities(uint64_t wanted, struct error *e)
         if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0)) {
             if (errno == EINVAL)
                 break; /* past the kernel's last one */
-            return fail(e, SYSTEM, errno, "drop capability ", DEC(cap), NULL);
+            return fail(e, CODE_SYSTEM, errno, "drop capability ", DEC(cap), NULL);
         }
     }
     return true;
@@ -214,18 +215,18 @@ static bool set_capabilities(uint64_t wanted, uint64_t kept, struct error *e)
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct now[2], data[2];
     if (syscall(SYS_capget, &header, now))
-        return fail(e, SYSTEM, errno, "read capabilities", NULL);
+        return fail(e, CODE_SYSTEM, errno, "read capabilities", NULL);
     for (size_t i = 0; i < 2; i++) {
         uint32_t set = (uint32_t)(wanted >> 32 * i) & now[i].permitted;
         uint32_t held = set | ((uint32_t)(kept >> 32 * i) & now[i].permitted);
         data[i] = (struct __user_cap_data_struct){held, held, 0};
     }
     if (syscall(SYS_capset, &header, data))
-        return fail(e, SYSTEM, errno, "set capabilities", NULL);
+        return fail(e, CODE_SYSTEM, errno, "set capabilities", NULL);
     return true;
 }
 
-static bool become(const struct start *s, const struct user *u, struct error *e)
+static bool become(const struct start_request *s, const struct user *u, struct error *e)
 {
     for (int fd = 0; fd < 3; fd++) {
         struct stat st;
@@ -243,15 +244,15 @@ static bool become(const struct start *s, const struct user *u, struct error *e)
     bool filtered = s->seccomp_size && !(s->flags & START_NO_NEW_PRIVS);
     uint64_t kept = filtered ? UINT64_C(1) << CAP_SYS_ADMIN : 0;
     if (filtered && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
-        return fail(e, SYSTEM, errno, "keep capabilities", NULL);
+        return fail(e, CODE_SYSTEM, errno, "keep capabilities", NULL);
     if (setgroups(u->group_count, groups) || setresgid(u->gid, u->gid, u->gid) ||
         setresuid(u->uid, u->uid, u->uid))
-        return fail(e, SYSTEM, errno, "become user ", DEC(u->uid), NULL);
+        return fail(e, CODE_SYSTEM, errno, "become user ", DEC(u->uid), NULL);
     uint64_t wanted = u->uid == 0 ? s->capabilities : 0;
     if ((u->uid == 0 || filtered) && !set_capabilities(wanted, kept, e))
         return false;
     if (s->flags & START_NO_NEW_PRIVS && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-        return fail(e, SYSTEM, errno, "set no-new-privileges", NULL);
+        return fail(e, CODE_SYSTEM, errno, "set no-new-privileges", NULL);
     return true;
 }
 
@@ -267,7 +268,8 @@ static const char *environment(const char **env, const char *name)
 static bool refused(const char *program, int err, struct error *e)
 {
     bool missing = err == ENOENT || err == ENOTDIR;
-    return fail(e, missing ? NOT_FOUND : NOT_EXECUTABLE, err, "exec: \"", program, "\"", NULL);
+    return fail(e, missing ? CODE_NOT_FOUND : CODE_NOT_EXECUTABLE, err, "exec: \"", program, "\"",
+                NULL);
 }
 
 /* Finds program as a shell would, by the PATH of env; the result is in full, of PATH_MAX bytes. */
@@ -294,7 +296,7 @@ static bool look_up(const char *program, const char **env, char *full, struct er
     }
     if (denied)
         return refused(program, EACCES, e);
-    return fail(e, NOT_FOUND, 0, "exec: \"", program, "\": executable file not found in $PATH",
+    return fail(e, CODE_NOT_FOUND, 0, "exec: \"", program, "\": executable file not found in $PATH",
                 NULL);
 }
 
@@ -330,7 +332,7 @@ bool child_execute(const struct filter *filter, const char **args, const char **
     return refused(args[0], err, e);
 }
 
-static const char **with_home(const struct start *s, const char *home)
+static const char **with_home(const struct start_request *s, const char *home)
 {
     static char variable[300];
     if (environment(s->env, "HOME"))
@@ -346,7 +348,7 @@ static const char **with_home(const struct start *s, const char *home)
 /* The rest of a builtin's way; its errors from here on are records. */
 static bool run_builtin(struct child *c, struct error *e)
 {
-    const struct start *s = c->start;
+    const struct start_request *s = c->start;
     static struct user user;
     struct builtin b = {.start = s, .container = c->container};
     b.own_files = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -364,7 +366,7 @@ static bool run_builtin(struct child *c, struct error *e)
 
 static bool run(struct child *c, struct error *e)
 {
-    const struct start *s = c->start;
+    const struct start_request *s = c->start;
     static struct user user;
     setsid();
     if (!keep_descriptors(c, e))
@@ -402,7 +404,7 @@ void child_exit(int status)
 void child_failed(int status, const struct error *e)
 {
     send_status(status, STATUS_ERROR, e, -1);
-    child_exit(e->code == NOT_FOUND ? 127 : e->code == NOT_EXECUTABLE ? 126 : 125);
+    child_exit(e->code == CODE_NOT_FOUND ? 127 : e->code == CODE_NOT_EXECUTABLE ? 126 : 125);
 }
 
 void child_run(struct child *child)

@@ -5,7 +5,7 @@
 #include "seccomp.h"
 
 struct child {
-    const struct start *start;
+    const struct start_request *start;
     const struct container *container;
     int in, out, err; /* pipes, -1 with a terminal; in also without stdin */
     int status;

@@ -25,14 +25,14 @@ struct container *container_find(uint32_t id)
 static bool make_directory(const char *path, mode_t mode, struct error *e)
 {
     if (mkdir(path, mode) && errno != EEXIST)
-        return fail(e, SYSTEM, errno, "mkdir ", path, NULL);
+        return fail(e, CODE_SYSTEM, errno, "mkdir ", path, NULL);
     return true;
 }
 
 /* Mounts the layers, lowest first, and writes overlayfs's list of them, highest first. */
 static bool mount_layers(struct container *box, char *lower, size_t size, struct error *e)
 {
-    const struct create *c = &box->request.create;
+    const struct create_request *c = &box->request.create;
     *lower = 0;
     for (uint32_t i = c->layer_count; i-- > 0;) {
         char device[160], path[64];
@@ -68,9 +68,9 @@ static bool mark_root(const char *root, struct error *e)
     join(path, sizeof path, root, "/.dockerenv", NULL);
     _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
     if (fd < 0)
-        return errno == EEXIST || fail(e, SYSTEM, errno, "make ", path, NULL);
+        return errno == EEXIST || fail(e, CODE_SYSTEM, errno, "make ", path, NULL);
     return futimens(fd, (struct timespec[2]){0}) == 0 ||
-           fail(e, SYSTEM, errno, "set the time of ", path, NULL);
+           fail(e, CODE_SYSTEM, errno, "set the time of ", path, NULL);
 }
 
 static bool stack_root(struct container *c, struct error *e)
@@ -83,43 +83,43 @@ static bool stack_root(struct container *c, struct error *e)
     c->upper = strdup(upper);
     c->lower = strdup(lower);
     if (!c->upper || !c->lower)
-        return fail(e, SYSTEM, ENOMEM, "stack the layers", NULL);
+        return fail(e, CODE_SYSTEM, ENOMEM, "stack the layers", NULL);
     join(work, sizeof work, writable, "/work", NULL);
     join(root, sizeof root, c->directory, "/root", NULL);
     if (!make_directory(upper, 0755, e) || !make_directory(work, 0700, e) ||
         !make_directory(root, 0755, e))
         return false;
     if (!join(data, sizeof data, "lowerdir=", lower, ",upperdir=", upper, ",workdir=", work, NULL))
-        return fail(e, LIMIT, 0, "too many layers", NULL);
+        return fail(e, CODE_LIMIT, 0, "too many layers", NULL);
     if (mount("overlay", root, "overlay", 0, data))
-        return fail(e, MOUNT_FAILED, errno, "stack the layers of container ", DEC(c->id), NULL);
+        return fail(e, CODE_MOUNT, errno, "stack the layers of container ", DEC(c->id), NULL);
     return mark_root(root, e);
 }
 
 /* Keeps a file's content where it can be bind-mounted from. */
-static bool keep_file(const struct container *c, uint32_t number, const struct file *f,
+static bool keep_file(const struct container *c, uint32_t number, const struct container_file *f,
                       struct error *e)
 {
     char path[64];
     join(path, sizeof path, c->directory, "/f", DEC(number), NULL);
     _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
-        return fail(e, SYSTEM, errno, "keep file ", f->path, NULL);
+        return fail(e, CODE_SYSTEM, errno, "keep file ", f->path, NULL);
     for (size_t done = 0; done < f->size;) {
         ssize_t n = write(fd, f->content + done, f->size - done);
         if (n <= 0)
-            return fail(e, SYSTEM, errno, "keep file ", f->path, NULL);
+            return fail(e, CODE_SYSTEM, errno, "keep file ", f->path, NULL);
         done += (size_t)n;
     }
     /* Cut last: who reads a file that is being replaced does not find it empty. */
     if (ftruncate(fd, (off_t)f->size) || fchown(fd, f->uid, f->gid) || fchmod(fd, f->mode & 07777))
-        return fail(e, SYSTEM, errno, "keep file ", f->path, NULL);
+        return fail(e, CODE_SYSTEM, errno, "keep file ", f->path, NULL);
     return true;
 }
 
 /* Mounts what a mount's source names: disk:NAME or tag:TAG, either with :/PATH behind it. */
-static bool resolve_source(struct held *held, const struct mount *m, struct shared_source *s,
-                           struct error *e)
+static bool resolve_source(struct held *held, const struct container_mount *m,
+                           struct shared_source *s, struct error *e)
 {
     bool disk = strncmp(m->source, "disk:", 5) == 0;
     if (!disk && strncmp(m->source, "tag:", 4) != 0)
@@ -128,7 +128,7 @@ static bool resolve_source(struct held *held, const struct mount *m, struct shar
     size_t size = strcspn(name, ":");
     char source[128], device[160];
     if (size == 0 || size >= sizeof source)
-        return fail(e, NO_SUCH, 0, "no source \"", m->source, "\"", NULL);
+        return fail(e, CODE_NO_SUCH, 0, "no source \"", m->source, "\"", NULL);
     memcpy(source, name, size);
     source[size] = 0;
     s->path = name[size] ? name + size + 1 : "/";
@@ -140,14 +140,14 @@ static bool resolve_source(struct held *held, const struct mount *m, struct shar
                         sizeof s->root, e);
 }
 
-static bool fill(struct container *c, struct error *e)
+static bool container_fill(struct container *c, struct error *e)
 {
-    struct create *create = &c->request.create;
+    struct create_request *create = &c->request.create;
     join(c->directory, sizeof c->directory, RUN "/c", DEC(c->id), NULL);
     join(c->cgroup, sizeof c->cgroup, "/cgroup/", DEC(c->id), NULL);
     c->sources = arena_alloc(&c->request.arena, (create->mount_count + 1) * sizeof *c->sources);
     if (!c->sources)
-        return fail(e, SYSTEM, ENOMEM, "create container", NULL);
+        return fail(e, CODE_SYSTEM, ENOMEM, "create container", NULL);
     if (!runtime_prepare(e) || !make_directory(c->directory, 0700, e) ||
         !make_directory(c->cgroup, 0755, e) || !stack_root(c, e))
         return false;
@@ -172,7 +172,7 @@ static void unstack(struct container *c)
 bool container_release(struct container *c, struct error *e)
 {
     unstack(c);
-    if (!shared_drop(&c->held, e) && e->code == OK)
+    if (!shared_drop(&c->held, e) && e->code == CODE_OK)
         return false;
     cgroup_clear(c);
     rmdir(c->cgroup);
@@ -201,18 +201,18 @@ struct container *container_create(struct request *q, struct error *e)
 {
     uint32_t id = q->create.container;
     if (container_find(id)) {
-        fail(e, EXISTS, 0, "container ", DEC(id), " exists", NULL);
+        fail(e, CODE_EXISTS, 0, "container ", DEC(id), " exists", NULL);
         return NULL;
     }
     struct container *c = container_count < MAX_CONTAINERS ? calloc(1, sizeof *c) : NULL;
     if (!c) {
-        fail(e, LIMIT, 0, "no room for container ", DEC(id), NULL);
+        fail(e, CODE_LIMIT, 0, "no room for container ", DEC(id), NULL);
         return NULL;
     }
     c->id = id;
     c->events = -1;
     c->request = *q;
-    if (!fill(c, e)) {
+    if (!container_fill(c, e)) {
         struct error ignored = {0};
         container_release(c, &ignored);
         *q = c->request; /* the arena may have grown */
@@ -229,20 +229,20 @@ struct container *container_create(struct request *q, struct error *e)
     return c;
 }
 
-static bool refill_one(const struct container *c, const struct file *f, struct error *e)
+static bool refill_one(const struct container *c, const struct container_file *f, struct error *e)
 {
-    const struct create *create = &c->request.create;
+    const struct create_request *create = &c->request.create;
     for (uint32_t i = 0; i < create->file_count; i++)
         if (strcmp(create->files[i].path, f->path) == 0)
             return keep_file(c, i, f, e);
-    return fail(e, NO_SUCH, 0, "container ", DEC(c->id), " keeps no file ", f->path, NULL);
+    return fail(e, CODE_NO_SUCH, 0, "container ", DEC(c->id), " keeps no file ", f->path, NULL);
 }
 
-bool container_refill(const struct refill *f, struct error *e)
+bool container_refill(const struct refill_request *f, struct error *e)
 {
     const struct container *c = container_find(f->container);
     if (!c)
-        return fail(e, NO_SUCH, 0, "no container ", DEC(f->container), NULL);
+        return fail(e, CODE_NO_SUCH, 0, "no container ", DEC(f->container), NULL);
     for (uint32_t i = 0; i < f->file_count; i++)
         if (!refill_one(c, &f->files[i], e))
             return false;
@@ -290,20 +290,20 @@ static bool set_limit(const struct container *c, const char *name, uint64_t valu
     join(text, sizeof text, value == UINT64_MAX ? "max" : DEC(value), period, NULL);
     if (value == 0 || write_file(path, text))
         return true;
-    return fail(e, SYSTEM, errno, "container ", DEC(c->id), ": write ", name + 1, NULL);
+    return fail(e, CODE_SYSTEM, errno, "container ", DEC(c->id), ": write ", name + 1, NULL);
 }
 
-bool container_update(const struct update *u, struct error *e)
+bool container_update(const struct update_request *u, struct error *e)
 {
     char path[80];
     struct container *c = container_find(u->container);
     if (!c)
-        return fail(e, NO_SUCH, 0, "no container ", DEC(u->container), NULL);
+        return fail(e, CODE_NO_SUCH, 0, "no container ", DEC(u->container), NULL);
     join(path, sizeof path, c->cgroup, "/cgroup.freeze", NULL);
     /* It need not have happened when this is answered: who is to be frozen executes nothing more.
      */
     if (u->flags && !write_file(path, u->flags & UPDATE_FREEZE ? "1" : "0"))
-        return fail(e, SYSTEM, errno, "freeze container ", DEC(c->id), NULL);
+        return fail(e, CODE_SYSTEM, errno, "freeze container ", DEC(c->id), NULL);
     if (u->flags)
         c->frozen_by = 0; /* that is what counts from now on */
     return set_limit(c, "/memory.max", u->memory, "", e) &&

@@ -36,7 +36,7 @@ struct container *container_find(uint32_t id);
 
 /* Gives files that the container keeps other content, in place: open descriptors and mounts see it.
  */
-bool container_refill(const struct refill *f, struct error *e);
+bool container_refill(const struct refill_request *f, struct error *e);
 
 /* How many of the container's processes the OOM killer has killed, ever. Asked for once, its events
  * tell (EPOLLPRI) when it may be more. */
@@ -46,7 +46,7 @@ uint64_t container_oom_kills(const struct container *c);
 bool container_signal(struct container *c, int signal);
 
 /* Sets the limits of the container's cgroup, freezes or thaws what runs in it. */
-bool container_update(const struct update *u, struct error *e);
+bool container_update(const struct update_request *u, struct error *e);
 
 /* Has the container stand still until the process has ended, if it does not already. */
 void container_freeze(struct container *c, uint32_t process);

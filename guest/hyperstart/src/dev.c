@@ -74,25 +74,25 @@ static void fill_all(int dev)
     }
 }
 
-bool dev_fill(int root, const struct create *c, struct error *e)
+bool dev_fill(int root, const struct create_request *c, struct error *e)
 {
     _cleanup_close_ int place = target_open(root, "/dev");
     _cleanup_close_ int dev =
         place < 0 ? -1 : openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dev < 0 || !fill_standard(dev))
-        return fail(e, MOUNT_FAILED, errno, "fill /dev", NULL);
+        return fail(e, CODE_MOUNT, errno, "fill /dev", NULL);
     if (c->flags & CONTAINER_PRIVILEGED)
         fill_all(dev);
     return true;
 }
 
-static bool give(int root, const struct device *d, struct error *e)
+static bool give(int root, const struct container_device *d, struct error *e)
 {
     char folder[4096];
     const char *name = strrchr(d->path, '/');
     size_t size = name ? (size_t)(name - d->path) : 0;
     if (!name || !name[1] || size >= sizeof folder)
-        return fail(e, MOUNT_FAILED, EINVAL, "make device ", d->path, NULL);
+        return fail(e, CODE_MOUNT, EINVAL, "make device ", d->path, NULL);
     memcpy(folder, d->path, size);
     folder[size] = 0;
     _cleanup_close_ int parent = target_make(root, folder, DIRECTORY);
@@ -100,11 +100,11 @@ static bool give(int root, const struct device *d, struct error *e)
     if (parent < 0 ||
         (mknodat(parent, name + 1, type | (d->mode & 07777), makedev(d->major, d->minor)) &&
          errno != EEXIST))
-        return fail(e, MOUNT_FAILED, errno, "make device ", d->path, NULL);
+        return fail(e, CODE_MOUNT, errno, "make device ", d->path, NULL);
     return true;
 }
 
-bool dev_give(int root, const struct create *c, struct error *e)
+bool dev_give(int root, const struct create_request *c, struct error *e)
 {
     for (uint32_t i = 0; i < c->device_count; i++)
         if (*c->devices[i].path && !give(root, &c->devices[i], e))

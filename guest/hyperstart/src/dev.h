@@ -5,7 +5,7 @@
 
 /* Fills the fresh /dev of root with what every container has there, and with every device of the
  * machine if the container has them all. */
-bool dev_fill(int root, const struct create *c, struct error *e);
+bool dev_fill(int root, const struct create_request *c, struct error *e);
 
 /* Makes the nodes of the devices that the container was given. */
-bool dev_give(int root, const struct create *c, struct error *e);
+bool dev_give(int root, const struct create_request *c, struct error *e);

@@ -54,7 +54,7 @@ static const struct bpf_insn leave = {.code = BPF_JMP | BPF_EXIT};
     ((any) ? JUMP(BPF_JLT, on, 0, by) : JUMP(BPF_JNE, on, (int32_t)(number), by))
 
 /* One that the container was given, in GIVEN instructions. */
-static struct bpf_insn *write_given(struct bpf_insn *p, const struct device *d)
+static struct bpf_insn *write_given(struct bpf_insn *p, const struct container_device *d)
 {
     *p++ = UNLESS(d->major == DEVICE_ALL, MAJOR, d->major, GIVEN - 1);
     *p++ = UNLESS(d->minor == DEVICE_ALL, MINOR, d->minor, GIVEN - 2);
@@ -67,7 +67,7 @@ static struct bpf_insn *write_given(struct bpf_insn *p, const struct device *d)
 }
 
 /* Answers 1 to what is allowed; how many instructions there are. */
-static size_t write_program(struct bpf_insn *program, const struct create *c)
+static size_t write_program(struct bpf_insn *program, const struct create_request *c)
 {
     struct bpf_insn *p = program;
     *p++ = LOAD(ACCESS, 0);
@@ -92,7 +92,7 @@ static size_t write_program(struct bpf_insn *program, const struct create *c)
     return (size_t)(p - program);
 }
 
-static int load_program(const struct create *c)
+static int load_program(const struct create_request *c)
 {
     struct bpf_insn program[SIZE];
     union bpf_attr attr = {
@@ -104,7 +104,7 @@ static int load_program(const struct create *c)
     return (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof attr);
 }
 
-bool devices_limit(const char *cgroup, const struct create *c, struct error *e)
+bool devices_limit(const char *cgroup, const struct create_request *c, struct error *e)
 {
     static int usual = -1; /* for all that were given none: to check it takes the kernel longest */
     if (!c->device_count && usual < 0)
@@ -119,6 +119,6 @@ bool devices_limit(const char *cgroup, const struct create *c, struct error *e)
         .attach_flags = BPF_F_ALLOW_MULTI, /* groups below may have one more */
     };
     if (program < 0 || fd < 0 || syscall(SYS_bpf, BPF_PROG_ATTACH, &attr, sizeof attr))
-        return fail(e, SYSTEM, errno, "limit the devices of ", cgroup, NULL);
+        return fail(e, CODE_SYSTEM, errno, "limit the devices of ", cgroup, NULL);
     return true;
 }

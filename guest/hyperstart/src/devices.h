@@ -6,4 +6,4 @@
 
 /* What runs in the cgroup opens only what every container has in /dev, and what it was given. Nodes
  * of any kind may be made.. */
-bool devices_limit(const char *cgroup, const struct create *c, struct error *e);
+bool devices_limit(const char *cgroup, const struct create_request *c, struct error *e);

@@ -22,7 +22,7 @@ static size_t shared_count;
 static bool mount_once(const char *type, const char *target, const char *data, struct error *e)
 {
     if (mount(type, target, type, MS_NOSUID | MS_NODEV | MS_NOEXEC, data) && errno != EBUSY)
-        return fail(e, MOUNT_FAILED, errno, "mount ", target, NULL);
+        return fail(e, CODE_MOUNT, errno, "mount ", target, NULL);
     return true;
 }
 
@@ -41,12 +41,12 @@ bool runtime_prepare(struct error *e)
         write_file("/cgroup/cgroup.subtree_control", "+io +memory +pids");
     tunables_set();
     if (mkdir("/run", 0755) && errno != EEXIST)
-        return fail(e, SYSTEM, errno, "mkdir /run", NULL);
+        return fail(e, CODE_SYSTEM, errno, "mkdir /run", NULL);
     if (mkdir(RUN, 0700) && errno != EEXIST)
-        return fail(e, SYSTEM, errno, "mkdir " RUN, NULL);
+        return fail(e, CODE_SYSTEM, errno, "mkdir " RUN, NULL);
     /* Not noexec: files and volumes of containers may live here. */
     if (mount("tmpfs", RUN, "tmpfs", 0, "mode=0700"))
-        return fail(e, MOUNT_FAILED, errno, "mount " RUN, NULL);
+        return fail(e, CODE_MOUNT, errno, "mount " RUN, NULL);
     done = true;
     return true;
 }
@@ -101,14 +101,15 @@ static void scan(void)
 bool disk_find(const char *name, char *path, size_t size, struct error *e)
 {
     if (!plain_name(name))
-        return fail(e, NO_SUCH, 0, "no disk \"", name, "\"", NULL);
+        return fail(e, CODE_NO_SUCH, 0, "no disk \"", name, "\"", NULL);
     struct stat s;
     if (find_serial(name, path, size))
         return true;
     if (join(path, size, "/dev/", name, NULL) && !stat(path, &s) && S_ISBLK(s.st_mode))
         return true;
     scan();
-    return find_serial(name, path, size) || fail(e, NO_SUCH, 0, "no disk \"", name, "\"", NULL);
+    return find_serial(name, path, size) ||
+           fail(e, CODE_NO_SUCH, 0, "no disk \"", name, "\"", NULL);
 }
 
 void disk_forget(const char *path)
@@ -148,23 +149,23 @@ bool shared_mount(struct held *held, const char *type, const char *source, const
 {
     size_t i = place_of(source);
     if (!join(path, size, RUN "/m", DEC(i), NULL))
-        return fail(e, SYSTEM, ENAMETOOLONG, "mount ", what, NULL);
+        return fail(e, CODE_SYSTEM, ENAMETOOLONG, "mount ", what, NULL);
     if (i < shared_count && shared[i].source) {
         hold(held, i);
         return true;
     }
     if (i == MAX_SHARED)
-        return fail(e, LIMIT, 0, "more than ", DEC(MAX_SHARED), " file systems", NULL);
+        return fail(e, CODE_LIMIT, 0, "more than ", DEC(MAX_SHARED), " file systems", NULL);
     _cleanup_free_ char *copy = strdup(source);
     if (!copy || (mkdir(path, 0755) && errno != EEXIST))
-        return fail(e, SYSTEM, errno, "mount ", what, NULL);
+        return fail(e, CODE_SYSTEM, errno, "mount ", what, NULL);
     bool mounted = !mount(source, path, type, flags, data);
     if (!mounted && (errno == EACCES || errno == EROFS)) { /* the device is read-only */
         flags |= MS_RDONLY;
         mounted = !mount(source, path, type, flags, data);
     }
     if (!mounted)
-        return fail(e, MOUNT_FAILED, errno, "mount ", what, " (", type, ")", NULL);
+        return fail(e, CODE_MOUNT, errno, "mount ", what, " (", type, ")", NULL);
     shared[i] = (struct shared){copy, !(flags & MS_RDONLY), 0};
     shared_count += i == shared_count;
     hold(held, i);
@@ -183,7 +184,7 @@ static bool release(size_t i, struct error *e)
     if (s->writable && mount(NULL, path, NULL, MS_REMOUNT | MS_RDONLY, NULL)) {
         if (errno == EBUSY)
             return false;
-        fail(e, MOUNT_FAILED, errno, "make read-only ", s->source, NULL);
+        fail(e, CODE_MOUNT, errno, "make read-only ", s->source, NULL);
     }
     umount2(path, MNT_DETACH);
     disk_forget(s->source);
@@ -202,7 +203,7 @@ bool shared_drop(struct held *held, struct error *e)
         shared[i].users -= shared[i].users > 0;
         held->bits[i / 64] &= ~((uint64_t)1 << i % 64);
     }
-    return e->code == OK;
+    return e->code == CODE_OK;
 }
 
 int share_open(const char *tag)
@@ -222,12 +223,12 @@ void share_lost(const char *tag, struct error *e)
     /* Held for ever: its last unmount would wait for answers that do not come. */
     int held = share_open(tag);
     if (held < 0) {
-        fail(e, NO_SUCH, errno, "no share \"", tag, "\"", NULL);
+        fail(e, CODE_NO_SUCH, errno, "no share \"", tag, "\"", NULL);
         return;
     }
     join(path, sizeof path, RUN "/m", DEC(place_of(tag)), NULL);
     if ((umount2(path, MNT_FORCE) && errno != EBUSY))
-        fail(e, SYSTEM, errno, "give up the share \"", tag, "\"", NULL);
+        fail(e, CODE_SYSTEM, errno, "give up the share \"", tag, "\"", NULL);
 }
 
 bool shared_release(struct error *e)
@@ -235,5 +236,5 @@ bool shared_release(struct error *e)
     for (; shared_count; shared_count--)
         if (shared[shared_count - 1].source && !release(shared_count - 1, e))
             return false;
-    return e->code == OK;
+    return e->code == CODE_OK;
 }

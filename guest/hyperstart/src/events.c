@@ -102,10 +102,10 @@ static void tell(int root, const char *event)
 bool events_tell(const char *tag, const char **events, uint32_t count, struct error *e)
 {
     if (!somebody_watches())
-        return fail(e, NO_SUCH, 0, "nobody watches", NULL);
+        return fail(e, CODE_NO_SUCH, 0, "nobody watches", NULL);
     _cleanup_close_ int root = share_open(tag);
     if (root < 0)
-        return fail(e, NO_SUCH, errno, "no share \"", tag, "\"", NULL);
+        return fail(e, CODE_NO_SUCH, errno, "no share \"", tag, "\"", NULL);
     for (uint32_t i = 0; i < count; i++)
         tell(root, events[i]);
     return true;

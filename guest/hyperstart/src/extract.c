@@ -31,13 +31,13 @@ static size_t late_count;
 static char parent_path[MAX_ENTRY_PATH + 1];
 static int parent_fd = -1;
 
-static bool fill(struct error *e)
+static bool input_fill(struct error *e)
 {
     ssize_t n;
     while ((n = read(0, input, sizeof input)) < 0 && errno == EINTR)
         ;
     if (n <= 0)
-        return fail(e, MALFORMED, n ? errno : 0, "the records end too early", NULL);
+        return fail(e, CODE_MALFORMED, n ? errno : 0, "the records end too early", NULL);
     input_at = 0;
     input_end = (size_t)n;
     return true;
@@ -46,7 +46,7 @@ static bool fill(struct error *e)
 static bool take(uint8_t *to, size_t size, struct error *e)
 {
     while (size) {
-        if (input_at == input_end && !fill(e))
+        if (input_at == input_end && !input_fill(e))
             return false;
         size_t n = min_size(size, input_end - input_at);
         memcpy(to, input + input_at, n);
@@ -61,7 +61,7 @@ static bool take(uint8_t *to, size_t size, struct error *e)
 static bool take_content(int fd, uint64_t size, struct error *e)
 {
     while (size) {
-        if (input_at == input_end && !fill(e))
+        if (input_at == input_end && !input_fill(e))
             return false;
         size_t n = input_end - input_at < size ? input_end - input_at : (size_t)size;
         ssize_t done = fd < 0 ? (ssize_t)n : write(fd, input + input_at, n);
@@ -86,7 +86,7 @@ static bool take_piece(size_t size, struct error *e)
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return fail(e, MALFORMED, n ? errno : 0, "the records end too early", NULL);
+            return fail(e, CODE_MALFORMED, n ? errno : 0, "the records end too early", NULL);
         have += (size_t)n;
     }
     return true;
@@ -195,8 +195,8 @@ static bool refuse(const struct extract *x, const struct entry *f, bool over, st
     const char *was = over ? "directory" : "non-directory";
     const char *is = over ? "non-directory" : "directory";
     const char *slash = x->path[1] ? "/" : "";
-    return fail(e, EXISTS, 0, "cannot overwrite ", was, " \"", x->path, slash, f->path, "\" with ",
-                is, " \"", x->path, "\"", NULL);
+    return fail(e, CODE_EXISTS, 0, "cannot overwrite ", was, " \"", x->path, slash, f->path,
+                "\" with ", is, " \"", x->path, "\"", NULL);
 }
 
 /* Takes away what is in the way of f; there is whether its directory is there already. */
@@ -206,13 +206,13 @@ static bool clear(const struct extract *x, const struct entry *f, const char *na
     struct stat s;
     *there = false;
     if (fstatat(parent_fd, name, &s, AT_SYMLINK_NOFOLLOW))
-        return errno == ENOENT || fail(e, SYSTEM, errno, f->path, NULL);
+        return errno == ENOENT || fail(e, CODE_SYSTEM, errno, f->path, NULL);
     bool over = S_ISDIR(s.st_mode), directory = f->type == ENTRY_DIRECTORY;
     if (x->keep_kinds && over != directory)
         return refuse(x, f, over, e);
     *there = over && directory;
     if (!*there && !remove_tree(parent_fd, name, 0))
-        return fail(e, SYSTEM, errno, "remove ", f->path, NULL);
+        return fail(e, CODE_SYSTEM, errno, "remove ", f->path, NULL);
     return true;
 }
 
@@ -244,11 +244,11 @@ static bool make_file(const struct extract *x, const struct entry *f, const char
     _cleanup_close_ int fd =
         openat(parent_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
-        return fail(e, SYSTEM, errno, "create ", f->path, NULL);
-    e->code = OK;
+        return fail(e, CODE_SYSTEM, errno, "create ", f->path, NULL);
+    e->code = CODE_OK;
     if (f->size < DIRECT_LEAST ? !take_content(fd, f->size, e) : !take_large(fd, f->size, e))
-        return e->code ? false : fail(e, SYSTEM, errno, "write ", f->path, NULL);
-    return dress(x, fd, f) || fail(e, SYSTEM, errno, "create ", f->path, NULL);
+        return e->code ? false : fail(e, CODE_SYSTEM, errno, "write ", f->path, NULL);
+    return dress(x, fd, f) || fail(e, CODE_SYSTEM, errno, "create ", f->path, NULL);
 }
 
 static bool keep_time(const struct entry *f)
@@ -268,11 +268,11 @@ static bool make_directory(const struct extract *x, const struct entry *f, const
                            bool there, struct error *e)
 {
     if (!there && mkdirat(parent_fd, name, 0700))
-        return fail(e, SYSTEM, errno, "mkdir ", f->path, NULL);
+        return fail(e, CODE_SYSTEM, errno, "mkdir ", f->path, NULL);
     _cleanup_close_ int fd =
         openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || !dress(x, fd, f))
-        return fail(e, SYSTEM, errno, "mkdir ", f->path, NULL);
+        return fail(e, CODE_SYSTEM, errno, "mkdir ", f->path, NULL);
     return keep_time(f);
 }
 
@@ -302,14 +302,14 @@ static bool make_other(const struct extract *x, const struct entry *f, const cha
     bool link = f->type == ENTRY_LINK;
     if (f->type == ENTRY_HARD_LINK)
         return make_hard_link(x, f, name) ||
-               fail(e, SYSTEM, errno, "link ", f->path, " to ", f->link, NULL);
+               fail(e, CODE_SYSTEM, errno, "link ", f->path, " to ", f->link, NULL);
     if (link ? symlinkat(f->link, parent_fd, name) != 0 : !make_special(f, name))
-        return fail(e, SYSTEM, errno, "create ", f->path, NULL);
+        return fail(e, CODE_SYSTEM, errno, "create ", f->path, NULL);
     if (fchownat(parent_fd, name, x->chown ? x->uid : f->uid, x->chown ? x->gid : f->gid,
                  AT_SYMLINK_NOFOLLOW) ||
         (!link && fchmodat(parent_fd, name, f->mode, 0)) ||
         utimensat(parent_fd, name, times, AT_SYMLINK_NOFOLLOW))
-        return fail(e, SYSTEM, errno, "create ", f->path, NULL);
+        return fail(e, CODE_SYSTEM, errno, "create ", f->path, NULL);
     return true;
 }
 
@@ -318,9 +318,10 @@ static bool make_entry(const struct extract *x, const struct entry *f, struct er
     const char *name;
     bool there;
     if (!*f->path) /* the place itself: it is there and stays as it is */
-        return f->type == ENTRY_DIRECTORY || fail(e, MALFORMED, 0, "an entry without a path", NULL);
+        return f->type == ENTRY_DIRECTORY ||
+               fail(e, CODE_MALFORMED, 0, "an entry without a path", NULL);
     if (!enter_parent(x, f->path, &name))
-        return fail(e, SYSTEM, errno, "make the way to ", f->path, NULL);
+        return fail(e, CODE_SYSTEM, errno, "make the way to ", f->path, NULL);
     if (!clear(x, f, name, &there, e))
         return false;
     if (f->type == ENTRY_FILE)
@@ -351,13 +352,13 @@ bool extract_tree(struct extract *x, struct error *e)
         if (!take(header, sizeof header, e))
             return false;
         if (!record_header(header, &kind, &size))
-            return fail(e, MALFORMED, 0, "malformed record", NULL);
+            return fail(e, CODE_MALFORMED, 0, "malformed record", NULL);
         if (!take(body, size, e))
             return false;
         if (kind == RECORD_END)
             break;
         if (kind != RECORD_ENTRY || !entry_decode(&entry, body, size))
-            return fail(e, MALFORMED, 0, "malformed record", NULL);
+            return fail(e, CODE_MALFORMED, 0, "malformed record", NULL);
         if (!make_entry(x, &entry, e))
             return false;
     }

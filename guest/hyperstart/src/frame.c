@@ -5,8 +5,9 @@
 #include "wire.h"
 
 static const uint8_t allowed_flags[] = {
-    [HELLO] = 0,  [REQUEST] = MORE, [REPLY] = 0,     [EVENT] = 0,
-    [DATA] = FIN, [ACK] = 0,        [CARRIED] = FIN,
+    [FRAME_HELLO] = 0,           [FRAME_REQUEST] = FRAME_MORE, [FRAME_REPLY] = 0,
+    [FRAME_EVENT] = 0,           [FRAME_DATA] = FRAME_FIN,     [FRAME_ACK] = 0,
+    [FRAME_CARRIED] = FRAME_FIN,
 };
 
 size_t decoder_space(struct decoder *d, uint8_t **where)
@@ -50,21 +51,21 @@ static enum decoded refuse(struct decoder *d, size_t used)
         d->zeros++;
     d->start += used;
     d->lost = true;
-    return REFUSED;
+    return DECODED_REFUSED;
 }
 
 static bool header_allowed(const uint8_t *h)
 {
     uint8_t type = h[0];
-    return type >= HELLO && type <= CARRIED && !(h[1] & ~allowed_flags[type]) && !get_u16(h + 2) &&
-           get_u32(h + 8) <= MAX_BODY;
+    return type >= FRAME_HELLO && type <= FRAME_CARRIED && !(h[1] & ~allowed_flags[type]) &&
+           !get_u16(h + 2) && get_u32(h + 8) <= MAX_BODY;
 }
 
 static bool stream_allowed(const struct frame *f)
 {
-    if (f->type == HELLO || f->type == EVENT)
+    if (f->type == FRAME_HELLO || f->type == FRAME_EVENT)
         return f->stream == 0;
-    if (f->type == REQUEST || f->type == REPLY)
+    if (f->type == FRAME_REQUEST || f->type == FRAME_REPLY)
         return f->stream != 0;
     return true;
 }
@@ -73,25 +74,25 @@ enum decoded decoder_next(struct decoder *d, struct frame *frame)
 {
     for (;;) {
         if (d->lost && !find_again(d))
-            return NOTHING;
+            return DECODED_NOTHING;
         skip_padding(d);
         size_t held = d->end - d->start;
         uint8_t *h = d->buffer + d->start;
         if (held < HEADER_SIZE)
-            return NOTHING;
+            return DECODED_NOTHING;
         if (!header_allowed(h))
             return refuse(d, HEADER_SIZE);
         *frame = (struct frame){(enum frame_type)h[0], h[1], get_u32(h + 4), get_u32(h + 8),
                                 h + HEADER_SIZE};
         size_t size = HEADER_SIZE + (size_t)frame->length + 1;
         if (held < size)
-            return NOTHING;
+            return DECODED_NOTHING;
         uint8_t end = h[size - 1];
         if (end && (end != END_BYTE || !stream_allowed(frame)))
             return refuse(d, size);
         d->start += size;
         if (end)
-            return FRAME;
+            return DECODED_FRAME;
     }
 }
 

@@ -4,16 +4,16 @@
 #include "base.h"
 
 enum frame_type {
-    HELLO = 1,
-    REQUEST = 2,
-    REPLY = 3,
-    EVENT = 4,
-    DATA = 5,
-    ACK = 6,
-    CARRIED = 7,
+    FRAME_HELLO = 1,
+    FRAME_REQUEST = 2,
+    FRAME_REPLY = 3,
+    FRAME_EVENT = 4,
+    FRAME_DATA = 5,
+    FRAME_ACK = 6,
+    FRAME_CARRIED = 7,
 };
 
-enum frame_flag { FIN = 1, MORE = 2 };
+enum frame_flag { FRAME_FIN = 1, FRAME_MORE = 2 };
 
 struct frame {
     enum frame_type type;
@@ -33,19 +33,20 @@ struct decoder {
     uint8_t buffer[DECODER_SIZE];
 };
 
-/* Where the next bytes go and how many fit (never 0 after decoder_next returned NOTHING). */
+/* Where the next bytes go and how many fit (never 0 after decoder_next returned DECODED_NOTHING).
+ */
 size_t decoder_space(struct decoder *d, uint8_t **where);
 
 /* Says that count bytes were put there. */
 void decoder_filled(struct decoder *d, size_t count);
 
-enum decoded { NOTHING, FRAME, REFUSED };
+enum decoded { DECODED_NOTHING, DECODED_FRAME, DECODED_REFUSED };
 
-/* Takes the next frame. REFUSED is said once per protocol error: the decoder then skips everything
- * up to RESYNC zero bytes in a row (docs/protocol.md, "Meeting, and meeting again"). */
+/* Takes the next frame. DECODED_REFUSED is said once per protocol error: the decoder then skips
+ * everything up to RESYNC zero bytes in a row (docs/protocol.md, "Meeting, and meeting again"). */
 enum decoded decoder_next(struct decoder *d, struct frame *frame);
 
-/* The frame just taken was one the host must not send: as if it had been REFUSED. */
+/* The frame just taken was one the host must not send: as if it had been DECODED_REFUSED. */
 void decoder_lose(struct decoder *d);
 
 /* Corrects the length in a header. */

@@ -62,7 +62,7 @@ enum answer inspect_stats(const struct request *q, struct error *e)
     };
     const struct container *c = container_find(q->stats);
     if (!c) {
-        fail(e, NO_SUCH, 0, "no container ", DEC(q->stats), NULL);
+        fail(e, CODE_NO_SUCH, 0, "no container ", DEC(q->stats), NULL);
         return ANSWER_NOW;
     }
     char directory[64];
@@ -145,12 +145,12 @@ enum answer inspect_top(const struct request *q, struct error *e)
 {
     const struct container *c = container_find(q->top.container);
     if (!c) {
-        fail(e, NO_SUCH, 0, "no container ", DEC(q->top.container), NULL);
+        fail(e, CODE_NO_SUCH, 0, "no container ", DEC(q->top.container), NULL);
         return ANSWER_NOW;
     }
     _cleanup_free_ char *pids = cgroup_pids(c, MAX_PIDS);
     if (!pids) {
-        fail(e, SYSTEM, errno, "list processes", NULL);
+        fail(e, CODE_SYSTEM, errno, "list processes", NULL);
         return ANSWER_NOW;
     }
     struct writer w = begin();

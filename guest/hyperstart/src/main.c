@@ -19,7 +19,7 @@
 static bool child_ended;
 static int child_signal;
 
-static void watch(int fd, uint32_t events, uint64_t tag)
+static void main_watch(int fd, uint32_t events, uint64_t tag)
 {
     struct epoll_event event = {.events = events, .data.u64 = tag};
     epoll_ctl(session.epoll, EPOLL_CTL_ADD, fd, &event);
@@ -37,9 +37,9 @@ static void boot(void)
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
     /* Edge-triggered: while no host is connected the port reports HUP all the time. */
-    watch(host.port, EPOLLIN | EPOLLOUT | EPOLLET, TAG_PORT);
+    main_watch(host.port, EPOLLIN | EPOLLOUT | EPOLLET, TAG_PORT);
     child_signal = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-    watch(child_signal, EPOLLIN | EPOLLET, TAG_CHILD);
+    main_watch(child_signal, EPOLLIN | EPOLLET, TAG_CHILD);
     child_raise_limits();
     session.readable = true;
 }

@@ -230,7 +230,8 @@ static int route_add(int fd, int index, const struct route *r)
 
 /* The link with this MAC; failing that the first one nobody asked for by its MAC, to be given it (a
  * clone has its template's). */
-static struct link *find_link(struct links *links, const struct setup *s, const uint8_t *mac)
+static struct link *find_link(struct links *links, const struct setup_request *s,
+                              const uint8_t *mac)
 {
     struct link *free_one = NULL;
     for (size_t i = links->count; i-- > 0;) {
@@ -276,7 +277,7 @@ static struct link *make_link(int fd, struct links *links, const uint8_t *mac, s
         err = macvlan_add(fd, parent->index, mac);
     const struct link *made = !err && list_links(fd, &now) ? link_with(&now, mac) : NULL;
     if (!made) {
-        fail(e, NETWORK, err ? err : ENODEV, "make an interface", NULL);
+        fail(e, CODE_NETWORK, err ? err : ENODEV, "make an interface", NULL);
         return NULL;
     }
     links->of[links->count] = *made;
@@ -299,27 +300,27 @@ static bool interface_setup(int fd, struct links *links, struct link *l, const s
     if (changes && !err)
         link_local(fd, RTM_NEWADDR, l->index, i->mac);
     if (err)
-        return fail(e, NETWORK, err, "bring up interface ", name, NULL);
+        return fail(e, CODE_NETWORK, err, "bring up interface ", name, NULL);
     for (uint32_t n = 0; n < i->address_count; n++)
         if ((err = address_do(fd, RTM_NEWADDR, l->index, &i->addresses[n])))
-            return fail(e, NETWORK, err, "address ", DEC(n), " of interface ", name, NULL);
+            return fail(e, CODE_NETWORK, err, "address ", DEC(n), " of interface ", name, NULL);
     for (uint32_t n = 0; n < i->route_count; n++)
         if ((err = route_add(fd, l->index, &i->routes[n])))
-            return fail(e, NETWORK, err, "route ", DEC(n), " of interface ", name, NULL);
+            return fail(e, CODE_NETWORK, err, "route ", DEC(n), " of interface ", name, NULL);
     return true;
 }
 
-bool network_setup(const struct setup *s, struct error *e)
+bool network_setup(const struct setup_request *s, struct error *e)
 {
     _cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     static struct links links;
     if (fd < 0)
-        return fail(e, NETWORK, errno, "open rtnetlink", NULL);
+        return fail(e, CODE_NETWORK, errno, "open rtnetlink", NULL);
     int err = link_up(fd, 1, 0, NULL); /* lo is always the first */
     if (err)
-        return fail(e, NETWORK, err, "bring up lo", NULL);
+        return fail(e, CODE_NETWORK, err, "bring up lo", NULL);
     if (s->interface_count && !list_links(fd, &links))
-        return fail(e, NETWORK, errno, "list interfaces", NULL);
+        return fail(e, CODE_NETWORK, errno, "list interfaces", NULL);
     for (uint32_t i = 0; i < s->interface_count; i++) {
         const struct interface *n = &s->interfaces[i];
         if (!interface_setup(fd, &links, find_link(&links, s, n->mac), n, e))
@@ -333,7 +334,7 @@ bool interface_add(const struct interface *i, struct error *e)
     _cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     static struct links links;
     if (fd < 0 || !list_links(fd, &links))
-        return fail(e, NETWORK, errno, "list interfaces", NULL);
+        return fail(e, CODE_NETWORK, errno, "list interfaces", NULL);
     return interface_setup(fd, &links, link_with(&links, i->mac), i, e);
 }
 
@@ -344,15 +345,15 @@ bool interface_remove(const struct interface *i, struct error *e)
     char name[3 * MAC_SIZE];
     mac_text(i->mac, name);
     if (fd < 0 || !list_links(fd, &links))
-        return fail(e, NETWORK, errno, "list interfaces", NULL);
+        return fail(e, CODE_NETWORK, errno, "list interfaces", NULL);
     const struct link *l = link_with(&links, i->mac);
     if (!l)
-        return fail(e, NO_SUCH, 0, "no interface ", name, NULL);
+        return fail(e, CODE_NO_SUCH, 0, "no interface ", name, NULL);
     int err = l->hardware ? 0 : link_delete(fd, l->index);
     /* A card stays: others may hang on its cable. */
     for (uint32_t n = 0; !err && l->hardware && n < i->address_count; n++) {
         err = address_do(fd, RTM_DELADDR, l->index, &i->addresses[n]);
         err = err == EADDRNOTAVAIL ? 0 : err;
     }
-    return !err || fail(e, NETWORK, err, "remove interface ", name, NULL);
+    return !err || fail(e, CODE_NETWORK, err, "remove interface ", name, NULL);
 }

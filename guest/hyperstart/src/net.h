@@ -4,7 +4,7 @@
 #include "request.h"
 
 /* Brings lo up and sets every interface as asked. */
-bool network_setup(const struct setup *s, struct error *e);
+bool network_setup(const struct setup_request *s, struct error *e);
 
 /* Sets one interface of a running sandbox; where there is none of its MAC it is made. Repeatable.
  */

@@ -41,14 +41,14 @@ static int open_connection(const char *address, struct error *e)
     bool well = split(address, host, sizeof host, &port);
     bool four = well && inet_pton(AF_INET, host, &v4.sin_addr) == 1;
     if (!well || (!four && inet_pton(AF_INET6, host, &v6.sin6_addr) != 1)) {
-        fail(e, MALFORMED, 0, "no address to probe: ", address, NULL);
+        fail(e, CODE_MALFORMED, 0, "no address to probe: ", address, NULL);
         return -1;
     }
     v4.sin_port = v6.sin6_port = htons(port);
     _cleanup_close_ int fd = socket(four ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const struct sockaddr *to = four ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6;
     if (fd < 0 || connect(fd, to, four ? sizeof v4 : sizeof v6)) {
-        fail(e, SYSTEM, errno, "connect to ", address, NULL);
+        fail(e, CODE_SYSTEM, errno, "connect to ", address, NULL);
         return -1;
     }
     return steal_fd(&fd);
@@ -99,7 +99,7 @@ static bool write_head(char *head, const char *address, const char *path, const 
     if (!host)
         fits = fits && add(head, "Host: ") && add(head, address) && add(head, "\r\n");
     fits = fits && add(head, "User-Agent: hyper-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n");
-    return fits || fail(e, MALFORMED, 0, "no request to probe with: ", path, NULL);
+    return fits || fail(e, CODE_MALFORMED, 0, "no request to probe with: ", path, NULL);
 }
 
 /* Reads the first line of the answer, or what there is of it. */
@@ -127,10 +127,10 @@ bool probe_http(const char *address, const char *path, const char **headers, uin
     if (fd < 0)
         return false;
     if (!send_all(fd, head, strlen(head)))
-        return fail(e, SYSTEM, errno, "ask ", address, NULL);
+        return fail(e, CODE_SYSTEM, errno, "ask ", address, NULL);
     read_status_line(fd, line);
     /* "HTTP/1.1 204 No Content" */
     bool http = strncmp(line, "HTTP/1.", 7) == 0 && line[7] && line[8] == ' ';
     bool well = http && (line[9] == '2' || line[9] == '3') && line[10] && line[11];
-    return well || fail(e, STATE, 0, http ? line : "the answer is not HTTP", NULL);
+    return well || fail(e, CODE_STATE, 0, http ? line : "the answer is not HTTP", NULL);
 }

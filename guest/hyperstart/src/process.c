@@ -33,7 +33,7 @@ static size_t slot_of(const struct process *p)
 }
 
 /* Ready from the start: the first read or write finds out. */
-static void watch(int epoll, const struct process *p, int fd, enum process_part part)
+static void process_watch(int epoll, const struct process *p, int fd, enum process_part part)
 {
     struct epoll_event event = {
         .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
@@ -58,7 +58,7 @@ void process_event(size_t slot, enum process_part part, uint32_t events)
         p->in.writable |= out;
 }
 
-static struct process *process_new(const struct start *s, struct container *c)
+static struct process *process_new(const struct start_request *s, struct container *c)
 {
     size_t slot = 0;
     while (slot < process_slots && processes[slot])
@@ -97,49 +97,49 @@ static void process_delete(struct process *p)
     free(p);
 }
 
-static bool may_start_builtin(const struct start *s, struct error *e)
+static bool may_start_builtin(const struct start_request *s, struct error *e)
 {
     if (!builtin_known(s->args[0]))
-        return fail(e, UNKNOWN_OP, 0, "no builtin ", s->args[0], NULL);
+        return fail(e, CODE_UNKNOWN_OP, 0, "no builtin ", s->args[0], NULL);
     if (s->flags & START_TTY || (s->flags & START_INIT && builtin_outside(s->args[0])))
-        return fail(e, MALFORMED, 0, "builtin ", s->args[0], " with wrong flags", NULL);
+        return fail(e, CODE_MALFORMED, 0, "builtin ", s->args[0], " with wrong flags", NULL);
     return true;
 }
 
-static bool may_start(const struct start *s, const struct container *c, struct error *e)
+static bool may_start(const struct start_request *s, const struct container *c, struct error *e)
 {
     if (!c)
-        return fail(e, NO_SUCH, 0, "no container ", DEC(s->container), NULL);
+        return fail(e, CODE_NO_SUCH, 0, "no container ", DEC(s->container), NULL);
     if (c->removing)
-        return fail(e, STATE, 0, "container ", DEC(c->id), " is being removed", NULL);
+        return fail(e, CODE_STATE, 0, "container ", DEC(c->id), " is being removed", NULL);
     if (process_find(s->process))
-        return fail(e, EXISTS, 0, "process ", DEC(s->process), " exists", NULL);
+        return fail(e, CODE_EXISTS, 0, "process ", DEC(s->process), " exists", NULL);
     if (!s->arg_count)
-        return fail(e, MALFORMED, 0, "process ", DEC(s->process), " without arguments", NULL);
+        return fail(e, CODE_MALFORMED, 0, "process ", DEC(s->process), " without arguments", NULL);
     bool builtin = s->flags & START_BUILTIN;
     if (builtin && !may_start_builtin(s, e))
         return false;
     if (s->flags & START_FREEZE && !builtin)
-        return fail(e, MALFORMED, 0, "process ", DEC(s->process), " with wrong flags", NULL);
+        return fail(e, CODE_MALFORMED, 0, "process ", DEC(s->process), " with wrong flags", NULL);
     if (builtin && builtin_outside(s->args[0]))
         return true;
     if (s->flags & START_INIT && c->init_pid)
-        return fail(e, STATE, 0, "container ", DEC(c->id), " is running", NULL);
+        return fail(e, CODE_STATE, 0, "container ", DEC(c->id), " is running", NULL);
     if (!(s->flags & START_INIT) && !c->init_ready)
-        return fail(e, STATE, 0, "container ", DEC(c->id), " is not running", NULL);
+        return fail(e, CODE_STATE, 0, "container ", DEC(c->id), " is not running", NULL);
     return true;
 }
 
 enum answer process_start(const struct request *q, int epoll, struct error *e)
 {
-    const struct start *s = &q->start;
+    const struct start_request *s = &q->start;
     struct container *c = container_find(s->container);
     struct spawned spawned;
     if (!may_start(s, c, e))
         return ANSWER_NOW;
     struct process *p = process_new(s, c);
     if (!p) {
-        fail(e, LIMIT, 0, "no room for process ", DEC(s->process), NULL);
+        fail(e, CODE_LIMIT, 0, "no room for process ", DEC(s->process), NULL);
         return ANSWER_NOW;
     }
     if (s->flags & START_FREEZE)
@@ -157,16 +157,16 @@ enum answer process_start(const struct request *q, int epoll, struct error *e)
     p->request_id = q->id;
     if (s->flags & START_INIT)
         c->init_pid = p->pid;
-    watch(epoll, p, p->in.fd, PART_IN);
-    watch(epoll, p, p->out.fd, PART_OUT);
-    watch(epoll, p, p->err.fd, PART_ERR);
-    watch(epoll, p, p->status, PART_STATUS);
+    process_watch(epoll, p, p->in.fd, PART_IN);
+    process_watch(epoll, p, p->out.fd, PART_OUT);
+    process_watch(epoll, p, p->err.fd, PART_ERR);
+    process_watch(epoll, p, p->status, PART_STATUS);
     return ANSWER_LATER;
 }
 
 static void set_exit(struct process *p, uint32_t status, uint32_t signal)
 {
-    p->state = EXITED;
+    p->state = PROCESS_EXITED;
     p->exit_due = true;
     p->exit_status = status;
     p->exit_signal = signal;
@@ -188,12 +188,12 @@ static void start_failed(struct process *p, const struct error *e)
     /* The host that asked is gone and the next one has seen this process in HELLO. */
     p->pid = 0;
     p->orphaned = true;
-    set_exit(p, e->code == NOT_FOUND ? 127 : e->code == NOT_EXECUTABLE ? 126 : 125, 0);
+    set_exit(p, e->code == CODE_NOT_FOUND ? 127 : e->code == CODE_NOT_EXECUTABLE ? 126 : 125, 0);
 }
 
 static void start_done(struct process *p)
 {
-    p->state = RUNNING;
+    p->state = PROCESS_RUNNING;
     if (p->flags & START_INIT)
         p->container->init_ready = true;
     close_fd(&p->status);
@@ -207,7 +207,7 @@ static void take_terminal(struct process *p, int master, int epoll)
         return;
     }
     p->out.fd = p->in.fd = master; /* non-blocking: the child opened it so */
-    watch(epoll, p, master, PART_OUT);
+    process_watch(epoll, p, master, PART_OUT);
 }
 
 void process_status(struct process *p, int epoll, started_fn *started)
@@ -229,7 +229,7 @@ void process_status(struct process *p, int epoll, started_fn *started)
             e = status.error;
             e.text[MAX_TEXT] = 0;
         } else if (!p->ready) {
-            fail(&e, SYSTEM, 0, "the process died before it was executed", NULL);
+            fail(&e, CODE_SYSTEM, 0, "the process died before it was executed", NULL);
         }
         if (!e.code)
             start_done(p);
@@ -249,7 +249,7 @@ static void container_ended(struct container *c)
     c->init_ready = false;
     cgroup_clear(c);
     for (size_t i = 0; i < process_slots; i++)
-        if (processes[i] && processes[i]->container == c && processes[i]->state == EXITED)
+        if (processes[i] && processes[i]->container == c && processes[i]->state == PROCESS_EXITED)
             processes[i]->orphaned = true;
 }
 
@@ -273,7 +273,7 @@ void processes_oom(oom_fn *tell)
 {
     for (size_t i = 0; i < process_slots; i++) {
         struct process *p = processes[i];
-        if (!p || p->state != RUNNING || !(p->flags & START_INIT))
+        if (!p || p->state != PROCESS_RUNNING || !(p->flags & START_INIT))
             continue;
         uint64_t kills = container_oom_kills(p->container);
         if (kills > p->container->oom_told)
@@ -311,7 +311,7 @@ bool processes_wait(int epoll, started_fn *started)
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         struct process *p = find_pid(pid);
-        if (p && p->state == STARTING)
+        if (p && p->state == PROCESS_STARTING)
             process_status(p, epoll, started); /* its last words come before its end */
         p = find_pid(pid);
         if (p)
@@ -320,13 +320,13 @@ bool processes_wait(int epoll, started_fn *started)
     return pid == 0;
 }
 
-static struct process *running(uint32_t id, struct error *e)
+static struct process *process_running(uint32_t id, struct error *e)
 {
     struct process *p = process_find(id);
     if (!p)
-        fail(e, NO_SUCH, 0, "no process ", DEC(id), NULL);
-    else if (p->state == EXITED)
-        fail(e, STATE, 0, "process ", DEC(id), " has exited", NULL);
+        fail(e, CODE_NO_SUCH, 0, "no process ", DEC(id), NULL);
+    else if (p->state == PROCESS_EXITED)
+        fail(e, CODE_STATE, 0, "process ", DEC(id), " has exited", NULL);
     else
         return p;
     return NULL;
@@ -334,26 +334,26 @@ static struct process *running(uint32_t id, struct error *e)
 
 bool process_signal(const struct signal_request *s, struct error *e)
 {
-    struct process *p = running(s->process, e);
+    struct process *p = process_running(s->process, e);
     if (!p)
         return false;
     if (s->signal > 64)
-        return fail(e, SYSTEM, EINVAL, "signal ", DEC(s->signal), NULL);
+        return fail(e, CODE_SYSTEM, EINVAL, "signal ", DEC(s->signal), NULL);
     bool ok = s->flags & SIGNAL_CONTAINER ? container_signal(p->container, (int)s->signal)
                                           : !kill(p->pid, (int)s->signal);
-    return ok || fail(e, SYSTEM, errno, "signal process ", DEC(s->process), NULL);
+    return ok || fail(e, CODE_SYSTEM, errno, "signal process ", DEC(s->process), NULL);
 }
 
-bool process_resize(const struct resize *r, struct error *e)
+bool process_resize(const struct resize_request *r, struct error *e)
 {
-    struct process *p = running(r->process, e);
+    struct process *p = process_running(r->process, e);
     struct winsize size = {.ws_row = r->rows, .ws_col = r->columns};
     if (!p)
         return false;
     if (!(p->flags & START_TTY) || p->out.fd < 0)
-        return fail(e, STATE, 0, "process ", DEC(r->process), " has no terminal", NULL);
+        return fail(e, CODE_STATE, 0, "process ", DEC(r->process), " has no terminal", NULL);
     if (ioctl(p->out.fd, TIOCSWINSZ, &size))
-        return fail(e, SYSTEM, errno, "resize process ", DEC(r->process), NULL);
+        return fail(e, CODE_SYSTEM, errno, "resize process ", DEC(r->process), NULL);
     return true;
 }
 
@@ -361,9 +361,9 @@ bool process_reap(uint32_t id, struct error *e)
 {
     struct process *p = process_find(id);
     if (!p)
-        return fail(e, NO_SUCH, 0, "no process ", DEC(id), NULL);
-    if (p->state != EXITED)
-        return fail(e, STATE, 0, "process ", DEC(id), " has not exited", NULL);
+        return fail(e, CODE_NO_SUCH, 0, "no process ", DEC(id), NULL);
+    if (p->state != PROCESS_EXITED)
+        return fail(e, CODE_STATE, 0, "process ", DEC(id), " has not exited", NULL);
     process_delete(p);
     return true;
 }

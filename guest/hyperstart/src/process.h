@@ -31,7 +31,7 @@ struct input {
     struct ring ring;
 };
 
-enum process_state { STARTING, RUNNING, EXITED };
+enum process_state { PROCESS_STARTING, PROCESS_RUNNING, PROCESS_EXITED };
 
 struct process {
     uint32_t id;
@@ -41,7 +41,7 @@ struct process {
     struct container *container;
     struct input in;
     struct output out, err;
-    int status;          /* status socket while STARTING */
+    int status;          /* status socket while PROCESS_STARTING */
     bool ready;          /* the child said READY */
     bool orphaned;       /* the container is gone: who still holds the pipes does not count */
     uint32_t request_id; /* of the PROCESS_START to answer; 0 when the host has met us anew since */
@@ -61,7 +61,7 @@ struct process *process_find(uint32_t id);
 /* Starts a process. It has started, or not, when process_status says so: then it is answered. */
 enum answer process_start(const struct request *q, int epoll, struct error *e);
 bool process_signal(const struct signal_request *s, struct error *e);
-bool process_resize(const struct resize *r, struct error *e);
+bool process_resize(const struct resize_request *r, struct error *e);
 bool process_reap(uint32_t id, struct error *e);
 
 /* What an event of epoll is about: TAG_PROCESS + (slot << TAG_SLOT | part). */
@@ -71,8 +71,9 @@ enum { TAG_PROCESS = 256, TAG_SLOT = 8 };
 enum process_part { PART_IN, PART_OUT, PART_ERR, PART_STATUS };
 void process_event(size_t slot, enum process_part part, uint32_t events);
 
-/* Called when a start has ended, well (e->code is OK) or not. After a failure the process is gone
- * when this returns, unless nobody waits for the answer: then it has exited with 125 to 127. */
+/* Called when a start has ended, well (e->code is CODE_OK) or not. After a failure the process is
+ * gone when this returns, unless nobody waits for the answer: then it has exited with 125 to 127.
+ */
 typedef void started_fn(const struct process *p, const struct error *e);
 
 /* Reads the status socket of a process that is starting. */

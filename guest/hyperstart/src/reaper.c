@@ -19,7 +19,7 @@ bool reaper_execute(const struct filter *filter, const char **args, uint32_t cou
 {
     const char **argv = calloc(count + (size_t)3, sizeof *argv);
     if (!argv || status != STATUS)
-        return fail(e, SYSTEM, ENOMEM, "start the init", NULL);
+        return fail(e, CODE_SYSTEM, ENOMEM, "start the init", NULL);
     argv[0] = REAPER;
     argv[1] = "--";
     memcpy(argv + 2, args, count * sizeof *argv);
@@ -28,7 +28,7 @@ bool reaper_execute(const struct filter *filter, const char **args, uint32_t cou
         return false;
     /* Anew, not as a copy of the agent: it holds nothing that the container may not see. */
     execve("/proc/self/exe", (char **)argv, (char **)env);
-    return fail(e, SYSTEM, errno, "start the init", NULL);
+    return fail(e, CODE_SYSTEM, errno, "start the init", NULL);
 }
 
 /* What runs in order: each list ends with a null pointer, and pre and post may be empty. */
@@ -111,7 +111,7 @@ static int run(const char **args, int *status, const sigset_t *all)
     if (pid == 0)
         program(args, *status);
     if (pid < 0) {
-        fail(&e, SYSTEM, errno, "start a process", NULL);
+        fail(&e, CODE_SYSTEM, errno, "start a process", NULL);
         child_failed(*status, &e);
     }
     close_fd(status);
@@ -139,7 +139,7 @@ void reaper_run(const char **args)
     fcntl(STATUS, F_SETFD, FD_CLOEXEC);
     if (!read_plan(args, &plan)) {
         struct error e = {0};
-        fail(&e, MALFORMED, 0, "a header of handlers that is none", NULL);
+        fail(&e, CODE_MALFORMED, 0, "a header of handlers that is none", NULL);
         child_failed(STATUS, &e);
     }
     if (*plan.pre) {
@@ -147,7 +147,7 @@ void reaper_run(const char **args)
         int failed = run(plan.pre, &status, &all);
         if (failed) {
             struct error e = {0};
-            fail(&e, SYSTEM, 0, "the pre-start handler ended with status ", DEC(failed), NULL);
+            fail(&e, CODE_SYSTEM, 0, "the pre-start handler ended with status ", DEC(failed), NULL);
             say(e.text);
             child_exit(failed);
         }

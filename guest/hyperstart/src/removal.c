@@ -14,11 +14,11 @@ enum answer removal_begin(uint32_t container, uint32_t request_id, struct error 
 {
     struct container *c = container_find(container);
     if (!c) {
-        fail(e, NO_SUCH, 0, "no container ", DEC(container), NULL);
+        fail(e, CODE_NO_SUCH, 0, "no container ", DEC(container), NULL);
         return ANSWER_NOW;
     }
     if (c->init_pid) {
-        fail(e, STATE, 0, "container ", DEC(container), " is running", NULL);
+        fail(e, CODE_STATE, 0, "container ", DEC(container), " is running", NULL);
         return ANSWER_NOW;
     }
     if (!c->removing)
@@ -53,7 +53,7 @@ static bool remove_now(struct container *c)
     if (!container_release(c, &e)) {
         if (now_ns(CLOCK_BOOTTIME) < c->remove_ns)
             return false;
-        fail(&e, STATE, 0, "container ", DEC(c->id), ": its file systems are in use", NULL);
+        fail(&e, CODE_STATE, 0, "container ", DEC(c->id), ": its file systems are in use", NULL);
     }
     if (c->remove_id)
         reply_send(c->remove_id, &e, NULL, 0);

@@ -7,9 +7,9 @@ struct host host;
 void reply_send(uint32_t id, const struct error *e, const uint8_t *result, size_t size)
 {
     struct writer w;
-    const char *text = e->code == OK ? "" : e->text;
-    size = e->code == OK ? size : 0;
-    if (!tx_begin(&host.tx, &w, REPLY, id, 2 + 2 + 4 + strlen(text) + size))
+    const char *text = e->code == CODE_OK ? "" : e->text;
+    size = e->code == CODE_OK ? size : 0;
+    if (!tx_begin(&host.tx, &w, FRAME_REPLY, id, 2 + 2 + 4 + strlen(text) + size))
         return; /* cannot be: no request is taken while there is no room for its answer */
     write_u16(&w, e->code);
     write_u16(&w, e->err);
@@ -22,7 +22,7 @@ void reply_send(uint32_t id, const struct error *e, const uint8_t *result, size_
 
 bool reply_event(struct writer *w, enum event event)
 {
-    if (tx_held(&host.tx) >= TX_DATA || !tx_begin(&host.tx, w, EVENT, 0, EVENT_SIZE))
+    if (tx_held(&host.tx) >= TX_DATA || !tx_begin(&host.tx, w, FRAME_EVENT, 0, EVENT_SIZE))
         return false;
     write_u16(w, (uint16_t)event);
     return true;

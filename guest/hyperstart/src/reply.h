@@ -19,7 +19,7 @@ enum answer {
     ANSWER_LATER, /* the function's file, by the request's id, once it is done */
 };
 
-/* Answers a request: with the error, or with the result if its code is OK. */
+/* Answers a request: with the error, or with the result if its code is CODE_OK. */
 void reply_send(uint32_t id, const struct error *e, const uint8_t *result, size_t size);
 
 /* Begins an event, if there is room: its arguments are written, then tx_end is due. */

@@ -37,7 +37,7 @@ static void read_interface(struct reader *r, struct interface *i)
     }
 }
 
-static void read_setup(struct reader *r, struct setup *s)
+static void read_setup(struct reader *r, struct setup_request *s)
 {
     s->hostname = read_str(r);
     s->interfaces = read_list(r, sizeof *s->interfaces, 18, MAX_ITEMS, &s->interface_count);
@@ -50,7 +50,7 @@ static void read_setup(struct reader *r, struct setup *s)
     }
 }
 
-static void read_mount(struct reader *r, struct mount *m)
+static void read_mount(struct reader *r, struct container_mount *m)
 {
     m->type = read_str(r);
     m->source = read_str(r);
@@ -59,7 +59,7 @@ static void read_mount(struct reader *r, struct mount *m)
     m->data = read_str(r);
 }
 
-static void read_one_file(struct reader *r, struct file *f)
+static void read_one_file(struct reader *r, struct container_file *f)
 {
     f->path = read_str(r);
     f->mode = read_u32(r);
@@ -68,7 +68,7 @@ static void read_one_file(struct reader *r, struct file *f)
     f->content = read_bytes(r, &f->size);
 }
 
-static void read_device(struct reader *r, struct device *d)
+static void read_device(struct reader *r, struct container_device *d)
 {
     d->path = read_str(r);
     d->type = read_u32(r);
@@ -82,7 +82,7 @@ static void read_device(struct reader *r, struct device *d)
     r->bad |= *d->path && (*d->path != '/' || some);
 }
 
-static void read_create(struct reader *r, struct create *c)
+static void read_create(struct reader *r, struct create_request *c)
 {
     c->container = read_u32(r);
     c->flags = read_u32(r);
@@ -105,7 +105,7 @@ static void read_create(struct reader *r, struct create *c)
         read_device(r, &c->devices[i]);
 }
 
-static void read_refill(struct reader *r, struct refill *f)
+static void read_refill(struct reader *r, struct refill_request *f)
 {
     f->container = read_u32(r);
     f->files = read_list(r, sizeof *f->files, 20, MAX_ITEMS, &f->file_count);
@@ -120,7 +120,7 @@ static uint32_t read_process(struct reader *r)
     return process;
 }
 
-static void read_start(struct reader *r, struct start *s)
+static void read_start(struct reader *r, struct start_request *s)
 {
     s->process = read_process(r);
     s->container = read_u32(r);
@@ -144,7 +144,7 @@ static void read_start(struct reader *r, struct start *s)
     r->bad |= s->seccomp_size > MAX_SECCOMP || s->seccomp_size % SECCOMP_INSTRUCTION;
 }
 
-static void read_update(struct reader *r, struct update *u)
+static void read_update(struct reader *r, struct update_request *u)
 {
     u->container = read_u32(r);
     u->flags = read_u32(r);
@@ -158,62 +158,62 @@ static void read_update(struct reader *r, struct update *u)
 static bool read_arguments(struct reader *r, struct request *q)
 {
     switch (q->op) {
-    case SANDBOX_SETUP:
+    case OP_SANDBOX_SETUP:
         read_setup(r, &q->setup);
         return true;
-    case CONTAINER_CREATE:
+    case OP_CONTAINER_CREATE:
         read_create(r, &q->create);
         return true;
-    case PROCESS_START:
+    case OP_PROCESS_START:
         read_start(r, &q->start);
         return true;
-    case PROCESS_SIGNAL:
+    case OP_PROCESS_SIGNAL:
         q->signal.process = read_process(r);
         q->signal.signal = read_u32(r);
         q->signal.flags = read_u32(r);
         r->bad |= q->signal.flags > SIGNAL_CONTAINER;
         return true;
-    case PROCESS_RESIZE:
+    case OP_PROCESS_RESIZE:
         q->resize.process = read_process(r);
         q->resize.rows = read_u16(r);
         q->resize.columns = read_u16(r);
         return true;
-    case PROCESS_REAP:
+    case OP_PROCESS_REAP:
         q->reap = read_process(r);
         return true;
-    case SHUTDOWN:
+    case OP_SHUTDOWN:
         q->shutdown_ms = read_u32(r);
         return true;
-    case CONTAINER_STATS:
+    case OP_CONTAINER_STATS:
         q->stats = read_u32(r);
         return true;
-    case CONTAINER_TOP:
+    case OP_CONTAINER_TOP:
         q->top.container = read_u32(r);
         q->top.after = read_u32(r);
         return true;
-    case CONTAINER_UPDATE:
+    case OP_CONTAINER_UPDATE:
         read_update(r, &q->update);
         return true;
-    case INTERFACE_ADD:
+    case OP_INTERFACE_ADD:
         read_interface(r, &q->interface);
         return true;
-    case INTERFACE_REMOVE:
+    case OP_INTERFACE_REMOVE:
         q->interface.mac = read_raw(r, MAC_SIZE);
         read_addresses(r, &q->interface);
         return true;
-    case CONTAINER_FILES:
+    case OP_CONTAINER_FILES:
         read_refill(r, &q->refill);
         return true;
-    case CONTAINER_REMOVE:
+    case OP_CONTAINER_REMOVE:
         q->remove = read_u32(r);
         return true;
-    case CARRIER:
+    case OP_CARRIER:
         q->carrier = read_str(r);
         return true;
-    case SHARE_LOST:
+    case OP_SHARE_LOST:
         q->lost = read_str(r);
         return true;
-    case SANDBOX_CLOCK:
+    case OP_SANDBOX_CLOCK:
         q->clock_ns = read_u64(r);
         return true;
     }
@@ -243,12 +243,12 @@ bool request_decode(struct request *q, uint32_t id, uint8_t *body, size_t size, 
     q->op = (enum op)read_u16(&r);
     bool known = read_arguments(&r, q);
     if (!known && !r.bad)
-        return fail(e, UNKNOWN_OP, 0, "unknown request ", DEC(q->op), NULL);
+        return fail(e, CODE_UNKNOWN_OP, 0, "unknown request ", DEC(q->op), NULL);
     read_end(&r);
     if (r.no_memory)
-        return fail(e, SYSTEM, ENOMEM, "request ", DEC(q->op), NULL);
+        return fail(e, CODE_SYSTEM, ENOMEM, "request ", DEC(q->op), NULL);
     if (r.bad)
-        return fail(e, MALFORMED, 0, "malformed request ", DEC(q->op), NULL);
+        return fail(e, CODE_MALFORMED, 0, "malformed request ", DEC(q->op), NULL);
     return true;
 }
 

@@ -4,23 +4,23 @@
 #include "wire.h"
 
 enum op {
-    SANDBOX_SETUP = 1,
-    CONTAINER_CREATE = 2,
-    PROCESS_START = 3,
-    PROCESS_SIGNAL = 4,
-    PROCESS_RESIZE = 5,
-    PROCESS_REAP = 6,
-    SHUTDOWN = 7,
-    CONTAINER_STATS = 8,
-    CONTAINER_TOP = 9,
-    CONTAINER_UPDATE = 10,
-    INTERFACE_ADD = 11,
-    INTERFACE_REMOVE = 12,
-    CONTAINER_FILES = 13,
-    CONTAINER_REMOVE = 14,
-    CARRIER = 15,
-    SHARE_LOST = 16,
-    SANDBOX_CLOCK = 17,
+    OP_SANDBOX_SETUP = 1,
+    OP_CONTAINER_CREATE = 2,
+    OP_PROCESS_START = 3,
+    OP_PROCESS_SIGNAL = 4,
+    OP_PROCESS_RESIZE = 5,
+    OP_PROCESS_REAP = 6,
+    OP_SHUTDOWN = 7,
+    OP_CONTAINER_STATS = 8,
+    OP_CONTAINER_TOP = 9,
+    OP_CONTAINER_UPDATE = 10,
+    OP_INTERFACE_ADD = 11,
+    OP_INTERFACE_REMOVE = 12,
+    OP_CONTAINER_FILES = 13,
+    OP_CONTAINER_REMOVE = 14,
+    OP_CARRIER = 15,
+    OP_SHARE_LOST = 16,
+    OP_SANDBOX_CLOCK = 17,
 };
 
 enum {
@@ -60,7 +60,7 @@ struct interface {
 struct sysctl {
     const char *key, *value;
 };
-struct setup {
+struct setup_request {
     const char *hostname;
     uint32_t interface_count, sysctl_count;
     struct interface *interfaces;
@@ -73,12 +73,12 @@ struct setup {
 /* The directory in the volume is made if missing. */
 #define MOUNT_MAKE_SUB UINT32_C(0x20000000)
 
-struct mount {
+struct container_mount {
     const char *type, *source, *target;
     uint32_t flags;
     const char *data;
 };
-struct file {
+struct container_file {
     const char *path;
     uint32_t mode, uid, gid;
     const uint8_t *content;
@@ -88,38 +88,38 @@ enum { DEVICE_ANY = 0, DEVICE_BLOCK = 1, DEVICE_CHARACTER = 2 }; /* as BPF_DEVCG
 enum { DEVICE_ACCESS = 7 };                                      /* as BPF_DEVCG_ACC_* */
 #define DEVICE_ALL UINT32_MAX
 /* A device that the container may use: any number is DEVICE_ALL. Without a path no node is made. */
-struct device {
+struct container_device {
     const char *path;
     uint32_t type, major, minor, access, mode;
 };
-struct create {
+struct create_request {
     uint32_t container, flags;
     const char *hostname, *scratch;
     const char **layers, **masked, **readonly;
-    struct mount *mounts;
-    struct file *files;
+    struct container_mount *mounts;
+    struct container_file *files;
     uint32_t layer_count, mount_count, file_count, masked_count, readonly_count;
     uint32_t joins; /* the container whose name spaces it shares; 0: none */
     uint32_t device_count;
-    struct device *devices;
+    struct container_device *devices;
 };
 
 /* New content for files that CONTAINER_CREATE had kept. */
-struct refill {
+struct refill_request {
     uint32_t container, file_count;
-    struct file *files;
+    struct container_file *files;
 };
 
-struct limit {
+struct process_limit {
     uint32_t resource;
     uint64_t soft, hard;
 };
-struct start {
+struct start_request {
     uint32_t process, container, flags;
     const char **args, **env, **groups; /* args and env end in NULL */
     const char *cwd, *user;
     uint64_t capabilities;
-    struct limit *limits;
+    struct process_limit *limits;
     uint32_t arg_count, env_count, group_count, limit_count;
     uint16_t rows, columns;
     const uint8_t *seccomp; /* struct sock_filter, anyhow aligned */
@@ -137,16 +137,16 @@ struct hello {
 struct signal_request {
     uint32_t process, signal, flags;
 };
-struct resize {
+struct resize_request {
     uint32_t process;
     uint16_t rows, columns;
 };
 
-struct top {
+struct top_request {
     uint32_t container, after;
 };
 /* memory, pids and cpu_us (of each 100 ms): 0 leaves the limit, UINT64_MAX takes it away. */
-struct update {
+struct update_request {
     uint32_t container, flags;
     uint64_t memory, pids, cpu_us;
     uint64_t realtime_ns; /* of hosts that do not know SANDBOX_CLOCK; 0: none */
@@ -159,22 +159,22 @@ struct request {
     uint8_t *body;
     struct arena arena;
     union {
-        struct setup setup;
-        struct create create;
-        struct start start;
+        struct setup_request setup;
+        struct create_request create;
+        struct start_request start;
         struct signal_request signal;
-        struct resize resize;
+        struct resize_request resize;
         uint32_t reap;
         struct interface interface; /* INTERFACE_ADD; of INTERFACE_REMOVE mac and addresses */
-        struct refill refill;
+        struct refill_request refill;
         uint32_t shutdown_ms;
         uint32_t stats;
         uint32_t remove;
         const char *carrier; /* the disk's name, "" to give it back */
         const char *lost;    /* the tag of a share */
         uint64_t clock_ns;
-        struct top top;
-        struct update update;
+        struct top_request top;
+        struct update_request update;
     };
 };
 

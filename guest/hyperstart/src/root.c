@@ -21,12 +21,12 @@ static bool mount_at(int root, const char *target, const char *source, const cha
 {
     _cleanup_close_ int fd = target_make(root, target, DIRECTORY);
     if (fd < 0 || !mount_on(fd, source, type, flags, data))
-        return fail(e, MOUNT_FAILED, errno, "mount ", type, " on ", target, NULL);
+        return fail(e, CODE_MOUNT, errno, "mount ", type, " on ", target, NULL);
     return true;
 }
 
 /* What every container has. */
-static bool mount_standard(int root, const struct create *c, struct error *e)
+static bool mount_standard(int root, const struct create_request *c, struct error *e)
 {
     unsigned long kernel = safe | (c->flags & CONTAINER_PRIVILEGED ? 0 : MS_RDONLY);
     return mount_at(root, "/proc", "proc", "proc", safe, NULL, e) &&
@@ -64,25 +64,25 @@ static bool bind_at(int root, int source, const char *target, unsigned long flag
 {
     struct stat s;
     if (source < 0 || fstat(source, &s))
-        return fail(e, MOUNT_FAILED, errno, "bind on ", target, NULL);
+        return fail(e, CODE_MOUNT, errno, "bind on ", target, NULL);
     _cleanup_close_ int fd = target_make(root, target, S_ISDIR(s.st_mode) ? DIRECTORY : FILE_);
     if (fd < 0 || !bind_on(fd, source, flags) || !remount_bind(root, target, flags))
-        return fail(e, MOUNT_FAILED, errno, "bind on ", target, NULL);
+        return fail(e, CODE_MOUNT, errno, "bind on ", target, NULL);
     return true;
 }
 
 /* What of a volume could not be opened: a part of it that was asked for, which people may have
  * misspelt, or all of it. */
-static bool no_source(const struct mount *m, const char *path, struct error *e)
+static bool no_source(const struct container_mount *m, const char *path, struct error *e)
 {
     const char *sub = m->flags & MOUNT_VOLUME ? strchr(path, ':') : NULL;
     if (sub)
-        return fail(e, MOUNT_FAILED, errno, "subpath \"", sub + 1, "\" of the volume on ",
-                    m->target, NULL);
-    return fail(e, MOUNT_FAILED, errno, "mount ", m->source, " on ", m->target, NULL);
+        return fail(e, CODE_MOUNT, errno, "subpath \"", sub + 1, "\" of the volume on ", m->target,
+                    NULL);
+    return fail(e, CODE_MOUNT, errno, "mount ", m->source, " on ", m->target, NULL);
 }
 
-static bool mount_shared(int root, const struct mount *m, const struct shared_source *s,
+static bool mount_shared(int root, const struct container_mount *m, const struct shared_source *s,
                          struct error *e)
 {
     _cleanup_close_ int shared = open(s->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -102,13 +102,13 @@ static const char network[] = "net:", network_place[] = RUN "/net";
 /* Mounts what a file server has beside the root and binds the volume in it. Not by the agent, and
  * not for all containers at once: its answer may take long, and what waits for it is only this
  * process. (The kernel makes one file system of two mounts of the same.) */
-static bool mount_network(int root, const struct mount *m, struct error *e)
+static bool mount_network(int root, const struct container_mount *m, struct error *e)
 {
     char path[PATH_MAX];
     const char *sub = m->source + strlen(network);
     size_t size = strcspn(sub, ":");
     if (!sub[size] || size >= sizeof path - 2)
-        return fail(e, NO_SUCH, 0, "no source \"", m->source, "\"", NULL);
+        return fail(e, CODE_NO_SUCH, 0, "no source \"", m->source, "\"", NULL);
     memcpy(path, "/:", 3);
     memcpy(path + 2, sub, size);
     path[size ? size + 2 : 1] = 0;
@@ -116,7 +116,7 @@ static bool mount_network(int root, const struct mount *m, struct error *e)
     unsigned long flags = m->flags & (MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME);
     if ((mkdir(network_place, 0700) && errno != EEXIST) ||
         mount(device, network_place, m->type, flags, m->data))
-        return fail(e, MOUNT_FAILED, errno, "mount ", device, " on ", m->target, NULL);
+        return fail(e, CODE_MOUNT, errno, "mount ", device, " on ", m->target, NULL);
     _cleanup_close_ int whole = open(network_place, O_PATH | O_DIRECTORY | O_CLOEXEC);
     _cleanup_close_ int source = -1;
     if (whole >= 0)
@@ -127,7 +127,7 @@ static bool mount_network(int root, const struct mount *m, struct error *e)
     return ok;
 }
 
-static bool mount_one(int root, const struct mount *m, const struct shared_source *s,
+static bool mount_one(int root, const struct container_mount *m, const struct shared_source *s,
                       struct error *e)
 {
     if (*s->root)
@@ -140,7 +140,7 @@ static bool mount_one(int root, const struct mount *m, const struct shared_sourc
     }
     _cleanup_close_ int fd = target_make(root, m->target, m->flags & MS_REMOUNT ? ANY : DIRECTORY);
     if (fd < 0 || !mount_on(fd, m->source, m->type, m->flags, *m->data ? m->data : NULL))
-        return fail(e, MOUNT_FAILED, errno, "mount ", m->type, " on ", m->target, NULL);
+        return fail(e, CODE_MOUNT, errno, "mount ", m->type, " on ", m->target, NULL);
     return true;
 }
 
@@ -158,15 +158,15 @@ static bool mask(int root, const char *path, struct error *e)
     struct stat s;
     if (fd < 0 || fstat(fd, &s))
         return errno == ENOENT || errno == ENOTDIR ||
-               fail(e, MOUNT_FAILED, errno, "mask ", path, NULL);
+               fail(e, CODE_MOUNT, errno, "mask ", path, NULL);
     if (S_ISDIR(s.st_mode)) {
         if (!mount_on(fd, "tmpfs", "tmpfs", safe | MS_RDONLY, "size=0"))
-            return fail(e, MOUNT_FAILED, errno, "mask ", path, NULL);
+            return fail(e, CODE_MOUNT, errno, "mask ", path, NULL);
         return true;
     }
     _cleanup_close_ int null = target_open(root, "/dev/null");
     if (null < 0 || !bind_on(fd, null, 0))
-        return fail(e, MOUNT_FAILED, errno, "mask ", path, NULL);
+        return fail(e, CODE_MOUNT, errno, "mask ", path, NULL);
     return true;
 }
 
@@ -175,11 +175,11 @@ static bool make_readonly(int root, const char *path, struct error *e)
     _cleanup_close_ int fd = target_open(root, path);
     if (fd < 0)
         return errno == ENOENT || errno == ENOTDIR ||
-               fail(e, MOUNT_FAILED, errno, "make read-only ", path, NULL);
+               fail(e, CODE_MOUNT, errno, "make read-only ", path, NULL);
     struct statfs s; /* its flags are those of mount(2): what is forbidden already stays so */
     if (fstatfs(fd, &s) || !bind_on(fd, fd, MS_REC) ||
         !remount_bind(root, path, MS_RDONLY | ((unsigned long)s.f_flags & safe)))
-        return fail(e, MOUNT_FAILED, errno, "make read-only ", path, NULL);
+        return fail(e, CODE_MOUNT, errno, "make read-only ", path, NULL);
     return true;
 }
 
@@ -192,10 +192,10 @@ static int open_root(const struct container *c)
 
 bool root_mount(const struct container *c, struct error *e)
 {
-    const struct create *create = &c->request.create;
+    const struct create_request *create = &c->request.create;
     _cleanup_close_ int root = open_root(c);
     if (root < 0)
-        return fail(e, MOUNT_FAILED, errno, "open the root", NULL);
+        return fail(e, CODE_MOUNT, errno, "open the root", NULL);
     bool ok = mount_standard(root, create, e);
     for (uint32_t i = 0; ok && i < create->mount_count; i++)
         ok = mount_one(root, &create->mounts[i], &c->sources[i], e);
@@ -215,14 +215,14 @@ bool root_enter(const struct container *c, struct error *e)
     /* pivot_root refuses to leave the initial root file system; what is moved over it cannot be
      * left either once everything else is detached. */
     if (root < 0 || fchdir(root) || mount(".", "/", NULL, MS_MOVE, NULL))
-        return fail(e, MOUNT_FAILED, errno, "move the root", NULL);
+        return fail(e, CODE_MOUNT, errno, "move the root", NULL);
     umount2(RUN, MNT_DETACH);
     umount2("/cgroup", MNT_DETACH);
     umount2("/dev", MNT_DETACH);
     umount2("/sys", MNT_DETACH);
     umount2("/proc", MNT_DETACH);
     if (chroot(".") || chdir("/"))
-        return fail(e, MOUNT_FAILED, errno, "enter the root", NULL);
+        return fail(e, CODE_MOUNT, errno, "enter the root", NULL);
     return true;
 }
 
@@ -230,6 +230,6 @@ bool root_seal(const struct container *c, struct error *e)
 {
     if (c->request.create.flags & CONTAINER_READ_ONLY &&
         mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL))
-        return fail(e, MOUNT_FAILED, errno, "make the root read-only", NULL);
+        return fail(e, CODE_MOUNT, errno, "make the root read-only", NULL);
     return true;
 }

@@ -17,7 +17,7 @@ static bool set_sysctl(const struct sysctl *s, struct error *e)
 {
     char path[256] = "/proc/sys/";
     if (strstr(s->key, "..") || strlen(s->key) > 200)
-        return fail(e, SYSTEM, EINVAL, "sysctl ", s->key, NULL);
+        return fail(e, CODE_SYSTEM, EINVAL, "sysctl ", s->key, NULL);
     /* net.ipv4.ip_forward; with slashes, dots are part of the names (net/ipv4/conf/eth0.1/...). */
     char *at = path + strlen(path);
     append(path, sizeof path, s->key);
@@ -25,14 +25,14 @@ static bool set_sysctl(const struct sysctl *s, struct error *e)
         if (*at == '.')
             *at = '/';
     if (!write_file(path, s->value))
-        return fail(e, SYSTEM, errno, "sysctl ", s->key, NULL);
+        return fail(e, CODE_SYSTEM, errno, "sysctl ", s->key, NULL);
     return true;
 }
 
-bool sandbox_setup(const struct setup *s, struct error *e)
+bool sandbox_setup(const struct setup_request *s, struct error *e)
 {
     if (*s->hostname && sethostname(s->hostname, strlen(s->hostname)))
-        return fail(e, SYSTEM, errno, "set host name ", s->hostname, NULL);
+        return fail(e, CODE_SYSTEM, errno, "set host name ", s->hostname, NULL);
     if (!network_setup(s, e) || (s->sysctl_count && !runtime_prepare(e)))
         return false;
     for (uint32_t i = 0; i < s->sysctl_count; i++)

@@ -3,7 +3,7 @@
 
 #include "request.h"
 
-bool sandbox_setup(const struct setup *s, struct error *e);
+bool sandbox_setup(const struct setup_request *s, struct error *e);
 
 /* Sets CLOCK_REALTIME if it is too far from what the host says; 0: it says nothing. */
 void sandbox_clock(uint64_t realtime_ns);

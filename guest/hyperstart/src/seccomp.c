@@ -15,6 +15,6 @@ bool filter_install(const struct filter *filter, struct error *e)
     memcpy(program, filter->program, filter->size);
     struct sock_fprog all = {(unsigned short)(filter->size / sizeof *program), program};
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &all))
-        return fail(e, SYSTEM, errno, "install the seccomp filter", NULL);
+        return fail(e, CODE_SYSTEM, errno, "install the seccomp filter", NULL);
     return true;
 }

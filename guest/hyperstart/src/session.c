@@ -57,7 +57,7 @@ static uint32_t process_count(void)
 static void write_process(struct writer *w, const struct process *p)
 {
     write_u32(w, p->id);
-    write_u8(w, p->state == EXITED ? 2 : 1);
+    write_u8(w, p->state == PROCESS_EXITED ? 2 : 1);
     write_u64(w, p->in.expected);
     write_u64(w, p->out.base);
     write_u64(w, p->err.base);
@@ -66,7 +66,7 @@ static void write_process(struct writer *w, const struct process *p)
 static void send_hello(const uint8_t *nonce)
 {
     struct writer w;
-    if (!tx_begin(&host.tx, &w, HELLO, 0, MAX_BODY))
+    if (!tx_begin(&host.tx, &w, FRAME_HELLO, 0, MAX_BODY))
         return;
     write_u32(&w, MAGIC);
     write_u16(&w, VERSION);
@@ -126,7 +126,7 @@ static void change_carrier(const char *name, struct error *e)
     off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
     if (size >= CARRIER_SIZE)
         return carrier_use(steal_fd(&fd), path);
-    fail(e, SYSTEM, size < 0 ? errno : EINVAL, "use ", path, " as the carrier", NULL);
+    fail(e, CODE_SYSTEM, size < 0 ? errno : EINVAL, "use ", path, " as the carrier", NULL);
     close_fd(&fd);
     disk_forget(path);
 }
@@ -143,61 +143,62 @@ static void create_container(struct session *s, struct request *q, struct error 
 /* Does a request; returns who answers it. */
 static enum answer perform(struct session *s, struct request *q, struct error *e)
 {
-    bool begins = q->op == SANDBOX_SETUP || q->op == CONTAINER_CREATE || q->op == PROCESS_START;
+    bool begins =
+        q->op == OP_SANDBOX_SETUP || q->op == OP_CONTAINER_CREATE || q->op == OP_PROCESS_START;
     if (shutdown_begun() && begins) {
-        fail(e, STATE, 0, "shutting down", NULL);
+        fail(e, CODE_STATE, 0, "shutting down", NULL);
         return ANSWER_NOW;
     }
     switch (q->op) {
-    case SANDBOX_SETUP:
+    case OP_SANDBOX_SETUP:
         sandbox_setup(&q->setup, e);
         return ANSWER_NOW;
-    case CONTAINER_CREATE:
+    case OP_CONTAINER_CREATE:
         create_container(s, q, e);
         return ANSWER_NOW;
-    case PROCESS_START:
+    case OP_PROCESS_START:
         return process_start(q, s->epoll, e);
-    case PROCESS_SIGNAL:
+    case OP_PROCESS_SIGNAL:
         process_signal(&q->signal, e);
         return ANSWER_NOW;
-    case PROCESS_RESIZE:
+    case OP_PROCESS_RESIZE:
         process_resize(&q->resize, e);
         return ANSWER_NOW;
-    case PROCESS_REAP:
+    case OP_PROCESS_REAP:
         process_reap(q->reap, e);
         return ANSWER_NOW;
-    case CONTAINER_STATS:
+    case OP_CONTAINER_STATS:
         return inspect_stats(q, e);
-    case CONTAINER_TOP:
+    case OP_CONTAINER_TOP:
         return inspect_top(q, e);
-    case CONTAINER_UPDATE:
+    case OP_CONTAINER_UPDATE:
         sandbox_clock(q->update.realtime_ns);
         container_update(&q->update, e);
         return ANSWER_NOW;
-    case INTERFACE_ADD:
+    case OP_INTERFACE_ADD:
         interface_add(&q->interface, e);
         return ANSWER_NOW;
-    case INTERFACE_REMOVE:
+    case OP_INTERFACE_REMOVE:
         interface_remove(&q->interface, e);
         return ANSWER_NOW;
-    case CONTAINER_FILES:
+    case OP_CONTAINER_FILES:
         container_refill(&q->refill, e);
         return ANSWER_NOW;
-    case SHARE_LOST:
+    case OP_SHARE_LOST:
         share_lost(q->lost, e);
         return ANSWER_NOW;
-    case CONTAINER_REMOVE:
+    case OP_CONTAINER_REMOVE:
         return removal_begin(q->remove, q->id, e);
-    case CARRIER:
+    case OP_CARRIER:
         change_carrier(q->carrier, e);
         return ANSWER_NOW;
-    case SANDBOX_CLOCK:
+    case OP_SANDBOX_CLOCK:
         sandbox_clock(q->clock_ns);
         return ANSWER_NOW;
-    case SHUTDOWN:
+    case OP_SHUTDOWN:
         return shutdown_begin(q->id, q->shutdown_ms);
     }
-    fail(e, UNKNOWN_OP, 0, "unknown request ", DEC(q->op), NULL);
+    fail(e, CODE_UNKNOWN_OP, 0, "unknown request ", DEC(q->op), NULL);
     return ANSWER_NOW;
 }
 
@@ -220,7 +221,7 @@ static bool on_request(struct session *s, const struct frame *f)
     uint8_t *grown = realloc(s->partial, s->partial_size + f->length + 1);
     if (!grown) {
         struct error e;
-        fail(&e, SYSTEM, ENOMEM, "request", NULL);
+        fail(&e, CODE_SYSTEM, ENOMEM, "request", NULL);
         reply_send(f->stream, &e, NULL, 0);
         drop_partial(s);
         return true;
@@ -229,7 +230,7 @@ static bool on_request(struct session *s, const struct frame *f)
     s->partial = grown;
     s->partial_size += f->length;
     s->partial_id = f->stream;
-    if (f->flags & MORE)
+    if (f->flags & FRAME_MORE)
         return true;
     uint8_t *body = s->partial;
     size_t size = s->partial_size;
@@ -243,7 +244,7 @@ static bool on_request(struct session *s, const struct frame *f)
 static bool on_frame(struct session *s, const struct frame *f)
 {
     struct error e = {0};
-    if (f->type == HELLO) {
+    if (f->type == FRAME_HELLO) {
         bool answered = on_hello(s, f);
         /* At once: what was asked together with it may take long, and the host counts a boot until
          * here. */
@@ -252,30 +253,30 @@ static bool on_frame(struct session *s, const struct frame *f)
     }
     if (!host.greeted)
         return true;
-    if (s->partial_id && f->type == REQUEST && f->stream != s->partial_id)
+    if (s->partial_id && f->type == FRAME_REQUEST && f->stream != s->partial_id)
         return false;
     switch (f->type) {
-    case REQUEST:
+    case FRAME_REQUEST:
         return on_request(s, f);
-    case DATA:
-        if (!process_data(f->stream, f->flags & FIN, f->body, f->length, &e))
+    case FRAME_DATA:
+        if (!process_data(f->stream, f->flags & FRAME_FIN, f->body, f->length, &e))
             reply_error(&e);
         return true;
-    case CARRIED:
+    case FRAME_CARRIED:
         if (f->length != CARRIED_HEADER)
             return false;
-        if (!process_carried(f->stream, f->flags & FIN, f->body, f->length, &e))
+        if (!process_carried(f->stream, f->flags & FRAME_FIN, f->body, f->length, &e))
             reply_error(&e);
         return true;
-    case ACK:
+    case FRAME_ACK:
         if (f->length != 8)
             return false;
         if (!process_ack(f->stream, get_u64(f->body), &e))
             reply_error(&e);
         return true;
-    case HELLO:
-    case REPLY:
-    case EVENT:
+    case FRAME_HELLO:
+    case FRAME_REPLY:
+    case FRAME_EVENT:
         break;
     }
     return false;
@@ -287,7 +288,7 @@ static void refused(struct session *s)
     drop_partial(s);
     if (!host.greeted)
         return;
-    fail(&e, MALFORMED, 0, "protocol error: everything is ignored until the next HELLO", NULL);
+    fail(&e, CODE_MALFORMED, 0, "protocol error: everything is ignored until the next HELLO", NULL);
     reply_error(&e);
 }
 
@@ -298,11 +299,11 @@ bool session_receive(struct session *s)
         if (tx_held(&host.tx) > TX_CONTROL)
             return false; /* the host does not read: nor do we */
         enum decoded got = decoder_next(&s->decoder, &f);
-        if (got == NOTHING)
+        if (got == DECODED_NOTHING)
             break;
-        if (got == FRAME && on_frame(s, &f))
+        if (got == DECODED_FRAME && on_frame(s, &f))
             continue;
-        if (got == FRAME)
+        if (got == DECODED_FRAME)
             decoder_lose(&s->decoder);
         refused(s);
     }

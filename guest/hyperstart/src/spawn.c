@@ -23,7 +23,7 @@ static bool enter_pid_namespace(int pidfd, struct error *e)
     if (own_pid_namespace < 0)
         own_pid_namespace = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
     if (own_pid_namespace < 0 || setns(pidfd, CLONE_NEWPID))
-        return fail(e, STATE, errno, "join the container", NULL);
+        return fail(e, CODE_STATE, errno, "join the container", NULL);
     return true;
 }
 
@@ -44,7 +44,7 @@ static void nonblocking(int fd)
 }
 
 /* Pipes for a process without a terminal. */
-static bool make_pipes(struct spawned *s, struct child *child, const struct start *start)
+static bool make_pipes(struct spawned *s, struct child *child, const struct start_request *start)
 {
     if (start->flags & START_TTY)
         return true;
@@ -62,7 +62,7 @@ static bool make_pipes(struct spawned *s, struct child *child, const struct star
  * stays in the agent's cgroup: it goes on while the container stands still. */
 static pid_t clone_into(const struct container *c, int cgroup, bool init, bool builtin)
 {
-    const struct create *create = &c->request.create;
+    const struct create_request *create = &c->request.create;
     if (cgroup < 0)
         return -1;
     struct clone_args args = {
@@ -111,14 +111,14 @@ static void close_spawned(struct spawned *s)
 /* The first process of a container that shares another's name spaces: that runs. */
 static bool find_spaces(struct child *child, struct error *e)
 {
-    const struct create *create = &child->container->request.create;
+    const struct create_request *create = &child->container->request.create;
     if (!create->joins)
         return true;
     const struct container *other = container_find(create->joins);
     if (other && other->init_ready)
         child->spaces = (int)syscall(SYS_pidfd_open, other->init_pid, 0);
     if (child->spaces < 0)
-        return fail(e, STATE, 0, "container ", DEC(create->joins), " is not running", NULL);
+        return fail(e, CODE_STATE, 0, "container ", DEC(create->joins), " is not running", NULL);
     return !(create->flags & CONTAINER_SHARE_PID) || enter_pid_namespace(child->spaces, e);
 }
 
@@ -126,12 +126,12 @@ static bool prepare(struct spawned *s, struct child *child, struct error *e)
 {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
-        return fail(e, SYSTEM, errno, "start a process", NULL);
+        return fail(e, CODE_SYSTEM, errno, "start a process", NULL);
     s->status = ends[0];
     child->status = ends[1];
     nonblocking(s->status);
     if (!make_pipes(s, child, child->start))
-        return fail(e, SYSTEM, errno, "start a process", NULL);
+        return fail(e, CODE_SYSTEM, errno, "start a process", NULL);
     bool builtin = child->start->flags & START_BUILTIN;
     if (builtin && builtin_outside(child->start->args[0]))
         return true;
@@ -139,11 +139,12 @@ static bool prepare(struct spawned *s, struct child *child, struct error *e)
         return find_spaces(child, e);
     child->init = (int)syscall(SYS_pidfd_open, child->container->init_pid, 0);
     if (child->init < 0)
-        return fail(e, STATE, errno, "join the container", NULL);
+        return fail(e, CODE_STATE, errno, "join the container", NULL);
     return builtin || enter_pid_namespace(child->init, e);
 }
 
-bool spawn(struct spawned *s, const struct start *start, const struct container *c, struct error *e)
+bool spawn(struct spawned *s, const struct start_request *start, const struct container *c,
+           struct error *e)
 {
     struct child child = {start, c, -1, -1, -1, -1, -1, -1};
     *s = (struct spawned){0, -1, -1, -1, -1};
@@ -158,7 +159,7 @@ bool spawn(struct spawned *s, const struct start *start, const struct container 
         if (own_pid_namespace >= 0)
             setns(own_pid_namespace, CLONE_NEWPID);
         if (pid < 0)
-            ok = fail(e, SYSTEM, err, "start a process", NULL);
+            ok = fail(e, CODE_SYSTEM, err, "start a process", NULL);
     }
     close_child(&child);
     if (!ok)

@@ -21,7 +21,7 @@ struct spawned {
 
 /* Clones the child. The error is of the agent's part; the child's own comes over the status socket.
  */
-bool spawn(struct spawned *s, const struct start *start, const struct container *c,
+bool spawn(struct spawned *s, const struct start_request *start, const struct container *c,
            struct error *e);
 
 /* Receives one status; 1, 0 at its end, -1 if nothing is there yet. terminal is the descriptor that

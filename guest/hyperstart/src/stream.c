@@ -93,7 +93,7 @@ static bool output_pump(struct process *p, struct output *o)
 static bool input_pump(struct process *p)
 {
     struct input *in = &p->in;
-    if (p->state == EXITED ? in->fd >= 0 : in->fd < 0 && in->written != in->expected)
+    if (p->state == PROCESS_EXITED ? in->fd >= 0 : in->fd < 0 && in->written != in->expected)
         input_end(p);
     for (size_t done = 0; in->fd >= 0 && in->writable && in->ring.held && done < pump_size();) {
         const uint8_t *where;
@@ -118,7 +118,7 @@ static bool input_pump(struct process *p)
 
 bool process_pump(struct process *p)
 {
-    if (p->state == STARTING)
+    if (p->state == PROCESS_STARTING)
         return false;
     bool more = input_pump(p);
     more |= output_pump(p, &p->out);
@@ -143,16 +143,16 @@ static bool may_accept(const struct input *in, uint32_t stream, const struct pie
                        struct error *e)
 {
     if (piece->offset != in->expected || in->fin)
-        return fail(e, MALFORMED, 0, "DATA of stream ", DEC(stream), " at ", DEC(piece->offset),
-                    ", expected ", DEC(in->expected), NULL);
+        return fail(e, CODE_MALFORMED, 0, "DATA of stream ", DEC(stream), " at ",
+                    DEC(piece->offset), ", expected ", DEC(in->expected), NULL);
     if (piece->size > CARRIER_WINDOW - in->ring.held)
-        return fail(e, LIMIT, 0, "DATA of stream ", DEC(stream), " beyond the window", NULL);
+        return fail(e, CODE_LIMIT, 0, "DATA of stream ", DEC(stream), " beyond the window", NULL);
     return true;
 }
 
 static bool is_taken(const struct process *p)
 {
-    return p->in.fd >= 0 || p->state == STARTING;
+    return p->in.fd >= 0 || p->state == PROCESS_STARTING;
 }
 
 static void accept_piece(struct process *p, const struct piece *piece)
@@ -165,14 +165,14 @@ static void accept_piece(struct process *p, const struct piece *piece)
 
 static bool no_memory(uint32_t stream, struct error *e)
 {
-    return fail(e, SYSTEM, ENOMEM, "DATA of stream ", DEC(stream), NULL);
+    return fail(e, CODE_SYSTEM, ENOMEM, "DATA of stream ", DEC(stream), NULL);
 }
 
 bool process_data(uint32_t stream, bool fin, const uint8_t *body, size_t size, struct error *e)
 {
     struct process *p = process_find(stream / 4);
     if (size < DATA_HEADER || stream % 4)
-        return fail(e, MALFORMED, 0, "malformed DATA of stream ", DEC(stream), NULL);
+        return fail(e, CODE_MALFORMED, 0, "malformed DATA of stream ", DEC(stream), NULL);
     if (!p)
         return true; /* reaped, or its start failed */
     struct piece piece = {get_u64(body), size - DATA_HEADER, fin};
@@ -207,7 +207,7 @@ bool process_carried(uint32_t stream, bool fin, const uint8_t *body, size_t size
 {
     struct process *p = process_find(stream / 4);
     if (size != CARRIED_HEADER || stream % 4)
-        return fail(e, MALFORMED, 0, "malformed CARRIED of stream ", DEC(stream), NULL);
+        return fail(e, CODE_MALFORMED, 0, "malformed CARRIED of stream ", DEC(stream), NULL);
     if (!p)
         return true;
     struct piece piece = {get_u64(body), get_u32(body + 16), fin};
@@ -238,13 +238,13 @@ bool process_ack(uint32_t stream, uint64_t offset, struct error *e)
         return true;
     struct output *o = stream % 4 == 1 ? &p->out : &p->err;
     if (stream % 4 == 0 || stream % 4 == 3 || !o->used)
-        return fail(e, MALFORMED, 0, "ACK of stream ", DEC(stream), NULL);
+        return fail(e, CODE_MALFORMED, 0, "ACK of stream ", DEC(stream), NULL);
     if (offset < o->base && !o->paused)
         return true;
     uint64_t highest = o->paused ? output_sendable(o) : o->next;
     if (offset < o->base || offset > highest)
-        return fail(e, MALFORMED, 0, "ACK of stream ", DEC(stream), " at ", DEC(offset), ", held ",
-                    DEC(o->base), " to ", DEC(highest), NULL);
+        return fail(e, CODE_MALFORMED, 0, "ACK of stream ", DEC(stream), " at ", DEC(offset),
+                    ", held ", DEC(o->base), " to ", DEC(highest), NULL);
     carrier_acknowledged(stream, offset);
     ring_drop(&o->ring, min_size((size_t)(offset - o->base), o->ring.held));
     o->base = offset;
@@ -265,7 +265,7 @@ static size_t carry(struct output *o, uint32_t stream, const uint8_t *where, siz
     if (!carried)
         return 0;
     bool fin = o->ended && o->next + carried == o->end;
-    uint8_t *body = tx_frame(tx, CARRIED, fin ? FIN : 0, stream, CARRIED_HEADER);
+    uint8_t *body = tx_frame(tx, FRAME_CARRIED, fin ? FRAME_FIN : 0, stream, CARRIED_HEADER);
     if (!body)
         return 0; /* cannot be: TX_DATA is far below */
     put_u64(body, o->next);
@@ -294,7 +294,7 @@ static bool output_transmit(struct output *o, uint32_t stream, struct tx *tx)
             continue;
         size_t size = min_size(piece, CHUNK);
         bool fin = o->ended && o->next + size == o->end;
-        uint8_t *body = tx_frame(tx, DATA, fin ? FIN : 0, stream, DATA_HEADER + size);
+        uint8_t *body = tx_frame(tx, FRAME_DATA, fin ? FRAME_FIN : 0, stream, DATA_HEADER + size);
         if (!body)
             return true;
         put_u64(body, o->next);
@@ -308,7 +308,7 @@ static bool output_transmit(struct output *o, uint32_t stream, struct tx *tx)
 static bool exit_transmit(struct process *p, struct tx *tx)
 {
     struct writer w;
-    if (!tx_begin(tx, &w, EVENT, 0, EVENT_SIZE))
+    if (!tx_begin(tx, &w, FRAME_EVENT, 0, EVENT_SIZE))
         return false;
     write_u16(&w, EVENT_PROCESS_EXIT);
     write_u32(&w, p->id);
@@ -325,7 +325,7 @@ bool process_transmit(struct process *p, struct tx *tx)
         return false;
     if (p->exit_due && exit_transmit(p, tx))
         p->exit_due = false;
-    uint8_t *body = p->in.ack_due ? tx_frame(tx, ACK, 0, p->id * 4, 8) : NULL;
+    uint8_t *body = p->in.ack_due ? tx_frame(tx, FRAME_ACK, 0, p->id * 4, 8) : NULL;
     if (body) {
         put_u64(body, p->in.written);
         p->in.ack_due = false;
@@ -339,7 +339,7 @@ bool process_transmit(struct process *p, struct tx *tx)
 void process_greeted(struct process *p)
 {
     p->request_id = 0;
-    p->exit_due = p->state == EXITED;
+    p->exit_due = p->state == PROCESS_EXITED;
     p->in.ack_due = true; /* the last one may have been lost: without it the host would wait */
     p->out.paused = p->out.used;
     p->err.paused = p->err.used;

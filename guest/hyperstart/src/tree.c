@@ -110,7 +110,7 @@ static void read_xattrs(int fd, struct entry *entry)
 
 static bool write_entry(struct tree *t, const struct entry *entry, struct error *e)
 {
-    return output_entry(entry) || fail(e, LIMIT, 0, "too large an entry: ", t->path, NULL);
+    return output_entry(entry) || fail(e, CODE_LIMIT, 0, "too large an entry: ", t->path, NULL);
 }
 
 static bool gone(int err)
@@ -125,7 +125,7 @@ static bool opened_entry(struct tree *t, struct entry *entry, int parent, const 
     struct stat s;
     _cleanup_close_ int fd = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &s))
-        return gone(errno) || fail(e, SYSTEM, errno, "open ", t->path, NULL);
+        return gone(errno) || fail(e, CODE_SYSTEM, errno, "open ", t->path, NULL);
     if ((s.st_mode & S_IFMT) != kind)
         return true; /* another one since */
     read_xattrs(fd, entry);
@@ -144,7 +144,7 @@ static bool link_entry(struct tree *t, struct entry *entry, int parent, const ch
     static char target[MAX_LINK + 1];
     ssize_t n = readlinkat(parent, name, target, MAX_LINK);
     if (n <= 0)
-        return gone(errno) || fail(e, SYSTEM, errno, "read link ", t->path, NULL);
+        return gone(errno) || fail(e, CODE_SYSTEM, errno, "read link ", t->path, NULL);
     target[n] = 0;
     entry->type = ENTRY_LINK;
     entry->link = target;
@@ -204,7 +204,7 @@ bool each_child(int directory, child_fn *visit, void *context, struct error *e)
 {
     DIR *entries = fdopendir(directory);
     if (!entries) {
-        fail(e, SYSTEM, errno, "read a directory", NULL);
+        fail(e, CODE_SYSTEM, errno, "read a directory", NULL);
         close(directory);
         return false;
     }
@@ -214,7 +214,7 @@ bool each_child(int directory, child_fn *visit, void *context, struct error *e)
         struct dirent *d = readdir(entries);
         if (!d) {
             if (errno)
-                ok = fail(e, SYSTEM, errno, "read a directory", NULL);
+                ok = fail(e, CODE_SYSTEM, errno, "read a directory", NULL);
             break;
         }
         if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
@@ -238,15 +238,15 @@ static bool visit_child(void *context, int directory, const char *name, struct e
     struct tree *t = level->tree;
     struct stat s;
     if (fstatat(directory, name, &s, AT_SYMLINK_NOFOLLOW))
-        return gone(errno) || fail(e, SYSTEM, errno, "stat ", name, NULL);
+        return gone(errno) || fail(e, CODE_SYSTEM, errno, "stat ", name, NULL);
     if (!tree_down(t, name))
-        return fail(e, LIMIT, errno, t->path, "/", name, NULL);
+        return fail(e, CODE_LIMIT, errno, t->path, "/", name, NULL);
     bool ok = tree_entry(t, directory, name, &s, e);
     if (ok && S_ISDIR(s.st_mode)) {
         int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         bool mounted = s.st_dev != level->device;
         if (fd < 0)
-            ok = gone(errno) || fail(e, SYSTEM, errno, "open ", t->path, NULL);
+            ok = gone(errno) || fail(e, CODE_SYSTEM, errno, "open ", t->path, NULL);
         else if (mounted && (is_made_up(fd) || (t->root && strcmp(t->path, "dev") == 0)))
             close(fd);
         else

@@ -135,21 +135,21 @@ bool user_resolve(struct user *u, const char *spec, const char **groups, size_t 
     if (!want.size)
         want = (struct field){"0", 1};
     if (!find_user(u, want, passwd, &name))
-        return fail(e, USER, 0, "unable to find user ", spec,
+        return fail(e, CODE_USER, 0, "unable to find user ", spec,
                     ": no matching entries in passwd file", NULL);
     if (*colon && colon[1] && !find_group(colon + 1, strlen(colon + 1), group, &u->gid))
-        return fail(e, USER, 0, "unable to find group ", colon + 1,
+        return fail(e, CODE_USER, 0, "unable to find group ", colon + 1,
                     ": no matching entries in group file", NULL);
     bool ok = add_group(u, u->gid) && (*colon || member_groups(u, name, group));
     for (size_t i = 0; ok && i < group_count; i++) {
         uint32_t gid;
         if (!find_group(groups[i], strlen(groups[i]), group, &gid))
-            return fail(e, USER, 0, "unable to find group ", groups[i],
+            return fail(e, CODE_USER, 0, "unable to find group ", groups[i],
                         ": no matching entries in group file", NULL);
         ok = add_group(u, gid);
     }
-    return ok ||
-           fail(e, LIMIT, 0, "user ", spec, " is in more than ", DEC(MAX_GROUPS), " groups", NULL);
+    return ok || fail(e, CODE_LIMIT, 0, "user ", spec, " is in more than ", DEC(MAX_GROUPS),
+                      " groups", NULL);
 }
 
 /* Reads a regular file of bounded size; one that is missing is empty. An image may have put
@@ -159,18 +159,18 @@ static char *read_accounts(const char *path, struct error *e)
     _cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     struct stat s = {0};
     if (fd < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != ENXIO) {
-        fail(e, USER, errno, "read ", path, NULL);
+        fail(e, CODE_USER, errno, "read ", path, NULL);
         return NULL;
     }
     bool regular = fd >= 0 && !fstat(fd, &s) && S_ISREG(s.st_mode);
     if (regular && s.st_size > MAX_ACCOUNTS_FILE) {
-        fail(e, USER, EFBIG, "read ", path, NULL);
+        fail(e, CODE_USER, EFBIG, "read ", path, NULL);
         return NULL;
     }
     size_t size = regular ? (size_t)s.st_size : 0, used = 0;
     char *text = malloc(size + 1);
     if (!text) {
-        fail(e, SYSTEM, ENOMEM, "read ", path, NULL);
+        fail(e, CODE_SYSTEM, ENOMEM, "read ", path, NULL);
         return NULL;
     }
     for (ssize_t n; used < size && (n = read(fd, text + used, size - used)) > 0;)

@@ -184,7 +184,7 @@ static int reopen(int fd)
     return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static bool fill(int whole, int from)
+static bool volume_fill(int whole, int from)
 {
     if (!remove_entry(whole, draft, -1, 0) || mkdirat(whole, draft, 0700))
         return false;
@@ -210,7 +210,7 @@ static bool fill_once(int whole, int root, const char *target)
     if (place < 0 && errno == ENOENT)
         return true; /* the volume keeps its own owner and mode */
     _cleanup_close_ int from = place < 0 ? -1 : reopen(place);
-    return from >= 0 && fill(whole, from);
+    return from >= 0 && volume_fill(whole, from);
 }
 
 /* The same for what may be a file, which is full. */

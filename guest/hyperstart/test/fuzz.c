@@ -14,7 +14,7 @@ static void one_request(const struct frame *f)
     uint8_t *body = malloc(f->length ? f->length : 1);
     memcpy(body, f->body, f->length);
     bool good = request_decode(&q, f->stream, body, f->length, &e);
-    if (good != (e.code == OK) || (!good && !*e.text))
+    if (good != (e.code == CODE_OK) || (!good && !*e.text))
         abort();
     request_free(&q);
 }
@@ -22,9 +22,9 @@ static void one_request(const struct frame *f)
 static void one_frame(const struct frame *f)
 {
     struct hello h;
-    if (f->type == REQUEST)
+    if (f->type == FRAME_REQUEST)
         one_request(f);
-    if (f->type == HELLO)
+    if (f->type == FRAME_HELLO)
         hello_decode(&h, f->body, f->length);
 }
 
@@ -42,8 +42,8 @@ static void frames(const uint8_t *data, size_t size, size_t piece)
         decoder_filled(&d, n);
         data += n;
         size -= n;
-        for (enum decoded got; (got = decoder_next(&d, &f)) != NOTHING;)
-            if (got == FRAME)
+        for (enum decoded got; (got = decoder_next(&d, &f)) != DECODED_NOTHING;)
+            if (got == DECODED_FRAME)
                 one_frame(&f);
     }
 }

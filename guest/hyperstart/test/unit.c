@@ -72,9 +72,9 @@ static size_t seen_count, seen_next;
 static void take_frames(void)
 {
     struct frame f;
-    for (enum decoded got; (got = decoder_next(&decoder, &f)) != NOTHING;) {
-        refused |= got == REFUSED;
-        if (got != FRAME)
+    for (enum decoded got; (got = decoder_next(&decoder, &f)) != DECODED_NOTHING;) {
+        refused |= got == DECODED_REFUSED;
+        if (got != DECODED_FRAME)
             continue;
         struct seen *s = &seen[seen_count++];
         assert(seen_count < COUNT(seen));
@@ -112,7 +112,7 @@ static void end_frames(bool error)
     refused = false;
     feed(zeros, sizeof zeros);
     feed(ack, sizeof ack);
-    check(seen_count == 1 && !refused && seen[0].type == ACK, "no recovery after RESYNC");
+    check(seen_count == 1 && !refused && seen[0].type == FRAME_ACK, "no recovery after RESYNC");
     for (size_t i = 0; i < seen_count; i++)
         free(seen[i].body);
     seen_count = seen_next = 0;
@@ -262,7 +262,7 @@ static void dump_interface(const struct interface *n)
     put("])");
 }
 
-static void dump_setup(const struct setup *s)
+static void dump_setup(const struct setup_request *s)
 {
     put_text(s->hostname);
     open_list("[");
@@ -279,11 +279,11 @@ static void dump_setup(const struct setup *s)
     put("]");
 }
 
-static void dump_files(const struct file *files, uint32_t count)
+static void dump_files(const struct container_file *files, uint32_t count)
 {
     open_list("[");
     for (uint32_t i = 0; i < count; i++) {
-        const struct file *f = &files[i];
+        const struct container_file *f = &files[i];
         open_list("(");
         put_text(f->path);
         put_number(f->mode);
@@ -295,7 +295,7 @@ static void dump_files(const struct file *files, uint32_t count)
     put("]");
 }
 
-static void dump_create(const struct create *c)
+static void dump_create(const struct create_request *c)
 {
     put_number(c->container);
     put_number(c->flags);
@@ -304,7 +304,7 @@ static void dump_create(const struct create *c)
     put_text(c->scratch);
     open_list("[");
     for (uint32_t i = 0; i < c->mount_count; i++) {
-        const struct mount *m = &c->mounts[i];
+        const struct container_mount *m = &c->mounts[i];
         open_list("(");
         put_text(m->type);
         put_text(m->source);
@@ -320,7 +320,7 @@ static void dump_create(const struct create *c)
     put_number(c->joins);
     open_list("[");
     for (uint32_t i = 0; i < c->device_count; i++) {
-        const struct device *d = &c->devices[i];
+        const struct container_device *d = &c->devices[i];
         open_list("(");
         put_text(d->path);
         put_number(d->type);
@@ -333,7 +333,7 @@ static void dump_create(const struct create *c)
     put("]");
 }
 
-static void dump_start(const struct start *s)
+static void dump_start(const struct start_request *s)
 {
     put_number(s->process);
     put_number(s->container);
@@ -361,39 +361,39 @@ static void dump_start(const struct start *s)
 static void dump_request(const struct request *q)
 {
     switch (q->op) {
-    case SANDBOX_SETUP:
+    case OP_SANDBOX_SETUP:
         dump_setup(&q->setup);
         break;
-    case CONTAINER_CREATE:
+    case OP_CONTAINER_CREATE:
         dump_create(&q->create);
         break;
-    case PROCESS_START:
+    case OP_PROCESS_START:
         dump_start(&q->start);
         break;
-    case PROCESS_SIGNAL:
+    case OP_PROCESS_SIGNAL:
         put_number(q->signal.process);
         put_number(q->signal.signal);
         put_number(q->signal.flags);
         break;
-    case PROCESS_RESIZE:
+    case OP_PROCESS_RESIZE:
         put_number(q->resize.process);
         put_number(q->resize.rows);
         put_number(q->resize.columns);
         break;
-    case PROCESS_REAP:
+    case OP_PROCESS_REAP:
         put_number(q->reap);
         break;
-    case SHUTDOWN:
+    case OP_SHUTDOWN:
         put_number(q->shutdown_ms);
         break;
-    case CONTAINER_STATS:
+    case OP_CONTAINER_STATS:
         put_number(q->stats);
         break;
-    case CONTAINER_TOP:
+    case OP_CONTAINER_TOP:
         put_number(q->top.container);
         put_number(q->top.after);
         break;
-    case CONTAINER_UPDATE:
+    case OP_CONTAINER_UPDATE:
         put_number(q->update.container);
         put_number(q->update.flags);
         put_number(q->update.memory);
@@ -401,26 +401,26 @@ static void dump_request(const struct request *q)
         put_number(q->update.cpu_us);
         put_number(q->update.realtime_ns);
         break;
-    case INTERFACE_ADD:
+    case OP_INTERFACE_ADD:
         dump_interface(&q->interface);
         break;
-    case INTERFACE_REMOVE:
+    case OP_INTERFACE_REMOVE:
         put_hex(q->interface.mac, MAC_SIZE);
         dump_addresses(&q->interface);
         break;
-    case CONTAINER_REMOVE:
+    case OP_CONTAINER_REMOVE:
         put_number(q->remove);
         break;
-    case CARRIER:
+    case OP_CARRIER:
         put_text(q->carrier);
         break;
-    case SHARE_LOST:
+    case OP_SHARE_LOST:
         put_text(q->lost);
         break;
-    case SANDBOX_CLOCK:
+    case OP_SANDBOX_CLOCK:
         put_number(q->clock_ns);
         break;
-    case CONTAINER_FILES:
+    case OP_CONTAINER_FILES:
         put_number(q->refill.container);
         dump_files(q->refill.files, q->refill.file_count);
         break;
@@ -483,7 +483,7 @@ static bool decode(const char *kind, const uint8_t *bytes, size_t size)
     if (strcmp(kind, "FileEntry") == 0)
         return decode_entry(body, bytes, size);
     bool good = request_decode(&q, 1, body, size, &e);
-    check(good == (e.code == OK), "code");
+    check(good == (e.code == CODE_OK), "code");
     if (good)
         dump_request(&q);
     request_free(&q);
@@ -586,12 +586,12 @@ static uint64_t host_receive(uint64_t expected, bool *fin, bool acks)
     tx.start = tx.end = 0;
     for (size_t i = 0; i < seen_count; i++) {
         struct seen *s = &seen[i];
-        if (s->type == DATA && s->stream == 5) {
+        if (s->type == FRAME_DATA && s->stream == 5) {
             check(get_u64(s->body) == expected, "offset");
             for (size_t n = 8; n < s->size; n++)
                 check(s->body[n] == (uint8_t)((expected + n - 8) % 251), "byte");
-            expected += s->size - 8 + (s->flags & FIN);
-            *fin |= s->flags & FIN;
+            expected += s->size - 8 + (s->flags & FRAME_FIN);
+            *fin |= s->flags & FRAME_FIN;
         }
         free(s->body);
     }
@@ -611,7 +611,7 @@ static void test_output(void)
     uint64_t written = 0, expected = 0;
     bool fin = false;
     assert(!pipe2(pipe_ends, O_NONBLOCK));
-    process = (struct process){.id = 1, .state = RUNNING, .in.fd = -1, .err.fd = -1};
+    process = (struct process){.id = 1, .state = PROCESS_RUNNING, .in.fd = -1, .err.fd = -1};
     process.out = (struct output){.fd = pipe_ends[0], .used = true};
     for (int round = 0; round < 100000 && !fin; round++) {
         uint8_t block[4096];
@@ -660,7 +660,7 @@ static void test_input(void)
     int pipe_ends[2];
     struct error e;
     assert(!pipe2(pipe_ends, O_NONBLOCK));
-    process = (struct process){.id = 1, .state = RUNNING, .out.fd = -1, .err.fd = -1};
+    process = (struct process){.id = 1, .state = PROCESS_RUNNING, .out.fd = -1, .err.fd = -1};
     process.in = (struct input){.fd = pipe_ends[1], .writable = true};
     check(send_input(0, 1000, false), "data");
     check(!send_input(1001, 1, false), "a gap");
@@ -689,11 +689,13 @@ static void test_input(void)
     close(pipe_ends[0]);
 
     begin("input nobody takes");
-    process = (struct process){.id = 1, .state = RUNNING, .in.fd = -1, .out.fd = -1, .err.fd = -1};
+    process = (struct process){
+        .id = 1, .state = PROCESS_RUNNING, .in.fd = -1, .out.fd = -1, .err.fd = -1};
     check(send_input(0, 1000, true) && process.in.written == 1001 && process.in.ack_due, "discard");
-    process = (struct process){.id = 1, .state = STARTING, .in.fd = -1, .out.fd = -1, .err.fd = -1};
+    process = (struct process){
+        .id = 1, .state = PROCESS_STARTING, .in.fd = -1, .out.fd = -1, .err.fd = -1};
     check(send_input(0, 1000, true) && process.in.written == 0, "kept while starting");
-    process.state = RUNNING;
+    process.state = PROCESS_RUNNING;
     process_pump(&process);
     check(process.in.written == 1001, "discarded when it turns out so");
 }
@@ -720,7 +722,7 @@ static uint64_t host_receive_carried(uint64_t expected, bool *fin, size_t *carri
         check(s->stream == 5 && get_u64(s->body) == expected, "offset");
         const uint8_t *data = s->body + 8;
         size_t size = s->size - 8;
-        if (s->type == CARRIED) {
+        if (s->type == FRAME_CARRIED) {
             size = get_u32(s->body + 16);
             data = block;
             check(s->size == CARRIED_HEADER && size <= CARRIER_BLOCK, "size");
@@ -732,8 +734,8 @@ static uint64_t host_receive_carried(uint64_t expected, bool *fin, size_t *carri
         for (size_t n = 0; n < size; n++)
             same &= data[n] == (uint8_t)((expected + n) % 251);
         check(same, "bytes");
-        expected += size + (s->flags & FIN);
-        *fin |= s->flags & FIN;
+        expected += size + (s->flags & FRAME_FIN);
+        *fin |= s->flags & FRAME_FIN;
         free(s->body);
     }
     seen_count = 0;
@@ -751,7 +753,7 @@ static void test_carried_output(void)
     size_t carried = 0;
     bool fin = false;
     assert(!pipe2(pipe_ends, O_NONBLOCK));
-    process = (struct process){.id = 1, .state = RUNNING, .in.fd = -1, .err.fd = -1};
+    process = (struct process){.id = 1, .state = PROCESS_RUNNING, .in.fd = -1, .err.fd = -1};
     process.out = (struct output){.fd = pipe_ends[0], .used = true};
     tx.start = tx.end = 0;
     carrier_comes();
@@ -808,7 +810,7 @@ static void test_carried_input(void)
     int pipe_ends[2];
     struct error e;
     assert(!pipe2(pipe_ends, O_NONBLOCK));
-    process = (struct process){.id = 1, .state = RUNNING, .out.fd = -1, .err.fd = -1};
+    process = (struct process){.id = 1, .state = PROCESS_RUNNING, .out.fd = -1, .err.fd = -1};
     process.in = (struct input){.fd = pipe_ends[1], .writable = true};
     carrier_comes();
     uint64_t sent = 0, got = 0;
@@ -838,7 +840,7 @@ static void test_carried_input(void)
                                       UINT64_MAX - 511};
     for (size_t i = 0; i <= COUNT(places); i++) {
         assert(!pipe2(pipe_ends, O_NONBLOCK));
-        process = (struct process){.id = 1, .state = RUNNING, .out.fd = -1, .err.fd = -1};
+        process = (struct process){.id = 1, .state = PROCESS_RUNNING, .out.fd = -1, .err.fd = -1};
         process.in = (struct input){.fd = pipe_ends[1], .writable = true};
         bool large = i == COUNT(places);
         check(!send_carried(0, large ? 0 : places[i], large ? CARRIER_BLOCK + 1 : 512, false),
@@ -847,7 +849,8 @@ static void test_carried_input(void)
         close(pipe_ends[0]);
     }
     carrier_drop();
-    process = (struct process){.id = 1, .state = RUNNING, .in.fd = -1, .out.fd = -1, .err.fd = -1};
+    process = (struct process){
+        .id = 1, .state = PROCESS_RUNNING, .in.fd = -1, .out.fd = -1, .err.fd = -1};
     check(send_carried(0, 0, 512, true) && process.in.written == 513, "discard");
     close_fd(&carrier_file);
 }
@@ -857,12 +860,12 @@ static void test_tx(void)
     begin("tx");
     struct tx *t = calloc(1, sizeof *t);
     size_t frames = 0;
-    check(!tx_frame(t, DATA, 0, 1, MAX_BODY + 1), "body too long");
-    while (tx_frame(t, DATA, 0, 1, 1000))
+    check(!tx_frame(t, FRAME_DATA, 0, 1, MAX_BODY + 1), "body too long");
+    while (tx_frame(t, FRAME_DATA, 0, 1, 1000))
         frames++;
     check(frames == TX_SIZE / 1013 && tx_held(t) <= TX_SIZE, "room");
     t->start = 5000;
-    check(tx_frame(t, DATA, 0, 1, 1000) != NULL && t->start == 0, "moved together");
+    check(tx_frame(t, FRAME_DATA, 0, 1, 1000) != NULL && t->start == 0, "moved together");
     free(t);
 }
 
@@ -890,18 +893,18 @@ static void test_writer(void)
 static void test_written_frames(void)
 {
     begin("written frames");
-    static const uint8_t expected[] = {REPLY, 0, 0, 0, 7, 0, 0,   0,   6,       0,
-                                       0,     0, 2, 0, 0, 0, 'h', 'i', END_BYTE};
+    static const uint8_t expected[] = {FRAME_REPLY, 0, 0, 0, 7, 0, 0,   0,   6,       0,
+                                       0,           0, 2, 0, 0, 0, 'h', 'i', END_BYTE};
     struct tx *t = calloc(1, sizeof *t);
     struct writer w;
-    check(tx_begin(t, &w, REPLY, 7, 100), "begin");
+    check(tx_begin(t, &w, FRAME_REPLY, 7, 100), "begin");
     write_str(&w, "hi");
     check(tx_end(t, &w) && tx_held(t) == sizeof expected, "end");
     check(!memcmp(t->buffer, expected, sizeof expected), "bytes");
-    check(tx_begin(t, &w, REPLY, 8, 5), "begin again");
+    check(tx_begin(t, &w, FRAME_REPLY, 8, 5), "begin again");
     write_str(&w, "hi");
     check(!tx_end(t, &w) && tx_held(t) == sizeof expected, "what did not fit is there");
-    check(!tx_begin(t, &w, REPLY, 9, MAX_BODY + 1), "body too long");
+    check(!tx_begin(t, &w, FRAME_REPLY, 9, MAX_BODY + 1), "body too long");
     free(t);
 }
 
@@ -911,7 +914,7 @@ static void test_exit(void)
     begin("exit");
     static uint8_t bytes[64];
     size_t size = expand("0100+05000000+89000000+09000000+01+15cd5b0700000000", bytes);
-    process = (struct process){.id = 5, .state = EXITED, .in.fd = -1, .exit_due = true};
+    process = (struct process){.id = 5, .state = PROCESS_EXITED, .in.fd = -1, .exit_due = true};
     process.exit_status = 137;
     process.exit_signal = 9;
     process.oom = true;
@@ -919,7 +922,7 @@ static void test_exit(void)
     tx.start = tx.end = 0;
     check(!process_transmit(&process, &tx) && !process.exit_due, "more");
     feed(tx.buffer, tx_held(&tx));
-    check(seen_count == 1 && seen[0].type == EVENT && seen[0].size == size &&
+    check(seen_count == 1 && seen[0].type == FRAME_EVENT && seen[0].size == size &&
               !memcmp(seen[0].body, bytes, size),
           "bytes");
     free(seen[0].body);
@@ -992,7 +995,8 @@ static void test_text(void)
           "no number");
     static char longer[2 * MAX_TEXT];
     memset(longer, 'a', sizeof longer - 1);
-    check(!fail(&e, SYSTEM, ENOENT, longer, NULL) && strlen(e.text) == MAX_TEXT, "error is cut");
+    check(!fail(&e, CODE_SYSTEM, ENOENT, longer, NULL) && strlen(e.text) == MAX_TEXT,
+          "error is cut");
 }
 
 int main(int argc, char **argv)
