@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Engine:
-    """Containers and execs of one daemon. ``open`` before use, ``close`` lets go of what runs."""
+    """The engine of one daemon: its containers and execs. ``open`` before use, ``close`` lets go of what runs."""
 
     def __init__(self, host: Host, register: Register) -> None:
         self.host = host
@@ -38,7 +38,7 @@ class Engine:
         self._clocks = GuestClocks(self.containers, host.tasks)
 
     async def open(self) -> None:
-        """What an earlier daemon left is known and watched over again."""
+        """The containers that an earlier daemon left are known and watched over again."""
         await self.host.driver.recover(self.containers.kept_machines())
         await self.host.volumes.open()
         await self.containers.recover()
@@ -57,7 +57,7 @@ class Engine:
             self.host.tasks.spawn(self._take_up(container), name=name)
 
     async def _take_up(self, container: Container) -> None:
-        """Its machine, which was silent, answers or is gone: what ``open`` does of others is done of it."""
+        """The container, whose silent machine answers now or is gone, is taken up as ``open`` does it with others."""
         await container.found.wait()
         self.execs.take_up(container)
         self._health.take_up(container)
@@ -73,15 +73,15 @@ class Engine:
     async def prune_containers(
         self, wanted: Callable[[ContainerRecord], bool]
     ) -> tuple[list[str], int]:
-        """As lifecycle.prune.prune_containers."""
+        """The ids of containers that were removed, and the bytes they took; see lifecycle.prune.prune_containers."""
         return await prune.prune_containers(self.host, self.containers, wanted)
 
     async def prune_networks(self, wanted: Callable[[NetworkRecord], bool]) -> list[str]:
-        """As lifecycle.prune.prune_networks."""
+        """The names of networks that were removed; see lifecycle.prune.prune_networks."""
         return await prune.prune_networks(self.host, self.containers, wanted)
 
     async def close(self) -> None:
-        """Nothing of this process works on containers any more; their machines go on."""
+        """Tasks of this process that work on containers have ended; their machines go on."""
         self._clocks.close()
         await self.host.wires.cleared()
         await self.host.tasks.close()

@@ -1,4 +1,4 @@
-"""What happened: a bounded history and live subscribers."""
+"""Events: a bounded history and live subscribers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BACKLOG = 4096
 
 @dataclass(frozen=True, slots=True)
 class EngineEvent:
-    """One thing that happened: ``action`` to the object ``actor`` of kind ``type``."""
+    """An event: ``action`` happened to the object ``actor`` of kind ``type``."""
 
     type: str
     action: str
@@ -26,7 +26,7 @@ class EngineEvent:
 
 
 class EventBus:
-    """Publishes events to whoever listens and remembers the last ones."""
+    """The bus that publishes events to listeners and subscribers, and remembers the last ones."""
 
     def __init__(self) -> None:
         self._history: deque[EngineEvent] = deque(maxlen=HISTORY)
@@ -35,11 +35,11 @@ class EventBus:
 
     @property
     def listeners(self) -> int:
-        """How many subscriptions are open."""
+        """The number of open subscriptions."""
         return len(self._queues)
 
     def publish(self, type: str, action: str, actor: str, attributes: dict[str, str]) -> None:
-        """Everybody who listens will get the event; the history has it."""
+        """The event has reached all listeners, will reach all subscribers, and is in the history."""
         event = EngineEvent(type, action, actor, time.time_ns(), attributes)
         self._history.append(event)
         for listener in self._listeners:
@@ -52,7 +52,7 @@ class EventBus:
                 queue.put_nowait(event)
 
     def listen(self, listener: Callable[[EngineEvent], None]) -> None:
-        """``listener`` is called with every event from now on, within ``publish``: it must not wait or fail."""
+        """The listener is called with every event from now on, within ``publish``: it must not wait or fail."""
         self._listeners.append(listener)
 
     async def subscribe(
@@ -60,7 +60,7 @@ class EventBus:
     ) -> AsyncIterator[EngineEvent]:
         """Past events from ``since_ns`` on, then live ones until ``until_ns`` (None: for ever).
 
-        Without ``since_ns`` all of the past that is known, up to ``until_ns``; without either none of it.
+        Without ``since_ns`` all known past events up to ``until_ns``; without either none of them.
         """
         queue: asyncio.Queue[EngineEvent | None] = asyncio.Queue()
         if since_ns is None and until_ns is not None:

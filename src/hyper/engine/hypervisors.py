@@ -1,4 +1,4 @@
-"""What is known of the accelerators of this host, told without waiting for a guest."""
+"""Verdicts about the accelerators of this host, told without waiting for a guest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hyper.machine.driver import Driver, Verdict
 
 
 class Hypervisors:
-    """The driver's verdicts. What was never tried is tried in the background once somebody asks."""
+    """The driver's verdicts. An accelerator that was never tried is tried in the background at the first question."""
 
     def __init__(self, driver: Driver, tasks: Tasks) -> None:
         self._driver = driver
@@ -17,7 +17,7 @@ class Hypervisors:
         self._probing: asyncio.Task[None] | None = None
 
     def verdicts(self) -> dict[str, Verdict | None]:
-        """By accelerator, best first; None: being probed. Never waits.
+        """The verdicts by accelerator, best first; None: being probed. Never waits.
 
         Raises:
             MachineError: the hypervisor or the guest's files are missing.

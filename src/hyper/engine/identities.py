@@ -9,9 +9,9 @@ from hyper.errors import HyperError
 
 
 class Identities:
-    """Those of ``uids``; None: we are no root, and machines run as ourselves.
+    """The identities ``uids``; None: the daemon is not root, and machines run as its own user.
 
-    ``used``: what running machines have, asked each time; a lease ends when its machine has become a container's.
+    ``used``: identities of running machines, asked each time; a lease ends when its machine has become a container's.
     """
 
     def __init__(self, uids: range | None, *, used: Callable[[], Collection[int]]) -> None:
@@ -21,7 +21,7 @@ class Identities:
 
     @contextmanager
     def lease(self) -> Iterator[int | None]:
-        """One that no machine has, while the body runs.
+        """An identity that no machine has, while the body runs.
 
         Raises:
             HyperError: all are in use.

@@ -1,4 +1,4 @@
-"""One lock for each of many keys, for as long as somebody wants it."""
+"""Locks for many keys, each kept for as long as it is in use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 
 
 class KeyedLocks:
-    """Locks by key. A lock is forgotten with its last user: whoever has acquired one keeps the object."""
+    """Locks by key. A lock is forgotten with its last user: the task that has acquired it keeps the object."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -16,7 +16,7 @@ class KeyedLocks:
         return len(self._locks)
 
     def of(self, key: str) -> asyncio.Lock:
-        """The lock of ``key``: the same one for all who ask while one of them keeps it."""
+        """The lock of ``key``: one and the same for all tasks that ask while one of them keeps it."""
         lock = self._locks.get(key)
         if lock is None:
             lock = self._locks[key] = asyncio.Lock()

@@ -47,12 +47,12 @@ _MIGRATIONS = (
 
 
 class Store:
-    """The database at ``path``, made or brought up to date on opening. One daemon at a time.
+    """The store of records: the database at ``path``, made or brought up to date on opening. One daemon at a time.
 
     Every method raises HyperError when the database cannot be read or written (disk full, damaged).
 
     Raises:
-        HyperError: it was written by a newer Hyper, or is damaged.
+        HyperError: the database was written by a newer Hyper, or is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,7 +75,7 @@ class Store:
         return HyperError(f"cannot use the database {self._path}: {error}")
 
     def _do(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        """All rows of one statement, which is a transaction of its own."""
+        """The rows of one statement, which is a transaction of its own."""
         try:
             return self._db.execute(statement, values).fetchall()
         except sqlite3.IntegrityError:
@@ -99,10 +99,10 @@ class Store:
         return str(row[0])
 
     def add_container(self, record: ContainerRecord) -> None:
-        """``record`` is kept.
+        """The record of a new container is kept.
 
         Raises:
-            Conflict: its name is taken.
+            Conflict: the container's name is taken.
         """
         try:
             self._do(
@@ -113,18 +113,18 @@ class Store:
             raise Conflict(f"The container name {record.name!r} is already in use") from None
 
     def save_container(self, record: ContainerRecord) -> None:
-        """The kept document of ``record`` is what it says now."""
+        """The record of the container is kept as it is now."""
         self._do(
             "UPDATE container SET name=?, identity=?, document=? WHERE id=?",
             (record.name, record.identity, self._encode(record), record.id),
         )
 
     def delete_container(self, container_id: str) -> None:
-        """Nothing is kept of the container and its execs."""
+        """The container and its execs are not kept any more."""
         self._do("DELETE FROM container WHERE id=?", (container_id,))
 
     def containers(self) -> list[ContainerRecord]:
-        """All of them, in no particular order."""
+        """The records of all containers, in no particular order."""
         return self._documents("SELECT document FROM container", self._containers)
 
     def _documents(self, query: str, decoder: msgspec.json.Decoder[T]) -> list[T]:
@@ -148,36 +148,36 @@ class Store:
         raise HyperError(f"all {count} machine identities are in use")
 
     def save_exec(self, record: ExecRecord) -> None:
-        """``record`` is kept as it is now."""
+        """The record of the exec is kept as it is now."""
         self._do(
             "INSERT INTO exec VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET document=excluded.document",
             (record.id, record.container_id, self._encode(record)),
         )
 
     def execs(self) -> list[ExecRecord]:
-        """All of them."""
+        """The records of all execs."""
         return self._documents("SELECT document FROM exec", self._execs)
 
     def delete_execs(self, exec_ids: Sequence[str]) -> None:
-        """Nothing is kept of these execs."""
+        """The execs are not kept any more."""
         ids = msgspec.json.encode(exec_ids).decode()
         self._do("DELETE FROM exec WHERE id IN (SELECT value FROM json_each(?))", (ids,))
 
     def save_network(self, network_id: str, record: NetworkRecord) -> None:
-        """``record`` is kept as it is now."""
+        """The record of the network is kept as it is now."""
         self._do(
             "INSERT INTO network VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET document=excluded.document",
             (network_id, self._encode(record)),
         )
 
     def networks(self) -> list[NetworkRecord]:
-        """All of them."""
+        """The records of all networks."""
         return self._documents("SELECT document FROM network", self._networks)
 
     def delete_network(self, network_id: str) -> None:
-        """Nothing is kept of the network."""
+        """The network is not kept any more."""
         self._do("DELETE FROM network WHERE id=?", (network_id,))
 
     def close(self) -> None:
-        """Everything is on disk and the file is released."""
+        """The database is closed: all is on disk and the file is released."""
         self._db.close()

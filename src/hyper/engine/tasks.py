@@ -1,4 +1,4 @@
-"""Background tasks with one owner: none is forgotten, none fails unheard."""
+"""Background tasks with one owner: none is forgotten, and each failure is logged."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Tasks:
         self._running: set[asyncio.Task[Any]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
-        """Run ``work`` in the background; a failure is logged with ``name``."""
+        """The task that runs ``work`` in the background; a failure is logged with ``name``."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._running.add(task)
         task.add_done_callback(self._finished)
         return task
 
     async def see_through(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of ``work``, which goes on to its end also when the caller is cancelled; then it is logged."""
+        """The result of ``work``, which goes on to its end if the caller is cancelled; then a failure is logged."""
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -52,7 +52,7 @@ class Tasks:
 
 
 def _tell_the_log(task: asyncio.Task[Any]) -> None:
-    """Of a failure that nobody waits for any more."""
+    """The failure of a task whose caller does not wait any more is logged."""
     if task.cancelled() or (error := task.exception()) is None:
         return
     if isinstance(error, HyperError):
