@@ -23,18 +23,18 @@ from hyper.types.oci import decode_config
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A recipe: an image to be.
+    """A recipe: an image to be."""
 
-    ``config``: the image configuration (a JSON object as in the OCI image-spec); its ``rootfs`` is filled in.
-    ``layers``: diff ids of layers in the store, lowest first (`ImageRecord.layers`). ``tar``: one more layer on top, a
-    tar stream as the OCI image-spec has layers (whiteouts as ``.wh.`` files), compressed or not; None: none.
-    ``parent``: the id of the image it is made from, "" for none. ``name``: the tag it gets; None: none.
-    """
-
+    #: The image configuration (a JSON object as in the OCI image-spec); its ``rootfs`` is filled in.
     config: dict[str, Any]
+    #: Diff ids of layers in the store, lowest first (`ImageRecord.layers`).
     layers: tuple[str, ...] = ()
+    #: One more layer on top, a tar stream as the OCI image-spec has layers (whiteouts as ``.wh.`` files), compressed
+    #: or not; None: none.
     tar: AsyncIterable[bytes] | None = None
+    #: The id of the image that the image is made from, "" for none.
     parent: str = ""
+    #: The tag that the image gets; None: none.
     name: Reference | None = None
 
 

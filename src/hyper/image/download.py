@@ -19,7 +19,9 @@ from hyper.types.oci import Descriptor
 async def download(
     registry: Registry, blob: Descriptor, target: Path, progress: Callable[[int], None]
 ) -> None:
-    """Write ``blob`` to ``target`` (new). On return size and digest were right. The caller removes it on failure.
+    """Write ``blob`` to the file ``target`` (new). On return size and digest were right.
+
+    The caller removes ``target`` on failure.
 
     Raises:
         VerificationFailed: other bytes came than promised.

@@ -53,8 +53,10 @@ class Endpoints:
         authorities: Sequence[Path] = (),
         trust_loopback: bool = True,
     ) -> None:
-        """``certs_dirs``: folders HOST[:PORT] in them hold ``*.crt`` (authorities) and ``*.cert`` with ``*.key``
-        (ours). ``insecure``: host[:port] or CIDR; ``mirrors``: URLs. ``trust_loopback``: this host is insecure
+        """The endpoints by the daemon's options.
+
+        ``certs_dirs``: folders HOST[:PORT] in them hold ``*.crt`` (authorities) and ``*.cert`` with ``*.key`` (our
+        own). ``insecure``: host[:port] or CIDR; ``mirrors``: URLs. ``trust_loopback``: this host is insecure
         without a word. ``authorities``: files of certificates that sign for every server, beside the system's.
 
         Raises:

@@ -41,7 +41,7 @@ def split(text: str) -> list[str]:
 
 
 def expand(word: str, values: Mapping[str, str]) -> str:
-    """``word`` without its quotes and with the ``values`` of its variables; those without a value are empty.
+    """The word ``word`` without its quotes and with the ``values`` of its variables; those without a value are empty.
 
     Raises:
         InvalidRequest: a quote or a brace that is not closed, a substitution that does not exist, or ``${x:?why}``.

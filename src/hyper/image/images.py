@@ -90,7 +90,9 @@ class Images:
         keep_blobs: bool = True,
         local_engines: LocalEngines | None = None,
     ) -> None:
-        """Nothing is touched before `open`. ``keep_blobs`` False: pulled layers are fetched again when pushed or saved.
+        """The images, not touched before `open`.
+
+        ``keep_blobs`` False: pulled layers are fetched again when pushed or saved.
         ``local_engines``: where `bring` looks first. ``authorities``: files of certificates to trust everywhere.
 
         Raises:
@@ -289,7 +291,7 @@ class Images:
         return query.identify(self._store, name_or_id)
 
     def list(self) -> Records:
-        """Every image, newest first."""
+        """The images, newest first."""
         return query.all_images(self._store)
 
     def history(self, name_or_id: str) -> HistoryItems:
@@ -561,12 +563,12 @@ class Images:
         return query.record(self._store, image_id)
 
     async def release(self, holder: str) -> None:
-        """End a hold; no error if there is none. What only it kept is removed."""
+        """End the hold of ``holder``; no error if there is none. All that only it kept is removed."""
         await asyncio.to_thread(self._store.release, holder)
         await asyncio.to_thread(self._store.collect)
 
     async def disks(self, image_id: str, *, max_disks: int) -> Paths:
-        """At most ``max_disks`` squashfs files that make up the image, lowest first. Also for a held image.
+        """The disks of an image: at most ``max_disks`` squashfs files, lowest first. Also of a held image.
 
         Empty for an image without any file. The lowest layers are merged if there are too many (once; kept).
 

@@ -34,15 +34,15 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The origin of an image: how it came here, and when (nanoseconds since 1970).
+    """The origin of an image: how it came here, and when."""
 
-    ``kind``: registry, docker, podman (or what else an engine of this host calls itself), archive, aci, made (here).
-    ``place``: the registry's name of it, the engine's socket, or "". ``took_ms``: until it could be used.
-    """
-
+    #: registry, docker, podman (or another name that an engine of this host has for itself), archive, aci, made (here).
     kind: str
+    #: The registry's name of the image, the engine's socket, or "".
     place: str = ""
+    #: Until the image could be used.
     took_ms: int = 0
+    #: When it came, since 1970.
     at_ns: int = 0
 
 

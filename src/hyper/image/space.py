@@ -1,6 +1,6 @@
 """Room on the disk that images may take: not all of what is free, because machines write to the same disk.
 
-A machine whose disk is full stands still (docs/daemon.md, "A full disk"). Images are made by strangers, and a megabyte
+A machine whose disk is full stands still (docs/daemon.md, "A full disk"). Images come from outside, and a megabyte
 of archive can mean a terabyte of files: what a pull, a load or an import writes leaves the others a reserve.
 """
 

@@ -1,1 +1,1 @@
-"""Virtual machines: what one is (spec), who makes it (driver), which can be made here (probe)."""
+"""Virtual machines: what one is (spec), what makes it (driver), which can be made here (probe)."""

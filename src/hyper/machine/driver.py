@@ -71,7 +71,7 @@ class MachineStats:
 
 
 class Machine(Protocol):
-    """One running machine. Its process outlives this object: only ``kill`` or the guest ends it."""
+    """A running machine. Its process outlives this object: only ``kill`` or the guest ends it."""
 
     @property
     def record(self) -> MachineRecord:

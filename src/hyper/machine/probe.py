@@ -1,4 +1,4 @@
-"""Which accelerators work here: found out by booting, remembered on disk.
+"""Verdicts on accelerators: which work here, found out by booting, remembered on disk.
 
 That /dev/kvm exists and opens proves nothing: there are hosts where machines can be made and every guest
 hangs. So the kernel is booted with a deadline, and what counts is the agent's HELLO.

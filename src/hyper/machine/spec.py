@@ -98,7 +98,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class MachineSpec:
-    """One machine to be. ``run_dir`` exists, is the machine's own, and short enough for unix sockets."""
+    """The spec of a machine to be. ``run_dir`` exists, is the machine's own, and short enough for unix sockets."""
 
     name: str
     vcpus: int

@@ -68,7 +68,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """The facts about a template on disk. Times in ns since the epoch; ``sums`` are SHA-256 of memory and state."""
+    """The facts about a template on disk. Times in ns since the epoch. On disk: also SHA-256 ``sums`` of its parts."""
 
     key: str
     shape: Shape

@@ -11,18 +11,19 @@ from hyper.system.resolv_conf import NO_LOOKUP, Lookup
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """An attachment to networks: ``interfaces`` for the agent, the rest for the container's files.
-
-    ``addresses`` are the container's own, ``gateway`` is where the host is ("": nowhere), ``known`` are lines of
-    /etc/hosts: an address and its names. ``lookup`` is the host's; ``embedded``: names of containers are known.
-    """
+    """An attachment to networks: ``interfaces`` for the agent, the rest for the container's files."""
 
     interfaces: tuple[Interface, ...]
+    #: The container's own.
     addresses: tuple[str, ...]
+    #: The address of the host; "": none.
     gateway: str
     nameservers: tuple[str, ...]
+    #: Lines of /etc/hosts: an address and its names.
     known: tuple[tuple[str, str], ...] = ()
+    #: The host's.
     lookup: Lookup = NO_LOOKUP
+    #: The name servers know names of containers.
     embedded: bool = False
 
 

@@ -219,7 +219,7 @@ async def _by_tcp(query: bytes, resolver: str) -> bytes:
 
 
 class NameServer(asyncio.DatagramProtocol):
-    """The name server of one network, on its gateway. ``view`` of a guest's address: its view (None: a stranger)."""
+    """The name server of one network, on its gateway. ``view`` of a guest's address: its view (None: unknown)."""
 
     def __init__(self, view: Callable[[IPv4Address], View | None], relay: Relay) -> None:
         self._view = view

@@ -42,15 +42,15 @@ _DAEMON_DIGITS, _OBJECT_DIGITS = 3, 8
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A machine's ports on the host's networks: ``tap``, ports (the first is the TAP itself), publications.
-
-    ``wall``: which callers may reach the machine; None: all. ``services``: where some of what it sends is led to.
-    """
+    """A machine's ports on the host's networks, and the rules that are made for it."""
 
     tap: str
+    #: The first is the TAP itself.
     ports: tuple[Port, ...] = ()
     published: tuple[Publication, ...] = ()
+    #: The callers that may reach the machine; None: all.
     wall: Wall | None = None
+    #: Services to whose hosts some of what the machine sends is led.
     services: tuple[Service, ...] = ()
     #: It may speak to services of the host, wherever it is.
     host_services: bool = False

@@ -93,8 +93,10 @@ class Space:
         raise Conflict("no available IPv4 addresses on this network's address pools")
 
     def check(self, wish: IPv4Address) -> None:
-        """Raises:
-        InvalidRequest: ``wish`` cannot be an endpoint's.
+        """The address ``wish`` can be an endpoint's.
+
+        Raises:
+            InvalidRequest: it cannot.
         """
         ends = (self.subnet.network_address, self.subnet.broadcast_address)
         if wish not in self.subnet:

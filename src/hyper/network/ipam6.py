@@ -50,8 +50,10 @@ class Space6:
         yield from self.pool
 
     def check(self, wish: IPv6Address) -> None:
-        """Raises:
-        InvalidRequest: ``wish`` cannot be an endpoint's.
+        """The address ``wish`` can be an endpoint's.
+
+        Raises:
+            InvalidRequest: it cannot.
         """
         if wish not in self.subnet:
             raise InvalidRequest(f"no configured subnet or ip-range contain the IP address {wish}")

@@ -1,4 +1,4 @@
-"""Walls: who may reach a machine, as nft's text for white lists, a pure function of them.
+"""Walls: which callers may reach a machine, as nft's text for white lists, a pure function of them.
 
 What the host sends or leads to a machine is judged in the table ``ip``, by where the connection came from before
 anything was translated: that is what conntrack keeps. What neighbours send to each other over a bridge never comes

@@ -37,16 +37,15 @@ BACKGROUND: Final = Limits(cpu_shares=128)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The place of machines that are no container's yet: what they are made with.
-
-    ``run_root``: for run folders, which need short names. ``identity``: an unprivileged identity of its own for the
-    machine while the body runs; None without root. ``card``: a card of the kind, under a name made from an id.
-    """
+    """The place of machines that are no container's yet: what they are made with."""
 
     kernel: Path
     initrd: Path
+    #: A folder for their run folders, which need short names.
     run_root: Path
+    #: An unprivileged identity of its own for a machine while the body runs; None without root.
     identity: Callable[[], AbstractContextManager[int | None]]
+    #: A card of the kind, under a name made from an id.
     card: Callable[[Card, str], AbstractAsyncContextManager[tuple[Nic, ...]]]
     boot_timeout_s: float
 

@@ -23,7 +23,7 @@ KILL_PROCESS, KILL_THREAD = 0x80000000, 0x00000000
 
 
 def instruction(code: int, value: int, *, if_true: int = 0, if_false: int = 0) -> bytes:
-    """One struct sock_filter; ``if_…``: how many instructions a jump skips."""
+    """An instruction (struct sock_filter); ``if_…``: how many instructions a jump skips."""
     return struct.pack("=HBBI", code, if_true, if_false, value)
 
 

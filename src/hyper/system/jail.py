@@ -58,25 +58,25 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class JailSpec:
-    """The jail of one program.
-
-    ``uid`` (also used as gid): the program's user; None: ours, in a user namespace (we are no root).
-    ``devices``: device nodes it may open, ``groups``: supplementary groups it needs for them. ``low_ports``: it may
-    bind ports below 1024. The last two count for root only. ``network``: it may use the host's.
-
-    ``capabilities``: what a program of uid 0 (ours, or root of its user namespace) keeps, without ``cap_``.
-    ``allowed``: system calls off the filter's list (`seccomp.program`). ``proc``: it sees its PID namespace's /proc.
-    """
+    """The jail of one program."""
 
     views: tuple[View, ...]
+    #: The program's user, also used as gid; None: ours, in a user namespace (we are no root).
     uid: int | None
+    #: Device nodes that the program may open.
     devices: tuple[View, ...] = ()
+    #: Supplementary groups that it needs for them; for root only.
     groups: tuple[int, ...] = ()
+    #: The program may bind ports below 1024; for root only.
     low_ports: bool = False
     binds: tuple[Bind, ...] = ()
+    #: Capabilities that a program of uid 0 (ours, or root of its user namespace) keeps, without ``cap_``.
     capabilities: tuple[str, ...] = ()
+    #: System calls off the filter's list (`seccomp.program`).
     allowed: frozenset[str] = frozenset()
+    #: The program sees its PID namespace's /proc.
     proc: bool = False
+    #: The program may use the host's network.
     network: bool = True
 
 

@@ -1,4 +1,4 @@
-"""File locks: one owner for a folder, whose file says who holds it; and turns, which are waited for.
+"""File locks: one owner for a folder, whose file names the process that holds it; and turns, which are waited for.
 
 Source: flock(2).
 """
@@ -36,7 +36,7 @@ def hold(path: Path, *, purpose: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def exclusively(path: Path) -> Iterator[None]:
-    """The turn for ``path`` (made if missing, and stays) is no other process's while the block runs. Waits for it:
+    """The turn for the file ``path`` (made if missing, and stays) is ours while the block runs. Waits for it:
     no process should hold it for longer than a few system calls. Raises: OSError.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

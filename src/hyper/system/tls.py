@@ -195,7 +195,7 @@ class TlsProtocol(asyncio.Protocol):
         self._flush()
 
     def shut(self) -> None:
-        """The connection's half that is ours is closed (close_notify); the peer's may go on."""
+        """Our half of the connection is closed (close_notify); the peer's may go on."""
         if self.closing or self._shut:
             return
         self._shut = True

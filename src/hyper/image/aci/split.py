@@ -114,7 +114,7 @@ class _Splitter:
         self._max_entries = max_entries
 
     def take(self, entry: Entry) -> None:
-        """Write one entry where it belongs."""
+        """Write one entry of the archive where it belongs."""
         parts = components(entry.name)
         if parts is None:
             raise BadLayer(f"{entry.name[:80]!r} leads out of the image")

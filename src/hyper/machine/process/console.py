@@ -13,7 +13,7 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 
 
 def printable(data: bytes) -> str:
-    """``data`` as text: escape sequences gone, other control characters but newline and tab replaced."""
+    """The bytes ``data`` as text: escape sequences gone, other control characters but newline and tab replaced."""
     text = _ESCAPES.sub("", data.decode("utf-8", "replace")).replace("\r\n", "\n")
     return "".join(c if c in "\n\t" or c.isprintable() else "�" for c in text)
 

@@ -337,7 +337,7 @@ def guest_address(network: ipaddress.IPv4Network) -> ipaddress.IPv4Address:
 
 
 def forward_rules(nic: UserNic) -> list[tuple[str, Forward]]:
-    """Each forward of ``nic`` with the rule QEMU is given for it, and names in its errors."""
+    """The forwards of ``nic``, each with the rule QEMU is given for it, and names in its errors."""
     guest = guest_address(ipaddress.IPv4Network(nic.network))
     return [(_forward_rule(forward, guest), forward) for forward in nic.forwards]
 
@@ -350,7 +350,7 @@ def _forward_rule(forward: Forward, guest: ipaddress.IPv4Address) -> str:
 
 
 def plain(text: str) -> str:
-    """``text``, which may be part of an option. Raises: ValueError if it may not."""
+    """The text ``text``, which may be part of an option. Raises: ValueError if it may not."""
     if not text or "," in text or "=" in text or not text.isprintable():
         raise ValueError(f"not usable in a machine: {text!r}")
     return text

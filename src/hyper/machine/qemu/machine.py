@@ -1,4 +1,4 @@
-"""One running QEMU: what its process, its three sockets and its control group are used for."""
+"""A machine run by QEMU: what its process, its three sockets and its control group are used for."""
 
 from __future__ import annotations
 
