@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from hyper.machine.qemu.walls import group_limits
-
+from hyper.machine.qemu.confinement import group_limits
 from tests.support.machine_specs import COPY, TEMPLATE
 
 
