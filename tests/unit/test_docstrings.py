@@ -32,6 +32,7 @@ HELD: tuple[str, ...] = (
     "sandbox/",
     "system/",
     "types/",
+    "cli/",
 )
 
 

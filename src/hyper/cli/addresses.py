@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def bracketed(ip: str) -> str:
-    """An IPv6 address in brackets, another as it is."""
+    """An IP address for a text with a port: IPv6 in brackets, IPv4 as it is."""
     return f"[{ip}]" if ":" in ip else ip
 
 

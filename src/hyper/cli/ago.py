@@ -8,7 +8,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def in_words(seconds: float) -> str:
-    """``3 minutes``, ``About an hour``, ``2 weeks``."""
+    """The span ``seconds`` in words: ``3 minutes``, ``About an hour``, ``2 weeks``."""
     whole = int(seconds)
     hours = int(seconds / _HOUR + 0.5)
     if whole < 1:
@@ -38,7 +38,7 @@ def _in_long_words(hours: int) -> str:
 
 
 def since(timestamp: float | str) -> str:
-    """How long ago a time (Unix seconds, or RFC 3339) was: ``3 minutes ago``; ``N/A`` for none."""
+    """The span since a time (Unix seconds, or RFC 3339) in words: ``3 minutes ago``; ``N/A`` for none."""
     moment = _seconds(timestamp)
     if moment <= 0:
         return "N/A"
@@ -61,7 +61,7 @@ def precise_time(timestamp: str) -> str:
 
 
 def rfc3339_local(timestamp: float) -> str:
-    """A time as ``2026-11-23T18:30:59Z``, with our offset in place of Z where we have one."""
+    """A time as ``2026-11-23T18:30:59Z``, with this host's offset in place of Z where it has one."""
     text = datetime.fromtimestamp(timestamp, UTC).astimezone().isoformat(timespec="seconds")
     return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
 

@@ -33,7 +33,7 @@ def is_meant(image: str) -> bool:
 
 
 def bring(context: Context, image: str, output: TextIO | None) -> tuple[str, str]:
-    """The id of the image that is meant, and its name ("": it has none); it was brought here.
+    """The id and name ("": it has none) of the image that ``image`` means, which the daemon has now.
 
     Raises:
         LocalError: there is no such file. ApiError: the daemon could not make an image of it.
@@ -48,7 +48,7 @@ def bring(context: Context, image: str, output: TextIO | None) -> tuple[str, str
 def discover(
     context: Context, image: str, failure: ApiError, output: TextIO | None
 ) -> tuple[str, str]:
-    """As `bring`, for a name that its registry does not know (``failure``).
+    """The id and name of an image found by discovery, for a name that its registry does not know (``failure``).
 
     Raises:
         ApiError: ``failure`` where nothing else can be meant, else one that names both attempts.
@@ -67,7 +67,7 @@ def discover(
 
 
 def _is_discoverable(image: str) -> bool:
-    """A name below a host's: no address, no port, no digest; none of Docker Hub's."""
+    """Whether ``image`` is a name below a host's: no address, no port, no digest; none of Docker Hub's."""
     host, slash, rest = image.partition("/")
     labels = host.split(".")
     return (
@@ -117,7 +117,7 @@ def _signature_beside(path: str) -> str | None:
 
 
 def _follow(response: Any, output: TextIO | None) -> tuple[str, str]:
-    """Show the messages until they end; what the last of them says was made."""
+    """The id and name of the image that the last message tells of; the messages were shown until their end."""
     from hyper.cli.progress import follow
 
     made: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The request that makes a container, from the flags of ``run`` and ``create``. It holds only what was asked for."""
+"""The request that makes a container, from the flags of ``run`` and ``create``. It has only fields that were given."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def attached_streams(arguments: Arguments, *, detach: bool) -> tuple[bool, bool, bool]:
-    """Which of stdin, stdout, stderr the user is connected to."""
+    """The streams stdin, stdout, stderr: which of them the user is connected to."""
     if detach:
         return False, False, False
     wanted = arguments.texts("--attach")
@@ -30,7 +30,7 @@ def attached_streams(arguments: Arguments, *, detach: bool) -> tuple[bool, bool,
 
 
 def variables(arguments: Arguments) -> list[str]:
-    """Those of ``--env-file``, then those of ``-e``, which win."""
+    """The variables of ``--env-file``, then those of ``-e``, which win."""
     of_files = [line for lines in arguments.all("--env-file") for line in lines]
     return [*of_files, *arguments.texts("--env")]
 
@@ -130,7 +130,7 @@ def _log(arguments: Arguments) -> dict[str, Any] | None:
 
 
 def _without_defaults(body: dict[str, Any]) -> dict[str, Any]:
-    """Without what nobody asked for: a daemon then need not know every field."""
+    """The body without fields that were not given: a daemon then need not know every field."""
     # 0 is kept: a stop timeout of 0 means something. (And 0 == False.)
     return {
         key: value

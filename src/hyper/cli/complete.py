@@ -1,7 +1,7 @@
-"""``hyper __complete WORD...``: what the last, unfinished word may become. The scripts of ``hyper completion`` call it.
+"""``hyper __complete WORD...``: completions of the last, unfinished word. The scripts of ``hyper completion`` call it.
 
 A line each: the word, a tab, what it means; a last line ``:files`` where a name of a file is meant. It starts no daemon
-and is silent about what goes wrong: nobody can read an error in the middle of a command line.
+and is silent about failures: an error cannot be read in the middle of a command line.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _CHOICES = {
 
 
 def complete(context: Context, words: Sequence[str]) -> int:
-    """Print what the last of ``words`` may become."""
+    """Print the completions of the last of ``words``."""
     *before, partial = words or [""]
     try:
         found = _candidates(context, list(before), partial)
@@ -158,7 +158,7 @@ def _of_word(context: Context, name: str, command: Command, before: list[str]) -
 
 
 def _in_pod(context: Context, name: str, before: list[str]) -> Found | None:
-    """A container where it is named by its pod; None: something else is wanted."""
+    """The containers of a pod, where a word names one by its pod; None: the word names something else."""
     if name == "pod logs" and len(before) == 1:
         for pod in _pods(context.existing_engine(), name):
             if pod["Name"] == before[0]:
@@ -209,5 +209,5 @@ def _name(box: dict[str, list[str]]) -> str:
 
 
 def _familiar(tags: Iterable[str]) -> list[str]:
-    """``nginx`` for ``nginx:latest``, and no nameless ones."""
+    """The tags in short, ``nginx`` for ``nginx:latest``, without images that have no name."""
     return sorted({tag.removesuffix(":latest") for tag in tags if not tag.startswith("<none>")})

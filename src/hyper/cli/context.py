@@ -1,4 +1,4 @@
-"""What every command is given: the engine to speak to, and where to write."""
+"""The context that every command is given: the engine to speak to, and where to write."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Context:
-    """The global flags, and the engine once somebody asks for it."""
+    """The global flags, and the engine, made when a command first asks for it."""
 
     def __init__(
         self, *, host: str | None = None, tls: TlsFiles | None = None, debug: bool = False
@@ -31,7 +31,7 @@ class Context:
         """The daemon's client; nothing is connected yet.
 
         Raises:
-            InvalidRequest: the address given makes no sense.
+            InvalidRequest: the address given is malformed.
         """
         if self._engine is None:
             address = find_address(self._host, os.environ, tls=self._tls)
@@ -43,12 +43,12 @@ class Context:
         return self._engine
 
     def existing_engine(self) -> Engine:
-        """As :attr:`engine`, but none is started when none runs."""
+        """The daemon's client; no daemon is started when none runs."""
         return Engine(find_address(self._host, os.environ))
 
 
 def say(line: str) -> None:
-    """One line for the person, on standard error (standard output belongs to the result)."""
+    """One line for the user, on standard error (standard output belongs to the result)."""
     sys.stderr.write(shown(line) + "\n")
     sys.stderr.flush()
 

@@ -1,4 +1,4 @@
-"""How far a copy is: one line on a terminal, nothing anywhere else."""
+"""The progress of a copy: one line on a terminal, nothing anywhere else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INTERVAL_S = 0.25
 
 
 class Counter:
-    """Counts what passes through :meth:`watch`; leaving it wipes its line."""
+    """Counter of bytes that pass through :meth:`watch`; leaving it wipes its line."""
 
     def __init__(self, direction: str, *, quiet: bool) -> None:
         self._text = f"Copying {direction} container - "
@@ -33,7 +33,7 @@ class Counter:
         self._wipe()
 
     def watch(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """The same pieces, counted."""
+        """The pieces of ``pieces``, counted as they pass."""
         for piece in pieces:
             self.count += len(piece)
             if self._shows and time.monotonic() >= self._next:
@@ -44,7 +44,7 @@ class Counter:
             yield piece
 
     def succeed(self, target: str) -> None:
-        """Say that all of it is at ``target``."""
+        """Say that the whole copy is at ``target``."""
         self._wipe()
         if self._shows:
             say(f"Successfully copied {_size(self.count)} to {target}")

@@ -1,7 +1,7 @@
-"""What ``cp`` means by its paths: docker's rules, which are those of ``cp -r`` with a twist. Pure.
+"""Paths as ``cp`` means them: docker's rules, which are those of ``cp -r`` with a twist. Pure.
 
-``folder/.`` is what is in the folder; a trailing slash says that it must be one; a file that goes to a name that does
-not exist takes that name.
+``folder/.`` is the folder's content; a trailing slash says that the path must be a folder; a file that goes to a name
+that does not exist takes that name.
 Source: https://docs.docker.com/reference/cli/docker/container/cp/
 """
 
@@ -13,9 +13,9 @@ from hyper.cli.flags import LocalError
 
 
 def split_argument(text: str) -> tuple[str, str]:
-    """Container ("" for our own side) and path of one argument of ``cp``.
+    """The container ("": this host) and the path of one argument of ``cp``.
 
-    An absolute path, and one that begins with a dot, is ours though it may hold a colon.
+    An absolute path, and one that begins with a dot, is this host's though it may hold a colon.
     """
     container, colon, path = text.partition(":")
     if not colon or text.startswith("/") or container.startswith("."):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 
 def device(spec: str) -> dict[str, str]:
-    """``HOST[:PATH[:rwm]]`` as the API's DeviceMapping; ``HOST:rwm`` is one, too.
+    """A device, ``HOST[:PATH[:rwm]]`` or ``HOST:rwm``, as the API's DeviceMapping.
 
     Raises:
-        ValueError: none of these.
+        ValueError: the text has neither form.
     """
     host, *rest = spec.split(":")
     if len(rest) > 2 or not host:

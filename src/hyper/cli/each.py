@@ -1,4 +1,4 @@
-"""Do one thing to several objects: go on after a failure, say each, end with 1 if there was any."""
+"""A command on several objects: it goes on after a failure, reports each, and ends with 1 if there was any."""
 
 from __future__ import annotations
 

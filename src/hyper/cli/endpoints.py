@@ -1,4 +1,4 @@
-"""``--network`` and what comes with it: the networks a new container joins, and as whom."""
+"""``--network`` and its kin: the networks a new container joins, with its names and addresses there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def endpoints(arguments: Arguments) -> tuple[str | None, dict[str, Any]]:
     ``--ip``, ``--network-alias`` and their like are about the first network.
 
     Raises:
-        UsageError: the same thing asked for twice, or a network twice.
+        UsageError: one value is given twice, or a network twice.
     """
     wanted: list[tuple[str, dict[str, list[str]]]] = list(arguments.all("--network"))
     alone = _asked_alone(arguments)

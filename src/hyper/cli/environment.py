@@ -1,4 +1,4 @@
-"""``-e`` and ``--env-file``: what the container finds in its environment."""
+"""``-e`` and ``--env-file``: the variables of the container's environment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def variable(text: str, environ: Mapping[str, str]) -> str:
-    """``NAME=value`` as it is; ``NAME`` alone takes our own value, or stays alone (removes the image's).
+    """A variable: ``NAME=value`` as it is; ``NAME`` alone takes its value here, or stays alone (removes the image's).
 
     Raises:
         ValueError: there is no name.
@@ -20,7 +20,7 @@ def variable(text: str, environ: Mapping[str, str]) -> str:
 
 
 def read_env_file(path: str, environ: Mapping[str, str]) -> list[str]:
-    """The variables of a file: a line each, ``#`` comments, ``NAME`` alone takes our own value if we have one.
+    """The variables of a file: a line each, ``#`` comments, ``NAME`` alone takes this process's value if it has one.
 
     Raises:
         ValueError: the file cannot be read, or a line is no variable (with its number).

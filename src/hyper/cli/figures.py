@@ -1,4 +1,4 @@
-"""What a container uses, from the API's raw counters: docker's arithmetic, so that both show the same. Pure."""
+"""A container's usage, from the API's raw counters: docker's arithmetic, so that both show the same. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def binary_size(count: float) -> str:
 
 
 def row(name: str, stats: dict[str, Any], *, whole: bool) -> dict[str, Any]:
-    """One answer of ``/stats`` as docker's templates name its fields; zeros for one that does not run."""
+    """One answer of ``/stats`` as docker's templates name its fields; zeros for a container that does not run."""
     memory = stats.get("memory_stats") or {}
     used, limit = _memory(memory), memory.get("limit") or 0
     identifier = stats.get("id") or ""
@@ -42,7 +42,7 @@ def row(name: str, stats: dict[str, Any], *, whole: bool) -> dict[str, Any]:
 
 
 def unknown(name: str) -> dict[str, Any]:
-    """The row of a container of which nothing is known yet."""
+    """The row of a container whose figures are not known yet."""
     pair = "-- / --"
     return {
         "Container": name,
@@ -58,7 +58,7 @@ def unknown(name: str) -> dict[str, Any]:
 
 
 def _memory(memory: dict[str, Any]) -> int:
-    """Without the page cache that could go (cgroup v1 and v2 call it by two names)."""
+    """The memory used, without the page cache that could go (cgroup v1 and v2 call it by two names)."""
     usage, details = int(memory.get("usage") or 0), memory.get("stats") or {}
     for key in ("total_inactive_file", "inactive_file"):
         if key in details:

@@ -1,4 +1,4 @@
-"""Archives between the daemon and our files: written whole or not at all, read in pieces."""
+"""Archives between the daemon and files of this host: written whole or not at all, read in pieces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PIECE = 256 * 1024
 
 
 def receive(pieces: Iterable[bytes], path: str | None) -> None:
-    """``pieces`` are in the file ``path``, which is new as a whole; on standard output where ``path`` is None.
+    """``pieces`` are in the file ``path``, which is replaced as a whole; on standard output where ``path`` is None.
 
     Raises:
         LocalError: the file cannot be written; nothing of it is left.

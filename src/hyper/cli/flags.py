@@ -24,13 +24,13 @@ _BOOLEANS = {
 
 
 class LocalError(HyperError):
-    """It failed here, before or without the daemon: the exit code is the same for every command."""
+    """A failure of the command itself, before or without the daemon: the exit code is the same for every command."""
 
     exit_code = 1
 
 
 class UsageError(LocalError):
-    """The command line makes no sense; nothing was done."""
+    """An error in the command line; nothing was done."""
 
     exit_code = 2
 
@@ -38,8 +38,8 @@ class UsageError(LocalError):
 class Flag:
     """One flag. ``names``: the short one (if any) first, then the long one it is known by, then older spellings.
 
-    ``takes`` names its value in the help; "" makes it a boolean. ``parse`` turns the value into what is kept and
-    raises ValueError with the reason otherwise; ``many`` keeps all values given, in order.
+    ``takes`` names its value in the help; "" makes it a boolean. ``parse`` turns the text into the value kept, or
+    raises ValueError with the reason; ``many`` keeps all values given, in order.
     """
 
     __slots__ = ("default", "help", "key", "many", "names", "parse", "takes")
@@ -63,7 +63,7 @@ class Flag:
 
     @property
     def label(self) -> str:
-        """How an error names it: ``-m, --memory``."""
+        """The flag's name in errors: ``-m, --memory``."""
         return ", ".join(self.names[: self.names.index(self.key) + 1])
 
 
@@ -99,7 +99,7 @@ class Command:
 
 
 class Arguments:
-    """What was given: flags by their long name (with dashes), and the words."""
+    """The arguments given: flags by their long name (with dashes), and the words."""
 
     def __init__(self, flags: Sequence[Flag]) -> None:
         self._values: dict[str, object] = {f.key: f.default for f in flags if not f.takes}
@@ -135,7 +135,7 @@ class Arguments:
         return value if isinstance(value, list) else []
 
     def value(self, key: str) -> Any:
-        """What was given for ``key``, as its ``parse`` made it; None if nothing was."""
+        """The value given for ``key``, as its ``parse`` made it; None if none was."""
         return self._values[key]
 
     def put(self, flag: Flag, value: object) -> None:

@@ -1,4 +1,4 @@
-"""Where the files of images are: a folder, or a tar archive, compressed or not. Read only, by name."""
+"""Boxes of images' files: a folder, or a tar archive, compressed or not. Read only, by name."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ class Folder:
         self.path = path
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file."""
+        """Whether there is a file ``name``."""
         return os.path.isfile(os.path.join(self.path, name))  # noqa: PTH113, PTH118 (pathlib costs 3 ms)
 
     def place(self, name: str) -> tuple[int, int]:
-        """A number to sort by for fast reading, and the size in bytes.
+        """A file's place: a number to sort by for fast reading, and its size in bytes.
 
         Raises:
-            LocalError: there is none.
+            LocalError: there is no such file.
         """
         with self._opened(name) as (_, size):
             return 0, size
 
     def pieces(self, name: str) -> Iterator[bytes]:
-        """The content.
+        """The content of the file ``name``.
 
         Raises:
-            LocalError: there is none, or it cannot be read.
+            LocalError: there is no such file, or it cannot be read.
         """
         with self._opened(name) as (descriptor, _):
             while piece := os.read(descriptor, _PIECE):
@@ -73,7 +73,7 @@ class TarBox:
     """The files and links of an archive by their clean names."""
 
     def __init__(self, path: str, archive: tarfile.TarFile) -> None:
-        """Raises LocalError: it is broken, or has too many members."""
+        """The box of ``archive``. Raises LocalError: it is broken, or has too many members."""
         self.path = path
         self._archive = archive
         self._members: dict[str, tarfile.TarInfo] = {}
@@ -85,16 +85,16 @@ class TarBox:
                     self._members[_clean(member.name)] = member
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file."""
+        """Whether there is a file ``name``."""
         return _clean(name) in self._members
 
     def place(self, name: str) -> tuple[int, int]:
-        """As `Folder.place`."""
+        """A member's place: its offset in the archive, and its size in bytes. Raises LocalError: there is none."""
         member = self._find(name)
         return member.offset_data, member.size
 
     def pieces(self, name: str) -> Iterator[bytes]:
-        """As `Folder.pieces`."""
+        """The content of the member ``name``. Raises LocalError: there is none, or it cannot be read."""
         with self._errors():
             file = self._archive.extractfile(self._find(name))
             assert file is not None
@@ -126,10 +126,10 @@ Box = Folder | TarBox
 
 @contextmanager
 def opened_folder(path: str) -> Iterator[Box]:
-    """The folder ``path``.
+    """The folder ``path`` as a box.
 
     Raises:
-        LocalError: it is none.
+        LocalError: it is no folder.
     """
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116
@@ -142,7 +142,7 @@ def opened_folder(path: str) -> Iterator[Box]:
 
 @contextmanager
 def opened_archive(path: str) -> Iterator[Box]:
-    """The archive in the file ``path``.
+    """The archive in the file ``path`` as a box.
 
     Raises:
         LocalError: it cannot be read, or is no tar archive.

@@ -1,4 +1,4 @@
-"""What several containers write, line by line, each line with its container's name before it."""
+"""Output of several containers, line by line, each line with its container's name before it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLOURS = (36, 33, 32, 35, 34, 31)
 
 
 class Labelled:
-    """Where threads put what containers wrote. One name alone: bytes go through as they are.
+    """A writer that threads give containers' output to. With one name alone bytes go through as they are.
 
     ``colour``: names are coloured on descriptors that are terminals.
     """
@@ -34,10 +34,10 @@ class Labelled:
                 self._labels[name, descriptor] = text.encode()
 
     def write(self, name: str, descriptor: int, data: bytes) -> None:
-        """``name`` wrote ``data``; whole lines are on our ``descriptor`` afterwards.
+        """``data``, which ``name`` wrote, is added; its whole lines are on this process's ``descriptor`` afterwards.
 
         Raises:
-            BrokenPipeError: its reader has gone.
+            BrokenPipeError: the descriptor's reader has gone.
         """
         with self._lock:
             if self._alone:
@@ -53,7 +53,7 @@ class Labelled:
             _write(descriptor, b"".join(b"%b%b\n" % (label, line) for line in lines))
 
     def end(self, name: str) -> None:
-        """``name`` writes no more for now: what it left of a line is a line."""
+        """``name`` writes no more for now: its unfinished line is written as a line."""
         for descriptor in (1, 2):
             if self._parts.get((name, descriptor)):
                 self.write(name, descriptor, b"\n")

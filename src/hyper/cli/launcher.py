@@ -2,7 +2,7 @@
 
 It starts the interpreter without what no command needs: no site (whose .pth files, and what a distribution has put
 there, are read at each start) and nothing of the user's surroundings (-I). That and the patterns that pip's own script
-imports are 15 ms of each command. What it imports is found by paths that are written into it.
+imports are 15 ms of each command. Its imports are found by paths that are written into it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def script(python: str) -> str | None:
 
 
 def write(path: Path) -> bool:
-    """``path`` is the program, unless it cannot be; whether it is."""
+    """Whether ``path`` is the program now; it is not where the program cannot be written."""
     text = script(sys.executable)
     if text is None:
         return False

@@ -1,4 +1,4 @@
-"""One image out of a folder or an archive: what of it the daemon needs, as a tar archive that `hyper load` reads.
+"""One image out of a folder or an archive: the files the daemon needs, as a tar archive that `hyper load` reads.
 
 Source: OCI image-spec image-layout.md; Docker image spec v1.2, "Combined Image JSON + Filesystem Changeset Format".
 """
@@ -45,9 +45,9 @@ class _Item(msgspec.Struct, rename="pascal"):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is sent: documents, and files of the box under their names there.
+    """The plan of an archive to send: documents, and files of the box under their names there.
 
-    ``image_id``: what the image will be; "" where the daemon chooses among several.
+    ``image_id``: the id the image will have; "" where the daemon chooses among several.
     """
 
     image_id: str
@@ -61,7 +61,7 @@ def plan_oci(box: Box, choice: str, architecture: Callable[[], str]) -> Plan:
     ``architecture``: of the daemon's machine, asked for where it matters.
 
     Raises:
-        LocalError: it is no layout or a broken one, has no such image, or several and none was chosen.
+        LocalError: the box is no layout or a broken one, has no such image, or several and none was chosen.
     """
     if not box.has("index.json"):
         raise LocalError(f"{box.path} is no OCI image layout: it has no index.json")
@@ -140,7 +140,7 @@ def plan_docker(box: Box, choice: str) -> Plan:
     """The image of a ``docker save`` archive that ``choice`` (a name, "" for the only image) means.
 
     Raises:
-        LocalError: as `plan_oci`.
+        LocalError: the box is no such archive or a broken one, has no such image, or several and none was chosen.
     """
     if not box.has("manifest.json"):
         raise LocalError(f"{box.path} is no archive of docker save: it has no manifest.json")

@@ -1,4 +1,4 @@
-"""What the listing commands share: filters, formats, tables."""
+"""Tools that the listing commands share: filters, formats, tables."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def parse_filter(text: str) -> str:
 
 
 def check_format(text: str) -> str:
-    """A flag's ``parse``: a format we understand."""
+    """A flag's ``parse``: a format that can be shown."""
     compile_format(text)
     return text
 
@@ -63,7 +63,7 @@ def filters(arguments: Arguments) -> dict[str, list[str]]:
 
 
 def show(rows: Sequence[dict[str, Any]], headings: dict[str, str], format_text: str | None) -> None:
-    """Print the rows: a table of the fields ``headings`` names, or what ``format_text`` asks for."""
+    """Print the rows: a table of the fields ``headings`` names, or in the format ``format_text``."""
     if format_text is None or format_text == "table":
         cells = [[str(row[field]) for field in headings] for row in rows]
         sys.stdout.write(aligned([list(headings.values()), *cells]))
@@ -87,5 +87,5 @@ def _show_table(rows: Sequence[dict[str, Any]], headings: dict[str, str], text: 
 
 
 def _heading(field: str) -> str:
-    """CreatedAt -> CREATED AT."""
+    """The heading of a field: CreatedAt -> CREATED AT."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", field).upper()

@@ -1,6 +1,6 @@
 """``hyper``: global flags, one command, one exit code.
 
-This module and what it imports are paid for by every command: keep them few and light.
+This module and its imports are paid for by every command: keep them few and light.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ GLOBAL_FLAGS = (
 
 
 def program() -> NoReturn:
-    """The program ``hyper``. It ends at once: the interpreter takes 3 ms to take itself apart, of every command."""
+    """The program ``hyper``. It exits without the interpreter's tear-down, which costs every command 3 ms."""
     status = main()
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -49,7 +49,7 @@ def program() -> NoReturn:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line ``argv`` (default: ours); returns the exit code and raises nothing expected."""
+    """Run the command line ``argv`` (default: this process's); returns the exit code and raises no expected error."""
     _open_standard_streams()
     guard()
     debug = False
@@ -124,7 +124,7 @@ def _run(words: list[str], context: Context) -> int:
 
 
 def _explain(words: list[str]) -> int:
-    """The help of a family of commands was asked for, or there is no such command."""
+    """The help of a family of commands, or an error where there is no such command; returns the exit code."""
     from hyper.cli import table, usage
 
     name, *rest = words
@@ -169,7 +169,7 @@ def _complain(error: HyperError, debug: bool) -> int:
 
 
 def _reader_is_gone() -> int:
-    """Whoever read our output has gone (``hyper logs x | head -1``): end quietly, as if by SIGPIPE."""
+    """The exit code after the reader of the output has gone (``hyper logs x | head -1``): a quiet end, as SIGPIPE's."""
     # What is still buffered must not fail again when the interpreter flushes at exit.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
@@ -177,7 +177,7 @@ def _reader_is_gone() -> int:
 
 
 def _open_standard_streams() -> None:
-    """0, 1 and 2 are open: otherwise a socket of ours would get one of their numbers."""
+    """Descriptors 0, 1 and 2 are open: otherwise a socket of this process would get one of these numbers."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)

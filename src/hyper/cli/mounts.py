@@ -1,4 +1,4 @@
-"""``-v``, ``--tmpfs`` and ``--mount``: what the container sees of other file systems."""
+"""``-v``, ``--tmpfs`` and ``--mount``: the mounts of other file systems in a container."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SOURCES = ("source", "src")
 def volume(spec: str) -> tuple[str | None, str]:
     """A ``-v`` value: (bind, "") for ``SOURCE:TARGET[:OPTIONS]``, (None, target) for an anonymous volume.
 
-    A relative source (``./x``) is made absolute, as seen from here.
+    A relative source (``./x``) is made absolute, from the folder where the command runs.
 
     Raises:
         ValueError: no absolute target, or too many parts.

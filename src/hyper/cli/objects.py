@@ -1,4 +1,4 @@
-"""What the families of objects (volumes, networks, images, containers) have in common: inspect and order."""
+"""Objects of all families (volumes, networks, images, containers): inspect and order, which they have in common."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def inspect(
     *,
     unknown: type[Exception] = ApiError,
 ) -> int:
-    """Print what ``find`` says of each name, all of them as one JSON list, or each as ``format_text`` wants it.
+    """Print the object that ``find`` has for each name, all as one JSON list, or each in the format ``format_text``.
 
     Returns 0, or 1 if ``find`` raised ``unknown`` for one of them; the others are printed all the same.
     """
@@ -51,5 +51,5 @@ def natural(text: str) -> list[tuple[int, int, str]]:
 
 
 def labels_of(found: dict[str, Any]) -> str:
-    """Labels in one cell: ``a=b,c=d``."""
+    """The labels of an object in one cell: ``a=b,c=d``."""
     return ",".join(f"{k}={v}" for k, v in sorted((found.get("Labels") or {}).items()))

@@ -1,4 +1,4 @@
-"""A file or folder of ours as a tar archive, piece by piece: what ``cp`` sends."""
+"""A file or folder of this host as a tar archive, piece by piece, which ``cp`` sends."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def pack(path: str, name: str) -> Iterator[bytes]:
     """The archive of ``path`` and all below it, called ``name`` there. Links are kept as links, sockets left out.
 
     Raises:
-        LocalError: something of it cannot be read, or shrinks meanwhile.
+        LocalError: a file of it cannot be read, or shrinks meanwhile.
     """
     seen: dict[tuple[int, int], str] = {}
     try:

@@ -1,4 +1,4 @@
-"""The file that a command is given, to the pods it describes."""
+"""Reader of the file that a command is given, that makes plans of the pods it describes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_plans(name: str, *, only_kubernetes: bool = False) -> list[PodPlan]:
     """The pods that the file ``name`` (``-``: standard input) describes.
 
     Raises:
-        LocalError: it cannot be read, or makes no sense; the field is named.
+        LocalError: it cannot be read, or is malformed; the field is named.
     """
     with _named(name) as (data, sources):
         return plans(data, sources, only_kubernetes=only_kubernetes)
@@ -45,7 +45,7 @@ def read_addition(name: str, pod: dict[str, Any]) -> PodPlan:
 
 @contextmanager
 def _named(name: str) -> Iterator[tuple[bytes, Sources]]:
-    """What the file ``name`` holds, and what it may refer to; what is wrong with it is said with its name."""
+    """The content of the file ``name``, and the sources it may refer to; errors in it are raised with its name."""
     data = _given(name)
     folder = Path.cwd() if name == "-" else Path(name).absolute().parent
     try:
@@ -56,7 +56,7 @@ def _named(name: str) -> Iterator[tuple[bytes, Sources]]:
 
 
 def _given(name: str) -> bytes:
-    """What the file ``name`` holds; of one that is too large enough to tell.
+    """The content of the file ``name``; of one that is too large one byte more than the bound.
 
     Raises:
         LocalError: it cannot be read.
@@ -90,11 +90,11 @@ class Beside:
         self._folder = folder
 
     def path(self, name: str) -> str:
-        """See ``Sources``."""
+        """The absolute path of ``name``; a relative one starts at the folder."""
         return os.path.normpath(self._folder / name)
 
     def read(self, name: str) -> bytes:
-        """See ``Sources``."""
+        """The beginning of the file ``name``: one byte more than a container's file may have, if there is so much."""
         return _read(self._folder / name, MAX_FILE_BYTES)
 
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def make(context: Context, plan: PodPlan, *, when: str | None, quiet: bool) -> dict[str, Any]:
-    """What the daemon answers for the new pod: its Id and Name. Images were pulled where the plan, or ``when``, says.
+    """The daemon's answer for the new pod: its Id and Name. Images were pulled where the plan, or ``when``, says.
 
     Raises:
-        HyperError: the daemon refused; nothing was made.
+        HyperError: the daemon refused; no pod was made.
     """
     return _Making(context, plan, when, quiet=quiet).post(PODS, plan.body)
 
@@ -32,7 +32,7 @@ def make(context: Context, plan: PodPlan, *, when: str | None, quiet: bool) -> d
 def add(
     context: Context, pod: dict[str, Any], plan: PodPlan, *, when: str | None, quiet: bool
 ) -> list[str]:
-    """Ids of the containers of ``plan``, which ``pod`` has, too, from now on. Images as in ``make``.
+    """Ids of the containers of ``plan``, added to ``pod``. Images were pulled where the plan, or ``when``, says.
 
     Raises:
         HyperError: the daemon refused one, or one did not start; none was added.
@@ -53,7 +53,7 @@ def add(
 def _take_back(
     context: Context, pod: dict[str, Any], failed: str, known: set[str], added: list[str]
 ) -> None:
-    """Nothing is left of those ``added`` and of the ``failed`` one, which may exist although it did not start."""
+    """The containers ``added`` and the one that ``failed``, which may exist although it did not start, are removed."""
     for box in pod["Containers"]:
         stillborn = box["Name"] == failed and box["Status"] == "created" and box["Id"] not in known
         if box["Id"] in added or stillborn:
@@ -61,7 +61,7 @@ def _take_back(
 
 
 class _Making:
-    """The daemon makes something of ``plan``, whose images are pulled where it, or ``when``, says."""
+    """The making of objects of ``plan`` by the daemon; images are pulled where the plan, or ``when``, says."""
 
     def __init__(self, context: Context, plan: PodPlan, when: str | None, *, quiet: bool) -> None:
         self._context = context
@@ -75,7 +75,7 @@ class _Making:
                 self._fetch(image, missing=False)
 
     def post(self, path: str, body: Any) -> dict[str, Any]:
-        """What the daemon answers to ``body``, a part of the plan; its warnings were said. Raises: HyperError."""
+        """The daemon's answer to ``body``, a part of the plan; its warnings were shown. Raises: HyperError."""
         engine = self._context.engine
         try:
             made = engine.post(path, _json(body))
@@ -88,7 +88,7 @@ class _Making:
         return dict(made)
 
     def _fetch_missing(self) -> bool:
-        """Whether any image was missing and could be fetched; all of these are there now."""
+        """Whether any image was missing; all that the plan lets be fetched are there now."""
         missing = [
             image
             for image, policy in self._pull.items()
@@ -99,7 +99,7 @@ class _Making:
         return bool(missing)
 
     def _fetch(self, image: str, *, missing: bool) -> None:
-        """It is here, and the plan calls it as it is called here."""
+        """The image is here, and the plan has its name here."""
         name = pull_for_run(self._context, image, platform=None, quiet=self._quiet, missing=missing)
         for item in (*self._plan.body.init, *self._plan.body.containers):
             if item.body.image == image:

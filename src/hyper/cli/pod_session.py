@@ -1,6 +1,6 @@
-"""A pod that is run attached: what its containers write, until all have ended.
+"""A pod that is run attached: the output of its containers, until all have ended.
 
-A thread for each stream: most are asleep, and the daemon ends each of them. Ctrl-C stops the pod.
+A thread for each stream: most are asleep, and the daemon ends each stream. Ctrl-C stops the pod.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _KILL, _LEAVE = 2, 3
 
 
 class PodSession:
-    """The pod ``name``, created and not yet started. ``ttys``: each container, whether it has a terminal."""
+    """A session with the pod ``name``, created and not yet started. ``ttys``: container, whether it has a terminal."""
 
     def __init__(self, context: Context, name: str, ttys: Mapping[str, bool]) -> None:
         self._context = context
@@ -60,11 +60,11 @@ class PodSession:
         self._done, self._tell_done = socket.socketpair()
 
     def run(self) -> int:
-        """Start it; returns the highest exit code of its containers once all have ended and all is written.
+        """Start the pod; returns the highest exit code of its containers once all have ended and all is written.
 
         Raises:
-            HyperError: it did not start, or the daemon was lost.
-            BrokenPipeError: the reader of our output has gone; the pod goes on.
+            HyperError: the pod did not start, or the daemon was lost.
+            BrokenPipeError: the reader of the output has gone; the pod goes on.
         """
         interrupts = Signals((signal.SIGINT, signal.SIGTERM))
         with self._done, self._tell_done, interrupts as signals:
@@ -181,7 +181,7 @@ class PodSession:
         self._spawn(self._follow_restarts, response, keep=False)
 
     def _follow_restarts(self, response: Response) -> None:
-        """A run ends what is attached to it: of later runs the log is read, from the end of the one before."""
+        """Restarts of containers are followed: an attachment ends with its run, later runs are read from the log."""
         ended_ns: dict[str, int] = {}
         with suppress(HyperError, OSError, ValueError):  # closed at our end, or the daemon's
             for event in messages(response):
@@ -212,7 +212,7 @@ class PodSession:
             self._carry(box, response.pieces())
 
     def _drain(self) -> None:
-        """All that was written is shown. What never ran writes nothing, and its stream would never end."""
+        """All output is shown. Connections of containers that never ran are shut down: such a stream would not end."""
         if self._failure is not None and not isinstance(self._failure, ApiError):
             return
         pod = find_pod(self._context, self._name)
@@ -231,7 +231,7 @@ class PodSession:
 
 
 def _hang_up(connection: socket.socket) -> None:
-    """Whoever reads from ``connection`` finds its end."""
+    """The ``connection`` is shut down: a thread that reads from it finds its end."""
     with suppress(OSError):  # it has ended already
         connection.shutdown(socket.SHUT_RDWR)
 

@@ -1,4 +1,4 @@
-"""What commands about pods share: their paths, and which container of a pod is meant."""
+"""Tools that commands about pods share: paths, and which container of a pod is meant."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WAIT = Flag("--wait", help="Return once all its containers are ready, as their p
 
 
 def pod_path(name: str, rest: str = "") -> str:
-    """``/hyper/v1/pods/NAME`` + ``rest``.
+    """The path of a pod in the API: ``/hyper/v1/pods/NAME`` + ``rest``.
 
     Raises:
         InvalidRequest: the name is empty (the path would mean something else).
@@ -37,7 +37,7 @@ def until_ready(context: Context, name: str) -> None:
     """All containers of the pod ``name`` are ready.
 
     Raises:
-        ApiError: it does not run (any more).
+        ApiError: the pod does not run (any more).
     """
     context.engine.get(pod_path(name, "/wait"), condition="ready")
 
@@ -46,7 +46,7 @@ def member(pod: dict[str, Any], name: str) -> dict[str, Any]:
     """The container ``name`` of ``pod``.
 
     Raises:
-        LocalError: it has none of this name.
+        LocalError: the pod has none of this name.
     """
     for box in pod["Containers"]:
         if box["Name"] == name:

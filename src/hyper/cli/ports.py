@@ -7,7 +7,7 @@ _FORMS = "use [[IP:]HOST_PORT:]CONTAINER_PORT[/tcp|udp], ports or ranges like 80
 
 
 class Published:
-    """What ``-p`` values add up to: the API's ExposedPorts and PortBindings."""
+    """The ports that ``-p`` values add up to: the API's ExposedPorts and PortBindings."""
 
     def __init__(self) -> None:
         self.exposed: dict[str, dict[str, str]] = {}

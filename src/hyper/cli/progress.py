@@ -1,4 +1,4 @@
-"""How a pull, a push or a load goes: bars, one line a layer, where there is a terminal; plain lines otherwise.
+"""The progress of a pull, a push or a load: bars, one line a layer, where there is a terminal; plain lines otherwise.
 
 Our own forty lines of cursor movement: ``rich`` would cost 45 ms before the first byte.
 """
@@ -19,10 +19,10 @@ _BAR = 30
 
 
 def follow(stream: Iterable[dict[str, Any]], output: TextIO | None) -> list[str]:
-    """Show the messages of ``stream`` on ``output`` (None: nowhere) until it has ended. The ids of images in it.
+    """The ids of images in ``stream``, whose messages were shown on ``output`` (None: nowhere) until its end.
 
     Raises:
-        ApiError: the stream says that it failed.
+        ApiError: the stream tells of a failure.
     """
     display = Display(output) if output is not None else None
     ids: list[str] = []
@@ -38,7 +38,7 @@ def follow(stream: Iterable[dict[str, Any]], output: TextIO | None) -> list[str]
 
 
 class Display:
-    """Lines on a terminal that are painted again as they change; on anything else, lines."""
+    """A display of lines: on a terminal they are painted again as they change, elsewhere written one by one."""
 
     def __init__(self, output: TextIO) -> None:
         self._output = output
@@ -70,7 +70,7 @@ class Display:
 
 
 def _size_of(output: TextIO) -> tuple[int, int]:
-    """Columns and rows."""
+    """The size of the terminal: columns and rows."""
     try:
         columns, rows = os.get_terminal_size(output.fileno())
     except OSError:

@@ -1,4 +1,4 @@
-"""Moves bytes between our standard streams and a hijacked connection, both ways at once, without deadlock.
+"""Pump of bytes between the standard streams and a hijacked connection, both ways at once, without deadlock.
 
 One poll loop: nothing is read before there is room for it, nothing is written before poll says that it fits. So a
 full pipe on one side never stops the other.
@@ -77,8 +77,8 @@ class Pump:
         """Return True when the stream ended and all of it is written, False when the user detached.
 
         Raises:
-            BrokenPipeError: the reader of our output has gone.
-            ProtocolError: the daemon sent what is no stream.
+            BrokenPipeError: the reader of the output has gone.
+            ProtocolError: the daemon sent bytes that are no stream.
         """
         self._wire.setblocking(False)
         try:
@@ -93,7 +93,7 @@ class Pump:
         return False
 
     def _send_rest(self) -> None:
-        """What was typed before the detach keys still belongs to the program."""
+        """The input typed before the detach keys is sent: it still belongs to the program."""
         self._wire.setblocking(True)
         try:
             self._wire.sendall(self._input, MSG_NOSIGNAL)
@@ -124,7 +124,7 @@ class Pump:
         return events
 
     def _watch(self) -> None:
-        """Tell poll what we are ready for; a descriptor with nothing to do is taken out (POLLHUP would spin)."""
+        """The poll's descriptors, those with something to do: another one is taken out (POLLHUP would spin)."""
         wanted = {self._signals.fileno(): select.POLLIN}
         has_room = sum(len(out.pending) for out in self._outputs) < ROOM
         wire = 0 if self._output_ended or not has_room else select.POLLIN
@@ -206,10 +206,10 @@ class Pump:
 
 
 class Output:
-    """One of our own descriptors and what is still to be written to it."""
+    """An output descriptor of this process and the bytes still to be written to it."""
 
     def __init__(self, number: int) -> None:
-        """``number`` is 1 or 2. Where it could block, writes go to a private opening of the same file."""
+        """The output ``number``, 1 or 2. Where it could block, writes go to a private opening of the same file."""
         own = _reopened(number)
         self.descriptor = number if own is None else own
         self.pending = bytearray()
@@ -217,16 +217,16 @@ class Output:
         self._most = READ_SIZE if own is not None or _is_file(number) else PIPE_WRITE
 
     def close(self) -> None:
-        """Close what we opened; 1 and 2 themselves stay open."""
+        """Close the private opening, if there is one; 1 and 2 themselves stay open."""
         if self._is_own:
             os.close(self.descriptor)
             self._is_own = False
 
     def write(self) -> None:
-        """Write what fits without blocking; poll has just said that something does.
+        """Write as many bytes as fit without blocking; poll has just said that some do.
 
         Raises:
-            BrokenPipeError: its reader has gone.
+            BrokenPipeError: the descriptor's reader has gone.
         """
         view = memoryview(self.pending)
         try:
@@ -239,9 +239,9 @@ class Output:
 
 
 def _reopened(number: int) -> int | None:
-    """A non-blocking opening of our own of the pipe or terminal ``number``; None where there can be none.
+    """A private, non-blocking opening of the pipe or terminal ``number``; None where there can be none.
 
-    Not O_NONBLOCK on the descriptor itself: whoever shares it (our shell) would get it, too.
+    O_NONBLOCK is not set on the descriptor itself: processes that share it (the user's shell) would get it, too.
     """
     mode = os.fstat(number).st_mode
     if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):

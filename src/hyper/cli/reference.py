@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def split_reference(image: str) -> tuple[str, str]:
-    """Name and tag (or digest) of an image; ``latest`` where it says neither."""
+    """The name and the tag (or digest) of an image; ``latest`` where ``image`` has neither."""
     name, at, digest = image.partition("@")
     if at:
         return name, digest

@@ -1,8 +1,8 @@
-"""Strangers' text on the user's terminal: names, commands, paths and errors of images, guests and registries.
+"""Untrusted text on the user's terminal: names, commands, paths and errors of images, guests and registries.
 
-A terminal takes control characters for orders: to move the cursor, to change the title, to answer as if somebody typed.
-Here they become what they are written as (``\\x1b``), as do characters that turn the direction of writing. What a
-program in a container writes passes as it is: that is between it and whoever attached.
+A terminal takes control characters for orders: to move the cursor, to change the title, to answer as if typed. Here
+they become their escapes as text (``\\x1b``), as do characters that turn the direction of writing. Output of a program
+in a container passes as it is: that is between the program and the user who attached.
 
 Tables and messages are safe wherever they go, everything else on standard output where that is a terminal: a file gets
 every byte.
@@ -27,7 +27,7 @@ _CELL = _SHOWN | {9: "\\t", 10: "\\n"}
 
 
 def shown(text: str) -> str:
-    """``text`` as a terminal may have it; tabs and newlines stay."""
+    """``text`` as it is safe for a terminal; tabs and newlines stay."""
     return text if text.isprintable() else text.translate(_SHOWN)
 
 
@@ -37,14 +37,14 @@ def cell(text: str) -> str:
 
 
 class SafeTerminal(io.TextIOWrapper):
-    """A terminal that is only shown what is ``shown``; ``paint`` is for orders of our own."""
+    """A terminal that gets text only as ``shown``; ``paint`` is for orders of the command itself."""
 
     def write(self, text: str) -> int:
         super().write(shown(text))
         return len(text)
 
     def paint(self, text: str) -> None:
-        """Write it as it is."""
+        """Write ``text`` as it is."""
         super().write(text)
 
 
@@ -60,5 +60,5 @@ def guard() -> None:
 
 
 def paint(stream: TextIO, text: str) -> None:
-    """Write orders to the terminal, in which nothing is a stranger's."""
+    """Write orders to the terminal; ``text`` has nothing untrusted."""
     (stream.paint if isinstance(stream, SafeTerminal) else stream.write)(text)

@@ -1,7 +1,7 @@
 """``--format``: Go's templates, as docker's users write them.
 
-What nearly all say, ``{{.A.B}}`` and ``{{json .A}}`` in any text, a bare path ``A.B``, and ``json`` alone, is done
-here in no time. Everything else is gotpl's, which takes 75 ms to import (decision 0005).
+The usual forms, ``{{.A.B}}`` and ``{{json .A}}`` in any text, a bare path ``A.B``, and ``json`` alone, are done here
+in no time. Everything else is gotpl's, which takes 75 ms to import (decision 0005).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _BARE_PATH = re.compile(r"\.?[A-Za-z][\w-]*(\.[\w/:-]+)*")
 
 
 def compile_format(text: str, *, heading: bool = False) -> Callable[[Any], str]:
-    """A function from an object to the text ``text`` asks of it; ``heading``: of the headings, which are no values.
+    """A function from an object to its text by the template ``text``; ``heading``: for headings, which are no values.
 
     The function raises HyperError where an object does not fit. Raises:
         ValueError: it is not a template.
@@ -46,7 +46,7 @@ def compile_format(text: str, *, heading: bool = False) -> Callable[[Any], str]:
 
 
 def _walk(value: Any, path: list[str]) -> Any:
-    """Some steps down; None where there is nothing."""
+    """The value some steps down; None where there is none."""
     for name in path:
         if isinstance(value, dict):
             value = value.get(name)
@@ -58,12 +58,12 @@ def _walk(value: Any, path: list[str]) -> Any:
 
 
 def as_json(value: Any) -> str:
-    """Docker's ``json``: in one line."""
+    """JSON as docker's ``json`` writes it: in one line."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _print(value: Any) -> str:
-    """As Go's templates print it."""
+    """The value as Go's templates print it."""
     if value is None:
         return "<no value>"
     if isinstance(value, bool):

@@ -36,7 +36,7 @@ class NotATerminal(LocalError):
 
 
 class Session:
-    """What one attached command talks through.
+    """The session of one attached command with its program.
 
     ``resource`` is the API path that is resized (a container or an exec) and, with ``proxy``, killed.
     """
@@ -51,7 +51,7 @@ class Session:
         proxy: bool,
         keys: str | None = None,
     ) -> None:
-        """Raises UsageError: ``keys`` is no key sequence; NotATerminal."""
+        """A session that is not connected yet. Raises UsageError: ``keys`` is no key sequence; NotATerminal."""
         try:
             self._keys = parse_keys(DEFAULT_KEYS if keys is None else keys)
         except ValueError as error:
@@ -67,9 +67,9 @@ class Session:
         self.first_output_ns = 0
 
     def terminal(self) -> _Caught:
-        """Within, the terminal is raw (if there is a tty to talk to) and signals are caught.
+        """A context in which the terminal is raw (if there is a tty to talk to) and signals are caught.
 
-        Signals wait until :meth:`release`, when there is somebody to send them to.
+        Signals wait until :meth:`release`, when there is a process to send them to.
         """
         caught = (*(PROXIED if self._proxy else ()), *((SIGWINCH,) if self.tty else ()))
         self._signals = Signals(caught)
@@ -82,7 +82,7 @@ class Session:
         return self._engine.receive(connection)
 
     def release(self) -> None:
-        """There is a process now: signals are passed on from here, beginning with those that waited."""
+        """Signals are passed on from now on, when there is a process, beginning with those that waited."""
         held, self._held = self._held or [], None
         for number in held:
             self._pass_on(number)
@@ -90,7 +90,7 @@ class Session:
     def converse(self, wire: socket.socket, early: bytes, *, redraw: bool = False) -> bool:
         """Move bytes until the stream ends (True) or the user detaches (False); closes ``wire``.
 
-        ``redraw``: the program was there before us, make it paint its screen again.
+        ``redraw``: the program ran before the session, make it paint its screen again.
         """
         with wire:
             pump = Pump(
@@ -115,7 +115,7 @@ class Session:
         return has_ended
 
     def exit_code(self, waiting: Response) -> int:
-        """What ``/wait`` answers in the end; closes it.
+        """The exit code that ``/wait`` answers in the end; closes ``waiting``.
 
         Raises:
             HyperError: the daemon was lost, or reports an error of its own.
@@ -163,7 +163,7 @@ class Session:
             return  # It has ended meanwhile: its exit code is on the way.
 
     def _resize(self, *, taller: bool = False) -> bool:
-        """Tell the other side our size; False if it has no terminal (yet)."""
+        """Tell the daemon the terminal's size; False if the program has no terminal (yet)."""
         ours = terminal.size(1) or terminal.size(0)
         if ours is None:
             return True

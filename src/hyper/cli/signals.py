@@ -34,9 +34,9 @@ ENDING = (signal.SIGHUP, SIGTERM, signal.SIGQUIT)
 
 
 class Signals:
-    """While it is entered, the signals ``wanted`` do nothing but show up at :meth:`fileno`.
+    """Signals caught while the object is entered: those ``wanted`` do nothing but show up at :meth:`fileno`.
 
-    A pipe and not a handler that acts: the request that passes a signal on must not run inside another request.
+    A pipe is used and no handler that acts: the request that passes a signal on must not run inside another request.
     """
 
     def __init__(self, wanted: Iterable[int]) -> None:
@@ -59,7 +59,7 @@ class Signals:
         os.close(self._write)
 
     def fileno(self) -> int:
-        """Readable when a signal came."""
+        """The descriptor that is readable when a signal came."""
         return self._read
 
     def take(self) -> list[int]:
@@ -72,16 +72,16 @@ class Signals:
 
 
 def name_of(number: int) -> str:
-    """``SIGTERM``."""
+    """The name of a signal, as ``SIGTERM``."""
     import signal
 
     return signal.Signals(number).name
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
-    """Nothing: the wake-up descriptor has the number."""
+    """A handler that does nothing: the wake-up descriptor has the signal's number."""
 
 
 def end_as(number: int, frame: FrameType | None) -> None:
-    """A handler that unwinds (so that every owner cleans up) and ends with 128 + the number."""
+    """A handler that unwinds (so that every owner cleans up) and ends with 128 + the signal's number."""
     raise SystemExit(128 + number)

@@ -1,4 +1,4 @@
-"""What the person may have meant by the name of a container or a pod that is not there."""
+"""Names that the user may have meant by the name of a container or a pod that is not there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MISSING = re.compile(r"No such (container|pod): (\S+)")
 
 
 def hint(context: Context, error: HyperError) -> str | None:
-    """A hint for ``error``: names of their kind that are like the missing one's. None for every other error."""
+    """A hint for ``error``: names like that of a missing container or pod; for any other error its own, or None."""
     found = _MISSING.search(error.message) if isinstance(error, ApiError) else None
     if found is None or error.hint is not None:
         return error.hint

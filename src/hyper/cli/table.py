@@ -181,7 +181,7 @@ def load(name: str) -> Command:
     """The command ``name``, its module imported.
 
     Raises:
-        KeyError: there is none.
+        KeyError: there is no such command.
     """
     module = f"hyper.cli.commands.{_MODULES[name][0]}"
     __import__(module)  # importlib would cost 1 ms more

@@ -12,7 +12,7 @@ from hyper.errors import InvalidRequest
 
 
 def compile_template(text: str, *, heading: bool) -> Callable[[Any], str]:
-    """A function from an object to what ``text`` makes of it; ``heading``: ``json`` leaves a text as it is.
+    """A function from an object to its text by the template ``text``; ``heading``: ``json`` leaves a text as it is.
 
     The function raises InvalidRequest where an object does not fit. Raises:
         ValueError: it is not a template.

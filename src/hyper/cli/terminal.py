@@ -8,7 +8,7 @@ from hyper.cli.signals import ENDING, end_as
 
 
 def size(descriptor: int = 1) -> tuple[int, int] | None:
-    """Rows and columns of the terminal at ``descriptor``; None if it is none or does not know."""
+    """The size, rows and columns, of the terminal at ``descriptor``; None if it is no terminal or does not know."""
     try:
         columns, rows = os.get_terminal_size(descriptor)
     except OSError:
@@ -17,10 +17,10 @@ def size(descriptor: int = 1) -> tuple[int, int] | None:
 
 
 class Raw:
-    """While it is entered, the terminal at ``descriptor`` passes every key on and echoes nothing; afterwards it is as
-    before.
+    """Raw mode of the terminal at ``descriptor``: while entered, every key is passed on, none echoed; it is as before
+    afterwards.
 
-    TERM, HUP and QUIT unwind (SystemExit) instead of ending us with the terminal raw.
+    TERM, HUP and QUIT unwind (SystemExit) instead of ending the process with the terminal raw.
     """
 
     def __init__(self, descriptor: int) -> None:

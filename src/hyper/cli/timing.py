@@ -30,7 +30,7 @@ _ORIGINS = {
 
 
 class Timing:
-    """What happened here and when, CLOCK_MONOTONIC; the daemon's own marks come on top at the end."""
+    """The command's marks of a start and their times, CLOCK_MONOTONIC; the daemon's marks come on top at the end."""
 
     def __init__(self) -> None:
         #: What the container was made of, once that is known.
@@ -42,12 +42,12 @@ class Timing:
         self.mark("command understood")
 
     def mark(self, what: str, at_ns: int | None = None) -> None:
-        """``what`` is done."""
+        """The step ``what`` is done, at ``at_ns`` (None: now)."""
         at = time.monotonic_ns() if at_ns is None else at_ns
         self._marks.append((at, f"hyper: {what}"))
 
     def show(self, engine: Engine, identifier: str) -> None:
-        """The table is written, with what the daemon knows of this start."""
+        """The table is written, with the daemon's marks of this start."""
         marks, notes, way = self._marks, [], "?"
         try:
             start = engine.get(f"/hyper/v1/containers/{identifier}/start")
@@ -68,7 +68,7 @@ class Timing:
 
 
 def _origin(engine: Engine, image: str) -> list[str]:
-    """How the image came to the daemon, in one line; none where it does not say."""
+    """The origin of the image in one line; none where the daemon does not say."""
     try:
         origin = engine.get(image_path(image, "/json"))["Hyper"]["Origin"]
     except (ApiError, KeyError):
@@ -80,7 +80,7 @@ def _origin(engine: Engine, image: str) -> list[str]:
 
 
 def _started_ns() -> int | None:
-    """When this process was made, by CLOCK_MONOTONIC. Source: proc(5), field 22 of stat, in ticks of CLOCK_BOOTTIME."""
+    """The process's start by CLOCK_MONOTONIC. Source: proc(5), field 22 of stat, in ticks of CLOCK_BOOTTIME."""
     try:
         with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 (pathlib costs 3 ms)
             ticks = int(file.read().rpartition(")")[2].split()[19])

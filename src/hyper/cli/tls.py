@@ -23,7 +23,7 @@ TLS_FLAGS = (
 
 
 def tls_files(given: Arguments, environ: Mapping[str, str]) -> TlsFiles | None:
-    """How to speak TLS; None for not at all. As docker: without flags the files of a folder count if they are there."""
+    """The files to speak TLS with; None: no TLS. Without flags docker's folder of them counts, if they are there."""
     verify = given.on("--tlsverify") or bool(environ.get("DOCKER_TLS_VERIFY"))
     wanted = verify or given.on("--tls") or bool(environ.get("DOCKER_TLS"))
     if not wanted:

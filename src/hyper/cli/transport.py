@@ -31,7 +31,7 @@ _FORMS = {
 
 
 class Source:
-    """What was written, taken apart. ``choice``: which image of several, "" if nothing was said."""
+    """The parts of such a name. ``choice``: which image of several, "" if the name does not say."""
 
     __slots__ = ("choice", "kind", "path", "text")
 
@@ -43,10 +43,10 @@ class Source:
 
 
 def parse(image: str) -> Source | None:
-    """Where ``image`` is; None for a plain name.
+    """The source that ``image`` names; None for a plain name.
 
     Raises:
-        UsageError: a transport and nothing that it could mean.
+        UsageError: the name has a transport, but not the form of one.
     """
     kind, colon, rest = image.partition(":")
     if not colon or kind not in _FORMS:
@@ -66,7 +66,7 @@ def _malformed(image: str, kind: str) -> UsageError:
 
 
 def forbid(source: Source, flag: str | None) -> None:
-    """Raise UsageError where ``flag`` was given: it makes no sense with what is not in a registry."""
+    """Raise UsageError where ``flag`` was given: it makes no sense for an image that is not in a registry."""
     if flag is not None:
         raise UsageError(f"{flag} cannot be said of {source.text}, which is no image of a registry")
 
@@ -74,10 +74,10 @@ def forbid(source: Source, flag: str | None) -> None:
 def bring(
     context: Context, source: Source, *, quiet: bool, again: bool, platform: str | None = None
 ) -> str:
-    """What to call the image that ``source`` names, which the daemon has now; how it went is on standard error.
+    """The name of the image at ``source``, which the daemon has now; progress was shown on standard error.
 
-    ``again``: also when the daemon has the image already (its names may have moved). ``platform``: what another
-    engine's image must be for.
+    ``again``: also when the daemon has the image already (its names may have moved). ``platform``: the one that
+    another engine's image must be for.
 
     Raises:
         LocalError: no such file, no such image in it, or several of them. ApiError: the daemon refuses it.
@@ -138,7 +138,7 @@ def _is_there(context: Context, image_id: str) -> bool:
 
 
 def _upload(context: Context, pieces: Iterator[bytes], *, quiet: bool) -> list[str]:
-    """The ids of what was loaded."""
+    """The ids of the images loaded."""
     from hyper.cli.progress import follow
 
     query = {"ids": True, "quiet": quiet or not sys.stderr.isatty()}

@@ -1,7 +1,7 @@
-"""A tar archive from a container onto our own disk. It may be hostile: nothing outside the folder is touched.
+"""Unpacking of a container's tar archive on this host. It may be hostile: nothing outside the folder is touched.
 
-Nor gets anything in it rights on this host: device nodes are left out, files lose their set-user-ID and set-group-ID
-bits. Docker's client makes both; as root that is another way from a container to the host.
+Nor does anything in it get rights here: device nodes are left out, files lose their set-user-ID and set-group-ID bits.
+Docker's client makes both; as root that is another way from a container to the host.
 
 Every name is walked from the folder's descriptor without following a link, so that a link the archive brought cannot
 lead anywhere.
@@ -60,7 +60,7 @@ class Withheld:
         self.privileged: list[str] = []
 
     def takes(self, member: tarfile.TarInfo) -> bool:
-        """Whether an entry is left out; one that is not has no privileges afterwards."""
+        """Whether an entry is left out; ``member`` has no privileges afterwards where it is not."""
         is_device = member.ischr() or member.isblk()
         if is_device or (member.islnk() and member.linkname in self.devices):
             self.devices.append(member.name)
@@ -72,13 +72,13 @@ class Withheld:
 
 
 def unpack(stream: Pieces, folder: str, rename: Callable[[str], str]) -> Withheld:
-    """Everything in the archive is below ``folder``, under the name that ``rename`` gives it; or is ``Withheld``.
+    """The names withheld; every other entry of the archive is below ``folder``, by the name that ``rename`` gives it.
 
-    Modes and times are the archive's, owners ours. What is in the way is replaced, but no folder by a file or the
-    other way round.
+    Modes and times are the archive's, owners this process's. A file in the way is replaced, but no folder by a file or
+    the other way round.
 
     Raises:
-        LocalError: an entry would land elsewhere, or cannot be made; what was made before stays.
+        LocalError: an entry would land elsewhere, or cannot be made; entries made before stay.
     """
     times: list[tuple[list[str], float]] = []
     withheld = Withheld()
@@ -205,7 +205,7 @@ def _make_file(archive: tarfile.TarFile, member: tarfile.TarInfo, parent: int, n
 
 
 def _check_link(member: tarfile.TarInfo, parts: list[str], folder: str) -> None:
-    """Docker refuses links that lead out of the folder (an absolute one is taken to begin there)."""
+    """A check that no link leads out of the folder, as docker's (an absolute one is taken to begin there)."""
     depth = len(parts) - 1
     for part in member.linkname.split("/"):
         depth += {"..": -1, ".": 0, "": 0}.get(part, 1)

@@ -1,4 +1,4 @@
-"""Help texts. Our own layout: argparse's differs between Python versions, and these are golden files."""
+"""Help texts, in a layout of their own: argparse's differs between Python versions, and these are golden files."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def describe_family(family: str) -> str:
 
 
 def usage_line(name: str, command: Command) -> str:
-    """``Usage:  hyper run [flags] IMAGE [COMMAND] [ARG...]``."""
+    """The first line of help: ``Usage:  hyper run [flags] IMAGE [COMMAND] [ARG...]``."""
     return " ".join(f"Usage:  hyper {name} [flags] {command.words}".split(" ")).rstrip()
 
 

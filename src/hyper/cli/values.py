@@ -1,4 +1,4 @@
-"""What the values of flags mean: each function is a flag's ``parse`` and raises ValueError with the reason."""
+"""Values of flags: each function is a flag's ``parse`` and raises ValueError with the reason."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ _NETWORK_KEYS = {
 
 
 def network(text: str) -> tuple[str, dict[str, list[str]]]:
-    """A network's name and what is asked of it: ``back``, or ``name=back,alias=db,ip=10.1.2.3``.
+    """A network's name and the options asked for: ``back``, or ``name=back,alias=db,ip=10.1.2.3``.
 
     Raises:
         ValueError: an unknown word, or no name.
@@ -127,12 +127,12 @@ def mapping(pairs: list[str]) -> dict[str, str]:
 
 
 def boolean_text(value: object) -> str:
-    """true or false, as Go prints them."""
+    """A boolean as Go prints it: true or false."""
     return "true" if value else "false"
 
 
 def capability(text: str) -> str:
-    """``net_admin`` and ``CAP_NET_ADMIN`` are one."""
+    """A capability's name; ``net_admin`` and ``CAP_NET_ADMIN`` are one."""
     name = text.upper()
     return name if name == "ALL" or name.startswith("CAP_") else f"CAP_{name}"
 
@@ -144,7 +144,7 @@ def label(text: str) -> str:
 
 
 def add_host(text: str) -> str:
-    """HOST:IP and HOST=IP are one; the address may contain colons."""
+    """A host's name and address; HOST:IP and HOST=IP are one; the address may contain colons."""
     for mark in ("=", ":"):
         host, found, ip = text.partition(mark)
         if found and host and ip and ":" not in host:
@@ -173,7 +173,7 @@ def restart(text: str) -> str:
 
 
 def security(text: str) -> str:
-    """``seccomp=FILE`` becomes ``seccomp=CONTENT``: the daemon may not see our files."""
+    """A security option; ``seccomp=FILE`` becomes ``seccomp=CONTENT``: the daemon may not see this host's files."""
     name, _, value = text.partition("=")
     if name != "seccomp" or value in ("unconfined", "builtin", ""):
         return text

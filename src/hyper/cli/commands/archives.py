@@ -72,7 +72,7 @@ def _import(context: Context, arguments: Arguments) -> int:
 
 
 def _opened(path: str | None) -> Iterator[bytes]:
-    """The pieces of the file; that it cannot be read is known before the daemon is asked."""
+    """The pieces of the file ``path``; an error to read it comes before the daemon is asked."""
     if path is not None and not os.access(path, os.R_OK):
         try:
             os.stat(path)  # noqa: PTH116 (pathlib costs 3 ms)

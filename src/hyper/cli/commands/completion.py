@@ -1,4 +1,4 @@
-"""``hyper completion``: the scripts by which shells complete our words."""
+"""``hyper completion``: the scripts by which shells complete words of ``hyper``."""
 
 from __future__ import annotations
 

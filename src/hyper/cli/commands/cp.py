@@ -29,7 +29,7 @@ _GO_FOLDER, _GO_LINK, _GO_SPECIAL = 1 << 31, 1 << 27, 0b111 << 24 | 1 << 21 | 1 
 
 
 class Stat:
-    """What the API says of a path in a container (X-Docker-Container-Path-Stat)."""
+    """The file at a path in a container, as the API describes it (X-Docker-Container-Path-Stat)."""
 
     def __init__(self, response: Response) -> None:
         try:
@@ -94,7 +94,7 @@ def _tell_withheld(withheld: Withheld) -> None:
 
 
 def _followed(context: Context, container: str, path: str) -> tuple[str | None, str]:
-    """Where the link ``path`` leads, and the name that a copy of it gets; (None, ``path``) where it is no link."""
+    """The name that a copy of the link ``path`` gets, and the path it leads to; (None, ``path``) if it is no link."""
     try:
         found = _stat(context, container, path)
     except ApiError:
@@ -129,7 +129,7 @@ def _unpack(
 
 
 def _check_target(path: str) -> None:
-    """Docker's rule: the folder it goes to exists, and what is there is a file or a folder."""
+    """A check by Docker's rule: the folder of ``path`` exists, and ``path``, if it exists, is a file or a folder."""
     folder = os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120
     if not os.path.isdir(folder):  # noqa: PTH112
         raise LocalError(f'invalid output path: directory "{folder}" does not exist')
@@ -178,7 +178,7 @@ def _copy_in(context: Context, arguments: Arguments, source: str, container: str
 def _find_target(context: Context, container: str, path: str) -> tuple[str, bool, bool]:
     """The path with its last link followed, whether it exists, and whether it is a folder.
 
-    What cannot be looked at counts as missing (as docker): the copy itself says what is wrong.
+    A path that cannot be looked at counts as missing (as in docker): the copy itself says what is wrong.
     """
     try:
         found = _stat(context, container, path)
@@ -193,7 +193,7 @@ def _find_target(context: Context, container: str, path: str) -> tuple[str, bool
 
 
 def _our_source(path: str, *, follow: bool) -> tuple[str, str]:
-    """What to read, and its name in the archive."""
+    """The path on this host to read, and its name in the archive."""
     folder, name = split_entry(path)
     if follow:
         ours = os.path.realpath(path)

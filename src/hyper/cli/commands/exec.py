@@ -24,7 +24,7 @@ def _run(context: Context, arguments: Arguments) -> int:
 
 
 def run_in(context: Context, container: str, command: list[str], arguments: Arguments) -> int:
-    """Run ``command`` in ``container`` as the flags in ``EXEC_FLAGS`` say; its exit code, 0 if it is detached from."""
+    """Run ``command`` in ``container`` as the flags in ``EXEC_FLAGS`` say; returns its exit code, 0 after detaching."""
     detach = arguments.on("--detach")
     tty = arguments.on("--tty")
     interactive = arguments.on("--interactive") and not detach

@@ -31,7 +31,7 @@ def _run(context: Context, arguments: Arguments) -> int:
 
 
 def written(context: Context, container: str, arguments: Arguments) -> Iterator[tuple[int, bytes]]:
-    """What ``container`` wrote, of it what the flags in ``LOG_FLAGS`` ask for: descriptor and bytes, as they come."""
+    """The output of ``container`` that the flags in ``LOG_FLAGS`` ask for: descriptor and bytes, as they come."""
     found = context.engine.get(container_path(container, "/json"))
     query = {
         "stdout": True,

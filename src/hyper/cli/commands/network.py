@@ -63,7 +63,7 @@ def ipam_config(arguments: Arguments) -> list[dict[str, Any]]:
     """The API's IPAM.Config: a subnet each, with the gateway, range and reserved addresses that are within it.
 
     Raises:
-        UsageError: no address, or one that is in no subnet given.
+        UsageError: a value is no address, or is in no subnet given.
     """
     import ipaddress  # only here: 6 ms
 

@@ -54,7 +54,7 @@ def pod_row(found: dict[str, Any], *, whole: bool) -> dict[str, Any]:
 
 
 def _ports(bindings: dict[str, Any]) -> list[dict[str, Any]]:
-    """As a list of containers has them."""
+    """The published ports as a list of containers has them."""
     made: list[dict[str, Any]] = []
     for spec, places in (bindings or {}).items():
         number, _, kind = spec.partition("/")

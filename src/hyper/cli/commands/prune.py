@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _prune(context: Context, kind: str, query: dict[str, Any]) -> int:
-    """Remove what is unused of one kind and say what; the bytes that gave."""
+    """Remove unused objects of one kind and name them; returns the bytes that are free now."""
     answer = context.engine.post(f"/{kind}/prune", filters=query) or {}
     field = f"{kind[:-1].capitalize()}sDeleted"
     gone = [_deleted(item) for item in answer.get(field) or ()]
@@ -34,7 +34,7 @@ def _deleted(item: str | dict[str, str]) -> str:
 
 
 def _is_wanted(arguments: Arguments, warning: str) -> bool:
-    """Whether the person agrees: --force, or a y. Any other answer is a no, and no error (as docker)."""
+    """Whether the user agrees: --force, or a y. Any other answer is a no, and no error (as in docker)."""
     if arguments.on("--force"):
         return True
     what = arguments.all("--filter")

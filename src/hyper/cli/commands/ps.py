@@ -63,7 +63,7 @@ def ps_row(found: dict[str, Any], *, whole: bool) -> dict[str, Any]:
 
 
 def _size(found: dict[str, Any]) -> str:
-    """What it wrote and, where known, all its files, in docker's words."""
+    """The size of the files a container wrote and, where known, of all its files, in docker's words."""
     written, whole = found.get("SizeRw") or 0, found.get("SizeRootFs") or 0
     if not written and not whole:
         return "0B"

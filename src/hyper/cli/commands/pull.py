@@ -31,14 +31,14 @@ def pull(
     all_tags: bool = False,
     source: str | None = None,
 ) -> str:
-    """The daemon has ``image`` (or all of its repository); how it went was shown on ``output``. What to call it: an id
+    """The name of ``image``, which (or whose whole repository) the daemon has now; ``output`` showed progress. An id
     where ``image`` is that of an engine, which may know the image by another one.
 
     ``source``: "nearest" is a container engine of the daemon's host or else the registry, "local" only the former, None
-    the registry. Docker's daemon knows the registry only, whatever is said.
+    the registry. Docker's daemon pulls from the registry in each case.
 
     Raises:
-        ApiError: it could not be fetched.
+        ApiError: the image could not be fetched.
     """
     name, tag = split_reference(image)
     auth = auth_header(image, os.environ)
@@ -60,7 +60,7 @@ def pull(
 def pull_for_run(
     context: Context, image: str, *, platform: str | None, quiet: bool, missing: bool
 ) -> str:
-    """Pull for ``run``: on standard error, since standard output belongs to the container. What to call the image.
+    """The name of the image, pulled for ``run``: progress is on standard error, for standard output is the container's.
 
     ``missing``: the image is not here, any that a container engine of the daemon's host has will do.
     """

@@ -41,7 +41,7 @@ def create(
     """The id of a new container; its image was pulled if ``--pull`` allows and it was missing.
 
     Raises:
-        HyperError: the daemon refused; nothing was created.
+        HyperError: the daemon refused; no container was created.
     """
     image = body["Image"]
     when, platform = arguments.text("--pull"), arguments.text("--platform")

@@ -61,12 +61,12 @@ class Watch:
         thread.start()
 
     def remove(self, name: str) -> None:
-        """It is no longer shown."""
+        """The container ``name`` is no longer shown."""
         with self._lock:
             self._rows.pop(name, None)
 
     def rows(self) -> list[dict[str, Any]]:
-        """What is known now, in the order in which they were added."""
+        """The containers' rows as known now, in the order in which they were added."""
         with self._lock:
             return list(self._rows.values())
 

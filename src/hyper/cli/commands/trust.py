@@ -1,4 +1,4 @@
-"""``hyper trust``: whose signatures count for App Container Images."""
+"""``hyper trust``: keys whose signatures count for App Container Images."""
 
 from __future__ import annotations
 
