@@ -33,6 +33,7 @@ HELD: tuple[str, ...] = (
     "system/",
     "types/",
     "cli/",
+    "client/",
 )
 
 

@@ -1,4 +1,4 @@
-"""Where the daemon is: ``-H``, then HYPER_HOST, then DOCKER_HOST, then the default socket."""
+"""The daemon's address: ``-H``, then HYPER_HOST, then DOCKER_HOST, then the default socket."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Address:
         """A connected, blocking socket; the caller closes it.
 
         Raises:
-            DaemonUnreachable: nobody listens there, or we may not speak to it.
-            InvalidRequest: the files for TLS are no good.
+            DaemonUnreachable: no daemon listens there, or the user may not speak to it.
+            InvalidRequest: the files for TLS cannot be used.
         """
         try:
             return self._connect_unix() if self.path else self._connect_tcp()
@@ -93,10 +93,10 @@ def find_address(
 ) -> Address:
     """The daemon's address: ``flag``, else HYPER_HOST, else DOCKER_HOST, else the default socket.
 
-    ``tls``: how to speak to it if it is a TCP address.
+    ``tls``: the files for TLS if it is a TCP address.
 
     Raises:
-        InvalidRequest: not an address we can speak to.
+        InvalidRequest: not an address that can be spoken to.
     """
     text = flag or environ.get("HYPER_HOST") or environ.get("DOCKER_HOST")
     if text:
@@ -106,7 +106,7 @@ def find_address(
 
 
 def parse_address(text: str, *, tls: TlsFiles | None = None) -> Address:
-    """``unix:///path``, ``tcp://host[:port]`` or ``http://host[:port]``.
+    """The address that ``text`` has: ``unix:///path``, ``tcp://host[:port]`` or ``http://host[:port]``.
 
     Raises:
         InvalidRequest: anything else.
@@ -134,7 +134,7 @@ def _parse_peer(rest: str, text: str, default: int) -> tuple[str, int]:
 
 
 def default_socket(uid: int, environ: Mapping[str, str]) -> str:
-    """What ``hyper.config.default_socket`` says, without that module's 13 ms of imports.
+    """The path of ``hyper.config.default_socket``, without that module's 13 ms of imports.
 
     A test holds the two together.
     """

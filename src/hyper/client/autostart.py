@@ -1,7 +1,7 @@
-"""Start a daemon for the user when none runs at the default socket.
+"""Start of a daemon for the user when none runs at the default socket.
 
 The one place of the client that spawns. Not ``hyper.system.process``: that one is asyncio's and owns its children,
-while this child has to outlive us.
+while this child has to outlive the client.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _LOG_TAIL_BYTES = 2000
 
 
 def start_daemon(address: Address) -> None:
-    """A daemon serves ``address`` (the default one): started by us, or by another client meanwhile.
+    """A daemon serves ``address`` (the default one): started here, or by another client meanwhile.
 
     Raises:
         DaemonUnreachable: hyperd is not installed, ended, or did not serve within ``DEADLINE_S``.
-        Forbidden: its folders belong to somebody else or are open to others.
+        Forbidden: its folders belong to another user or are open to others.
     """
     from hyper.config import defaults
 
@@ -54,7 +54,7 @@ def start_daemon(address: Address) -> None:
 def launch(
     program: Path, arguments: tuple[str, ...], log: Path, *, deadline_s: float = DEADLINE_S
 ) -> None:
-    """``program`` runs detached from us, its output appended to ``log``, and has said that it serves.
+    """``program`` runs detached from the client, its output appended to ``log``, and has said that it serves.
 
     Raises:
         DaemonUnreachable: it ended first, or said nothing for ``deadline_s`` (it is killed then).
@@ -80,7 +80,7 @@ def find_hyperd() -> Path:
     """The hyperd that belongs to this hyper.
 
     Raises:
-        DaemonUnreachable: there is none.
+        DaemonUnreachable: there is no hyperd.
     """
     for folder in (Path(sys.argv[0]).resolve().parent, Path(sys.executable).parent):
         if os.access(folder / "hyperd", os.X_OK):
@@ -116,7 +116,7 @@ def _spawn(program: Path, arguments: tuple[str, ...], log: Path, ready: int) -> 
 
 
 def _await_ready(pipe: int, deadline_s: float) -> str:
-    """ "ready", "ended" (the pipe closed without a word) or "silent"."""
+    """The state of a start: "ready", "ended" (the pipe closed without a word) or "silent"."""
     poller = select.poll()
     poller.register(pipe, select.POLLIN)
     until = time.monotonic() + deadline_s

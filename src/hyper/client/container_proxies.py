@@ -1,4 +1,4 @@
-"""Proxies that the user's config.json has for containers: variables of those that are made, as docker does it.
+"""Proxies that the user's config.json has for containers: variables of new containers, as docker sets them.
 
 Source: docker/cli cli/config/configfile/file.go, ParseProxyConfig.
 """
@@ -19,7 +19,7 @@ _VARIABLES = {
 
 
 def with_proxies(variables: list[str], environ: Mapping[str, str], daemon: str) -> list[str]:
-    """``variables`` of a container for ``daemon`` (its address), and in both cases those they do not name.
+    """``variables`` of a container for ``daemon`` (its address), and those of proxies they do not name, in both cases.
 
     A file that is missing, broken, or says nothing of proxies adds none.
     """

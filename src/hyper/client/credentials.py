@@ -1,7 +1,7 @@
 """Registry credentials in docker's own config.json: found for a request, kept by ``login``, forgotten by ``logout``.
 
-What the file says of helpers counts: ``credHelpers`` for its registry, ``credsStore`` for all; what they keep is not in
-the file.
+Helpers that the file names are asked: those of ``credHelpers`` for their registry, ``credsStore`` for all; secrets that
+helpers keep are not in the file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TOKEN_USER = "<token>"  # noqa: S105 (a name, not a secret)
 
 
 class CredentialError(HyperError):
-    """The credentials cannot be read or kept."""
+    """A failure to read or keep credentials."""
 
     exit_code = 1
 
@@ -39,14 +39,14 @@ def registry_of(image: str) -> str:
 
 
 def host_of(server: str) -> str:
-    """The key for what a person calls a registry: no scheme, no path; Docker Hub has a name of its own."""
+    """The key for a registry as the user names it: no scheme, no path; Docker Hub has a name of its own."""
     if server in ("", HUB, "docker.io", "index.docker.io"):
         return HUB
     return server.removeprefix("http://").removeprefix("https://").partition("/")[0]
 
 
 def no_auth() -> str:
-    """The X-Registry-Auth of somebody without credentials."""
+    """The X-Registry-Auth of a user without credentials."""
     return _encode({})
 
 
@@ -90,7 +90,7 @@ class Store:
         return None
 
     def keep(self, registry: str, user: str, secret: str, *, token: bool) -> bool:
-        """The credentials are kept; True if a helper has them, False if they are in the file as they are.
+        """The credentials are kept; True if a helper has them, False if they are in the file in plain.
 
         ``token``: ``secret`` is the registry's identity token.
         """
@@ -109,7 +109,7 @@ class Store:
         return helper is not None
 
     def forget(self, registry: str) -> bool:
-        """Nothing is kept for ``registry``; False if nothing was."""
+        """The credentials for ``registry`` are forgotten; False if none were kept."""
         config = self._read_to_change()
         auths = config.get("auths")
         known = isinstance(auths, dict) and auths.pop(registry, None) is not None
@@ -129,7 +129,7 @@ class Store:
         return config if isinstance(config, dict) else {}
 
     def _read_to_change(self) -> dict[str, Any]:
-        """As :meth:`_read`, but what we do not understand is an error: we must not write over it."""
+        """The file's content for a change. One that is not understood is an error: it must not be written over."""
         try:
             config = json.loads(self.path.read_bytes())
         except FileNotFoundError:
@@ -170,7 +170,7 @@ def _helper(config: dict[str, Any], registry: str) -> str | None:
 
 
 def _entry(auths: object, registry: str) -> dict[str, Any] | None:
-    """What is kept under the registry's name, however that is spelled."""
+    """The entry kept under the registry's name, however that is spelled."""
     if not isinstance(auths, dict):
         return None
     for key in (registry, *(k for k in auths if host_of(k) == registry)):

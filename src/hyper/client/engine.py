@@ -1,4 +1,4 @@
-"""The Engine API as calls: a path, a query, a body; JSON back, or a stream, or the raw socket."""
+"""Calls of the Engine API: a path, a query, a body; JSON back, or a stream, or the raw socket."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _UPGRADE = (("Connection", "Upgrade"), ("Upgrade", "tcp"))
 
 
 class Engine:
-    """One daemon. Paths carry no version: every Engine API serves its newest there.
+    """The client of one daemon. Paths carry no version: every Engine API serves its newest there.
 
-    ``start`` is called when nobody listens at the address, once; it returns when somebody does.
-    ``trace`` is given a line for each request.
+    ``start`` is called when no daemon listens at the address, once; it returns when one does.
+    ``trace`` is called with a line for each request.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Engine:
 
 
 def container_path(name: str, rest: str = "") -> str:
-    """``/containers/NAME`` + ``rest``.
+    """The path of a container: ``/containers/NAME`` + ``rest``.
 
     Raises:
         InvalidRequest: the name is empty (the path would mean something else).
@@ -177,7 +177,7 @@ def container_path(name: str, rest: str = "") -> str:
 
 
 def object_path(kind: str, name: str, rest: str = "") -> str:
-    """``/KIND/NAME`` + ``rest``, for volumes and networks.
+    """The path of a volume or network: ``/KIND/NAME`` + ``rest``.
 
     Raises:
         InvalidRequest: the name is empty (the path would mean something else).
@@ -188,7 +188,7 @@ def object_path(kind: str, name: str, rest: str = "") -> str:
 
 
 def image_path(name: str, rest: str = "") -> str:
-    """``/images/NAME`` + ``rest``; slashes, colons and @ of the name stay as they are.
+    """The path of an image: ``/images/NAME`` + ``rest``; slashes, colons and @ of the name stay as they are.
 
     Raises:
         InvalidRequest: the name is empty.

@@ -1,4 +1,4 @@
-"""What can go wrong between a client and its daemon."""
+"""Failures between a client and its daemon."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ApiError(HyperError):
 
 
 class DaemonUnreachable(Unavailable):
-    """Nobody answers at the daemon's address. ``refused``: nobody listens there (a start may help)."""
+    """No daemon answers at the address. ``refused``: none listens there (a start may help)."""
 
     exit_code = 1
 

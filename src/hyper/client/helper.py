@@ -1,4 +1,4 @@
-"""Docker's credential helpers: programs ``docker-credential-NAME`` that keep secrets for us.
+"""Docker's credential helpers: programs ``docker-credential-NAME`` that keep secrets for clients.
 
 Source: github.com/docker/docker-credential-helpers, README "Development". A secret goes through pipes, never argv.
 """
@@ -20,7 +20,7 @@ class HelperError(HyperError):
 
 
 def read_secret(helper: str, server: str) -> tuple[str, str] | None:
-    """User and secret that ``helper`` keeps for ``server``; None if it has none."""
+    """The user and the secret that ``helper`` keeps for ``server``; None if it has none."""
     answer = _ask(helper, "get", server)
     if answer is None:
         return None
@@ -32,7 +32,7 @@ def read_secret(helper: str, server: str) -> tuple[str, str] | None:
 
 
 def store_secret(helper: str, server: str, user: str, secret: str) -> None:
-    """``helper`` keeps them."""
+    """``helper`` keeps ``user`` and ``secret`` for ``server``."""
     _ask(helper, "store", json.dumps({"ServerURL": server, "Username": user, "Secret": secret}))
 
 

@@ -1,6 +1,6 @@
 """HTTP/1.1 over one socket: one request, one response, then the socket is closed or handed over.
 
-Ours and not ``http.client``, because that imports ``email`` and costs 15 ms of the 40 a command may take
+Hyper's own and not ``http.client``, because that imports ``email`` and costs 15 ms of the 40 a command may take
 (docs/decisions/0005-cli.md). It knows exactly what the Engine API uses: Content-Length, chunked, until-close,
 and 101 with the raw socket afterwards. Everything the peer sends is bounded.
 """
@@ -83,11 +83,11 @@ class Response:
     """
 
     def __init__(self, connection: socket.socket, *, bodiless: bool = False) -> None:
-        """Read the head. ``bodiless``: no body follows, whatever it says (the answer to a HEAD).
+        """Read the answer's head. ``bodiless``: no body follows, whatever the head says (the answer to a HEAD).
 
         Raises:
             ConnectionLost: the peer closed instead of answering.
-            ProtocolError: what it sent is not HTTP/1.1, or exceeds the bounds.
+            ProtocolError: the bytes it sent are not HTTP/1.1, or exceed the bounds.
         """
         self._connection = connection
         self._bodiless = bodiless
@@ -213,7 +213,7 @@ def _receive(connection: socket.socket) -> bytes:
 
 
 def _parse_head(head: bytes) -> tuple[int, dict[str, str]]:
-    """Status and headers (names in lower case; of a repeated one the last)."""
+    """The status and the headers of a head (names in lower case; of a repeated one the last)."""
     start, *lines = head.decode("latin-1").split("\r\n")
     version, _, rest = start.partition(" ")
     if version not in ("HTTP/1.1", "HTTP/1.0") or not rest[:3].isdecimal() or len(rest) < 3:

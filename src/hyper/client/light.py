@@ -1,7 +1,7 @@
 """Light ways to sockets, signals and JSON: the C parts of the standard library without its Python parts.
 
 ``socket``, ``signal`` and ``json`` import ``enum``, ``re`` and what these import: half of all the time that a command
-takes to start. Everything here is what those modules themselves are made of; where a Python has it not, they are taken.
+takes to start. Those modules are made of the parts used here; with a Python that lacks these parts, they are used.
 tests/unit/test_cli_imports.py holds ``hyper run`` to what it may import.
 """
 
@@ -42,7 +42,7 @@ class Stream(socket.socket):
 if not TYPE_CHECKING and make_encoder is not None:
 
     class _Decoding:
-        """What the scanner asks: JSON as ``json.loads`` has it by default."""
+        """Settings that the scanner reads: JSON as ``json.loads`` has it by default."""
 
         strict = True
         object_hook = object_pairs_hook = None
@@ -62,7 +62,7 @@ if not TYPE_CHECKING and make_encoder is not None:
         """The value of a JSON text.
 
         Raises:
-            ValueError: it is none.
+            ValueError: the text is no JSON.
         """
         try:
             text = data if isinstance(data, str) else data.decode()

@@ -18,7 +18,7 @@ def quote(text: str, also: str = "") -> str:
 
 
 def encode_query(query: Mapping[str, object]) -> str:
-    """``?a=b&c=1`` or "". None, False and empty mappings are left out.
+    """The query's text: ``?a=b&c=1`` or "". None, False and empty mappings are left out.
 
     True is 1, a mapping is JSON, a list is one pair an item.
     """

@@ -1,7 +1,7 @@
 """TLS to a daemon, behind a socket that looks like any other.
 
-Everything above polls, half-closes and hands over plain sockets, which Python's TLS sockets cannot do. So the caller
-gets one end of a socket pair, and a thread of ours carries the bytes between the other end and the daemon, encrypted.
+Every caller polls, half-closes and hands over plain sockets, which Python's TLS sockets cannot do. So the caller gets
+one end of a socket pair, and a thread here carries the bytes between the other end and the daemon, encrypted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MORE = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class TlsFiles:
-    """Which files make up our side: ``ca`` (None: the system's), ``certificate`` and ``key`` (None: we have none)."""
+    """The files of the client's side: ``ca`` (None: the system's), ``certificate`` and ``key`` (None: none)."""
 
     __slots__ = ("ca", "certificate", "key", "verify")
 
@@ -40,10 +40,10 @@ class TlsFiles:
         self.verify = verify
 
     def context(self) -> ssl.SSLContext:
-        """TLS 1.2 or newer; with ``verify`` the daemon has to be who its address says.
+        """The settings of TLS 1.2 or newer; with ``verify`` the daemon's certificate has to be for its address.
 
         Raises:
-            InvalidRequest: a file is unreadable or does not hold what it should.
+            InvalidRequest: a file is unreadable or malformed.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -64,12 +64,12 @@ class TlsFiles:
 
 
 class TlsSocket(socket.socket):
-    """The caller's end. ``failure`` says why the connection ended, if not as it should."""
+    """The caller's end of a TLS connection. ``failure`` says why the connection ended, if not as it should."""
 
     failure: str | None = None
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """As a socket's.
+        """The bytes received, as by a plain socket.
 
         Raises:
             ConnectionLost: the connection ended for a reason that is known.
@@ -85,7 +85,7 @@ class TlsSocket(socket.socket):
         return data
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        """As a socket's.
+        """The bytes of ``data`` are sent, as by a plain socket.
 
         Raises:
             ConnectionLost: the connection ended for a reason that is known.
@@ -102,10 +102,10 @@ class TlsSocket(socket.socket):
 
 
 def secure(connection: socket.socket, host: str, files: TlsFiles) -> TlsSocket:
-    """A socket whose bytes go to the daemon over TLS on ``connection``, which is ours from now on.
+    """A socket whose bytes go to the daemon over TLS on ``connection``, which belongs to the thread from now on.
 
     Raises:
-        InvalidRequest: the files are no good. DaemonUnreachable: the handshake failed.
+        InvalidRequest: the files cannot be used. DaemonUnreachable: the handshake failed.
     """
     try:
         relay = _Relay(connection, files.context(), host)
@@ -131,7 +131,7 @@ class _Relay:
         self._told_end = False
 
     def shake_hands(self) -> None:
-        """Raises: DaemonUnreachable."""
+        """The handshake with the daemon is done. Raises: DaemonUnreachable."""
         self._wire.settimeout(HANDSHAKE_S)
         try:
             while not self._try_handshake():
@@ -247,7 +247,7 @@ class _Relay:
 
 
 def _reason(error: OSError) -> str:
-    """What ended it, in words: OpenSSL's names have underscores (``TLSV13_ALERT_CERTIFICATE_REQUIRED``)."""
+    """The reason of ``error`` in words: OpenSSL's names have underscores (``TLSV13_ALERT_CERTIFICATE_REQUIRED``)."""
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
     return error.strerror or str(error)
