@@ -34,6 +34,7 @@ HELD: tuple[str, ...] = (
     "types/",
     "cli/",
     "client/",
+    "daemon/",
 )
 
 

@@ -1,4 +1,4 @@
-"""hyperd's words about what containers have that do not say otherwise, on the command line and in the file."""
+"""Options of hyperd for containers' defaults, on the command line and in the file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hyper.units import parse_size
 
 
 class _FileLimit(msgspec.Struct, rename="pascal"):
-    """A limit as dockerd's file has it."""
+    """A ulimit as dockerd's file has it."""
 
     soft: int
     hard: int
@@ -27,7 +27,7 @@ _TYPES: Final[dict[str, Any]] = {
 
 
 def add_defaults(result: argparse.ArgumentParser) -> None:
-    """``result`` takes them."""
+    """The options of defaults are added to ``result``."""
     group = result.add_argument_group("what containers have that do not say otherwise")
 
     def add(option: str, **more: Any) -> None:
@@ -90,7 +90,7 @@ FLAG: Final[dict[str, Any]] = {
 
 
 def json_type(name: str) -> Any:
-    """What the file's value for the field ``name`` has to be, if it is neither list, number nor flag."""
+    """The type that the file's value for the field ``name`` has to have, if it is neither list, number nor flag."""
     return _TYPES.get(name, str)
 
 
@@ -98,7 +98,7 @@ def from_json(name: str, value: Any) -> Any:
     """The file's ``value`` (of its ``json_type``) as the command line has it.
 
     Raises:
-        ValueError: it makes no sense.
+        ValueError: the value is malformed.
     """
     if name == "default_shm_size":
         return parse_size(str(value))

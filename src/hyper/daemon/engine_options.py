@@ -1,4 +1,4 @@
-"""hyperd's word about the other container engines of the host, on the command line and in the file."""
+"""The option of hyperd for other container engines of the host, on the command line and in the file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SCHEME = "unix://"
 
 
 def add_engines(result: argparse.ArgumentParser) -> None:
-    """``result`` takes it."""
+    """The option of engines is added to ``result``."""
     result.add_argument(
         "--local-engines",
         nargs="?",
@@ -25,7 +25,7 @@ def add_engines(result: argparse.ArgumentParser) -> None:
 
 
 def from_words(words: bool | str | list[str]) -> tuple[Path, ...]:
-    """The sockets that are meant: the usual ones, none, or those of a list (with commas, or the file's).
+    """The sockets of engines that are meant: the usual ones, none, or those of a list (with commas, or the file's).
 
     Raises:
         ValueError: neither true nor false nor absolute unix:// addresses.

@@ -1,4 +1,4 @@
-"""dockerd's words that have one answer here: what is true already is accepted, all else refused with the reason."""
+"""Options of dockerd that have one value here: that value is accepted, any other refused with the reason."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Fixed:
 
     @property
     def name(self) -> str:
-        """As in a configuration file."""
+        """The option's name in a configuration file."""
         return self.key or self.word
 
     @property
     def is_flag(self) -> bool:
-        """Whether it needs no value."""
+        """Whether the option needs no value."""
         return bool({"true", "false"} & {*self.accepted})
 
 
@@ -109,7 +109,7 @@ FIXED: Final = (
 
 
 def add_fixed(parser: argparse.ArgumentParser) -> None:
-    """``parser`` takes them, without a word in its help; ``check_options`` judges them."""
+    """The fixed options are added to ``parser``, without a word in its help; ``check_options`` judges their values."""
     for item in FIXED:
         words = [f"--{item.word}"] if not item.short else [f"-{item.short}", f"--{item.word}"]
         more: dict[str, Any] = {"nargs": "?", "const": "true"} if item.is_flag else {}
@@ -123,10 +123,10 @@ def _dest(item: Fixed) -> str:
 
 
 def check_options(options: argparse.Namespace) -> None:
-    """All that was said of them is true here.
+    """A check that every fixed option on the command line has its value here.
 
     Raises:
-        InvalidRequest: something is not; says what, and why.
+        InvalidRequest: one has another; the error says which, and why.
     """
     for item in FIXED:
         for value in getattr(options, _dest(item)) or ():
@@ -134,10 +134,10 @@ def check_options(options: argparse.Namespace) -> None:
 
 
 def check_key(key: str, value: Any) -> bool:
-    """Whether ``key`` of a configuration file is one of them; then its ``value`` is true here.
+    """Whether ``key`` of a configuration file is a fixed option; then ``value`` is its value here.
 
     Raises:
-        InvalidRequest: it is not; says what, and why.
+        InvalidRequest: ``value`` is another; the error says which, and why.
     """
     item = next((item for item in FIXED if item.name == key), None)
     if item is None:
@@ -155,7 +155,7 @@ def _check(item: Fixed, value: str, what: str) -> None:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """What a value of the file would be on the command line; nothing of what is empty."""
+    """The texts that a value of the file would be on the command line; none for an empty value."""
     if isinstance(value, bool):
         yield str(value).lower()
     elif isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Where hyperd listens: unix sockets, and TCP with or without TLS."""
+"""Listeners of hyperd: unix sockets, and TCP with or without TLS."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _TLS_PORT: Final = 2376
 async def listen(
     runner: web.AppRunner, host: str, config: Config, gone: AsyncExitStack
 ) -> AsyncIterator[str]:
-    """``runner`` serves ``host``; what it really listens on (a port 0 has become one) is the value.
+    """``runner`` serves ``host``; the value is the address it really listens on (a port 0 has become a free one).
 
-    ``gone`` is left after the runner has closed its connections; what is left of them then ends.
+    ``gone`` is left after the runner has closed its connections; whatever is left of these connections ends then.
 
     Raises:
-        InvalidRequest: no address we know, or TCP that anybody could reach, without TLS.
-        HyperError: it is in use.
+        InvalidRequest: no known form of an address, or TCP that any host could reach, without TLS.
+        HyperError: the address is in use.
     """
     try:
         parts = urlsplit(host)
@@ -100,13 +100,13 @@ async def _tcp(
 
 
 def _protocols(runner: web.AppRunner) -> Callable[[], asyncio.BaseProtocol]:
-    """Makes those of the runner's connections."""
+    """A factory of the protocols of the runner's connections."""
     assert runner.server is not None
     return runner.app[CONNECTIONS].watched(runner.server)
 
 
 def _check_open(address: str, config: Config) -> None:
-    """Raises: InvalidRequest."""
+    """A check of TCP without TLS: beyond loopback it needs ``--tls=false``. Raises: InvalidRequest."""
     if not _is_loopback(address) and config.tls is not False:
         raise InvalidRequest(
             f"tcp://{address} without TLS would give root's power on this host to whoever can reach it",
@@ -138,7 +138,7 @@ def _context(config: Config) -> ssl.SSLContext:
 
 
 def _gid(group: str) -> int | None:
-    """The group that may use the socket; root alone where it does not exist."""
+    """The id of the group that may use the socket; None: root alone, as where the group does not exist."""
     if os.geteuid() != 0:
         return None
     with contextlib.suppress(KeyError):

@@ -1,4 +1,4 @@
-"""hyperd: builds everything, serves until told to stop, and lets the machines go on."""
+"""The program hyperd: builds everything, serves until told to stop, and lets the machines go on."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def serve(config: Config, ready_fd: int | None) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        HyperError: it cannot be started (another daemon uses the roots, a socket is in use…).
+        HyperError: hyperd cannot be started (another daemon uses the roots, a socket is in use…).
     """
     _take_all_descriptors()
     stopped = asyncio.Event()
@@ -89,13 +89,13 @@ async def serve(config: Config, ready_fd: int | None) -> None:
 
 
 def _stay() -> None:
-    """dockerd reads its configuration again when told so: service managers and habits say it to us, too."""
+    """A handler of SIGHUP that changes nothing. Service managers send it, for dockerd reads its configuration then."""
     logger.warning("SIGHUP changes nothing: the configuration is read when the daemon starts")
 
 
 @asynccontextmanager
 async def _engine(config: Config) -> AsyncIterator[Engine]:
-    """The engine with its roots held, its store open and its walls up; let go of in reverse."""
+    """The engine with its roots locked, its store open and its walls up; released in reverse."""
     async with AsyncExitStack() as stack:
         # The group that may use the socket has to get to it; what else is there has modes of its own.
         for root, mode in ((config.data_root, 0o700), (config.exec_root, 0o711)):
@@ -131,7 +131,7 @@ async def _engine(config: Config) -> AsyncIterator[Engine]:
 
 @asynccontextmanager
 async def _wall(engine: Engine) -> AsyncIterator[None]:
-    """Root's machines on user networking cannot reach what listens on the host's loopback. It stands as long as they.
+    """A wall between root's machines on user networking and the host's loopback. It stands as long as they run.
 
     Those on bridges have no network but their own: their walls are the fabric's.
     """
@@ -146,7 +146,7 @@ async def _wall(engine: Engine) -> AsyncIterator[None]:
 
 
 def _number(store: Store) -> int | None:
-    """Which of the host's daemons this is, for as long as machines of it run; None without root."""
+    """The number of this daemon among the host's, for as long as machines of it run; None without root."""
     if os.geteuid() != 0:
         return None
     preferred = int(store.daemon_id[:_DIGITS], 16)
@@ -161,7 +161,7 @@ def _give_number_back(engine: Engine) -> None:
 
 
 def _volume_kind(config: Config, *, root: bool) -> Kind:
-    """How a volume is kept that says nothing of that. Only root's file server can give files other owners."""
+    """The kind of volumes that do not ask for one. Only root's file server can give files other owners."""
     if config.default_volume_type == "auto":
         return Kind.DIRECTORY if root else Kind.IMAGE
     return Kind(config.default_volume_type)
@@ -208,7 +208,7 @@ def _host(
 
 
 def _fabric(store: Store, number: int | None) -> tuple[Fabric | None, str]:
-    """What makes bridges, or why nothing can."""
+    """The fabric that makes bridges; else None, and the reason why there is none."""
     obstacle = usable()
     if number is None or obstacle is not None:
         if number is not None:
@@ -218,7 +218,7 @@ def _fabric(store: Store, number: int | None) -> tuple[Fabric | None, str]:
 
 
 def _check_guest(config: Config) -> None:
-    """Raises: HyperError: a file of the guest's half is missing, or the kernel in place of ours is none."""
+    """A check of the guest's files. Raises: HyperError: one is missing, or the kernel configured is none."""
     for name in ("vmlinux", "initrd"):
         if not (config.assets / name).is_file():
             raise HyperError(
@@ -249,7 +249,7 @@ async def _http(config: Config, engine: Engine) -> AsyncIterator[None]:
 
 
 def _take_all_descriptors() -> None:
-    """A machine takes some eight of ours: with the 1024 that most shells give, a hundred would be all."""
+    """The highest limit of descriptors is set: a machine takes some eight, and shells usually give 1024."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

@@ -1,4 +1,4 @@
-"""hyperd's command line and configuration file: dockerd's words where it has them."""
+"""The options of hyperd's command line and configuration file: dockerd's words where it has them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _CHOICES: Final = {
 
 
 def parser() -> argparse.ArgumentParser:
-    """hyperd's options."""
+    """The parser of hyperd's options."""
     result = argparse.ArgumentParser(
         prog="hyperd",
         description="The Hyper daemon: the Docker Engine API, every container a virtual machine.",
@@ -174,10 +174,10 @@ def _add_tls(result: argparse.ArgumentParser) -> None:
 
 
 def read(argv: Sequence[str] | None = None) -> tuple[Config, int | None]:
-    """The configuration ``argv`` and the file it names amount to, and the ready descriptor.
+    """The configuration made from ``argv`` and the file it names, and the ready descriptor.
 
     Raises:
-        InvalidRequest: the file is unreadable or says something unknown.
+        InvalidRequest: the file is unreadable or has an unknown key.
     """
     options = parser().parse_args(argv)
     check_options(options)

@@ -1,4 +1,4 @@
-"""hyperd's words about registries and the way to them, on the command line and in the file."""
+"""Options of hyperd for registries and the proxies to them, on the command line and in the file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Proxies(msgspec.Struct, rename="kebab", forbid_unknown_fields=True):
 
 
 def add_registries(result: argparse.ArgumentParser) -> None:
-    """``result`` takes them."""
+    """The options of registries are added to ``result``."""
     add = result.add_argument
     add(
         "--insecure-registry",
