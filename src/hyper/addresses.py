@@ -1,4 +1,4 @@
-"""IP networks and addresses as people write them."""
+"""IP networks and addresses as users write them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _THIS_NETWORK: Final = ipaddress.IPv4Network("0.0.0.0/8")
 def parse_network(text: str) -> Network:
     """The network meant by ``10.0.0.0/8`` or ``fd00::/8``; an address alone is a network of one.
 
-    What it prints as is digits, dots, colons and a slash: never a zone (``%eth0``), which could be any text.
+    Its text has digits, dots, colons and a slash: never a zone (``%eth0``), which could be any text.
 
     Raises:
-        ValueError: it is none, or has bits of a host.
+        ValueError: the text is no network, or has bits of a host.
     """
     shown = text[:60]
     if "%" in text:
@@ -34,7 +34,7 @@ def parse_host(text: str) -> ipaddress.IPv4Address:
     """The IPv4 address ``text`` of one host, which packets can be led to from another.
 
     Raises:
-        ValueError: it is none, or one of no host, of every host itself, or of a link.
+        ValueError: the text is no address, or one of no host, of every host itself, or of a link.
     """
     shown = text[:60]
     try:

@@ -1,4 +1,4 @@
-"""Where things are and how the daemon was told to behave.
+"""The configuration of the daemon: paths, and settings it was given.
 
 Built once by the daemon from defaults, a configuration file and the command line (in that order, later wins), then
 passed down. Nothing else reads the environment.
@@ -26,7 +26,7 @@ MINIMUM_MEMORY_MIB = 48
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything a daemon may be told. Paths are absolute."""
+    """All settings of a daemon. Paths are absolute."""
 
     data_root: Path
     exec_root: Path
@@ -92,7 +92,7 @@ class Config:
 
     @property
     def guest_kernel(self) -> Path:
-        """What machines boot that have no kernel of their own."""
+        """The kernel that machines boot that have none of their own."""
         return self.kernel or self.assets / "vmlinux"
 
     @property
@@ -125,12 +125,12 @@ class Config:
 
 
 def default_socket(*, uid: int | None = None) -> Path:
-    """Where the daemon of ``uid`` (default: ours) listens when nobody says otherwise."""
+    """The socket where the daemon of ``uid`` (default: this process's) listens when not told otherwise."""
     return _default_exec_root(os.getuid() if uid is None else uid) / "hyper.sock"
 
 
 def defaults() -> Config:
-    """What a daemon started without arguments uses: system folders for root, the user's own otherwise."""
+    """The configuration of a daemon started without arguments: system folders for root, the user's own otherwise."""
     exec_root = _default_exec_root(os.getuid())
     return Config(
         data_root=_default_data_root(os.getuid()),
@@ -145,12 +145,12 @@ def defaults() -> Config:
 
 
 def _either_case(name: str) -> str:
-    """A variable of the environment that is written in capitals, or not."""
+    """The value of an environment variable, by its name in capitals, else in lower case; "" without either."""
     return os.environ.get(name) or os.environ.get(name.lower(), "")
 
 
 def certs_dirs() -> tuple[Path, ...]:
-    """Folders with registries' certificates: the user's own before the system's, Hyper's before Docker's."""
+    """The folders of registries' certificates: the user's own before the system's, Hyper's before Docker's."""
     system = tuple(Path("/etc", name, "certs.d") for name in ("hyper", "docker"))
     if os.getuid() == 0:
         return system
@@ -159,7 +159,7 @@ def certs_dirs() -> tuple[Path, ...]:
 
 
 def usual_engines() -> tuple[Path, ...]:
-    """Where Docker and podman listen: the user's own before the system's."""
+    """The sockets where Docker and podman usually listen: the user's own before the system's."""
     system = (Path("/var/run/docker.sock"), Path("/run/podman/podman.sock"))
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if os.getuid() == 0 or not runtime:

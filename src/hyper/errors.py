@@ -1,6 +1,6 @@
 """The one exception tree of Hyper.
 
-    HyperError                 500  something failed that nobody below can name better
+    HyperError                 500  a failure that no class below names better
     ├── InvalidRequest         400  the caller asked for something that makes no sense
     ├── Unauthorized           401  credentials missing or refused (by a registry)
     ├── Forbidden              403  understood and refused
@@ -12,7 +12,7 @@
     ├── GuestError             500  the agent refused or failed a request (code, errno, text)
     └── ProtocolError          500  bytes that break a protocol
 
-Every error carries one line for the person who reads it, and optionally a hint on a second line.
+Every error carries one line for its reader, and optionally a hint on a second line.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class InvalidRequest(HyperError):
 
 
 class Unauthorized(HyperError):
-    """A registry wants other credentials, or some."""
+    """A registry refused the credentials, or wants some."""
 
     http_status = 401
 
@@ -76,7 +76,7 @@ class Conflict(HyperError):
 
 
 class NotImplementedYet(HyperError):
-    """A word of the API that Hyper does not speak yet."""
+    """A request of the API that Hyper does not have yet."""
 
     http_status = 501
 
@@ -107,7 +107,7 @@ class MachineError(HyperError):
 
 
 class Unreachable(MachineError):
-    """A virtual machine runs and its sockets are gone: nobody will ever reach it."""
+    """A virtual machine runs and its sockets are gone: no daemon will ever reach it."""
 
 
 class GuestError(HyperError):
@@ -132,7 +132,7 @@ _EXPIRED = frozenset({9, 10})
 
 
 def reason(error: BaseException) -> str:
-    """Why something failed, in the system's words (Go's for TLS) and without Python's: numbers, classes, objects."""
+    """The reason of a failure in the system's words (Go's for TLS), without Python's: numbers, classes, objects."""
     code = getattr(error, "verify_code", None)
     if isinstance(code, int):
         if code in _UNKNOWN_AUTHORITY:

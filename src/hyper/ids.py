@@ -113,7 +113,7 @@ _RIGHT = [
 def new_id() -> str:
     """A fresh random id: 64 hexadecimal digits, never all decimal in its first twelve.
 
-    (An all-digit short id could be taken for a number by hosts that use it as host name.)
+    (An all-digit short id could be taken for a number by programs that use it as host name.)
     """
     while True:
         candidate = secrets.token_hex(ID_LENGTH // 2)

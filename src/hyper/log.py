@@ -1,4 +1,4 @@
-"""Logging set-up of the daemon: one line a record, the object it is about first."""
+"""The logging of the daemon: one line a record, the object it is about first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHOWN |= {10: "\n  "}
 
 
 class OneRecord(logging.Formatter):
-    """A record's message with its control characters written out; further lines of it are indented."""
+    """A formatter of records: control characters are written out; further lines of a message are indented."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         return super().formatMessage(record).translate(_SHOWN)

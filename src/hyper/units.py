@@ -1,4 +1,4 @@
-"""Sizes and times: parsing what people write, printing what they read."""
+"""Sizes and times: parsing of users' text, and text for users."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_SECONDS = 1e11
 
 
 def parse_size(text: str, *, kilo: int = KIB) -> int:
-    """Bytes meant by ``512m``, ``1.5GiB``, ``64k``, ``1000`` (multiples of ``kilo``: binary, as Docker's -m).
+    """The bytes meant by ``512m``, ``1.5GiB``, ``64k``, ``1000`` (multiples of ``kilo``: binary, as Docker's -m).
 
     Raises:
         ValueError: not a size.
@@ -42,7 +42,7 @@ def human_size(count: float, digits: int = 3) -> str:
 
 
 def parse_duration_s(text: str) -> float:
-    """Seconds meant by a Go duration: ``1m30s``, ``250ms``, ``2h``.
+    """The seconds meant by a Go duration: ``1m30s``, ``250ms``, ``2h``.
 
     Raises:
         ValueError: not a duration.
@@ -61,13 +61,13 @@ def rfc3339(timestamp_ns: int) -> str:
 
 
 def parse_timestamp_ns(text: str, *, now_ns: int) -> int:
-    """Nanoseconds since the epoch meant by a ``since``/``until`` argument of the API.
+    """The time meant, in nanoseconds since the epoch, by a ``since``/``until`` argument of the API.
 
     Accepts Unix seconds with a fraction, RFC 3339 (parts may be missing, UTC then), or a Go duration before
     ``now_ns``.
 
     Raises:
-        ValueError: none of these.
+        ValueError: the text has none of these forms.
     """
     if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", text):
         seconds, _, fraction = text.partition(".")

@@ -35,6 +35,13 @@ HELD: tuple[str, ...] = (
     "cli/",
     "client/",
     "daemon/",
+    "addresses.py",
+    "config.py",
+    "errors.py",
+    "ids.py",
+    "log.py",
+    "units.py",
+    "__init__.py",
 )
 
 
