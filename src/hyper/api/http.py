@@ -50,7 +50,7 @@ def asked_version(request: web.Request) -> tuple[int, int]:
     """The API version the client's path names; the newest when it names none.
 
     Raises:
-        InvalidRequest: older or newer than we speak (Docker's words).
+        InvalidRequest: older or newer than hyperd speaks (Docker's words).
     """
     match = _PREFIX.match(request.path)
     if match is None:
@@ -159,8 +159,10 @@ async def body_of(
 
 
 def _check_type(text: str, *, empty: bool) -> None:
-    """Raises:
-    InvalidRequest: a body that does not call itself JSON (Docker's words).
+    """A check of the Content-Type ``text`` of a body that is ``empty`` or not.
+
+    Raises:
+        InvalidRequest: a body that does not call itself JSON (Docker's words).
     """
     if not text and empty:
         return

@@ -88,7 +88,7 @@ class _Making:
         return dict(made)
 
     def _fetch_missing(self) -> bool:
-        """Whether any image was missing; all that the plan lets be fetched are there now."""
+        """Whether any image was missing that the plan allows to fetch; all of these are there now."""
         missing = [
             image
             for image, policy in self._pull.items()

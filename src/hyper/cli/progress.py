@@ -1,6 +1,6 @@
 """The progress of a pull, a push or a load: bars, one line a layer, where there is a terminal; plain lines otherwise.
 
-Our own forty lines of cursor movement: ``rich`` would cost 45 ms before the first byte.
+The cursor is moved by forty lines here: ``rich`` would cost 45 ms before the first byte.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ _GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 class Pump:
-    """One attached stream.
+    """A pump of one attached stream.
 
     ``wire`` and ``early``: the connection and what was already read from it; the caller closes it.
     ``stdin``: descriptor to read input from, None for none; its end half-closes the connection.

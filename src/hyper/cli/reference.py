@@ -1,4 +1,4 @@
-"""Names of images, as people write them."""
+"""Names of images, as users write them."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Pieces:
 
 
 class Withheld:
-    """Names of the entries that did not become all that the archive says."""
+    """Names of the entries left out (devices), or made with less than the archive says (privileges)."""
 
     def __init__(self) -> None:
         self.devices: list[str] = []

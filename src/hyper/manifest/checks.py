@@ -107,7 +107,7 @@ def variable(name: str, path: str) -> str:
     """``name``, the name of an environment variable.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: it is no such name.
     """
     if _VARIABLE.fullmatch(name) is None:
         raise InvalidRequest(f"{path}: {name[:80]!r} is no name for a variable")

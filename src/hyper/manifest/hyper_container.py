@@ -59,10 +59,10 @@ class Surroundings:
 def container(
     item: Fields, draft: Draft, around: Surroundings, *, init: bool = False
 ) -> PodContainer:
-    """One of ``containers``, or of ``initContainers``, which run once.
+    """A container of ``containers``, or of ``initContainers``, which run once.
 
     Raises:
-        InvalidRequest: it makes no sense; the field is named.
+        InvalidRequest: it is malformed or contradicts itself; the field is named.
     """
     pull = (
         _choice(item, _PULL, "imagePullPolicy", "pull")

@@ -47,7 +47,7 @@ def services(pod: Fields) -> list[PodService]:
     """The services the pod finds.
 
     Raises:
-        InvalidRequest: one makes no sense, is there twice, or there are too many.
+        InvalidRequest: one is malformed or there twice, or there are too many.
     """
     items, known = pod.items("services"), checks.Unique("service")
     if len(items) > MAX_SERVICES:

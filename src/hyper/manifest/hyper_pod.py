@@ -42,7 +42,7 @@ def convert(document: object, sources: Sources) -> PodPlan:
     """The pod that ``document`` describes.
 
     Raises:
-        InvalidRequest: it makes no sense, or asks for what cannot be had; the field is named.
+        InvalidRequest: it is malformed, or asks for something not possible here; the field is named.
     """
     notes: list[str] = []
     pod = Fields(document, "", notes, fold=True)

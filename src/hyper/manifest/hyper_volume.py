@@ -36,7 +36,7 @@ def volume(item: Fields, sources: Sources) -> PodVolume:
     Without a driver the source says its kind: no source: a new one; a path: a directory of the host; a name: a volume.
 
     Raises:
-        InvalidRequest: it makes no sense, or its driver cannot be had.
+        InvalidRequest: it is malformed, or its driver is not supported.
     """
     name = part_name(item.required("name"), item.at("name"))
     driver, source = item.text("driver", "format").lower(), item.text("source")

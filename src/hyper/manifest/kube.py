@@ -61,7 +61,7 @@ def convert(documents: list[Any]) -> list[PodPlan]:
     """The pods of ``documents``, in their order.
 
     Raises:
-        InvalidRequest: there is none, or something makes no sense or cannot be had; the field is named.
+        InvalidRequest: there is no pod, or a field is malformed or not possible here; the field is named.
     """
     notes: list[str] = []
     objects, budget = Objects(), Budget()

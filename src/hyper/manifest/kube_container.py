@@ -72,7 +72,7 @@ def container(
     """A container of ``containers`` or ``initContainers``, and the size it needs.
 
     Raises:
-        InvalidRequest: it makes no sense, or asks for what cannot be had.
+        InvalidRequest: it is malformed, or asks for something not possible here.
     """
     draft = around.draft
     name = checks.part_name(item.required("name"), item.at("name"))
@@ -238,7 +238,7 @@ def identity(part: Fields) -> Security:
     """The part of ``securityContext`` that pods and containers have in common.
 
     Raises:
-        InvalidRequest: it cannot be had.
+        InvalidRequest: a context is not possible here.
     """
     seccomp, profile = None, part.part("seccompProfile")
     if profile is not None:

@@ -112,7 +112,7 @@ def add(objects: Objects, kind: str, found: Fields) -> None:
     """The object ``found`` is added to ``objects``.
 
     Raises:
-        InvalidRequest: it makes no sense, or there is one of its kind and name.
+        InvalidRequest: it is malformed, or there is another of its kind and name.
     """
     name = metadata(found).name
     match kind:

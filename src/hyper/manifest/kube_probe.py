@@ -24,7 +24,7 @@ def probes(item: Fields, ports: dict[str, int]) -> tuple[Healthcheck | None, Hea
     While it may still be starting by its startup probe, failures of neither count.
 
     Raises:
-        InvalidRequest: a probe makes no sense, or cannot be made here.
+        InvalidRequest: a probe is malformed, or not possible here.
     """
     readiness = _probe(item.part("readinessProbe"), ports)
     liveness = _probe(item.part("livenessProbe"), ports)

@@ -70,7 +70,7 @@ class Volumes:
         """A volume of ``spec.volumes`` is added.
 
         Raises:
-            InvalidRequest: it makes no sense, or cannot be had here.
+            InvalidRequest: it is malformed, or not possible here.
         """
         name = checks.part_name(item.required("name"), item.at("name"))
         self._names.add(name, item.at("name"))

@@ -19,7 +19,7 @@ def plans(data: bytes, sources: Sources, *, only_kubernetes: bool = False) -> li
     """The pods ``data`` describes: one of Hyper's pod files, or a Kubernetes manifest with all its documents.
 
     Raises:
-        InvalidRequest: it makes no sense; the field is named, in one line. Nothing else, whatever ``data`` is.
+        InvalidRequest: it is malformed; the field is named, in one line. No other error, whatever ``data`` is.
     """
     with _in_one_line():
         found = _plans(data, sources, only_kubernetes=only_kubernetes)

@@ -196,8 +196,10 @@ class Resync:
     __slots__ = ("_mark", "_tail")
 
     def __init__(self, nonce: bytes) -> None:
-        """Raises:
-        ProtocolError: the nonce is not 16 bytes long.
+        """A search for the HELLO with ``nonce``.
+
+        Raises:
+            ProtocolError: the nonce is not 16 bytes long.
         """
         if len(nonce) != NONCE_SIZE:
             raise ProtocolError(f"nonce of {len(nonce)} bytes, expected {NONCE_SIZE}")

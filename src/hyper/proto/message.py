@@ -148,7 +148,7 @@ _REQUESTS: Final[dict[int, type[Request]]] = {
 
 
 class ReplyCode(IntEnum):
-    """How a request ended."""
+    """The outcome of a request."""
 
     OK = 0
     MALFORMED = 1

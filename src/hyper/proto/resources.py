@@ -1,4 +1,4 @@
-"""CONTAINER_STATS, CONTAINER_TOP, CONTAINER_UPDATE: what a container costs, who runs in it, what it may take.
+"""CONTAINER_STATS, CONTAINER_TOP, CONTAINER_UPDATE: a container's counters, its processes, its limits.
 
 Source: docs/protocol.md, "Requests".
 """

@@ -114,7 +114,7 @@ class PodBody(Wire):
 
     ``memory``: bytes of the machine, ``cpus`` of it; 0: the daemon's default. ``share_pid``: containers see each
     other's processes. ``init``: containers that run before the others, one after the other, each to its end.
-    ``exposed_ports``, ``port_bindings``: as in ContainerConfig and HostConfig. ``white_lists``: who may reach it.
+    ``exposed_ports``, ``port_bindings``: as in ContainerConfig and HostConfig. ``white_lists``: its callers.
     ``services``: at most 64.
     """
 

@@ -1,4 +1,4 @@
-"""Which events a client asked for, by dockerd's rules.
+"""Filters of the events that a client asked for, by dockerd's rules.
 
 Source of the rules: moby, daemon/events/filter.go. Names are not bound to the type of the event: ``container=web``
 lets every event pass whose object's id or name begins with it. A filter that dockerd does not know is not looked at.

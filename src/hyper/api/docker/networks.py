@@ -177,8 +177,10 @@ class NetworkRoutes:
 
 
 def _check(filters: dict[str, set[str]]) -> None:
-    """Raises:
-    InvalidRequest: a value that the filter cannot have (Docker's words).
+    """A check of the filters' values.
+
+    Raises:
+        InvalidRequest: a value that the filter cannot have (Docker's words).
     """
     for value in filters.get("type", ()):
         if value not in ("builtin", "custom"):

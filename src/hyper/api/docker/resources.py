@@ -80,7 +80,7 @@ class ResourceRoutes:
 
 
 async def _second(feed: Feed) -> bytes:
-    """A line of stats that has the earlier counters, too; the last line of a container that stops answering."""
+    """A line of stats that has the earlier counters, too; the last line, or b"", if the container stops answering."""
     line = b""
     async with contextlib.aclosing(feed.lines()) as lines:
         for _ in range(_MOST_LINES):
