@@ -12,37 +12,6 @@ SOURCE = Path(hyper.__file__).parent
 LEANING = frozenset(
     "it its it's that those they their them the_same who whose whoever somebody someone nobody what as".split()
 )
-#: Rooms whose docstrings are held to this; the others are on their way (docs/glossary.md).
-HELD: tuple[str, ...] = (
-    "api/",
-    "engine/",
-    "engine/inspect/",
-    "engine/lifecycle/",
-    "engine/network/",
-    "engine/output/",
-    "engine/record/",
-    "engine/spec/",
-    "engine/volume/",
-    "guest/",
-    "image/",
-    "machine/",
-    "manifest/",
-    "network/",
-    "proto/",
-    "sandbox/",
-    "system/",
-    "types/",
-    "cli/",
-    "client/",
-    "daemon/",
-    "addresses.py",
-    "config.py",
-    "errors.py",
-    "ids.py",
-    "log.py",
-    "units.py",
-    "__init__.py",
-)
 
 
 def first_word(docstring: str) -> str:
@@ -53,11 +22,9 @@ def first_word(docstring: str) -> str:
 
 
 def leaning() -> list[str]:
-    """``file:line: first line`` of each docstring of the held rooms that begins with one of these words."""
+    """``file:line: first line`` of each docstring that begins with one of these words."""
     found = []
     for path in sorted(SOURCE.rglob("*.py")):
-        if not str(path.relative_to(SOURCE)).startswith(HELD):
-            continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 text = ast.get_docstring(node)
