@@ -168,9 +168,9 @@ def _machine(spec: MachineSpec, accelerator: str, *, timer_chips: bool) -> list[
 def _processors(vcpus: int, accelerator: str) -> str:
     """The processors of a machine, and under emulation room for a second one, which never comes.
 
-    Where there can only be one, QEMU 7.2 translates neither memory barriers nor lock prefixes (tcg_gen_mb: CF_PARALLEL).
-    Its own threads and the server of shared paths run beside the guest all the same: an interrupt got lost when the
-    guest allowed interrupts and looked for answers in the wrong order, and a program waited for ever.
+    Where there can only be one, QEMU 7.2 translates neither memory barriers nor lock prefixes (tcg_gen_mb,
+    CF_PARALLEL). Its own threads and the server of shared paths run beside the guest all the same: an interrupt got
+    lost when the guest allowed interrupts and looked for answers in the wrong order, and a program waited for ever.
     """
     return f"{vcpus},maxcpus=2" if accelerator == "tcg" and vcpus == 1 else str(vcpus)
 
