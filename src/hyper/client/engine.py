@@ -249,4 +249,8 @@ def _api_error(response: Response) -> ApiError:
         message, kind = str(body["message"]), str(body.get("kind", ""))
     except (ValueError, KeyError, TypeError):
         message = data.decode(errors="replace").strip() or f"HTTP status {response.status}"
+    if not kind and not response.headers.get("server", "").startswith("Hyper/"):
+        from hyper.client.foreign import kind_of  # for other daemons only
+
+        kind = kind_of(message)
     return ApiError(message, status=response.status, kind=kind)
