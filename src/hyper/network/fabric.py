@@ -491,7 +491,7 @@ class Fabric:
         return [*text.splitlines(), *anew, *ways]
 
     def _nothing(self) -> list[str]:
-        return rules.nothing(self._table).splitlines()
+        return rules.nothing(self._table)
 
     async def _apply(self, lines: Sequence[str]) -> None:
         if lines:

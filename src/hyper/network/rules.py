@@ -16,6 +16,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface
 
 from hyper.network.budget import MAX_QUESTIONS_A_SECOND, MAX_QUESTIONS_AT_ONCE
 from hyper.network.ipam6 import link_local_of
+from hyper.network.nft_text import add_elements, limit_flows, no_table, remove_elements
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +148,6 @@ _QUESTIONS = (
     f"limit rate over {MAX_QUESTIONS_A_SECOND}/second burst {MAX_QUESTIONS_AT_ONCE} packets }} drop"
 )
 _ASKING = "set asking { type ipv4_addr; flags dynamic, timeout; timeout 1m; size 65535; }"
-#: After conntrack (priority -200) and before anything is translated.
-_FLOWS = """set keeping { type ipv4_addr; flags dynamic; size 65535; }
-  chain flows {
-    type filter hook prerouting priority mangle; policy accept;
-    iifname @bridges ct status & confirmed == 0 add @keeping { ip saddr ct count over COUNT } drop
-  }"""
 
 
 def everything(
@@ -169,7 +164,7 @@ def everything(
     at a time; None: it can count neither these nor questions.
     """
     lines = [
-        *nothing(table).splitlines(),
+        *nothing(table),
         f"table ip {table} {{{_chains(max_flows)}}}",
         f"table netdev {table} {{",
         "}",
@@ -183,30 +178,23 @@ def everything(
 def _chains(max_flows: int | None) -> str:
     if max_flows is None:
         return _CHAINS.replace("QUESTIONS", "").replace("FLOWS", "")
-    flows = f"{_ASKING}\n  {_FLOWS}".replace("COUNT", str(max_flows))
+    flows = f"{_ASKING}\n  {limit_flows('ip', max_flows)}"
     return _CHAINS.replace("QUESTIONS", _QUESTIONS).replace("FLOWS", flows)
 
 
-def nothing(table: str) -> str:
+def nothing(table: str) -> list[str]:
     """The text that removes the daemon's tables."""
-    # Declared first: deleting what does not exist would fail.
-    return "".join(
-        f"table {family} {table}\ndelete table {family} {table}\n" for family in ("ip", "netdev")
-    )
+    return [line for family in ("ip", "netdev") for line in no_table(family, table)]
 
 
 def add_segment(table: str, segment: Segment) -> list[str]:
     """The text by which ``segment``'s bridge is one of ours."""
-    return [f"add element ip {table} {item}" for item in _memberships(segment)]
+    return add_elements("ip", table, _memberships(segment))
 
 
 def remove_segment(table: str, segment: Segment) -> list[str]:
     """The text by which ``segment``'s bridge is none of ours. Repeatable."""
-    lines = []
-    for item in _memberships(segment):
-        # Added first: deleting what does not exist would fail.
-        lines += [f"add element ip {table} {item}", f"delete element ip {table} {item}"]
-    return lines
+    return remove_elements("ip", table, _memberships(segment))
 
 
 def _memberships(segment: Segment) -> list[str]:
@@ -281,17 +269,12 @@ def publish(table: str, place: Publication) -> list[str]:
     """The published port ``place`` leads to its endpoint, also from there: by the gateway's address,
     else the endpoint would speak to itself.
     """
-    return [f"add element ip {table} {item}" for item in (_element(place), _itself(place))]
+    return add_elements("ip", table, (_element(place), _itself(place)))
 
 
 def unpublish(table: str, place: Publication) -> list[str]:
     """The published port ``place`` leads nowhere. Repeatable."""
-    # Added first: deleting what does not exist would fail.
-    return [
-        f"{verb} element ip {table} {item}"
-        for item in (_element(place), _itself(place))
-        for verb in ("add", "delete")
-    ]
+    return remove_elements("ip", table, (_element(place), _itself(place)))
 
 
 def _itself(place: Publication) -> str:
@@ -300,15 +283,12 @@ def _itself(place: Publication) -> str:
 
 def admit(table: str, ports: Iterable[Port]) -> list[str]:
     """The machine at ``ports`` may speak to services of the host."""
-    return [f"add element ip {table} {item}" for item in _callers(ports)]
+    return add_elements("ip", table, _callers(ports))
 
 
 def dismiss(table: str, ports: Iterable[Port]) -> list[str]:
     """The machine at ``ports`` may not speak to services of the host. Repeatable."""
-    # Added first: deleting what does not exist would fail.
-    return [
-        f"{verb} element ip {table} {it}" for it in _callers(ports) for verb in ("add", "delete")
-    ]
+    return remove_elements("ip", table, _callers(ports))
 
 
 def _callers(ports: Iterable[Port]) -> list[str]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
+from hyper.network.nft_text import add_elements, limit_flows, no_table, remove_elements
 from hyper.network.rules import Port, Segment
 
 
@@ -66,12 +67,6 @@ _CHAINS = """
     iifname @bridges reject
   }
 """
-#: After conntrack (priority -200) and before anything is translated.
-_FLOWS = """set keeping { type ipv6_addr; flags dynamic; size 65535; }
-  chain flows {
-    type filter hook prerouting priority mangle; policy accept;
-    iifname @bridges ct status & confirmed == 0 add @keeping { ip6 saddr ct count over COUNT } drop
-  }"""
 
 
 def everything(
@@ -85,7 +80,7 @@ def everything(
 
     ``max_flows``: of one machine; None: the kernel cannot count them.
     """
-    flows = "" if max_flows is None else _FLOWS.replace("COUNT", str(max_flows))
+    flows = "" if max_flows is None else limit_flows("ip6", max_flows)
     return [
         *nothing(table),
         f"table ip6 {table} {{{_CHAINS.replace('FLOWS', flows)}}}",
@@ -96,18 +91,17 @@ def everything(
 
 def nothing(table: str) -> list[str]:
     """The text that removes the daemon's table. Fails where the kernel knows no such tables."""
-    # Declared first: deleting what does not exist would fail.
-    return [f"table ip6 {table}", f"delete table ip6 {table}"]
+    return no_table("ip6", table)
 
 
 def add_segment(table: str, segment: Segment) -> list[str]:
     """The text by which ``segment``'s bridge is one of ours, if it has an IPv6 gateway."""
-    return [f"add element ip6 {table} {item}" for item in _memberships(segment)]
+    return add_elements("ip6", table, _memberships(segment))
 
 
 def remove_segment(table: str, segment: Segment) -> list[str]:
     """The text by which ``segment``'s bridge is none of ours. Repeatable."""
-    return _gone(table, _memberships(segment))
+    return remove_elements("ip6", table, _memberships(segment))
 
 
 def _memberships(segment: Segment) -> list[str]:
@@ -126,12 +120,12 @@ def _memberships(segment: Segment) -> list[str]:
 
 def publish(table: str, relayed: Iterable[Relayed]) -> list[str]:
     """The machines on networks reach these ports of the host."""
-    return [f"add element ip6 {table} {_element(item)}" for item in relayed]
+    return add_elements("ip6", table, map(_element, relayed))
 
 
 def unpublish(table: str, relayed: Iterable[Relayed]) -> list[str]:
     """The machines on networks do not reach these ports of the host. Repeatable."""
-    return _gone(table, map(_element, relayed))
+    return remove_elements("ip6", table, map(_element, relayed))
 
 
 def _element(item: Relayed) -> str:
@@ -143,18 +137,13 @@ def _element(item: Relayed) -> str:
 
 def admit(table: str, ports: Iterable[Port]) -> list[str]:
     """The machine at ``ports`` may speak to services of the host."""
-    return [f"add element ip6 {table} {item}" for item in _callers(ports)]
+    return add_elements("ip6", table, _callers(ports))
 
 
 def dismiss(table: str, ports: Iterable[Port]) -> list[str]:
     """The machine at ``ports`` may not speak to services of the host. Repeatable."""
-    return _gone(table, _callers(ports))
+    return remove_elements("ip6", table, _callers(ports))
 
 
 def _callers(ports: Iterable[Port]) -> list[str]:
     return [f'callers {{ "{port.segment.bridge}" . {port.address6} }}' for port in ports]
-
-
-def _gone(table: str, elements: Iterable[str]) -> list[str]:
-    # Added first: deleting what does not exist would fail.
-    return [f"{verb} element ip6 {table} {it}" for it in elements for verb in ("add", "delete")]

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from hyper.network.nft_text import add_elements, remove_elements
 from hyper.network.rules import Port
 
 
@@ -37,16 +38,14 @@ def build(table: str, tap: str, services: Sequence[Service], ports: Sequence[Por
             f"flush chain {chain}",
             f"add rule {chain} {_turns(service)}",
         ]
-    return [*lines, *(f"add element ip {table} {it}" for it in _elements(tap, services, ports))]
+    return [*lines, *add_elements("ip", table, _elements(tap, services, ports))]
 
 
 def remove(table: str, tap: str, services: Sequence[Service], ports: Sequence[Port]) -> list[str]:
     """The rules of ``services`` are gone. Repeatable."""
     chains = [f"ip {table} {_name(tap, number)}" for number in range(len(services))]
     lines = [f"add chain {chain}" for chain in chains]
-    for item in _elements(tap, services, ports):
-        # Added first: deleting what does not exist would fail.
-        lines += [f"{verb} element ip {table} {item}" for verb in ("add", "delete")]
+    lines += remove_elements("ip", table, _elements(tap, services, ports))
     for chain in chains:
         lines += [f"flush chain {chain}", f"delete chain {chain}"]
     return lines

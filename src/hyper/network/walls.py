@@ -14,9 +14,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
+from hyper.network.nft_text import add_elements, no_table, remove_elements
 from hyper.network.rules import Port
 
 Network = IPv4Network | IPv6Network
@@ -48,7 +49,7 @@ def build6(table: str, tap: str, wall: Wall, ports: Sequence[Port]) -> list[str]
     """The rules that judge what the host sends by IPv6, at those of ``ports`` that have an address for it."""
     return [
         *_chain("ip6", table, tap, _judge_routed(wall, 6)),
-        *(f"add element ip6 {table} {_routed6(tap, port)}" for port in ports),
+        *add_elements("ip6", table, (_routed(tap, port.address6) for port in ports)),
     ]
 
 
@@ -57,14 +58,14 @@ def remove6(table: str, tap: str, ports: Sequence[Port]) -> list[str]:
     chain = f"ip6 {table} {_name(tap)}"
     return [
         f"add chain {chain}",
-        *(line for port in ports for line in _gone("ip6", table, _routed6(tap, port))),
+        *remove_elements("ip6", table, (_routed(tap, port.address6) for port in ports)),
         f"flush chain {chain}",
         f"delete chain {chain}",
     ]
 
 
-def _routed6(tap: str, port: Port) -> str:
-    return f"walls {{ {port.address6} : jump {_name(tap)} }}"
+def _routed(tap: str, address: IPv4Address | IPv6Address | None) -> str:
+    return f"walls {{ {address} : jump {_name(tap)} }}"
 
 
 def build(table: str, tap: str, wall: Wall, ports: Sequence[Port]) -> list[str]:
@@ -74,10 +75,7 @@ def build(table: str, tap: str, wall: Wall, ports: Sequence[Port]) -> list[str]:
     """
     return [
         *_chain("ip", table, tap, _judge_routed(wall, 4)),
-        *(
-            f"add element ip {table} walls {{ {port.address} : jump {_name(tap)} }}"
-            for port in ports
-        ),
+        *add_elements("ip", table, (_routed(tap, port.address) for port in ports)),
         *_bridge(table),
         *(f"add set bridge {table} {_set(tap, version)}" for version in (4, 6)),
         *_chain("bridge", table, tap, _judge_neighbours(tap, wall)),
@@ -90,11 +88,7 @@ def remove(table: str, tap: str, ports: Sequence[Port]) -> list[str]:
     """The machine's wall is gone, but for the table ``bridge`` itself. Repeatable."""
     lines = [
         f"add chain ip {table} {_name(tap)}",
-        *(
-            line
-            for port in ports
-            for line in _gone("ip", table, f"walls {{ {port.address} : jump {_name(tap)} }}")
-        ),
+        *remove_elements("ip", table, (_routed(tap, port.address) for port in ports)),
         f"flush chain ip {table} {_name(tap)}",
         f"delete chain ip {table} {_name(tap)}",
         *_bridge(table),
@@ -102,8 +96,7 @@ def remove(table: str, tap: str, ports: Sequence[Port]) -> list[str]:
     for chain in (_name(tap), _heard(tap)):
         lines.append(f"add chain bridge {table} {chain}")
     for port in ports:
-        for item in _elements(tap, port):
-            lines += _gone("bridge", table, item)
+        lines += remove_elements("bridge", table, _elements(tap, port))
     for chain in (_name(tap), _heard(tap)):
         lines += [f"flush chain bridge {table} {chain}", f"delete chain bridge {table} {chain}"]
     for version in (4, 6):
@@ -116,8 +109,7 @@ def remove(table: str, tap: str, ports: Sequence[Port]) -> list[str]:
 
 def nothing(table: str) -> list[str]:
     """The table ``bridge`` does not exist. Fails where the kernel knows none."""
-    # Declared first: deleting what does not exist would fail.
-    return [f"table bridge {table}", f"delete table bridge {table}"]
+    return no_table("bridge", table)
 
 
 def _name(tap: str) -> str:
@@ -126,11 +118,6 @@ def _name(tap: str) -> str:
 
 def _heard(tap: str) -> str:
     return f"heard-{tap}"
-
-
-def _gone(family: str, table: str, element: str) -> list[str]:
-    # Added first: deleting what does not exist would fail.
-    return [f"{verb} element {family} {table} {element}" for verb in ("add", "delete")]
 
 
 def _chain(family: str, table: str, tap: str, rules: Iterable[str]) -> list[str]:
@@ -221,7 +208,7 @@ def _said(table: str, tap: str) -> list[str]:
 
 
 def _cards(table: str, tap: str, port: Port) -> list[str]:
-    return [f"add element bridge {table} {item}" for item in _elements(tap, port)]
+    return add_elements("bridge", table, _elements(tap, port))
 
 
 def _elements(tap: str, port: Port) -> tuple[str, str]:
