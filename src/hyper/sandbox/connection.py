@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from hyper.errors import MachineError
+from hyper.guest.process import GuestProcess
 from hyper.guest.session import Session
 from hyper.machine.driver import Machine
-from hyper.proto.message import GuestHello
+from hyper.proto.message import GuestHello, ProcessFlag, ProcessStart
 
 
 async def greet(machine: Machine, *, resync: bool, timeout_s: float) -> tuple[Session, GuestHello]:
@@ -22,6 +23,11 @@ async def greet(machine: Machine, *, resync: bool, timeout_s: float) -> tuple[Se
     except BaseException:
         session.abort(MachineError("the machine's agent does not answer"))
         raise
+
+
+def program_of(session: Session, start: ProcessStart) -> GuestProcess:
+    """The handle of the program that ``start`` is about to start. Before the request: its output may come first."""
+    return session.process(start.process, tty=ProcessFlag.TTY in start.flags)
 
 
 async def end_machine(machine: Machine, session: Session | None = None) -> None:

@@ -24,7 +24,6 @@ from hyper.proto.message import (
     ContainerRemove,
     ContainerUpdate,
     GuestHello,
-    ProcessFlag,
     ProcessStart,
     Reply,
     ReplyCode,
@@ -33,7 +32,7 @@ from hyper.proto.message import (
     Shutdown,
 )
 from hyper.sandbox.carriage import Carriage
-from hyper.sandbox.connection import end_machine, greet
+from hyper.sandbox.connection import end_machine, greet, program_of
 from hyper.sandbox.power import Power
 from hyper.system.uninterrupted import uninterrupted
 
@@ -151,9 +150,7 @@ class Sandbox:
             if plan.connected is not None:
                 await plan.connected
             session = await Session.open(machine.agent_socket(), resync=False)
-            program = session.process(
-                plan.program.process, tty=ProcessFlag.TTY in plan.program.flags
-            )
+            program = program_of(session, plan.program)
             requests = (plan.setup, plan.container, *plan.limits, plan.program)
             replies = [session.post(request) for request in requests]
             try:
@@ -228,9 +225,7 @@ class Sandbox:
             In all cases nothing of it is left here.
         """
         number = todo.container.container
-        program = self.session.process(
-            todo.program.process, tty=ProcessFlag.TTY in todo.program.flags
-        )
+        program = program_of(self.session, todo.program)
         started: asyncio.Future[Reply] | None = None
         arrival = _Arrival(number, todo.disks, asyncio.get_running_loop().create_future())
         self._arrivals.append(arrival)

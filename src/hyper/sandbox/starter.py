@@ -18,8 +18,8 @@ from hyper.guest.session import checked
 from hyper.machine.driver import Driver, MachineRecord
 from hyper.machine.spec import Capability, MachineSpec
 from hyper.machine.template import MAX_MEMORY_MIB, Shape, Template
-from hyper.proto.message import ProcessFlag, Reply, SandboxClock
-from hyper.sandbox.connection import end_machine, greet
+from hyper.proto.message import Reply, SandboxClock
+from hyper.sandbox.connection import end_machine, greet, program_of
 from hyper.sandbox.pool import Pool, Warm
 from hyper.sandbox.sandbox import Plan, Sandbox, Started
 from hyper.sandbox.shape import EMPTY_SLOTS, shape_of
@@ -199,7 +199,7 @@ class Starter:
             timeline.mark("container made")
         if plan.connected is not None:
             await plan.connected
-        program = session.process(plan.program.process, tty=ProcessFlag.TTY in plan.program.flags)
+        program = program_of(session, plan.program)
         reply = await session.call(plan.program, timeout_s=self._boot_timeout_s)
         timeline.mark("program started")
         sandbox.power.enter(container)

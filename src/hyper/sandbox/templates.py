@@ -150,9 +150,8 @@ class Templates:
             return
         logger.warning("template %s is thrown away: %s", template.key, why)
         now = time.monotonic()
-        if (
-            now - self._dropped.get(template.key, -_RETRY_S) < _RETRY_S
-        ):  # the next one would not be better
+        # Dropped again so soon: the next one would not be better.
+        if now - self._dropped.get(template.key, -_RETRY_S) < _RETRY_S:
             self._failed[template.key] = (now, why)
         self._dropped[template.key] = now
         template.close()

@@ -12,7 +12,6 @@ from hyper.api.http import (
     asked_version,
     body_of,
     filters_of,
-    flag,
     has_label,
     json_response,
     labels_match,
@@ -130,7 +129,6 @@ class NetworkRoutes:
     async def inspect(self, request: web.Request) -> web.StreamResponse:
         if request.query.get("scope", "local") not in ("", "local"):
             self._networks.get("")
-        flag(request, "verbose")
         return json_response(self._view(self._get(request), users=True))
 
     async def create(self, request: web.Request) -> web.StreamResponse:
