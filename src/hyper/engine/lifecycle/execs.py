@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from hyper.engine.events import EngineEvent
-from hyper.engine.lifecycle.container import REQUEST_TIMEOUT_S, Container
+from hyper.engine.lifecycle.container import CODE_KILLED, REQUEST_TIMEOUT_S, Container
 from hyper.engine.lifecycle.containers import Containers
 from hyper.engine.lifecycle.host import Host
 from hyper.engine.output.output import OutputHub
@@ -173,7 +173,7 @@ class Execs:
             code = (await process.exited).status
             sandbox.session.forget(process.number)
         except HyperError:
-            code = 137  # the machine is gone, and the program with it
+            code = CODE_KILLED  # the machine is gone, and the program with it
         self._end(item, code)
         item.container.publish("exec_die", execID=item.record.id, exitCode=str(code))
         item.hub.finish()
@@ -264,7 +264,7 @@ class Execs:
         sandbox = item.container.sandbox
         info = _find(sandbox, item.record.process)
         if sandbox is None or info is None:
-            self._end(item, 137 if item.record.exit_code is None else item.record.exit_code)
+            self._end(item, CODE_KILLED if item.record.exit_code is None else item.record.exit_code)
             return
         self._resume(item, sandbox, info)
 
