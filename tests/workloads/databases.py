@@ -168,8 +168,8 @@ RABBITMQ = Workload(
         Part(
             "broker",
             "queue",
-            # Its Production Checklist: "at least 256 MiB of memory available at all times", and publishers are blocked
-            # at 0.4 of the container's limit (vm_memory_high_watermark): in 256 MiB by a broker that does nothing.
+            # Publishers are blocked at 0.4 of the container's limit (vm_memory_high_watermark): in 256 MiB by a broker
+            # that does nothing. Its Production Checklist speaks of how much memory a node is to have.
             # Not Debian's wrapper, a shell that waits for `su` and hands no signal on.
             ("-m", "512m", "-u", "rabbitmq", "--hostname", "rabbit"),
             ("/usr/lib/rabbitmq/bin/rabbitmq-server",),
