@@ -13,37 +13,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from hyper.engine.migrations import migrate
 from hyper.engine.record.container import ContainerRecord, ExecRecord
 from hyper.engine.record.network import NetworkRecord
 from hyper.errors import Conflict, HyperError
 from hyper.ids import new_id
 
 T = TypeVar("T")
-
-_MIGRATIONS = (
-    """
-    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-    CREATE TABLE container (
-        id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, uid INTEGER UNIQUE, document BLOB NOT NULL
-    ) STRICT;
-    CREATE TABLE exec (
-        id TEXT PRIMARY KEY,
-        container_id TEXT NOT NULL REFERENCES container(id) ON DELETE CASCADE,
-        document BLOB NOT NULL
-    ) STRICT;
-    CREATE INDEX exec_container ON exec(container_id);
-    """,
-    """
-    CREATE TABLE network (id TEXT PRIMARY KEY, document BLOB NOT NULL) STRICT;
-    """,
-    # They were user ids, of ranges that began at multiples of 16384.
-    """
-    ALTER TABLE container RENAME COLUMN uid TO identity;
-    UPDATE container SET identity = identity % 16384, document = CAST(
-        json_set(CAST(document AS TEXT), '$.identity', identity % 16384) AS BLOB
-    ) WHERE identity NOTNULL;
-    """,
-)
 
 
 class Store:
@@ -66,7 +42,7 @@ class Store:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("PRAGMA foreign_keys=ON")
-            self._migrate(path)
+            migrate(self._db, path)
             self.daemon_id = self._daemon_id()
         except sqlite3.Error as error:
             raise self._failed(error) from error
@@ -82,16 +58,6 @@ class Store:
             raise
         except sqlite3.Error as error:
             raise self._failed(error) from error
-
-    def _migrate(self, path: Path) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(_MIGRATIONS):
-            raise HyperError(
-                f"{path} was written by a newer Hyper (schema {version})",
-                hint="install that version again, or use another --data-root",
-            )
-        for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
-            self._db.executescript(f"BEGIN;{script};PRAGMA user_version={number};COMMIT")
 
     def _daemon_id(self) -> str:
         self._db.execute("INSERT OR IGNORE INTO meta VALUES ('daemon_id', ?)", (new_id(),))

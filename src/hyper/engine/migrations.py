@@ -1,0 +1,89 @@
+"""The schemas of the daemon's database: each migration makes the next one of the one before.
+
+``PRAGMA user_version`` is the number of migrations that were made. Each is one transaction: a daemon that is killed
+meanwhile starts over from the last whole one. Before the first change of a database that an earlier Hyper wrote, the
+file is copied to ``hyper.db.schemaN`` beside it, N being its schema, for that Hyper to be gone back to.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from hyper.errors import HyperError
+
+Migration = str | Callable[[sqlite3.Connection], None]
+
+#: SQL scripts, or functions of the open database for what SQL cannot say of documents. Only ever added to: at the end.
+MIGRATIONS: Final[tuple[Migration, ...]] = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+    CREATE TABLE container (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, uid INTEGER UNIQUE, document BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE exec (
+        id TEXT PRIMARY KEY,
+        container_id TEXT NOT NULL REFERENCES container(id) ON DELETE CASCADE,
+        document BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX exec_container ON exec(container_id);
+    """,
+    """
+    CREATE TABLE network (id TEXT PRIMARY KEY, document BLOB NOT NULL) STRICT;
+    """,
+    # They were user ids, of ranges that began at multiples of 16384.
+    """
+    ALTER TABLE container RENAME COLUMN uid TO identity;
+    UPDATE container SET identity = identity % 16384, document = CAST(
+        json_set(CAST(document AS TEXT), '$.identity', identity % 16384) AS BLOB
+    ) WHERE identity NOTNULL;
+    """,
+)
+
+
+def migrate(
+    db: sqlite3.Connection, path: Path, migrations: tuple[Migration, ...] = MIGRATIONS
+) -> None:
+    """The database ``db``, whose file is ``path``, has the newest schema.
+
+    ``db`` has no transaction open and begins none by itself (isolation_level None).
+
+    Raises:
+        HyperError: a newer Hyper wrote it. sqlite3.Error: it cannot be read or written; nothing is half changed.
+    """
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(migrations):
+        raise HyperError(
+            f"{path} was written by a newer Hyper (schema {version})",
+            hint="install that version again, or use another --data-root",
+        )
+    if 0 < version < len(migrations):
+        _keep_copy(db, path.with_name(f"{path.name}.schema{version}"))
+    for number, migration in enumerate(migrations[version:], start=version + 1):
+        _step(db, migration, number)
+
+
+def _keep_copy(db: sqlite3.Connection, copy: Path) -> None:
+    """The database as it is now is also in the file ``copy``, unless it was before."""
+    if copy.exists():
+        return
+    draft = copy.with_name(copy.name + ".new")
+    draft.unlink(missing_ok=True)
+    db.execute("VACUUM INTO ?", (str(draft),))
+    draft.rename(copy)
+
+
+def _step(db: sqlite3.Connection, migration: Migration, number: int) -> None:
+    if isinstance(migration, str):
+        db.executescript(f"BEGIN;{migration};PRAGMA user_version={number};COMMIT")
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        migration(db)
+        db.execute(f"PRAGMA user_version={number}")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
