@@ -22,7 +22,7 @@ from hyper.guest.process import GuestProcess
 from hyper.guest.session import Session, checked
 from hyper.machine.qemu.driver import QemuDriver
 from hyper.machine.qemu.machine import QemuMachine
-from hyper.machine.spec import Disk, MachineSpec, UserNic
+from hyper.machine.spec import Disk, FileBlocks, MachineSpec, UserNic
 from hyper.network import user
 from hyper.proto.message import (
     ContainerCreate,
@@ -118,7 +118,10 @@ class Workshop:
             memory_mib=memory_mib,
             kernel=assets / "vmlinux",
             initrd=assets / "initrd",
-            disks=(Disk("layer0", self.layer, True), Disk("scratch", scratch, False)),
+            disks=(
+                Disk("layer0", FileBlocks(self.layer), True),
+                Disk("scratch", FileBlocks(scratch), False),
+            ),
             nics=(UserNic(user.mac_address("bench"), str(user.NETWORK)),),
             run_dir=run_dir,
             uid=_UID if os.geteuid() == 0 else None,

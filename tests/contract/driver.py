@@ -26,6 +26,7 @@ from hyper.machine.probe import meet
 from hyper.machine.spec import (
     Capability,
     Disk,
+    FileBlocks,
     Forward,
     Limits,
     MachineSpec,
@@ -319,7 +320,7 @@ class DriverContract:
     ) -> None:
         """A launch with a disk that is not there fails, naming it."""
         before = snapshot(folders=[spec.run_dir])
-        disk = Disk("a", spec.run_dir / "missing.img", read_only=True)
+        disk = Disk("a", FileBlocks(spec.run_dir / "missing.img"), read_only=True)
         with pytest.raises(MachineError, match=r"missing\.img: No such file"):
             await driver.launch(replace(spec, disks=(disk,)))
         assert left_behind(before, spec) == []
@@ -341,7 +342,10 @@ class DriverContract:
         shared, own = tmp_path / "shared.img", tmp_path / "own.img"
         for image in (shared, own):
             image.write_bytes(content)
-        disks = (Disk("shared", shared, read_only=True), Disk("own", own, read_only=False))
+        disks = (
+            Disk("shared", FileBlocks(shared), read_only=True),
+            Disk("own", FileBlocks(own), read_only=False),
+        )
         async with talk(await launch(replace(spec, disks=disks))) as guest:
             assert await guest.ask("read shared") == "content"
             assert await guest.ask("read own") == "content"
@@ -358,7 +362,7 @@ class DriverContract:
         for number in range(driver.max_disks):
             path = tmp_path / f"{number}.img"
             path.write_bytes(f"disk {number}\n".encode().ljust(4096, b"\0"))
-            disks.append(Disk(f"disk{number}", path, read_only=True))
+            disks.append(Disk(f"disk{number}", FileBlocks(path), read_only=True))
         full = replace(spec, disks=tuple(disks), nics=(make_nic(),))
         async with talk(await launch(full)) as guest:
             for number in range(driver.max_disks):
@@ -376,10 +380,10 @@ class DriverContract:
         machine = await launch(spec)
         async with talk(machine) as guest:
             assert await guest.ask("read own") == "?"
-            await machine.add_disks(Disk("own", own, read_only=False))
-            await machine.add_disks(Disk("shared", shared, read_only=True))
+            await machine.add_disks(Disk("own", FileBlocks(own), read_only=False))
+            await machine.add_disks(Disk("shared", FileBlocks(shared), read_only=True))
             with pytest.raises(Conflict, match="own"):
-                await machine.add_disks(Disk("own", shared, read_only=True))
+                await machine.add_disks(Disk("own", FileBlocks(shared), read_only=True))
             assert await guest.ask("read own") == "content"
             assert await guest.ask("read shared") == "content"
             assert await guest.ask("write shared") != "0"
@@ -388,7 +392,7 @@ class DriverContract:
             for name in ("own", "own", "shared", "never"):
                 await machine.remove_disk(name)
             assert await guest.ask("read own") == "?"
-            await machine.add_disks(Disk("own", shared, read_only=True))
+            await machine.add_disks(Disk("own", FileBlocks(shared), read_only=True))
             assert await guest.ask("write own") != "0"
         assert shared.read_bytes() == content
         assert own.read_bytes()[:4096] == b"X" * 4096
@@ -403,7 +407,7 @@ class DriverContract:
         machine = await launch(spec)
         async with talk(machine) as guest:
             for paused in (False, True):
-                await machine.add_disks(Disk("own", image, read_only=False))
+                await machine.add_disks(Disk("own", FileBlocks(image), read_only=False))
                 assert await guest.ask("write own") == "0"
                 if paused:
                     await machine.pause()
@@ -424,19 +428,21 @@ class DriverContract:
         image.write_bytes(b"content\n".ljust(4096, b"\0"))
         lost = await launch(spec)
         async with talk(lost):
-            await lost.add_disks(Disk("first", image, read_only=True))
+            await lost.add_disks(Disk("first", FileBlocks(image), read_only=True))
         await lost.close()
         machine = await driver.attach(lost.record)
         assert machine is not None
         try:
             async with talk(machine) as guest:
                 with pytest.raises(Conflict, match="first"):
-                    await machine.add_disks(Disk("first", image, read_only=True))
+                    await machine.add_disks(Disk("first", FileBlocks(image), read_only=True))
                 await machine.remove_disk("first")
                 numbers = itertools.count()
                 with pytest.raises(Conflict, match="already"):
                     while (number := next(numbers)) < 1000:
-                        await machine.add_disks(Disk(f"disk{number}", image, read_only=True))
+                        await machine.add_disks(
+                            Disk(f"disk{number}", FileBlocks(image), read_only=True)
+                        )
                 assert await guest.ask("read disk0") == "content"
                 assert await guest.ask(f"read disk{number - 1}") == "content"
         finally:
@@ -449,11 +455,11 @@ class DriverContract:
         require(driver, Capability.ADD_DISK)
         machine = await driver.launch(spec)
         with pytest.raises(MachineError, match="cannot open disk"):
-            await machine.add_disks(Disk("none", tmp_path / "none", read_only=True))
+            await machine.add_disks(Disk("none", FileBlocks(tmp_path / "none"), read_only=True))
         await machine.kill()
         (tmp_path / "image").write_bytes(bytes(4096))
         with pytest.raises(MachineError):
-            await machine.add_disks(Disk("late", tmp_path / "image", read_only=True))
+            await machine.add_disks(Disk("late", FileBlocks(tmp_path / "image"), read_only=True))
         with pytest.raises(MachineError):
             await machine.remove_disk("late")
 
@@ -466,7 +472,10 @@ class DriverContract:
         for name in ("layer", "own", "extra"):
             (tmp_path / name).write_bytes(content)
         machine = await launch(replace(spec, empty_slots=SLOTS))
-        disks = [Disk(name, tmp_path / name, name == "layer") for name in ("layer", "own", "extra")]
+        disks = [
+            Disk(name, FileBlocks(tmp_path / name), name == "layer")
+            for name in ("layer", "own", "extra")
+        ]
         async with talk(machine) as guest:
             await machine.add_disks(*disks)
             with pytest.raises(Conflict, match="own"):
@@ -507,7 +516,9 @@ class DriverContract:
                 with saved.memory() as given:
                     copy = make_spec(short_dir, kernel=spec.kernel, initrd=spec.initrd)
                     machine = await launch(replace(copy, empty_slots=SLOTS, memory=given))
-                await machine.add_disks(Disk("layer", tmp_path / f"{number}", read_only=True))
+                await machine.add_disks(
+                    Disk("layer", FileBlocks(tmp_path / f"{number}"), read_only=True)
+                )
                 async with talk(machine) as guest:
                     assert await guest.ask("read layer") == f"disk {number}"
                     assert await guest.ask("count") == "4"

@@ -17,7 +17,7 @@ from typing import Any
 
 from hyper.errors import MachineError
 from hyper.machine.qemu.driver import QemuDriver
-from hyper.machine.spec import Disk, Limits, MachineSpec
+from hyper.machine.spec import Disk, FileBlocks, Limits, MachineSpec
 from tests.contract.driver import FIRST_TEST_UID, make_nic
 
 SOURCE = Path(__file__).with_name("hostile.c")
@@ -59,7 +59,7 @@ async def run(binary: Path, run_dir: Path, disk: Path, *words: str) -> str:
         # Any readable files do: nobody boots them.
         kernel=kernel,
         initrd=binary,
-        disks=(Disk("shared", disk, read_only=True),),
+        disks=(Disk("shared", FileBlocks(disk), read_only=True),),
         nics=(make_nic(),),
         run_dir=run_dir,
         uid=FIRST_TEST_UID + 1 if os.geteuid() == 0 else None,

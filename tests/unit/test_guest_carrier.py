@@ -173,7 +173,7 @@ class Doors:
         if self.refuses:
             raise MachineError("no such thing here")
         for disk in disks:
-            self.disks[disk.name] = disk.path.stat().st_size
+            self.disks[disk.name] = disk.source.path.stat().st_size
         self.comes.set()
 
     async def remove_disk(self, name: str) -> None:

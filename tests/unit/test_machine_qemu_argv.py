@@ -11,6 +11,7 @@ import pytest
 from hyper.machine.qemu.argv import MachineFds, arguments, forward_rules
 from hyper.machine.spec import (
     Disk,
+    FileBlocks,
     Forward,
     MachineSpec,
     SharedPath,
@@ -25,8 +26,8 @@ FULL = replace(
     name="full",
     vcpus=2,
     disks=(
-        Disk("layer0", Path("/store/a"), read_only=True),
-        Disk("scratch", Path("/store/b"), read_only=False),
+        Disk("layer0", FileBlocks(Path("/store/a")), read_only=True),
+        Disk("scratch", FileBlocks(Path("/store/b")), read_only=False),
     ),
     nics=(
         UserNic(
@@ -44,7 +45,9 @@ SHARING = replace(PLAIN, name="sharing", shared=(SharedPath(Path("/srv/data"), r
 MANY_DISKS = replace(
     PLAIN,
     name="many-disks",
-    disks=tuple(Disk(f"layer{n}", Path(f"/store/{n}"), read_only=True) for n in range(5)),
+    disks=tuple(
+        Disk(f"layer{n}", FileBlocks(Path(f"/store/{n}")), read_only=True) for n in range(5)
+    ),
 )
 SPECS = [PLAIN, FULL, BRIDGED, SHARING, TEMPLATE, COPY, MANY_DISKS]
 
@@ -90,7 +93,7 @@ def test_no_host_path_but_the_binary_is_named() -> None:
 @pytest.mark.parametrize("name", ["a,b", "a=b", "", "a\nb"])
 def test_names_cannot_smuggle_options(name: str) -> None:
     """A name with a comma or another word of QEMU's is refused."""
-    bad_disk = replace(FULL, disks=(Disk(name, Path("/x"), read_only=True),))
+    bad_disk = replace(FULL, disks=(Disk(name, FileBlocks(Path("/x")), read_only=True),))
     for spec in (replace(PLAIN, name=name), bad_disk):
         with pytest.raises(ValueError, match="not usable"):
             arguments(spec, binary=BINARY, accelerator="tcg", fds=MachineFds(3, 4, 5, (6,)))

@@ -12,7 +12,7 @@ import pytest
 from hyper.errors import Conflict, GuestError
 from hyper.guest.session import Session
 from hyper.machine.driver import Machine
-from hyper.machine.spec import Disk
+from hyper.machine.spec import Disk, FileBlocks
 from hyper.proto.message import ContainerCreate, GuestHello, ProcessStart, Reply, ReplyCode
 from hyper.sandbox.sandbox import Joining, Sandbox
 
@@ -63,7 +63,7 @@ class Agreeing:
 def joining(number: int) -> Joining:
     """A container with a disk of its own."""
     return Joining(
-        disks=(Disk(f"disk{number}", cast(Any, None), read_only=False),),
+        disks=(Disk(f"disk{number}", FileBlocks(cast(Any, None)), read_only=False),),
         container=ContainerCreate(number, hostname="", layers=()),
         program=ProcessStart(number, number, ("true",)),
     )

@@ -8,11 +8,22 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
+class FileBlocks:
+    """A block source that is a raw image in a file of the host."""
+
+    path: Path
+
+
+#: Every kind of block source. Hypervisors that are processes get theirs from machine/process/disk.py.
+BlockSource = FileBlocks
+
+
+@dataclass(frozen=True, slots=True)
 class Disk:
-    """A disk: a raw block image. ``name`` is what the guest is told to look for (≤ 20 characters)."""
+    """A disk with its block source. ``name`` is what the guest is told to look for (≤ 20 characters)."""
 
     name: str
-    path: Path
+    source: BlockSource
     read_only: bool
 
 

@@ -14,7 +14,7 @@ from hyper.errors import HyperError
 from hyper.guest.carrier import Carrier
 from hyper.guest.session import Session, checked
 from hyper.machine.driver import Machine
-from hyper.machine.spec import Disk
+from hyper.machine.spec import Disk, FileBlocks
 from hyper.proto.limits import CARRIER_SIZE
 from hyper.proto.message import CarrierChange
 from hyper.system import memfd
@@ -70,7 +70,9 @@ class Carriage:
             memfd.fix_size(fd)
             # An earlier daemon may have left one.
             await self._machine.remove_disk(DISK)
-            await self._machine.add_disks(Disk(DISK, Path(f"/proc/self/fd/{fd}"), read_only=False))
+            await self._machine.add_disks(
+                Disk(DISK, FileBlocks(Path(f"/proc/self/fd/{fd}")), read_only=False)
+            )
             try:
                 await self._use(carrier)
             finally:

@@ -17,7 +17,7 @@ from hyper.errors import MachineError
 from hyper.guest.process import GuestProcess
 from hyper.guest.session import Session
 from hyper.machine.driver import Machine
-from hyper.machine.spec import Disk
+from hyper.machine.spec import Disk, FileBlocks
 from hyper.proto.message import (
     ContainerCreate,
     ContainerRemove,
@@ -71,8 +71,8 @@ class Exercise:
             async with asyncio.timeout(_TIMEOUT_S):
                 await self.scratch.create(scratch)
                 await machine.add_disks(
-                    Disk(layer_disk(0), self.layer, read_only=True),
-                    Disk(SCRATCH_DISK, scratch, read_only=False),
+                    Disk(layer_disk(0), FileBlocks(self.layer), read_only=True),
+                    Disk(SCRATCH_DISK, FileBlocks(scratch), read_only=False),
                 )
                 await self._run(session, interfaces)
                 for name in (layer_disk(0), SCRATCH_DISK):

@@ -10,7 +10,7 @@ from hyper.engine.network.wires import Wiring
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.spec import endpoints, plan, pod_machine, ports, resources
 from hyper.engine.volume.attachment import Attachment
-from hyper.machine.spec import Disk, MachineSpec
+from hyper.machine.spec import Disk, FileBlocks, MachineSpec
 from hyper.machine.template import Card, Shape
 from hyper.sandbox.sandbox import Plan
 from hyper.system import affinity
@@ -55,14 +55,21 @@ async def machine_plan(
     layers = await _layers(record, host, host.driver.max_disks - 1 - attached.slots)
     network = wiring.attachment
     scratch = host.folder(record.id).scratch
-    disks = [Disk(plan.layer_name(record, n, path), path, True) for n, path in enumerate(layers)]
+    disks = [
+        Disk(plan.layer_name(record, n, path), FileBlocks(path), True)
+        for n, path in enumerate(layers)
+    ]
     spec = MachineSpec(
         name=record.id[:16],
         vcpus=record.vcpus,
         memory_mib=record.memory_mib,
         kernel=kernels.of(record.host_config, host.config),
         initrd=host.config.guest_initrd,
-        disks=(*disks, Disk(plan.scratch_name(record), scratch, False), *attached.disks),
+        disks=(
+            *disks,
+            Disk(plan.scratch_name(record), FileBlocks(scratch), False),
+            *attached.disks,
+        ),
         shared=attached.shared,
         nics=wiring.nics,
         run_dir=host.run_dir(record.id),

@@ -23,7 +23,7 @@ from hyper.engine.spec import nfs, plan, pod_machine, resources
 from hyper.engine.spec.program_error import program_error
 from hyper.engine.volume.attachment import Attachment, in_share
 from hyper.errors import Conflict, GuestError, HyperError, InvalidRequest, NotFound
-from hyper.machine.spec import Disk
+from hyper.machine.spec import Disk, FileBlocks
 from hyper.proto.message import File, ProcessInfo, ProcessSignal
 from hyper.sandbox.sandbox import Joining, Sandbox, Started
 from hyper.system.files import write_atomically
@@ -181,8 +181,11 @@ async def join(container: Container, owner: Container, attached: Attachment) -> 
     layers = await host.images.disks(record.image_id, max_disks=host.driver.max_disks)
     scratch = host.folder(record.id).scratch
     disks = (
-        *(Disk(plan.layer_name(record, n, path), path, True) for n, path in enumerate(layers)),
-        Disk(plan.scratch_name(record), scratch, False),
+        *(
+            Disk(plan.layer_name(record, n, path), FileBlocks(path), True)
+            for n, path in enumerate(layers)
+        ),
+        Disk(plan.scratch_name(record), FileBlocks(scratch), False),
         *attached.disks,
     )
     record.seat = structs.replace(record.seat, disks=tuple(disk.name for disk in disks))

@@ -23,7 +23,7 @@ from hyper.engine.spec.mounts import source_is_missing
 from hyper.engine.volume.volume_folder import Kind, VolumeRecord
 from hyper.engine.volume.volumes import Volumes
 from hyper.errors import Conflict, HyperError, InvalidRequest
-from hyper.machine.spec import SHARE_TAG, Disk, SharedPath
+from hyper.machine.spec import SHARE_TAG, Disk, FileBlocks, SharedPath
 from hyper.proto.message import Mount, MountFlag
 from hyper.sandbox import ext4
 from hyper.sandbox.scratch import ScratchDisks
@@ -271,7 +271,7 @@ class Attachments:
         read_only = self._holders[volume.name][record.id].read_only and volume.filled
         if read_only and await asyncio.to_thread(ext4.needs_recovery, path):
             await ext4.recover(path, privileged=record.identity is not None)
-        return Disk(plan.disk_name(record, f"volume{number}"), path, read_only)
+        return Disk(plan.disk_name(record, f"volume{number}"), FileBlocks(path), read_only)
 
     def _directory(
         self, point: MountPoint, volume: VolumeRecord, shared: list[SharedPath], flags: int

@@ -16,6 +16,6 @@ def open_disk(disk: Disk) -> int:
     """
     # The descriptor's own mode is what holds a guest to read-only: the hypervisor has no path to open it again.
     try:
-        return os.open(disk.path, os.O_RDONLY if disk.read_only else os.O_RDWR)
+        return os.open(disk.source.path, os.O_RDONLY if disk.read_only else os.O_RDWR)
     except OSError as error:
-        raise MachineError(f"cannot open disk {disk.path}: {error.strerror}") from error
+        raise MachineError(f"cannot open disk {disk.source.path}: {error.strerror}") from error
