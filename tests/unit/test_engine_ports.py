@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hyper.engine.record.port import PortRequest
 from hyper.engine.spec import ports
 from hyper.errors import Conflict, Forbidden, InvalidRequest, NotImplementedYet
 from hyper.types.container import ContainerConfig, HostConfig, PortBinding
@@ -46,11 +47,11 @@ def sockets_open() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def wish(
-    host_port: str, *, protocol: str = "tcp", ip: str = LOOPBACK
-) -> tuple[int, str, PortBinding]:
+def wish(host_port: str, *, protocol: str = "tcp", ip: str = LOOPBACK) -> PortRequest:
     """Port 80 published at ``host_port``."""
-    return (80, protocol, PortBinding(host_ip=ip, host_port=host_port))
+    place = PortBinding(host_ip=ip, host_port=host_port)
+    (made,) = ports.parse(ContainerConfig(), HostConfig(port_bindings={f"80/{protocol}": [place]}))
+    return made
 
 
 def test_a_free_port_is_found_and_everything_is_closed_afterwards() -> None:
@@ -106,7 +107,7 @@ def test_an_address_of_somebody_else_is_the_callers_mistake() -> None:
 def test_container_ports_that_are_none(text: str) -> None:
     """Refused when the container is made."""
     with pytest.raises(InvalidRequest):
-        ports.wanted(ContainerConfig(), HostConfig(port_bindings={text: [PortBinding()]}))
+        ports.parse(ContainerConfig(), HostConfig(port_bindings={text: [PortBinding()]}))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_container_ports_that_are_none(text: str) -> None:
 def test_host_ports_and_addresses_that_are_none(place: PortBinding) -> None:
     """Refused when the container is made, not when it is started."""
     with pytest.raises(InvalidRequest):
-        ports.wanted(ContainerConfig(), HostConfig(port_bindings={"80/tcp": [place]}))
+        ports.parse(ContainerConfig(), HostConfig(port_bindings={"80/tcp": [place]}))
 
 
 def test_publishing_all_exposed_ports_leaves_the_bound_ones_alone() -> None:
@@ -136,18 +137,25 @@ def test_publishing_all_exposed_ports_leaves_the_bound_ones_alone() -> None:
     host = HostConfig(
         publish_all_ports=True, port_bindings={"80/tcp": [PortBinding(host_port="8080")]}
     )
-    wishes = ports.wanted(config, host)
-    assert [(port, protocol, place.host_port) for port, protocol, place in wishes] == [
-        (80, "tcp", "8080"),
-        (53, "udp", ""),
-    ]
+    assert ports.parse(config, host) == (
+        PortRequest("tcp", 80, host_first=8080, host_last=8080),
+        PortRequest("udp", 53),
+    )
+
+
+def test_exposed_ports_that_are_none_are_passed_over() -> None:
+    """What an image says of its ports is not checked when a container is made: lists of containers show the rest."""
+    said = {"80": {}, "53/udp": {}, "9/sctp": {}, "http": {}, "0": {}, "70000/tcp": {}, "7-9": {}}
+    config = ContainerConfig(exposed_ports=said)
+    assert ports.exposed(config) == ((80, "tcp"), (53, "udp"), (9, "sctp"))
+    assert ports.exposed(ContainerConfig()) == ()
 
 
 def test_where_ports_of_ipv6_are_to_be_had() -> None:
     """Asked for by address on bridges, and refused without them, not as nonsense; a zone is."""
     six = [wish("", ip="::1")]
     bindings = {"80/tcp": [PortBinding(host_ip="::1")]}
-    assert ports.wanted(ContainerConfig(), HostConfig(port_bindings=bindings)) != []
+    assert ports.parse(ContainerConfig(), HostConfig(port_bindings=bindings)) == (six[0],)
     with pytest.raises(NotImplementedYet, match="IPv4 only"):
         ports.allocate(six)
     found, held = ports.hold(six)
@@ -156,7 +164,7 @@ def test_where_ports_of_ipv6_are_to_be_had() -> None:
     ]
     held[0].close()
     with pytest.raises(InvalidRequest, match="zone"):
-        ports._check("80/tcp", PortBinding(host_ip="fe80::1%lo"))
+        wish("", ip="fe80::1%lo")
 
 
 def test_without_an_address_both_kinds_have_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:

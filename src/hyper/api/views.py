@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hyper.engine.record.container import ContainerRecord, PublishedPort
+from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.port import PublishedPort
 from hyper.engine.record.state import LIVE
 from hyper.sandbox.timeline import Timeline
 from hyper.types import fast as wire

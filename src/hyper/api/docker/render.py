@@ -16,7 +16,7 @@ from hyper.engine.record.container import ContainerRecord, Health
 from hyper.engine.record.mount import VOLUME, MountPoint
 from hyper.engine.record.network import BRIDGE, PREDEFINED, EndpointRecord
 from hyper.engine.record.state import LIVE, Status
-from hyper.engine.spec import endpoints, links
+from hyper.engine.spec import endpoints, links, ports
 from hyper.engine.spec.mounts import DRIVER
 from hyper.engine.spec.plan import hostname
 from hyper.engine.volume.volumes import Volumes
@@ -280,10 +280,9 @@ def _ports(record: ContainerRecord) -> list[wire.Port]:
         return []
     result = []
     published = {(port.container_port, port.protocol) for port in reachable_ports(record)}
-    for spec in record.config.exposed_ports or {}:
-        number, _, protocol = spec.partition("/")
-        if (int(number), protocol or "tcp") not in published:
-            result.append(wire.Port(int(number), protocol or "tcp"))
+    for number, protocol in ports.exposed(record.config):
+        if (number, protocol) not in published:
+            result.append(wire.Port(number, protocol))
     for port in reachable_ports(record):
         result.append(
             wire.Port(port.container_port, port.protocol, port.host_address, port.host_port)

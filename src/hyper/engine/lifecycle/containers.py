@@ -421,7 +421,7 @@ def _dry_run(record: ContainerRecord, find: Callable[[str], Container]) -> None:
     """The requests to the agent can be made from ``record``: mistakes are found when the container is made."""
     plan.check_paths(record)
     sharing.check_mounts(record, find)
-    ports.wanted(record.config, record.host_config)
+    ports.parse(record.config, record.host_config)
     plan.stop_signal(record.config)
     plan.check_encodes(
         plan.sandbox_setup(record, None),

@@ -31,7 +31,7 @@ def shape(record: ContainerRecord, host: Host, attached: Attachment) -> Shape | 
     if host.wires.bridged:
         return Shape(record.vcpus, record.memory_mib, Card.TAP)
     # Host ports are bound when the machine is made.
-    if ports.wanted(record.config, record.host_config):
+    if ports.parse(record.config, record.host_config):
         return None
     return Shape(record.vcpus, record.memory_mib, Card.USER)
 

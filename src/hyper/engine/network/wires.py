@@ -12,8 +12,9 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Interface
 from typing import Any, Final
 
 from hyper.engine.network.networks import HOST_BINDING, Networks
-from hyper.engine.record.container import ContainerRecord, PublishedPort
+from hyper.engine.record.container import ContainerRecord
 from hyper.engine.record.network import BRIDGE, EndpointRecord, NetworkRecord, space6_of, space_of
+from hyper.engine.record.port import PublishedPort
 from hyper.engine.spec import endpoints, links, pod_network, ports
 from hyper.engine.tasks import Tasks
 from hyper.errors import HyperError
@@ -183,7 +184,7 @@ class Wires:
             Forbidden: the container asks for what takes bridged networks.
             HyperError: the host refuses.
         """
-        wishes = ports.wanted(record.config, record.host_config)
+        wishes = ports.parse(record.config, record.host_config)
         if not endpoints.has_network(record.host_config):
             yield Wiring((), None)
             return

@@ -6,21 +6,13 @@ from msgspec import Struct, field
 
 from hyper.engine.record.mount import MountPoint
 from hyper.engine.record.network import EndpointRecord
+from hyper.engine.record.port import PublishedPort
 from hyper.engine.record.state import Status
 from hyper.machine.driver import MachineRecord
 from hyper.proto.message import Mount
 from hyper.sandbox.sandbox import MAIN_CONTAINER, MAIN_PROCESS
 from hyper.types.container import ContainerConfig, Healthcheck, HostConfig
 from hyper.types.pod import PodMount, PodService, PodVolume, PodWhiteLists
-
-
-class PublishedPort(Struct, frozen=True):
-    """A port of the container that is reachable on the host."""
-
-    protocol: str
-    container_port: int
-    host_address: str
-    host_port: int
 
 
 class ProbeResult(Struct, frozen=True):

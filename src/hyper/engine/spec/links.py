@@ -12,7 +12,7 @@ from typing import Final
 
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.spec.endpoints import split_link
-from hyper.engine.spec.ports import parse_port
+from hyper.engine.spec.ports import exposed
 from hyper.errors import Conflict
 from hyper.types.container import ContainerConfig, HostConfig
 
@@ -83,10 +83,7 @@ def variables(
 
 def _of_one(path: str, alias: str, address: str, config: ContainerConfig) -> Iterator[str]:
     prefix = alias.upper().replace("-", "_")
-    ports = sorted(
-        (parse_port(spec) for spec in config.exposed_ports or {}),
-        key=lambda port: (port[0], port[1] != "tcp"),
-    )
+    ports = sorted(exposed(config), key=lambda port: (port[0], port[1] != "tcp"))
     if ports:
         number, protocol = ports[0]
         yield f"{prefix}_PORT={protocol}://{address}:{number}"

@@ -1,4 +1,4 @@
-"""Published ports: from the API's bindings to forwards of the machine's card."""
+"""Published ports: parsed from what is asked, and allocated on the host at a start."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import errno
 import ipaddress
 import re
 import socket
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
-from hyper.engine.record.container import PublishedPort
+from hyper.engine.record.port import PortRequest, PublishedPort
 from hyper.errors import Conflict, Forbidden, HyperError, InvalidRequest, NotImplementedYet
 from hyper.types.container import ContainerConfig, HostConfig, PortBinding
 
@@ -36,40 +37,53 @@ def parse_port(text: str) -> tuple[int, str]:
     return int(match[1]), protocol
 
 
-def wanted(config: ContainerConfig, host: HostConfig) -> list[tuple[int, str, PortBinding]]:
-    """The publications asked for: (port, protocol, binding) each.
+def exposed(config: ContainerConfig) -> tuple[tuple[int, str], ...]:
+    """The ports, with their protocols, on which the image or the client says that the container listens.
+
+    Texts that are no ports are passed over, as dockerd does: nothing was asked with them.
+    """
+    matches = map(_PORT.fullmatch, config.exposed_ports or {})
+    found = [(int(match[1]), match[2] or "tcp") for match in matches if match is not None]
+    return tuple(item for item in found if 0 < item[0] < 65536)
+
+
+def parse(config: ContainerConfig, host: HostConfig) -> tuple[PortRequest, ...]:
+    """The ports of the host asked for, in the order in which they are allocated.
 
     Raises:
         InvalidRequest: a text is no port or no address.
     """
     result = []
-    bindings = host.port_bindings or {}
-    for spec, places in bindings.items():
+    for spec, places in (host.port_bindings or {}).items():
         port, protocol = parse_port(spec)
-        for place in places or ():
-            _check(spec, place)
-            result.append((port, protocol, place))
+        result += [_request(spec, port, protocol, place) for place in places or ()]
     if host.publish_all_ports:
-        published = {(port, protocol) for port, protocol, _ in result}
+        published = {(item.container_port, item.protocol) for item in result}
         for spec in config.exposed_ports or {}:
             port, protocol = parse_port(spec)
             if (port, protocol) not in published:
-                result.append((port, protocol, PortBinding()))
-    return result
+                result.append(PortRequest(protocol, port))
+    return tuple(result)
 
 
-def _check(spec: str, place: PortBinding) -> None:
-    if place.host_port:
-        first, _, last = place.host_port.partition("-")
-        if not _is_port(first) or not _is_port(last or first) or int(last or first) < int(first):
-            raise InvalidRequest(f'invalid port specification: "{place.host_port[:100]}"')
-    if place.host_ip:
-        try:
-            address = ipaddress.ip_address(place.host_ip)
-        except ValueError:
-            raise InvalidRequest(f"invalid IP address {place.host_ip!r} for {spec}") from None
-        if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
-            raise InvalidRequest(f"invalid IP address {place.host_ip!r} for {spec}: it has a zone")
+def _request(spec: str, port: int, protocol: str, place: PortBinding) -> PortRequest:
+    first, _, last = (place.host_port or "0").partition("-")
+    last = last or first
+    if not _is_port(first) or not _is_port(last) or int(last) < int(first):
+        raise InvalidRequest(f'invalid port specification: "{place.host_port[:100]}"')
+    _check_address(spec, place.host_ip)
+    return PortRequest(protocol, port, place.host_ip, int(first), int(last))
+
+
+def _check_address(spec: str, text: str) -> None:
+    if not text:
+        return
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise InvalidRequest(f"invalid IP address {text!r} for {spec}") from None
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        raise InvalidRequest(f"invalid IP address {text!r} for {spec}: it has a zone")
 
 
 def _is_port(text: str) -> bool:
@@ -77,24 +91,24 @@ def _is_port(text: str) -> bool:
 
 
 def hold(
-    wishes: list[tuple[int, str, PortBinding]], *, default: str = ANYWHERE
+    requests: Iterable[PortRequest], *, default: str = ANYWHERE
 ) -> tuple[list[PublishedPort], list[socket.socket]]:
-    """The published ports for ``wishes``, and for each a socket that keeps other programs from it until it is closed.
+    """The published ports for ``requests``, and for each a socket that keeps other programs from it until it is closed.
 
-    ``default``: the host's address where a binding has none; by default all, those of IPv6 too if the host has some.
+    ``default``: the host's address where a request has none; by default all, those of IPv6 too if the host has some.
     Packets of IPv4 never reach these sockets: the packet filter leads them on before.
 
     Raises:
-        As ``allocate``.
+        As ``allocate``; then no socket is open.
     """
     held: list[socket.socket] = []
     try:
         made: list[PublishedPort] = []
-        for port, protocol, place in wishes:
-            if place.host_ip or default != ANYWHERE:
-                made.append(_allocate(port, protocol, place, held, default))
+        for request in requests:
+            if request.host_address or default != ANYWHERE:
+                made.append(_allocate(request, held, default))
             else:
-                made += _allocate_both(port, protocol, place, held)
+                made += _allocate_both(request, held)
         return made, held
     except BaseException:
         for sock in held:
@@ -124,8 +138,8 @@ def reserve(protocol: str, address: str, port: int) -> socket.socket:
     return sock
 
 
-def allocate(wishes: list[tuple[int, str, PortBinding]]) -> list[PublishedPort]:
-    """The published ports for ``wishes``, free at this moment (the machine takes them when it starts).
+def allocate(requests: Sequence[PortRequest]) -> list[PublishedPort]:
+    """The published ports for ``requests``, free at this moment (the machine takes them when it starts).
 
     Raises:
         NotImplementedYet: one is on an IPv6 address.
@@ -134,52 +148,47 @@ def allocate(wishes: list[tuple[int, str, PortBinding]]) -> list[PublishedPort]:
         Forbidden: the port needs privilege.
         HyperError: any other reason.
     """
-    for _, _, place in wishes:
-        if ":" in place.host_ip:
+    for request in requests:
+        if ":" in request.host_address:
             raise NotImplementedYet(
-                f"publishing on {place.host_ip} is not supported here: without bridges it is IPv4 only"
+                f"publishing on {request.host_address} is not supported here: "
+                "without bridges it is IPv4 only"
             )
     held: list[socket.socket] = []
     try:
-        return [_allocate(port, protocol, place, held) for port, protocol, place in wishes]
+        return [_allocate(request, held) for request in requests]
     finally:
         for sock in held:
             sock.close()
 
 
 def _allocate(
-    port: int,
-    protocol: str,
-    place: PortBinding,
-    held: list[socket.socket],
-    default: str = ANYWHERE,
+    request: PortRequest, held: list[socket.socket], default: str = ANYWHERE
 ) -> PublishedPort:
-    address = place.host_ip or default
-    first, _, last = (place.host_port or "0").partition("-")
-    for number in range(int(first), int(last or first) + 1):
+    address = request.host_address or default
+    for number in range(request.host_first, request.host_last + 1):
         try:
-            sock = reserve(protocol, address, number)
+            sock = reserve(request.protocol, address, number)
         except OSError as error:
             failure = _explain(address, number, error)
             continue
         held.append(sock)
-        return PublishedPort(protocol, port, address, sock.getsockname()[1])
+        host_port = sock.getsockname()[1]
+        return PublishedPort(request.protocol, request.container_port, address, host_port)
     raise failure
 
 
-def _allocate_both(
-    port: int, protocol: str, place: PortBinding, held: list[socket.socket]
-) -> list[PublishedPort]:
+def _allocate_both(request: PortRequest, held: list[socket.socket]) -> list[PublishedPort]:
     """One port on all addresses of IPv4 and IPv6; of IPv4 alone on a host without IPv6."""
     for attempt in range(1, _ATTEMPTS + 1):
-        first = _allocate(port, protocol, place, held)
+        first = _allocate(request, held)
         try:
-            held.append(reserve(protocol, EVERYWHERE6, first.host_port))
+            held.append(reserve(request.protocol, EVERYWHERE6, first.host_port))
         except OSError as error:
             if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
                 return [first]
             # One that the kernel has chosen for IPv4 may be taken: it chooses again.
-            if attempt == _ATTEMPTS or place.host_port not in ("", "0"):
+            if attempt == _ATTEMPTS or not request.chosen:
                 raise _explain(EVERYWHERE6, first.host_port, error) from None
             held.pop().close()
         else:
