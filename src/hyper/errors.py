@@ -110,6 +110,10 @@ class Unreachable(MachineError):
     """A virtual machine runs and its sockets are gone: no daemon will ever reach it."""
 
 
+class OutdatedAgent(MachineError):
+    """An agent speaks a lower version of its protocol than this daemon; its machine goes on, not spoken to."""
+
+
 class GuestError(HyperError):
     """The agent in the guest answered a request with an error.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hyper.errors import GuestError, MachineError, ProtocolError
+from hyper.errors import GuestError, MachineError, OutdatedAgent, ProtocolError
 from hyper.guest import session as session_module
 from hyper.proto.frame import (
     Carried,
@@ -128,6 +128,19 @@ async def test_another_version_is_named() -> None:
         await guest.say(guest.hello(version=2))
         with pytest.raises(ProtocolError, match="it speaks version 2, we speak 1"):
             await session.meet(timeout_s=DEADLINE_S)
+
+
+@pytest.mark.parametrize("resync", [False, True])
+async def test_an_older_version_is_named(resync: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guest of an older hyperd is told from one that breaks the protocol, and from one that is silent."""
+    for module in ("frame", "hello"):
+        monkeypatch.setattr(f"hyper.proto.{module}.VERSION", 2)
+    async with talk(resync=resync) as (session, guest):
+        await guest.hear_hello()
+        await guest.say(guest.hello(version=1))
+        with pytest.raises(OutdatedAgent, match="it speaks version 1, we speak 2"):
+            await session.meet(timeout_s=DEADLINE_S)
+        assert (await failure(session)).message.startswith("the agent is of an older hyperd")
 
 
 @pytest.mark.parametrize("resync", [False, True])

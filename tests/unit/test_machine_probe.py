@@ -196,12 +196,17 @@ async def test_what_is_known_is_told_while_another_boot_lasts(
     assert launch.machines[0].killed
 
 
-async def test_a_guest_of_another_protocol_is_not_usable(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "who"), [(VERSION + 1, ""), (VERSION - 1, "the agent is of an older hyperd: ")]
+)
+async def test_a_guest_of_another_protocol_is_not_usable(
+    version: int, who: str, tmp_path: Path
+) -> None:
     """An initrd whose agent speaks another version of the protocol boots, and is of no use to this daemon."""
-    launch = Launcher(lambda: FakeMachine(answers=True, version=VERSION + 1))
+    launch = Launcher(lambda: FakeMachine(answers=True, version=version))
     verdict = await make(tmp_path, launch).verdict("tcg", host=HOST, kernel=KERNEL, initrd=INITRD)
     assert not verdict.usable
     assert verdict.reason == (
-        f"no guest came up: it speaks version {VERSION + 1}, we speak {VERSION}"
+        f"no guest came up: {who}it speaks version {version}, we speak {VERSION}"
     )
     assert [machine.killed for machine in launch.machines] == [True]

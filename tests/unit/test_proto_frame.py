@@ -44,6 +44,18 @@ def test_resync_ignores_an_older_hello_and_a_naked_nonce() -> None:
     assert resync.feed(HELLO) == HELLO
 
 
+@pytest.mark.parametrize("version", [0, 1, 2, 3])
+@pytest.mark.parametrize("rest", [b"", b"whatever that version says"])
+def test_resync_finds_a_hello_of_any_version(
+    version: int, rest: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guest of another version is told by its number: passed over, it would seem not to answer."""
+    monkeypatch.setattr("hyper.proto.frame.VERSION", 9)
+    body = GuestHello(NONCE, 1, "agent", version=version).encode()[: 8 + 16] + rest
+    hello = encode_frame(FrameType.HELLO, body)
+    assert Resync(NONCE).feed(b"\xff" * 50 + hello) == hello
+
+
 def test_resync_holds_little_memory() -> None:
     resync = Resync(NONCE)
     for _ in range(100):

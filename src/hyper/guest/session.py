@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from hyper.errors import GuestError, HyperError, MachineError, ProtocolError
+from hyper.errors import GuestError, HyperError, MachineError, OutdatedAgent, ProtocolError
 from hyper.guest.carrier import Carrier
 from hyper.guest.process import GuestProcess
 from hyper.proto import message
@@ -93,7 +93,8 @@ class Session(asyncio.Protocol):
 
         Raises:
             MachineError: none came in time, or the machine went away.
-            ProtocolError: the HELLO is of another version.
+            OutdatedAgent: the HELLO is of a lower version.
+            ProtocolError: the HELLO is of a higher version.
         """
         try:
             async with asyncio.timeout(timeout_s):
@@ -195,6 +196,8 @@ class Session(asyncio.Protocol):
                 self._decoder, data = FrameDecoder(), rest
             for frame in self._decoder.feed(data):
                 self._dispatch(frame)
+        except OutdatedAgent as error:
+            self._end(error)
         except ProtocolError as error:
             self._end(ProtocolError(f"the agent broke its protocol: {error}"))
 

@@ -44,7 +44,8 @@ async def meet(machine: Machine) -> GuestHello:
 
     Raises:
         MachineError: the machine ended before it answered.
-        ProtocolError: it answered with something else, or speaks another version of the protocol.
+        OutdatedAgent: it speaks a lower version of the protocol.
+        ProtocolError: it answered with something else, or speaks a higher version.
     """
     loop = asyncio.get_running_loop()
     hello = HostHello(

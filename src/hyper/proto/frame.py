@@ -27,7 +27,8 @@ _HEADER: Final = struct.Struct("<BBHII")
 _CARRIED: Final = struct.Struct("<QQI")
 _HELLO_PREFIX: Final = struct.Struct("<IHH")
 _PADDING: Final = re.compile(rb"\0+")
-_HELLO_MIN: Final = _HELLO_PREFIX.size + NONCE_SIZE + 8 + 4 + 4
+_HELLO_FOREIGN_MIN: Final = _HELLO_PREFIX.size + NONCE_SIZE
+_HELLO_MIN: Final = _HELLO_FOREIGN_MIN + 8 + 4 + 4
 
 
 class FrameType(IntEnum):
@@ -210,7 +211,7 @@ class Resync:
         """Take the next bytes; return None until the HELLO has begun.
 
         Then return everything from the HELLO's header on, for a fresh ``FrameDecoder``. The
-        HELLO's version is not looked at: the caller decides what to do with a foreign version.
+        HELLO may be of any version, lower or higher: the caller decides what to do with it.
         """
         buffer = self._tail + bytes(data)
         lead = HEADER_SIZE + _HELLO_PREFIX.size
@@ -231,9 +232,8 @@ def _is_hello(buffer: bytes, at: int) -> bool:
     return bool(
         type_ == FrameType.HELLO
         and not (flags or reserved or stream or reserved2)
-        and _HELLO_MIN <= length <= MAX_BODY
+        and (_HELLO_MIN if version == VERSION else _HELLO_FOREIGN_MIN) <= length <= MAX_BODY
         and magic == MAGIC
-        and version >= VERSION
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Self
 
-from hyper.errors import ProtocolError
+from hyper.errors import OutdatedAgent, ProtocolError
 from hyper.proto.limits import ENTROPY_SIZE, MAGIC, MAX_PROCESSES, MAX_TEXT, NONCE_SIZE, VERSION
 from hyper.proto.process import read_process, write_process
 from hyper.proto.wire import Reader, Writer
@@ -137,6 +137,15 @@ class GuestHello:
         return cls(nonce, boot_ns, agent, processes, version)
 
     def require_version(self) -> None:
-        """The guest speaks this version of the protocol. Raises: ProtocolError: it speaks another."""
-        if self.version != VERSION:
-            raise ProtocolError(f"it speaks version {self.version}, we speak {VERSION}")
+        """The guest speaks this version of the protocol.
+
+        Raises:
+            OutdatedAgent: it speaks a lower one.
+            ProtocolError: it speaks a higher one.
+        """
+        if self.version == VERSION:
+            return
+        words = f"it speaks version {self.version}, we speak {VERSION}"
+        if self.version < VERSION:
+            raise OutdatedAgent(f"the agent is of an older hyperd: {words}")
+        raise ProtocolError(words)

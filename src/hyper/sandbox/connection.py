@@ -15,7 +15,8 @@ async def greet(machine: Machine, *, resync: bool, timeout_s: float) -> tuple[Se
     Cancelled or failed: the session is aborted and the machine goes on.
 
     Raises:
-        MachineError: no HELLO came in time, or the machine has ended. ProtocolError: the HELLO is of another version.
+        MachineError: no HELLO came in time, or the machine has ended.
+        OutdatedAgent, ProtocolError: the HELLO is of a lower, of a higher version.
     """
     session = await Session.open(machine.agent_socket(), resync=resync)
     try:

@@ -177,8 +177,9 @@ class Sandbox:
 
         Raises:
             Unreachable: the machine runs and its sockets are gone.
-            MachineError: the machine runs, and it or its agent does not answer in time. Nothing has changed then.
-            ProtocolError: the agent answers nonsense.
+            MachineError: the machine runs, and it or its agent does not answer in time, or the agent is too old to
+                be spoken to (OutdatedAgent). Nothing has changed then.
+            ProtocolError: the agent answers nonsense, or is newer than this daemon.
         """
         machine = await driver.attach(record)
         if machine is None:
