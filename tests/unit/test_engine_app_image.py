@@ -8,6 +8,7 @@ import pytest
 
 from hyper.cli.ports import Published
 from hyper.engine.record.mount import MountPoint
+from hyper.engine.record.sandbox import Placement
 from hyper.engine.spec import app_image, plan
 from hyper.errors import InvalidRequest
 from hyper.types.aci import Aci, AciMount, AciPort
@@ -154,7 +155,7 @@ def test_handlers_are_words_before_the_program_s() -> None:
     """The header that the reaper reads (docs/protocol.md)."""
     record = plain_record(ContainerConfig(cmd=["main"]))
     record.handlers = app_image.handlers(aci(pre_start=("a", "b"), post_stop=("c",)))
-    start = plan.main_program(record)
+    start = plan.main_program(record, Placement())
     assert start.args == ("", "2", "1", "a", "b", "c", "main")
     assert start.flags & plan.ProcessFlag.REAPER
     assert app_image.handlers(aci()) == app_image.handlers(None) == []

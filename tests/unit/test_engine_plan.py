@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hyper.engine.record.container import Seat
+from hyper.engine.record.sandbox import Placement
 from hyper.engine.spec import plan
 from hyper.errors import InvalidRequest
 from hyper.network import user
@@ -20,14 +20,14 @@ from tests.support.records import plain_record
 def test_the_environment_is_dockers_under_the_images_and_the_clients() -> None:
     """PATH and HOSTNAME always, TERM with a terminal; what was said wins and is said once."""
     record = plain_record(ContainerConfig(cmd=["x"], env=["PATH=/mine", "A=1"], tty=True))
-    env = plan.main_program(record).env
+    env = plan.main_program(record, Placement()).env
     assert env == ("HOSTNAME=" + "a" * 12, "TERM=xterm", "PATH=/mine", "A=1")
 
 
 def test_a_name_without_a_value_is_no_variable() -> None:
     """It also takes away what Docker itself would set."""
     env = plan.main_program(
-        plain_record(ContainerConfig(cmd=["x"], env=["HOSTNAME", "A", "B="]))
+        plain_record(ContainerConfig(cmd=["x"], env=["HOSTNAME", "A", "B="])), Placement()
     ).env
     assert "B=" in env
     assert not [item for item in env if item.startswith(("HOSTNAME", "A"))]
@@ -36,7 +36,9 @@ def test_a_name_without_a_value_is_no_variable() -> None:
 def test_flags_follow_the_configuration() -> None:
     """Terminal, open standard input, no new privileges."""
     config = ContainerConfig(cmd=["x"], tty=True, open_stdin=True)
-    start = plan.main_program(plain_record(config, HostConfig(security_opt=["no-new-privileges"])))
+    start = plan.main_program(
+        plain_record(config, HostConfig(security_opt=["no-new-privileges"])), Placement()
+    )
     expected = ProcessFlag.INIT | ProcessFlag.TTY | ProcessFlag.STDIN | ProcessFlag.NO_NEW_PRIVS
     assert start.flags == expected
 
@@ -62,7 +64,7 @@ def test_privileged_means_every_capability_and_nothing_masked() -> None:
     """It is the machine that isolates."""
     record = plain_record(host=HostConfig(privileged=True))
     assert plan.capability_mask(record.host_config) == plan.ALL_CAPABILITIES
-    created = plan.container_create(record, [Path("l0")], ())
+    created = plan.container_create(record, Placement(), [Path("l0")], ())
     assert (created.masked, created.readonly) == ((), ())
 
 
@@ -108,7 +110,7 @@ def test_a_container_is_known_by_its_full_name_and_its_first_part(
 def test_layers_are_named_lowest_first_and_read_only_is_passed_on() -> None:
     """The names are what the disks are called."""
     created = plan.container_create(
-        plain_record(host=HostConfig(readonly_rootfs=True)), [Path("a"), Path("b")], ()
+        plain_record(host=HostConfig(readonly_rootfs=True)), Placement(), [Path("a"), Path("b")], ()
     )
     assert created.layers == ("layer0", "layer1")
     assert created.flags is ContainerFlag.READ_ONLY
@@ -116,24 +118,21 @@ def test_layers_are_named_lowest_first_and_read_only_is_passed_on() -> None:
 
 def test_disks_of_one_machine_have_names_of_their_own() -> None:
     """What a container brings into another's machine carries its number there; layers they share."""
-    record = plain_record()
-    record.seat = Seat("owner", 3, 7, ())
-    created = plan.container_create(record, [Path("a")], ())
+    record, mine, theirs = plain_record(), Placement("owner", 3, 7), Placement("owner", 4, 8)
+    created = plan.container_create(record, mine, [Path("a")], ())
     assert (created.container, created.scratch) == (3, "3-scratch")
     # A layer is a neighbour's, too, if it is the same file.
-    other = plain_record()
-    other.seat = Seat("owner", 4, 8, ())
-    assert plan.container_create(other, [Path("a"), Path("b")], ()).layers[0] == created.layers[0]
-    assert len({*plan.container_create(other, [Path("a"), Path("b")], ()).layers}) == 2
-    assert plan.main_program(record).process == 7
+    other = plan.container_create(plain_record(), theirs, [Path("a"), Path("b")], ())
+    assert other.layers[0] == created.layers[0]
+    assert len({*other.layers}) == 2
+    assert plan.main_program(record, mine).process == 7
 
 
 def test_a_layer_that_is_shared_has_one_name_on_every_host() -> None:
     """The name is the layer's digest: a machine that moves finds the layer wherever the other host keeps it."""
-    record, digest = plain_record(), "0123456789abcdef" * 4
-    record.seat = Seat("owner", 3, 7, ())
+    joined, digest = Placement("owner", 3, 7), "0123456789abcdef" * 4
     names = {
-        plan.layer_name(record, 0, Path(root) / "image/layers" / f"{digest}.sqfs")
+        plan.layer_name(joined, 0, Path(root) / "image/layers" / f"{digest}.sqfs")
         for root in ("/var/lib/hyper", "/home/user/.local/share/hyper")
     }
     assert names == {"layer-0123456789ab"}

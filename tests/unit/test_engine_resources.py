@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hyper.engine.record.container import Seat
+from hyper.engine.record.sandbox import Placement
 from hyper.engine.spec import modes, resources
 from hyper.errors import HyperError, InvalidRequest
 from hyper.machine.spec import Limits
@@ -68,13 +68,15 @@ def test_what_limits_become() -> None:
     assert resources.vcpus(host, available=FOUR) == 2
     assert resources.vcpus(HostConfig(cpuset_cpus="0-2"), available=FOUR) == 3
     assert resources.machine_limits(HostConfig(), available=FOUR) == Limits()
-    assert resources.guest_limits(Seat(), HostConfig(pids_limit=7)) == (ContainerUpdate(1, pids=7),)
-    shared = resources.guest_limits(Seat("x", 3), HostConfig(memory=MIB))
+    assert resources.guest_limits(Placement(), HostConfig(pids_limit=7)) == (
+        ContainerUpdate(1, pids=7),
+    )
+    shared = resources.guest_limits(Placement("x", 3), HostConfig(memory=MIB))
     assert shared == (ContainerUpdate(3, memory=MIB),)
-    own = resources.guest_limits(Seat(), HostConfig(memory=MIB, nano_cpus=10**9))
+    own = resources.guest_limits(Placement(), HostConfig(memory=MIB, nano_cpus=10**9))
     assert own == (ContainerUpdate(1, memory=MIB),)
     for none in (None, 0, -1):
-        assert resources.guest_limits(Seat(), HostConfig(pids_limit=none)) == ()
+        assert resources.guest_limits(Placement(), HostConfig(pids_limit=none)) == ()
     assert resources.scratch_size(HostConfig()) == 10 * GIB
     assert resources.scratch_size(HostConfig(storage_opt={"size": "1025m"})) == 1025 * MIB
 
@@ -88,10 +90,12 @@ def test_an_update_changes_what_it_names() -> None:
     assert (changed.memory, changed.cpu_shares, changed.nano_cpus) == (96 * MIB, 100, 10**9)
     assert changed.restart_policy.name == "always"
     assert old.restart_policy.name == "no"
-    assert resources.guest_change(Seat(), old, changed) == ContainerUpdate(
+    assert resources.guest_change(Placement(), old, changed) == ContainerUpdate(
         1, memory=96 * MIB, pids=UNLIMITED
     )
-    assert resources.guest_change(Seat(), old, resources.updated(old, {}, HostConfig())) is None
+    assert (
+        resources.guest_change(Placement(), old, resources.updated(old, {}, HostConfig())) is None
+    )
     with pytest.raises(InvalidRequest, match="CPU Quota cannot be updated as NanoCPUs"):
         resources.updated(old, {}, HostConfig(cpu_quota=1000))
     swap = HostConfig(memory=64 * MIB, memory_swap=64 * MIB)

@@ -20,9 +20,10 @@ from hyper.engine.lifecycle.visit import Home, Visits
 from hyper.engine.network.wires import Wiring
 from hyper.engine.output.log_file import LogFile
 from hyper.engine.output.output import OutputHub
-from hyper.engine.record.container import ContainerRecord, Seat
+from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.sandbox import Placement
 from hyper.engine.record.state import LIVE, UP, Event, Status, next_status
-from hyper.engine.spec import log_options, nfs, pod_machine, restart
+from hyper.engine.spec import log_options, nfs, pod_machine, restart, shared_sandbox
 from hyper.engine.spec.program_error import program_error
 from hyper.engine.volume.attachment import Attachment
 from hyper.errors import Conflict, GuestError, HyperError, MachineError, Unavailable, reason
@@ -196,7 +197,7 @@ class Container:
         await self._machine_gone.wait()
 
     async def _launch(self) -> None:
-        if sharing.owner_named(self.record.host_config):
+        if shared_sandbox.owner_named(self.record.host_config):
             await self._join()
             return
         run_dir = self.host.run_dir(self.record.id)
@@ -320,7 +321,7 @@ class Container:
 
     async def _start_failed(self, error: HyperError) -> None:
         record = self.record
-        record.machine, record.seat = None, Seat()
+        record.machine, record.seat = None, Placement()
         record.error = str(error)
         record.exit_code = error.exit_code if error.exit_code in (126, 127) else 128
         record.ports = []
@@ -464,7 +465,7 @@ class Container:
         if self._owner is not None:
             self._owner.guests.discard(self)
             self._owner = None
-        self.record.machine, self.record.seat = None, Seat()
+        self.record.machine, self.record.seat = None, Placement()
         self.try_save()
         self._forget_run_dir()
         self.host.attachments.detach(self.record)

@@ -32,6 +32,7 @@ from hyper.engine.spec import (
     ports,
     resources,
     restart,
+    shared_sandbox,
 )
 from hyper.errors import Conflict, HyperError, InvalidRequest, NotFound
 from hyper.ids import NAME_PATTERN, is_valid_name, new_id, random_name
@@ -130,9 +131,9 @@ class Containers:
             Conflict: the name is taken.
         """
         self._check_room()
-        warnings = sharing.check(config, host)
+        warnings = shared_sandbox.check(config, host)
         host.runtime = host.runtime or config.runtime
-        if config.network_disabled and not sharing.owner_named(host):
+        if config.network_disabled and not shared_sandbox.owner_named(host):
             host.network_mode = "none"
         warnings += self._settle_host(host, raw)
         wanted = image_platform.parse(platform) if platform else None
@@ -194,7 +195,7 @@ class Containers:
         """Names and mounts of containers that run in other machines than the one that ``record`` asks for."""
         joined = ""
         with contextlib.suppress(NotFound):
-            if named := sharing.owner_named(record.host_config):
+            if named := shared_sandbox.owner_named(record.host_config):
                 joined = self.get(named).record.id
         for other in self._register:
             if other.live and joined not in (other.record.id, other.record.seat.owner or "-"):
@@ -214,10 +215,10 @@ class Containers:
 
     def _settle_mode(self, host: HostConfig) -> None:
         """The network mode names a container that is to be joined by its id, if it is here: it may be renamed."""
-        owner = sharing.owner_named(host)
+        owner = shared_sandbox.owner_named(host)
         if owner:
             with contextlib.suppress(NotFound):  # the start will say so
-                host.network_mode = sharing.mode_of(self.get(owner).record.id)
+                host.network_mode = shared_sandbox.mode_of(self.get(owner).record.id)
 
     def _check_name(self, name: str | None) -> None:
         if name is None:
@@ -279,8 +280,8 @@ class Containers:
 
     def _memory_mib(self, host: HostConfig) -> int:
         default = self._host.config.default_memory_mib
-        if sharing.owner_named(host):
-            sharing.check_memory(host)
+        if shared_sandbox.owner_named(host):
+            shared_sandbox.check_memory(host)
             return default  # until it is in that machine
         return create.memory_mib(host, default, available_mib=create.host_memory_mib())
 
@@ -386,7 +387,7 @@ class Containers:
             # Links, and networks of another, lead to older containers, which are in the table already.
             needed = [
                 *container.record.links.values(),
-                sharing.owner_named(container.record.host_config),
+                shared_sandbox.owner_named(container.record.host_config),
             ]
             linked = [begun[other] for other in needed if other in begun]
             begun[container.record.id] = self._host.tasks.spawn(
@@ -425,8 +426,8 @@ def _dry_run(record: ContainerRecord, find: Callable[[str], Container]) -> None:
     plan.stop_signal(record.config)
     plan.check_encodes(
         plan.sandbox_setup(record, None),
-        plan.container_create(record, [], plan.network_files(record, None)),
-        plan.main_program(record),
+        plan.container_create(record, record.seat, [], plan.network_files(record, None)),
+        plan.main_program(record, record.seat),
     )
 
 

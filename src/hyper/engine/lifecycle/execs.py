@@ -96,7 +96,9 @@ class Execs:
             console_size=body.console_size,
         )
         plan.check_working_dir(record.cwd)
-        plan.check_encodes(plan.exec_program(container.record, record, 1, record.console_size))
+        plan.check_encodes(
+            plan.exec_program(container.record, record, 1, record.console_size, container=1)
+        )
         self._host.store.save_exec(record)
         self._add(Exec(record, container))
         container.publish(f"exec_create: {' '.join(record.args)}", execID=record.id)
@@ -143,7 +145,13 @@ class Execs:
         self._host.store.save_exec(record)  # first: a daemon killed now must know it again
         item.process = process = sandbox.session.process(record.process, tty=record.tty)
         size = size or record.console_size
-        request = plan.exec_program(container.record, record, record.process, size)
+        request = plan.exec_program(
+            container.record,
+            record,
+            record.process,
+            size,
+            container=container.record.seat.container,
+        )
         try:
             reply = await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)
             record.pid, record.running = reply.pid(), True

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from hyper.config import Config
-from hyper.engine.lifecycle import sharing
+from hyper.engine.spec import shared_sandbox
 from hyper.errors import InvalidRequest
 from hyper.machine import kernel_file
 from hyper.types.container import HostConfig
@@ -44,7 +44,7 @@ async def check(host: HostConfig) -> None:
     path = own(host)
     if path is None:
         return
-    if sharing.owner_named(host):
+    if shared_sandbox.owner_named(host):
         raise InvalidRequest(
             f"annotation {ANNOTATION}: a container that runs in another's machine has its kernel"
         )

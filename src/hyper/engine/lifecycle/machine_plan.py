@@ -56,7 +56,7 @@ async def machine_plan(
     network = wiring.attachment
     scratch = host.folder(record.id).scratch
     disks = [
-        Disk(plan.layer_name(record, n, path), FileBlocks(path), True)
+        Disk(plan.layer_name(record.seat, n, path), FileBlocks(path), True)
         for n, path in enumerate(layers)
     ]
     spec = MachineSpec(
@@ -67,7 +67,7 @@ async def machine_plan(
         initrd=host.config.guest_initrd,
         disks=(
             *disks,
-            Disk(plan.scratch_name(record), FileBlocks(scratch), False),
+            Disk(plan.scratch_name(record.seat), FileBlocks(scratch), False),
             *attached.disks,
         ),
         shared=attached.shared,
@@ -80,9 +80,9 @@ async def machine_plan(
         spec=spec,
         setup=plan.sandbox_setup(record, network),
         container=plan.container_create(
-            record, layers, plan.network_files(record, network), attached.mounts
+            record, record.seat, layers, plan.network_files(record, network), attached.mounts
         ),
-        program=plan.main_program(record),
+        program=plan.main_program(record, record.seat),
         limits=resources.guest_limits(record.seat, record.host_config),
         connected=wiring.connected,
     )

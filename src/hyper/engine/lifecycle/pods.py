@@ -24,7 +24,7 @@ from hyper.engine.lifecycle.containers import Containers
 from hyper.engine.lifecycle.host import Host
 from hyper.engine.record.container import Member, PodRecord
 from hyper.engine.record.state import Status
-from hyper.engine.spec import pod_machine, pod_network, pod_spec
+from hyper.engine.spec import pod_machine, pod_network, pod_spec, shared_sandbox
 from hyper.engine.spec.health import HEALTHY
 from hyper.errors import Conflict, HyperError, NotFound
 from hyper.ids import random_name
@@ -218,7 +218,7 @@ class Pods:
         member.mounts, member.liveness = item.mounts, item.liveness
         member.files = [file.path for file in files]
         body, host = item.body, item.body.host_config or HostConfig()
-        host.network_mode = sharing.mode_of(pod.record.id)
+        host.network_mode = shared_sandbox.mode_of(pod.record.id)
         if member.init:
             host.restart_policy = RestartPolicy()
         labels = {

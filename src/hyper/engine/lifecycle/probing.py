@@ -233,7 +233,13 @@ class _Probe:
         words = " ".join(record.args)
         container.publish(f"exec_create: {words}", execID=record.id)
         process = session.process(self._sandbox.new_process(), tty=False)
-        request = plan.exec_program(container.record, record, process.number, None)
+        request = plan.exec_program(
+            container.record,
+            record,
+            process.number,
+            None,
+            container=container.record.seat.container,
+        )
         if self._builtin:
             asked = Builtin(tuple(record.args), outside=True)
             request = asked.start(container.record.seat, process.number, running=True)

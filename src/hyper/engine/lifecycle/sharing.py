@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import structs
 
-from hyper.engine.record.container import ContainerRecord, Seat
+from hyper.engine.record.container import ContainerRecord
 from hyper.engine.record.folder import ContainerFolder
 from hyper.engine.record.mount import BIND
+from hyper.engine.record.sandbox import Placement
 from hyper.engine.record.state import Status
-from hyper.engine.spec import nfs, plan, pod_machine, resources
+from hyper.engine.spec import nfs, plan, pod_machine, resources, shared_sandbox
 from hyper.engine.spec.program_error import program_error
 from hyper.engine.volume.attachment import Attachment, in_share
 from hyper.errors import Conflict, GuestError, HyperError, InvalidRequest, NotFound
@@ -27,73 +28,12 @@ from hyper.machine.spec import Disk, FileBlocks
 from hyper.proto.message import File, ProcessInfo, ProcessSignal
 from hyper.sandbox.sandbox import Joining, Sandbox, Started
 from hyper.system.files import write_atomically
-from hyper.types.container import CreateBody, HostConfig
-from hyper.units import MIB
 
 if TYPE_CHECKING:
     from hyper.engine.lifecycle.container import Container
 
-_PREFIX: Final = "container:"
-_NO_CPU_CHOICE: Final = (
-    "CPU shares and sets have no effect: the CPUs are those of the machine that is shared."
-)
-#: Docker's own lower bound.
-_MINIMUM_MEMORY: Final = 6 * MIB
 _START_TIMEOUT_S: Final = 60.0
 _END_TIMEOUT_S: Final = 10.0
-
-
-def owner_named(host: HostConfig) -> str:
-    """The name of the container whose machine is asked for, as the client said it; "": none."""
-    mode = host.network_mode
-    return mode.removeprefix(_PREFIX) if mode.startswith(_PREFIX) else ""
-
-
-def mode_of(container_id: str) -> str:
-    """The network mode that asks for the machine of a container."""
-    return _PREFIX + container_id
-
-
-def check(config: CreateBody, host: HostConfig) -> list[str]:
-    """The request goes together with a network that is another's. Returns warnings about what has no effect then.
-
-    Raises:
-        InvalidRequest: it does not.
-    """
-    if not host.network_mode.startswith(_PREFIX):
-        return []
-    if not owner_named(host):
-        raise InvalidRequest("Invalid network mode: invalid container format container:<name|id>")
-    conflicts = (
-        (config.hostname, "hostname and the network mode"),
-        (
-            host.links,
-            "container type network can't be used with links. This would result in undefined behavior",
-        ),
-        (host.dns, "dns and the network mode"),
-        (host.extra_hosts, "custom host-to-IP mapping and the network mode"),
-        (config.mac_address, "mac-address and the network mode"),
-        (
-            host.port_bindings or host.publish_all_ports,
-            "port publishing and the container type network mode",
-        ),
-        (config.exposed_ports, "port exposing and the container type network mode"),
-        (host.sysctls, "sysctls and the container type network mode: they are the machine's"),
-    )
-    for asked, what in conflicts:
-        if asked:
-            raise InvalidRequest(f"conflicting options: {what}")
-    return [_NO_CPU_CHOICE] if host.cpu_shares or host.cpuset_cpus else []
-
-
-def check_memory(host: HostConfig) -> None:
-    """The memory limit within the machine is one that a program can live with.
-
-    Raises:
-        InvalidRequest: it is not (Docker's words).
-    """
-    if 0 < host.memory < _MINIMUM_MEMORY:
-        raise InvalidRequest("Minimum memory limit allowed is 6MB")
 
 
 def check_mounts(record: ContainerRecord, find: Callable[[str], Container]) -> None:
@@ -102,7 +42,7 @@ def check_mounts(record: ContainerRecord, find: Callable[[str], Container]) -> N
     Raises:
         InvalidRequest: other paths of the host than the joined container's: a machine gets its share when it is made.
     """
-    named = owner_named(record.host_config)
+    named = shared_sandbox.owner_named(record.host_config)
     if not named:
         return
     there: set[str] = set()
@@ -124,7 +64,7 @@ def owner_of(container: Container) -> Container:
         NotFound: that container is gone.
         Conflict: it does not run, or is paused.
     """
-    owner = container.find(owner_named(container.record.host_config))
+    owner = container.find(shared_sandbox.owner_named(container.record.host_config))
     if not owner.live or owner.sandbox is None:
         raise Conflict(f"cannot join network of a non running container: {owner.record.id}")
     owner.refuse_paused("joining its network")
@@ -137,12 +77,12 @@ async def owner_answers(container: Container) -> None:
     Raises:
         NotFound: its container is gone. Unavailable: the machine is silent since the daemon started.
     """
-    await container.find(owner_named(container.record.host_config)).answering()
+    await container.find(shared_sandbox.owner_named(container.record.host_config)).answering()
 
 
 async def owner_is_found(container: Container) -> None:
     """The machine that ``container`` is to run in, should it be another's, has answered, or is known to be gone."""
-    name = owner_named(container.record.host_config)
+    name = shared_sandbox.owner_named(container.record.host_config)
     if name:
         with contextlib.suppress(NotFound):
             await container.find(name).found.wait()
@@ -150,7 +90,7 @@ async def owner_is_found(container: Container) -> None:
 
 async def owner_is_back(container: Container) -> None:
     """The container whose machine ``container`` wants is not about to be started again: it runs, or will not."""
-    name = owner_named(container.record.host_config)
+    name = shared_sandbox.owner_named(container.record.host_config)
     with contextlib.suppress(NotFound):
         owner = container.find(name) if name else container
         if owner is not container and owner.record.status is Status.RESTARTING:
@@ -182,10 +122,10 @@ async def join(container: Container, owner: Container, attached: Attachment) -> 
     scratch = host.folder(record.id).scratch
     disks = (
         *(
-            Disk(plan.layer_name(record, n, path), FileBlocks(path), True)
+            Disk(plan.layer_name(record.seat, n, path), FileBlocks(path), True)
             for n, path in enumerate(layers)
         ),
-        Disk(plan.scratch_name(record), FileBlocks(scratch), False),
+        Disk(plan.scratch_name(record.seat), FileBlocks(scratch), False),
         *attached.disks,
     )
     record.seat = structs.replace(record.seat, disks=tuple(disk.name for disk in disks))
@@ -197,8 +137,8 @@ async def join(container: Container, owner: Container, attached: Attachment) -> 
         files = (*files, *own)
     todo = Joining(
         disks=disks,
-        container=plan.container_create(record, layers, files, mounts),
-        program=plan.main_program(record),
+        container=plan.container_create(record, record.seat, layers, files, mounts),
+        program=plan.main_program(record, record.seat),
         limits=resources.guest_limits(record.seat, record.host_config),
     )
     try:
@@ -226,7 +166,7 @@ def sit_down(record: ContainerRecord, owner: Container) -> None:
     sandbox = owner.sandbox
     assert sandbox is not None
     first = owner.record.seat.owner or owner.record.id
-    record.seat = Seat(first, sandbox.new_container(), sandbox.new_process())
+    record.seat = Placement(first, sandbox.new_container(), sandbox.new_process())
     record.config.hostname = plan.hostname(owner.record)
     record.config.domainname = owner.record.config.domainname
     record.memory_mib, record.vcpus = owner.record.memory_mib, owner.record.vcpus

@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from hyper.engine.lifecycle import sharing
 from hyper.engine.lifecycle.container import REQUEST_TIMEOUT_S, Container
-from hyper.engine.spec import create, resources, restart
+from hyper.engine.spec import create, resources, restart, shared_sandbox
 from hyper.errors import Conflict, GuestError
 from hyper.sandbox.sandbox import Sandbox
 from hyper.system import affinity
@@ -34,9 +33,9 @@ async def update(container: Container, new: HostConfig, asked: dict[str, Any]) -
     warnings += [item for item in create.check(HostConfig(), asked) if item not in warnings]
     restart.check(changed)
     # Then the machine is another's, and the limit one within it.
-    shared = sharing.owner_named(changed) != ""
+    shared = shared_sandbox.owner_named(changed) != ""
     if shared:
-        sharing.check_memory(changed)
+        shared_sandbox.check_memory(changed)
     else:
         size = container.record.memory_mib
         create.memory_mib(changed, size, available_mib=create.host_memory_mib())

@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from hyper.engine.record.container import Seat
+from hyper.engine.record.sandbox import Placement
 from hyper.errors import GuestError, HyperError, MachineError, NotFound
 from hyper.guest.process import STDOUT, GuestProcess, Output
 from hyper.machine.driver import MachineRecord
@@ -51,7 +51,7 @@ class Builtin:
     freeze: bool = False
     user: str = ""
 
-    def start(self, seat: Seat, process: int, *, running: bool) -> ProcessStart:
+    def start(self, placement: Placement, process: int, *, running: bool) -> ProcessStart:
         """The request that starts the builtin. ``running``: the container's program runs."""
         flags = ProcessFlag.BUILTIN
         if self.stdin:
@@ -60,7 +60,7 @@ class Builtin:
             flags |= ProcessFlag.FREEZE
         if not running and not self.outside:
             flags |= ProcessFlag.INIT
-        return ProcessStart(process, seat.container, self.args, flags=flags, user=self.user)
+        return ProcessStart(process, placement.container, self.args, flags=flags, user=self.user)
 
 
 class Visit:
@@ -217,12 +217,12 @@ class Visits:
             await self.leave()
         if self._sandbox is None:
             return await self._launch(stack, builtin)
-        start = builtin.start(Seat(), self._sandbox.new_process(), running=False)
+        start = builtin.start(Placement(), self._sandbox.new_process(), running=False)
         return await self._start(stack, self._sandbox, start)
 
     async def _launch(self, stack: AsyncExitStack, builtin: Builtin) -> Visit:
         container = self._container
-        start = builtin.start(Seat(), Seat().process, running=False)
+        start = builtin.start(Placement(), Placement().process, running=False)
         self._mounted = not builtin.outside
         try:
             async with self._home.plan(mounted=self._mounted) as plan:

@@ -7,10 +7,10 @@ from msgspec import Struct, field
 from hyper.engine.record.mount import MountPoint
 from hyper.engine.record.network import EndpointRecord
 from hyper.engine.record.port import PublishedPort
+from hyper.engine.record.sandbox import Placement
 from hyper.engine.record.state import Status
 from hyper.machine.driver import MachineRecord
 from hyper.proto.message import Mount
-from hyper.sandbox.sandbox import MAIN_CONTAINER, MAIN_PROCESS
 from hyper.types.container import ContainerConfig, Healthcheck, HostConfig
 from hyper.types.pod import PodMount, PodService, PodVolume, PodWhiteLists
 
@@ -30,17 +30,6 @@ class Health(Struct):
     status: str = "starting"
     failing_streak: int = 0
     log: list[ProbeResult] = field(default_factory=list)
-
-
-class Seat(Struct, frozen=True):
-    """The placement of a container in a sandbox: its number there and that of its own program."""
-
-    #: The id of the container whose machine this one shares; "": the machine is its own.
-    owner: str = ""
-    container: int = MAIN_CONTAINER
-    process: int = MAIN_PROCESS
-    #: Disks that were brought into that machine for this container.
-    disks: tuple[str, ...] = ()
 
 
 class PodRecord(Struct):
@@ -111,7 +100,7 @@ class ContainerRecord(Struct):
     identity: int | None = None
     machine: MachineRecord | None = None
     #: Counts while it runs; else it is that of a machine of its own.
-    seat: Seat = Seat()
+    seat: Placement = Placement()
     boot_ms: float | None = None
     ports: list[PublishedPort] = field(default_factory=list)
     #: The container's removal also removes its own volumes.

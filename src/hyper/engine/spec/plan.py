@@ -13,6 +13,7 @@ from typing import Final
 
 from hyper.config import DEFAULT_SHM_SIZE
 from hyper.engine.record.container import ContainerRecord, ExecRecord
+from hyper.engine.record.sandbox import Placement
 from hyper.engine.spec import devices, mount_options, seccomp
 from hyper.errors import InvalidRequest, ProtocolError
 from hyper.ids import short_id
@@ -157,29 +158,30 @@ def _domain(name: str) -> tuple[tuple[str, str], ...]:
     return (("kernel.domainname", name),) if name else ()
 
 
-def layer_name(record: ContainerRecord, index: int, path: Path) -> str:
+def layer_name(placement: Placement, index: int, path: Path) -> str:
     """The name under which the guest looks for layer ``index`` (0 is the lowest); the image store has it at ``path``.
 
     Containers that come into another's machine share the layers they have in common: theirs are called by their digest,
     which is the file's name, and not by the file's place on this host.
     """
-    if record.seat.owner:
+    if placement.joined:
         return f"layer-{path.stem[:_DIGITS]}"
     return layer_disk(index)
 
 
-def scratch_name(record: ContainerRecord) -> str:
+def scratch_name(placement: Placement) -> str:
     """The name under which the guest looks for the scratch disk."""
-    return disk_name(record, SCRATCH_DISK)
+    return disk_name(placement, SCRATCH_DISK)
 
 
-def disk_name(record: ContainerRecord, name: str) -> str:
+def disk_name(placement: Placement, name: str) -> str:
     """The disk's name ``name``, made such that no other container of the machine has a disk of that name."""
-    return f"{record.seat.container}-{name}" if record.seat.owner else name
+    return f"{placement.container}-{name}" if placement.joined else name
 
 
 def container_create(
     record: ContainerRecord,
+    placement: Placement,
     layers: list[Path],
     files: tuple[File, ...],
     mounts: tuple[Mount, ...] = (),
@@ -193,11 +195,11 @@ def container_create(
     if shown:
         flags |= ContainerFlag.PRIVILEGED
     return ContainerCreate(
-        container=record.seat.container,
+        container=placement.container,
         flags=flags,
         hostname=hostname(record),
-        layers=tuple(layer_name(record, index, path) for index, path in enumerate(layers)),
-        scratch=scratch_name(record),
+        layers=tuple(layer_name(placement, index, path) for index, path in enumerate(layers)),
+        scratch=scratch_name(placement),
         mounts=tuple(sorted((*_mounts(host), *mounts), key=_depth)),
         files=files,
         masked=() if shown else tuple(MASKED if host.masked_paths is None else host.masked_paths),
@@ -331,7 +333,7 @@ def _resolv_conf(host: HostConfig, network: Attachment | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main_program(record: ContainerRecord) -> ProcessStart:
+def main_program(record: ContainerRecord, placement: Placement) -> ProcessStart:
     """The agent's instructions for the container's own program."""
     config, host = record.config, record.host_config
     flags = ProcessFlag.INIT
@@ -344,8 +346,8 @@ def main_program(record: ContainerRecord) -> ProcessStart:
     flags |= _no_new_privileges(host)
     rows, columns = console_size(host.console_size)
     return ProcessStart(
-        process=record.seat.process,
-        container=record.seat.container,
+        process=placement.process,
+        container=placement.container,
         args=(*record.handlers, *record.command),
         flags=flags,
         env=environment(record, tty=config.tty),
@@ -367,9 +369,14 @@ def _no_new_privileges(host: HostConfig) -> ProcessFlag:
 
 
 def exec_program(
-    record: ContainerRecord, exec_: ExecRecord, process: int, size: list[int] | None
+    record: ContainerRecord,
+    exec_: ExecRecord,
+    process: int,
+    size: list[int] | None,
+    *,
+    container: int,
 ) -> ProcessStart:
-    """The agent's instructions for a program beside the container's own."""
+    """The agent's instructions for a program beside the one of ``record``, the machine's container ``container``."""
     flags = ProcessFlag.TTY if exec_.tty else ProcessFlag.NONE
     if exec_.attach_stdin:
         flags |= ProcessFlag.STDIN
@@ -378,7 +385,7 @@ def exec_program(
     rows, columns = console_size(size)
     return ProcessStart(
         process=process,
-        container=record.seat.container,
+        container=container,
         args=tuple(exec_.args),
         flags=flags,
         env=_overlaid(base, exec_.env),

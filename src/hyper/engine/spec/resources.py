@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from hyper.engine.record.container import ContainerRecord, Seat
+from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.sandbox import Placement
 from hyper.engine.spec import create
 from hyper.errors import InvalidRequest
 from hyper.machine.spec import Limits
@@ -169,13 +170,13 @@ def machine_limits(host: HostConfig, *, available: Collection[int]) -> Limits:
     )
 
 
-def guest_limits(seat: Seat, host: HostConfig) -> tuple[ContainerUpdate, ...]:
+def guest_limits(placement: Placement, host: HostConfig) -> tuple[ContainerUpdate, ...]:
     """Limits that the guest holds the container to from its start. A machine of its own has the CPUs its limits say."""
     pids, memory = max(host.pids_limit or 0, 0), host.memory
-    cpu_us = _cpu_us(host) if seat.owner else 0
+    cpu_us = _cpu_us(host) if placement.joined else 0
     if not (pids or memory or cpu_us):
         return ()
-    return (ContainerUpdate(seat.container, memory=memory, pids=pids, cpu_us=cpu_us),)
+    return (ContainerUpdate(placement.container, memory=memory, pids=pids, cpu_us=cpu_us),)
 
 
 def _cpu_us(host: HostConfig) -> int:
@@ -259,15 +260,15 @@ def _copy(host: HostConfig) -> HostConfig:
     return type(host)(**{name: getattr(host, name) for name in host.__struct_fields__})
 
 
-def guest_change(seat: Seat, old: HostConfig, new: HostConfig) -> ContainerUpdate | None:
+def guest_change(placement: Placement, old: HostConfig, new: HostConfig) -> ContainerUpdate | None:
     """The change of limits that a running guest has to be told; None: nothing."""
     memory = new.memory if new.memory != old.memory else 0
     pids = 0
     if new.pids_limit != old.pids_limit:
         pids = new.pids_limit if new.pids_limit and new.pids_limit > 0 else UNLIMITED
     cpu_us = 0
-    if seat.owner and _cpu_us(new) != _cpu_us(old):
+    if placement.joined and _cpu_us(new) != _cpu_us(old):
         cpu_us = _cpu_us(new) or UNLIMITED
     if not (memory or pids or cpu_us):
         return None
-    return ContainerUpdate(seat.container, memory=memory, pids=pids, cpu_us=cpu_us)
+    return ContainerUpdate(placement.container, memory=memory, pids=pids, cpu_us=cpu_us)

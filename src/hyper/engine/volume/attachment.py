@@ -271,7 +271,7 @@ class Attachments:
         read_only = self._holders[volume.name][record.id].read_only and volume.filled
         if read_only and await asyncio.to_thread(ext4.needs_recovery, path):
             await ext4.recover(path, privileged=record.identity is not None)
-        return Disk(plan.disk_name(record, f"volume{number}"), FileBlocks(path), read_only)
+        return Disk(plan.disk_name(record.seat, f"volume{number}"), FileBlocks(path), read_only)
 
     def _directory(
         self, point: MountPoint, volume: VolumeRecord, shared: list[SharedPath], flags: int
