@@ -9,7 +9,7 @@ import pytest
 from hyper.cli.ports import Published
 from hyper.engine.record.mount import MountPoint
 from hyper.engine.record.sandbox import Placement
-from hyper.engine.spec import app_image, plan
+from hyper.engine.spec import agent_requests, app_image, capabilities
 from hyper.errors import InvalidRequest
 from hyper.types.aci import Aci, AciMount, AciPort
 from hyper.types.container import ContainerConfig, HostConfig, PortBinding
@@ -74,7 +74,7 @@ def test_capabilities_are_the_image_s_under_the_client_s(
 ) -> None:
     """What is kept, what is taken away, and the client's word on the same capability."""
     filled(host, aci(**wants))
-    found = plan.capabilities(host)
+    found = capabilities.names(host)
     assert set(has.split()) <= found
     assert not set(has_not.split()) & found
 
@@ -155,7 +155,7 @@ def test_handlers_are_words_before_the_program_s() -> None:
     """The header that the reaper reads (docs/protocol.md)."""
     record = plain_record(ContainerConfig(cmd=["main"]))
     record.handlers = app_image.handlers(aci(pre_start=("a", "b"), post_stop=("c",)))
-    start = plan.main_program(record, Placement())
+    start = agent_requests.main_program(record, Placement())
     assert start.args == ("", "2", "1", "a", "b", "c", "main")
-    assert start.flags & plan.ProcessFlag.REAPER
+    assert start.flags & agent_requests.ProcessFlag.REAPER
     assert app_image.handlers(aci()) == app_image.handlers(None) == []

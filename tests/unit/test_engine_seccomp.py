@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hyper.engine.spec import seccomp
-from hyper.engine.spec.plan import DEFAULT_CAPABILITIES
+from hyper.engine.spec.capabilities import DEFAULT_CAPABILITIES
 from hyper.errors import InvalidRequest
 from hyper.types.seccomp import MAX_PROFILE_BYTES
 from tests.support.bpf import AARCH64, I386, X86_64, answer

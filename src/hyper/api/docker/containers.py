@@ -19,7 +19,7 @@ from hyper.engine.lifecycle import ending, joining
 from hyper.engine.lifecycle.container import Container
 from hyper.engine.output.log_file import LogQuery
 from hyper.engine.output.output import Subscription
-from hyper.engine.spec.plan import signal_number
+from hyper.engine.spec.signals import signal_number
 from hyper.errors import Conflict, HyperError, InvalidRequest
 from hyper.guest.process import Output
 from hyper.types import response as wire

@@ -17,8 +17,8 @@ from hyper.engine.record.mount import VOLUME, MountPoint
 from hyper.engine.record.network import BRIDGE, PREDEFINED, EndpointRecord
 from hyper.engine.record.state import LIVE, Status
 from hyper.engine.spec import endpoints, links, ports
+from hyper.engine.spec.agent_requests import hostname
 from hyper.engine.spec.mounts import DRIVER
-from hyper.engine.spec.plan import hostname
 from hyper.engine.volume.volumes import Volumes
 from hyper.errors import HyperError
 from hyper.image.record import Origin

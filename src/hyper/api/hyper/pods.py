@@ -12,7 +12,7 @@ from hyper.engine.engine import Engine
 from hyper.engine.lifecycle.container import Container
 from hyper.engine.lifecycle.pods import Pods, is_ready
 from hyper.engine.record.state import Status
-from hyper.engine.spec import plan
+from hyper.engine.spec import agent_requests
 from hyper.errors import InvalidRequest
 from hyper.types import pod as wire
 from hyper.types.response import WaitAnswer
@@ -109,7 +109,7 @@ def view(pods: Pods, pod: Container) -> wire.PodView:
     return wire.PodView(
         id=record.id,
         name=record.name,
-        hostname=plan.hostname(record),
+        hostname=agent_requests.hostname(record),
         created=rfc3339(record.created_ns),
         labels=record.config.labels or {},
         status=_status(pod),

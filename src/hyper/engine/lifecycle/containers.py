@@ -21,6 +21,7 @@ from hyper.engine.record.container import ContainerRecord, Member, PodRecord
 from hyper.engine.record.mount import BIND, MountPoint
 from hyper.engine.record.state import Status
 from hyper.engine.spec import (
+    agent_requests,
     app_image,
     create,
     defaults,
@@ -28,11 +29,12 @@ from hyper.engine.spec import (
     health,
     links,
     mounts,
-    plan,
     ports,
     resources,
     restart,
+    seccomp,
     shared_sandbox,
+    signals,
 )
 from hyper.errors import Conflict, HyperError, InvalidRequest, NotFound
 from hyper.ids import NAME_PATTERN, is_valid_name, new_id, random_name
@@ -141,7 +143,7 @@ class Containers:
         warnings += create.check_platform(image, config.image, wanted)
         aci = image.config.aci
         warnings += app_image.fill_in(host, raw, aci, _bounds())
-        filter_ = await plan.seccomp_filter(host)
+        filter_ = await seccomp.of_container(host)
         await kernels.check(host)
         # From here to where the name is taken nothing else happens in this daemon.
         self._check_name(name)
@@ -420,14 +422,16 @@ class Containers:
 
 def _dry_run(record: ContainerRecord, find: Callable[[str], Container]) -> None:
     """The requests to the agent can be made from ``record``: mistakes are found when the container is made."""
-    plan.check_paths(record)
+    agent_requests.check_paths(record)
     sharing.check_mounts(record, find)
     ports.parse(record.config, record.host_config)
-    plan.stop_signal(record.config)
-    plan.check_encodes(
-        plan.sandbox_setup(record, None),
-        plan.container_create(record, record.seat, [], plan.network_files(record, None)),
-        plan.main_program(record, record.seat),
+    signals.stop_signal(record.config)
+    agent_requests.check_encodes(
+        agent_requests.sandbox_setup(record, None),
+        agent_requests.container_create(
+            record, record.seat, [], agent_requests.network_files(record, None)
+        ),
+        agent_requests.main_program(record, record.seat),
     )
 
 

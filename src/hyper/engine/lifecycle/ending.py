@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from hyper.engine.record.state import Status
-from hyper.engine.spec import plan
+from hyper.engine.spec import signals
 from hyper.engine.spec.restart import ends_the_policy
 from hyper.errors import Conflict, HyperError, MachineError
 from hyper.proto.message import ProcessSignal
@@ -133,7 +133,7 @@ async def _end_heard(container: Container, number: int | None, timeout_s: int) -
         sandbox, _ = container.running()
         before_ns = await _worked_ns(sandbox)
         async with asyncio.timeout(max(timeout_s, SILENCE_S) if timeout_s >= 0 else None):
-            await _send(container, number or plan.stop_signal(container.record.config))
+            await _send(container, number or signals.stop_signal(container.record.config))
     except Conflict:
         pass  # it ended by itself meanwhile
     except TimeoutError:

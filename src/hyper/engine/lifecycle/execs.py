@@ -15,7 +15,7 @@ from hyper.engine.lifecycle.containers import Containers
 from hyper.engine.lifecycle.host import Host
 from hyper.engine.output.output import OutputHub
 from hyper.engine.record.container import ExecRecord
-from hyper.engine.spec import plan
+from hyper.engine.spec import agent_requests
 from hyper.engine.spec.program_error import program_error
 from hyper.errors import Conflict, GuestError, HyperError, NotFound
 from hyper.guest.process import GuestProcess
@@ -95,9 +95,11 @@ class Execs:
             detach_keys=body.detach_keys,
             console_size=body.console_size,
         )
-        plan.check_working_dir(record.cwd)
-        plan.check_encodes(
-            plan.exec_program(container.record, record, 1, record.console_size, container=1)
+        agent_requests.check_working_dir(record.cwd)
+        agent_requests.check_encodes(
+            agent_requests.exec_program(
+                container.record, record, 1, record.console_size, container=1
+            )
         )
         self._host.store.save_exec(record)
         self._add(Exec(record, container))
@@ -145,7 +147,7 @@ class Execs:
         self._host.store.save_exec(record)  # first: a daemon killed now must know it again
         item.process = process = sandbox.session.process(record.process, tty=record.tty)
         size = size or record.console_size
-        request = plan.exec_program(
+        request = agent_requests.exec_program(
             container.record,
             record,
             record.process,

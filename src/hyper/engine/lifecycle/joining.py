@@ -9,7 +9,7 @@ from typing import Final
 from hyper.engine.lifecycle.container import REQUEST_TIMEOUT_S, Container
 from hyper.engine.network.wires import Wires, endpoint_on
 from hyper.engine.record.network import EndpointRecord, NetworkRecord
-from hyper.engine.spec import endpoints, plan
+from hyper.engine.spec import agent_requests, endpoints
 from hyper.errors import Conflict, Forbidden, HyperError, InvalidRequest, NotFound
 from hyper.network.attachment import ip
 from hyper.proto.message import ContainerFiles, InterfaceAdd, InterfaceRemove, Request
@@ -150,7 +150,7 @@ async def _refresh(container: Container) -> None:
         await _ask(container, InterfaceAdd(routed))
     attachment = wires.attachment(record)
     for reader in (container, *container.guests):
-        files = plan.network_files(record, attachment, reader=reader.record)
+        files = agent_requests.network_files(record, attachment, reader=reader.record)
         await _ask(container, ContainerFiles(reader.record.seat.container, files))
 
 

@@ -8,7 +8,7 @@ from hyper.engine.lifecycle import kernels
 from hyper.engine.lifecycle.host import Host
 from hyper.engine.network.wires import Wiring
 from hyper.engine.record.container import ContainerRecord
-from hyper.engine.spec import endpoints, plan, pod_machine, ports, resources
+from hyper.engine.spec import agent_requests, endpoints, pod_machine, ports, resources
 from hyper.engine.volume.attachment import Attachment
 from hyper.machine.spec import Disk, FileBlocks, MachineSpec
 from hyper.machine.template import Card, Shape
@@ -56,7 +56,7 @@ async def machine_plan(
     network = wiring.attachment
     scratch = host.folder(record.id).scratch
     disks = [
-        Disk(plan.layer_name(record.seat, n, path), FileBlocks(path), True)
+        Disk(agent_requests.layer_name(record.seat, n, path), FileBlocks(path), True)
         for n, path in enumerate(layers)
     ]
     spec = MachineSpec(
@@ -67,7 +67,7 @@ async def machine_plan(
         initrd=host.config.guest_initrd,
         disks=(
             *disks,
-            Disk(plan.scratch_name(record.seat), FileBlocks(scratch), False),
+            Disk(agent_requests.scratch_name(record.seat), FileBlocks(scratch), False),
             *attached.disks,
         ),
         shared=attached.shared,
@@ -78,11 +78,15 @@ async def machine_plan(
     )
     return Plan(
         spec=spec,
-        setup=plan.sandbox_setup(record, network),
-        container=plan.container_create(
-            record, record.seat, layers, plan.network_files(record, network), attached.mounts
+        setup=agent_requests.sandbox_setup(record, network),
+        container=agent_requests.container_create(
+            record,
+            record.seat,
+            layers,
+            agent_requests.network_files(record, network),
+            attached.mounts,
         ),
-        program=plan.main_program(record, record.seat),
+        program=agent_requests.main_program(record, record.seat),
         limits=resources.guest_limits(record.seat, record.host_config),
         connected=wiring.connected,
     )

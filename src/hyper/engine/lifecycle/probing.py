@@ -23,7 +23,7 @@ from hyper.engine.lifecycle.host import Host
 from hyper.engine.lifecycle.visit import Builtin
 from hyper.engine.record.container import ContainerRecord, ExecRecord, Health, ProbeResult
 from hyper.engine.record.state import Status
-from hyper.engine.spec import health, plan
+from hyper.engine.spec import agent_requests, health
 from hyper.engine.spec.health import Question
 from hyper.engine.spec.program_error import program_error
 from hyper.errors import Conflict, GuestError, HyperError, NotFound
@@ -233,7 +233,7 @@ class _Probe:
         words = " ".join(record.args)
         container.publish(f"exec_create: {words}", execID=record.id)
         process = session.process(self._sandbox.new_process(), tty=False)
-        request = plan.exec_program(
+        request = agent_requests.exec_program(
             container.record,
             record,
             process.number,

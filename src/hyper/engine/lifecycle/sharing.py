@@ -20,7 +20,7 @@ from hyper.engine.record.folder import ContainerFolder
 from hyper.engine.record.mount import BIND
 from hyper.engine.record.sandbox import Placement
 from hyper.engine.record.state import Status
-from hyper.engine.spec import nfs, plan, pod_machine, resources, shared_sandbox
+from hyper.engine.spec import agent_requests, nfs, pod_machine, resources, shared_sandbox
 from hyper.engine.spec.program_error import program_error
 from hyper.engine.volume.attachment import Attachment, in_share
 from hyper.errors import Conflict, GuestError, HyperError, InvalidRequest, NotFound
@@ -122,23 +122,23 @@ async def join(container: Container, owner: Container, attached: Attachment) -> 
     scratch = host.folder(record.id).scratch
     disks = (
         *(
-            Disk(plan.layer_name(record.seat, n, path), FileBlocks(path), True)
+            Disk(agent_requests.layer_name(record.seat, n, path), FileBlocks(path), True)
             for n, path in enumerate(layers)
         ),
-        Disk(plan.scratch_name(record.seat), FileBlocks(scratch), False),
+        Disk(agent_requests.scratch_name(record.seat), FileBlocks(scratch), False),
         *attached.disks,
     )
     record.seat = structs.replace(record.seat, disks=tuple(disk.name for disk in disks))
     container.save()  # first: a daemon killed now must know what to take away
-    files = plan.network_files(first, host.wires.told(first), reader=record)
+    files = agent_requests.network_files(first, host.wires.told(first), reader=record)
     if record.member is not None:
         mounts = (*pod_machine.member_mounts(record, first), *mounts)
         own = await asyncio.to_thread(_own_files, host.folder(record.id))
         files = (*files, *own)
     todo = Joining(
         disks=disks,
-        container=plan.container_create(record, record.seat, layers, files, mounts),
-        program=plan.main_program(record, record.seat),
+        container=agent_requests.container_create(record, record.seat, layers, files, mounts),
+        program=agent_requests.main_program(record, record.seat),
         limits=resources.guest_limits(record.seat, record.host_config),
     )
     try:
@@ -167,7 +167,7 @@ def sit_down(record: ContainerRecord, owner: Container) -> None:
     assert sandbox is not None
     first = owner.record.seat.owner or owner.record.id
     record.seat = Placement(first, sandbox.new_container(), sandbox.new_process())
-    record.config.hostname = plan.hostname(owner.record)
+    record.config.hostname = agent_requests.hostname(owner.record)
     record.config.domainname = owner.record.config.domainname
     record.memory_mib, record.vcpus = owner.record.memory_mib, owner.record.vcpus
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from hyper.config import DEFAULT_SHM_SIZE, Config
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.record.mount import BIND, TMPFS, VOLUME, MountPoint
-from hyper.engine.spec import mount_options, nfs, plan
+from hyper.engine.spec import agent_requests, mount_options, nfs
 from hyper.ids import new_id
 from hyper.proto.message import Mount, MountFlag
 from hyper.sandbox import exercise
@@ -113,7 +113,7 @@ def shared(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
 def _shm() -> Mount:
     """The mount of POSIX shared memory: it belongs to the IPC that a pod's containers share."""
     data = f"mode=1777,size={DEFAULT_SHM_SIZE}"
-    return Mount("tmpfs", "tag:shm:/", plan.SHM, mount_options.SAFE, data)
+    return Mount("tmpfs", "tag:shm:/", agent_requests.SHM, mount_options.SAFE, data)
 
 
 def member_mounts(record: ContainerRecord, first: ContainerRecord) -> tuple[Mount, ...]:

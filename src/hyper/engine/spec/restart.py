@@ -11,7 +11,7 @@ from typing import Final
 
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.record.state import Status
-from hyper.engine.spec.plan import signal_number
+from hyper.engine.spec.signals import signal_number
 from hyper.errors import InvalidRequest
 from hyper.types.container import ContainerConfig, HostConfig
 

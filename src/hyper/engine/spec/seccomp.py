@@ -10,11 +10,13 @@ import errno
 import re
 from typing import Final
 
+from hyper.engine.spec import capabilities as rights
 from hyper.errors import InvalidRequest
 from hyper.proto.limits import MAX_SECCOMP, SECCOMP_INSTRUCTION
 from hyper.system import bpf, libseccomp
 from hyper.system.libseccomp import Condition, Filter, Rule
 from hyper.types import seccomp
+from hyper.types.container import HostConfig
 from hyper.types.seccomp import Argument, Call, Conditions, Profile
 
 #: Profiles that mean no filter. Docker's built-in profile guards a kernel that is shared; a guest's is not.
@@ -68,6 +70,16 @@ def profile_of(security_opt: list[str] | None) -> str:
         if match:
             found = option[match.end() :]
     return "" if found in NO_PROFILE else found
+
+
+async def of_container(host: HostConfig) -> bytes:
+    """The filter of system calls for the container's programs, as BPF; empty: none.
+
+    Raises:
+        InvalidRequest: the profile is none, or cannot be compiled.
+    """
+    profile = profile_of(host.security_opt)
+    return await program(profile, rights.names(host)) if profile else b""
 
 
 async def program(text: str, capabilities: frozenset[str]) -> bytes:

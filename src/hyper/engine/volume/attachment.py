@@ -18,7 +18,7 @@ from typing import Final
 from hyper.engine.keyed_locks import KeyedLocks
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.record.mount import BIND, TMPFS, VOLUME, MountPoint
-from hyper.engine.spec import mount_options, nfs, plan
+from hyper.engine.spec import agent_requests, mount_options, nfs
 from hyper.engine.spec.mounts import source_is_missing
 from hyper.engine.volume.volume_folder import Kind, VolumeRecord
 from hyper.engine.volume.volumes import Volumes
@@ -236,7 +236,7 @@ class Attachments:
         for point in record.mounts:
             flags = mount_options.RDONLY if point.read_only else 0
             if point.kind == TMPFS:
-                mounts.append(plan.tmpfs(point.target, point.options))
+                mounts.append(agent_requests.tmpfs(point.target, point.options))
             elif point.kind == BIND and posixpath.normpath(point.source) == _GROUPS:
                 mounts.append(
                     Mount("", _GROUPS, point.target, _MS_BIND | mount_options.SAFE | flags)
@@ -252,7 +252,7 @@ class Attachments:
                     disks[volume.name] = disk
                     mounts.append(_imaged(point, disk, flags))
                 elif volume.kind is Kind.TMPFS:
-                    mounts.append(plan.tmpfs(point.target, volume.mount_options))
+                    mounts.append(agent_requests.tmpfs(point.target, volume.mount_options))
                 elif volume.kind is Kind.NFS:
                     mounts.append(await _remote(point, volume))
                 else:
@@ -271,7 +271,9 @@ class Attachments:
         read_only = self._holders[volume.name][record.id].read_only and volume.filled
         if read_only and await asyncio.to_thread(ext4.needs_recovery, path):
             await ext4.recover(path, privileged=record.identity is not None)
-        return Disk(plan.disk_name(record.seat, f"volume{number}"), FileBlocks(path), read_only)
+        return Disk(
+            agent_requests.disk_name(record.seat, f"volume{number}"), FileBlocks(path), read_only
+        )
 
     def _directory(
         self, point: MountPoint, volume: VolumeRecord, shared: list[SharedPath], flags: int

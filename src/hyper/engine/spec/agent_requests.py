@@ -5,7 +5,6 @@ from __future__ import annotations
 import posixpath
 import re
 import resource
-import signal
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Final
 from hyper.config import DEFAULT_SHM_SIZE
 from hyper.engine.record.container import ContainerRecord, ExecRecord
 from hyper.engine.record.sandbox import Placement
-from hyper.engine.spec import devices, mount_options, seccomp
+from hyper.engine.spec import devices, mount_options
+from hyper.engine.spec.capabilities import ALL_CAPABILITIES, mask
 from hyper.errors import InvalidRequest, ProtocolError
 from hyper.ids import short_id
 from hyper.network.attachment import Attachment
@@ -33,25 +33,12 @@ from hyper.proto.message import (
 from hyper.sandbox.sandbox import MAIN_CONTAINER
 from hyper.sandbox.shape import SCRATCH_DISK, layer_disk
 from hyper.system.resolv_conf import NO_LOOKUP
-from hyper.types.container import ContainerConfig, HostConfig, Ulimit
+from hyper.types.container import HostConfig, Ulimit
 from hyper.units import parse_size
 
 SHM: Final = "/dev/shm"  # noqa: S108 (in the guest)
 DEFAULT_PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-#: linux/capability.h, in order of their numbers.
-CAPABILITIES: Final = (
-    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE "
-    "NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO "
-    "SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME "
-    "SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG "
-    "WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-).split()
-#: What Docker leaves to containers (moby, oci/caps/defaults.go).
-DEFAULT_CAPABILITIES: Final = frozenset(
-    "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP "
-    "NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE".split()
-)
 #: moby, oci/defaults.go.
 MASKED: Final = (
     "/proc/asound",
@@ -80,9 +67,6 @@ _RLIMITS: Final = {
     if name.startswith("RLIMIT_")
 }
 _UNLIMITED: Final = 2**64 - 1
-#: Real-time signals of Linux, but for the two that C libraries keep for themselves.
-_RTMIN: Final = 34
-_RTMAX: Final = 64
 #: HOST_NAME_MAX of Linux, which holds for both names.
 _MAX_HOSTNAME: Final = 64
 #: Of a layer's digest in the name of its disk: names have at most 20 characters.
@@ -354,7 +338,7 @@ def main_program(record: ContainerRecord, placement: Placement) -> ProcessStart:
         cwd=config.working_dir or "/",
         user=config.user,
         groups=tuple(host.group_add or ()),
-        capabilities=capability_mask(host),
+        capabilities=mask(host),
         rlimits=tuple(rlimit(limit) for limit in host.ulimits or []),
         rows=rows,
         columns=columns,
@@ -392,7 +376,7 @@ def exec_program(
         cwd=exec_.cwd or record.config.working_dir or "/",
         user=exec_.user or record.config.user,
         groups=tuple(record.host_config.group_add or ()),
-        capabilities=ALL_CAPABILITIES if exec_.privileged else capability_mask(record.host_config),
+        capabilities=ALL_CAPABILITIES if exec_.privileged else mask(record.host_config),
         rlimits=tuple(rlimit(limit) for limit in record.host_config.ulimits or []),
         rows=rows,
         columns=columns,
@@ -423,48 +407,6 @@ def console_size(size: list[int] | None) -> tuple[int, int]:
     return min(max(size[0], 0), 65535), min(max(size[1], 0), 65535)
 
 
-ALL_CAPABILITIES: Final = (1 << len(CAPABILITIES)) - 1
-
-
-def capability_mask(host: HostConfig) -> int:
-    """The bits of ``capabilities``. Raises: InvalidRequest: a name that is no capability."""
-    names = capabilities(host)
-    return sum(1 << number for number, name in enumerate(CAPABILITIES) if name in names)
-
-
-async def seccomp_filter(host: HostConfig) -> bytes:
-    """The filter of system calls for the container's programs, as BPF; empty: none.
-
-    Raises:
-        InvalidRequest: the profile is none, or cannot be compiled.
-    """
-    profile = seccomp.profile_of(host.security_opt)
-    return await seccomp.program(profile, capabilities(host)) if profile else b""
-
-
-def capabilities(host: HostConfig) -> frozenset[str]:
-    """The capabilities of the container's root.
-
-    Raises:
-        InvalidRequest: a name that is no capability.
-    """
-    if host.privileged:
-        return frozenset(CAPABILITIES)
-    add = {_capability(name) for name in host.cap_add or []}
-    drop = {_capability(name) for name in host.cap_drop or []}
-    names = frozenset(CAPABILITIES) if "ALL" in add else DEFAULT_CAPABILITIES
-    if "ALL" in drop:
-        names = frozenset()
-    return (names - drop) | (add - {"ALL"})
-
-
-def _capability(name: str) -> str:
-    bare = name.upper().removeprefix("CAP_")
-    if bare != "ALL" and bare not in CAPABILITIES:
-        raise InvalidRequest(f'invalid capability: unknown capability: "{name}"')
-    return bare
-
-
 def rlimit(limit: Ulimit) -> Rlimit:
     """The agent's form of ``--ulimit``; -1 is unlimited.
 
@@ -476,29 +418,3 @@ def rlimit(limit: Ulimit) -> Rlimit:
         raise InvalidRequest(f"invalid ulimit type: {limit.name}")
     soft, hard = (_UNLIMITED if value < 0 else value for value in (limit.soft, limit.hard))
     return Rlimit(number, soft, hard)
-
-
-def signal_number(text: str) -> int:
-    """The number of ``SIGTERM``, ``TERM``, ``15``, ``RTMIN+3``.
-
-    Raises:
-        InvalidRequest: no such signal (Docker's words).
-    """
-    if re.fullmatch("[0-9]{1,2}", text) and 0 < int(text) <= 64:
-        return int(text)
-    name = text.upper().removeprefix("SIG")
-    real_time = re.fullmatch(r"RT(MIN|MAX)(?:([+-])([0-9]{1,2}))?", name)
-    if real_time and real_time[2] in (None, "+" if real_time[1] == "MIN" else "-"):
-        base, _, offset = real_time.groups(default="0")
-        number = _RTMIN + int(offset) if base == "MIN" else _RTMAX - int(offset)
-        if _RTMIN <= number <= _RTMAX:
-            return number
-    try:
-        return signal.Signals[f"SIG{name}"].value
-    except KeyError:
-        raise InvalidRequest(f"invalid signal: {text[:100]}") from None
-
-
-def stop_signal(config: ContainerConfig) -> int:
-    """The signal that asks the program to end: as configured, else SIGTERM."""
-    return signal_number(config.stop_signal or "TERM")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hyper.engine.record.sandbox import Placement
-from hyper.engine.spec import plan
+from hyper.engine.spec import agent_requests, capabilities, signals
 from hyper.errors import InvalidRequest
 from hyper.network import user
 from hyper.proto.message import ContainerFlag, ProcessFlag
@@ -20,13 +20,13 @@ from tests.support.records import plain_record
 def test_the_environment_is_dockers_under_the_images_and_the_clients() -> None:
     """PATH and HOSTNAME always, TERM with a terminal; what was said wins and is said once."""
     record = plain_record(ContainerConfig(cmd=["x"], env=["PATH=/mine", "A=1"], tty=True))
-    env = plan.main_program(record, Placement()).env
+    env = agent_requests.main_program(record, Placement()).env
     assert env == ("HOSTNAME=" + "a" * 12, "TERM=xterm", "PATH=/mine", "A=1")
 
 
 def test_a_name_without_a_value_is_no_variable() -> None:
     """It also takes away what Docker itself would set."""
-    env = plan.main_program(
+    env = agent_requests.main_program(
         plain_record(ContainerConfig(cmd=["x"], env=["HOSTNAME", "A", "B="])), Placement()
     ).env
     assert "B=" in env
@@ -36,7 +36,7 @@ def test_a_name_without_a_value_is_no_variable() -> None:
 def test_flags_follow_the_configuration() -> None:
     """Terminal, open standard input, no new privileges."""
     config = ContainerConfig(cmd=["x"], tty=True, open_stdin=True)
-    start = plan.main_program(
+    start = agent_requests.main_program(
         plain_record(config, HostConfig(security_opt=["no-new-privileges"])), Placement()
     )
     expected = ProcessFlag.INIT | ProcessFlag.TTY | ProcessFlag.STDIN | ProcessFlag.NO_NEW_PRIVS
@@ -55,30 +55,30 @@ def test_flags_follow_the_configuration() -> None:
 )
 def test_capabilities_are_added_and_dropped(host: HostConfig, has: str, has_not: str) -> None:
     """With and without CAP_, in either case, ALL included."""
-    mask = plan.capability_mask(host)
-    assert mask >> plan.CAPABILITIES.index(has) & 1
-    assert not mask >> plan.CAPABILITIES.index(has_not) & 1
+    mask = capabilities.mask(host)
+    assert mask >> capabilities.CAPABILITIES.index(has) & 1
+    assert not mask >> capabilities.CAPABILITIES.index(has_not) & 1
 
 
 def test_privileged_means_every_capability_and_nothing_masked() -> None:
     """It is the machine that isolates."""
     record = plain_record(host=HostConfig(privileged=True))
-    assert plan.capability_mask(record.host_config) == plan.ALL_CAPABILITIES
-    created = plan.container_create(record, Placement(), [Path("l0")], ())
+    assert capabilities.mask(record.host_config) == capabilities.ALL_CAPABILITIES
+    created = agent_requests.container_create(record, Placement(), [Path("l0")], ())
     assert (created.masked, created.readonly) == ((), ())
 
 
 def test_an_unknown_capability_is_refused() -> None:
     """By name."""
     with pytest.raises(InvalidRequest, match='unknown capability: "FLY"'):
-        plan.capability_mask(HostConfig(cap_add=["FLY"]))
+        capabilities.mask(HostConfig(cap_add=["FLY"]))
 
 
 def test_the_three_files_say_who_and_where_the_container_is() -> None:
     """hostname, hosts, resolv.conf; with extra hosts and host-gateway."""
     host = HostConfig(extra_hosts=["db:10.1.1.1", "up:host-gateway"], dns_search=["example.org"])
     record = plain_record(ContainerConfig(cmd=["x"], hostname="box", domainname="lan"), host)
-    told = plan.network_files(record, user.attach(record.id))
+    told = agent_requests.network_files(record, user.attach(record.id))
     files = {file.path: file.content.decode() for file in told}
     assert files["/etc/hostname"] == "box\n"
     assert "10.1.1.1\tdb\n" in files["/etc/hosts"]
@@ -101,15 +101,15 @@ def test_a_container_is_known_by_its_full_name_and_its_first_part(
 ) -> None:
     """As dockerd writes it into /etc/hosts; the kernel is told the domain."""
     record = plain_record(ContainerConfig(cmd=["x"], hostname=name, domainname=domain))
-    hosts = plan.network_files(record, user.attach(record.id))[1].content.decode()
+    hosts = agent_requests.network_files(record, user.attach(record.id))[1].content.decode()
     assert f"{user.GUEST}\t{names}\n" in hosts
-    told = plan.sandbox_setup(record, None).sysctls
+    told = agent_requests.sandbox_setup(record, None).sysctls
     assert told == ((("kernel.domainname", domain),) if domain else ())
 
 
 def test_layers_are_named_lowest_first_and_read_only_is_passed_on() -> None:
     """The names are what the disks are called."""
-    created = plan.container_create(
+    created = agent_requests.container_create(
         plain_record(host=HostConfig(readonly_rootfs=True)), Placement(), [Path("a"), Path("b")], ()
     )
     assert created.layers == ("layer0", "layer1")
@@ -119,20 +119,20 @@ def test_layers_are_named_lowest_first_and_read_only_is_passed_on() -> None:
 def test_disks_of_one_machine_have_names_of_their_own() -> None:
     """What a container brings into another's machine carries its number there; layers they share."""
     record, mine, theirs = plain_record(), Placement("owner", 3, 7), Placement("owner", 4, 8)
-    created = plan.container_create(record, mine, [Path("a")], ())
+    created = agent_requests.container_create(record, mine, [Path("a")], ())
     assert (created.container, created.scratch) == (3, "3-scratch")
     # A layer is a neighbour's, too, if it is the same file.
-    other = plan.container_create(plain_record(), theirs, [Path("a"), Path("b")], ())
+    other = agent_requests.container_create(plain_record(), theirs, [Path("a"), Path("b")], ())
     assert other.layers[0] == created.layers[0]
     assert len({*other.layers}) == 2
-    assert plan.main_program(record, mine).process == 7
+    assert agent_requests.main_program(record, mine).process == 7
 
 
 def test_a_layer_that_is_shared_has_one_name_on_every_host() -> None:
     """The name is the layer's digest: a machine that moves finds the layer wherever the other host keeps it."""
     joined, digest = Placement("owner", 3, 7), "0123456789abcdef" * 4
     names = {
-        plan.layer_name(joined, 0, Path(root) / "image/layers" / f"{digest}.sqfs")
+        agent_requests.layer_name(joined, 0, Path(root) / "image/layers" / f"{digest}.sqfs")
         for root in ("/var/lib/hyper", "/home/user/.local/share/hyper")
     }
     assert names == {"layer-0123456789ab"}
@@ -140,25 +140,25 @@ def test_a_layer_that_is_shared_has_one_name_on_every_host() -> None:
 
 def test_tmpfs_options_become_flags_and_data() -> None:
     """Docker's defaults (nosuid, nodev, noexec) unless said otherwise; sizes in any unit."""
-    assert plan.tmpfs("/t", "").flags == 2 | 4 | 8
-    mount = plan.tmpfs("/t", "exec,ro,size=64m,mode=1777")
+    assert agent_requests.tmpfs("/t", "").flags == 2 | 4 | 8
+    mount = agent_requests.tmpfs("/t", "exec,ro,size=64m,mode=1777")
     assert (mount.flags, mount.data) == (1 | 2 | 4, f"size={64 << 20},mode=1777")
-    assert plan.tmpfs("/t", "rw,size=1k").flags == 2 | 4 | 8
+    assert agent_requests.tmpfs("/t", "rw,size=1k").flags == 2 | 4 | 8
 
 
 @pytest.mark.parametrize("options", ["huge", "size=x", "lowerdir=/"])
 def test_other_tmpfs_options_are_refused(options: str) -> None:
     """They would go to mount(2) in the guest."""
     with pytest.raises(InvalidRequest):
-        plan.tmpfs("/t", options)
+        agent_requests.tmpfs("/t", options)
 
 
 def test_ulimits_are_numbers_and_minus_one_is_unlimited() -> None:
     """By their names in either case."""
-    limit = plan.rlimit(Ulimit("NOFILE", 64, -1))
+    limit = agent_requests.rlimit(Ulimit("NOFILE", 64, -1))
     assert (limit.resource, limit.soft, limit.hard) == (7, 64, 2**64 - 1)
     with pytest.raises(InvalidRequest, match="invalid ulimit type: fun"):
-        plan.rlimit(Ulimit("fun", 1, 1))
+        agent_requests.rlimit(Ulimit("fun", 1, 1))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_ulimits_are_numbers_and_minus_one_is_unlimited() -> None:
 )
 def test_signals_by_name_and_number(text: str, number: int) -> None:
     """Docker's forms."""
-    assert plan.signal_number(text) == number
+    assert signals.signal_number(text) == number
 
 
 @pytest.mark.parametrize(
@@ -179,14 +179,14 @@ def test_signals_by_name_and_number(text: str, number: int) -> None:
 def test_signals_that_are_none_are_refused(text: str) -> None:
     """Before anything is sent."""
     with pytest.raises(InvalidRequest, match="invalid signal"):
-        plan.signal_number(text)
+        signals.signal_number(text)
 
 
 @pytest.mark.parametrize("extra", ["x", "a b:1.2.3.4", ":1.2.3.4", "x:"])
 def test_bad_extra_hosts_are_refused(extra: str) -> None:
     """They would become lines of /etc/hosts."""
     with pytest.raises(InvalidRequest, match="bad format for add-host"):
-        plan.split_extra_host(extra)
+        agent_requests.split_extra_host(extra)
 
 
 def test_names_are_looked_up_as_on_the_host_unless_told_otherwise() -> None:
@@ -197,7 +197,7 @@ def test_names_are_looked_up_as_on_the_host_unless_told_otherwise() -> None:
         network = replace(host, embedded=embedded)
         files = {
             file.path: file.content
-            for file in plan.network_files(plain_record(host=asked), network)
+            for file in agent_requests.network_files(plain_record(host=asked), network)
         }
         return files["/etc/resolv.conf"].decode().partition("\n")[2]
 
