@@ -31,6 +31,7 @@ from hyper.proto.message import (
     Request,
     SandboxSetup,
 )
+from hyper.sandbox.probe import meet
 from hyper.sandbox.sandbox import MAIN_PROCESS
 from hyper.sandbox.scratch import ScratchDisks
 from hyper.system import jail
@@ -95,7 +96,7 @@ class Workshop:
             machine = await self.driver.launch(spec)
             up_ns = time.monotonic_ns()
             try:
-                session = await Session.open(machine.agent_socket(), resync=False)
+                session = await Session.open(machine.connect, resync=False)
                 hello = await session.meet(timeout_s=BOOT_TIMEOUT_S)
                 asked_ns = time.monotonic_ns()
                 process = session.process(MAIN_PROCESS, tty=False)
@@ -193,7 +194,9 @@ def workshop(accelerator: str) -> Iterator[Workshop]:
         )
         assets, state = defaults().assets, folder / "state"
         driver, nothing = (
-            QemuDriver(assets=assets, state_dir=state, binary=binary, accelerator=accelerator)
+            QemuDriver(
+                assets=assets, state_dir=state, meet=meet, binary=binary, accelerator=accelerator
+            )
             for binary in (Path("/usr/bin/qemu-system-x86_64"), imagebuilder.BUSYBOX)
         )
         stub = firmware.patched(assets / "vmlinux", folder)

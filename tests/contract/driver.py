@@ -22,7 +22,6 @@ import pytest
 
 from hyper.errors import Conflict, MachineError
 from hyper.machine.driver import Driver, Machine
-from hyper.machine.probe import meet
 from hyper.machine.spec import (
     Capability,
     Disk,
@@ -35,6 +34,7 @@ from hyper.machine.spec import (
     UserNic,
 )
 from hyper.machine.template import Card, Shape, Template
+from hyper.sandbox.probe import meet
 from hyper.system import jail, memfd, pidfd
 from tests.support.hygiene import Snapshot, snapshot
 from tests.support.traces import TRACES
@@ -104,16 +104,29 @@ def saved_files(spec: MachineSpec) -> tuple[int, int]:
     return memfd.create("memory", spec.memory_mib << 20), memfd.create("state")
 
 
-class Guest:
+class Guest(asyncio.Protocol):
     """Talks to tests/contract/guest.c."""
 
-    def __init__(self, stream: socket.socket) -> None:
-        self.stream = stream
+    def __init__(self) -> None:
+        self._reader = asyncio.StreamReader()
         self._pending = b""
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._reader.set_transport(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed_data(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._reader.feed_eof()
 
     async def say(self, line: str) -> None:
         """Send a line."""
-        await asyncio.get_running_loop().sock_sendall(self.stream, line.encode() + b"\n")
+        assert self.transport is not None
+        self.transport.write(line.encode() + b"\n")
 
     async def ask(self, line: str) -> str:
         """Send a line, return the line that comes back."""
@@ -130,7 +143,7 @@ class Guest:
 
     async def receive(self) -> bytes:
         """Whatever comes next."""
-        data = await asyncio.get_running_loop().sock_recv(self.stream, 65536)
+        data = await self._reader.read(65536)
         if not data:
             raise ConnectionError("the guest's stream ended")
         return data
@@ -141,8 +154,12 @@ async def talk(machine: Machine) -> AsyncIterator[Guest]:
     """The guest of ``machine``, once it came up."""
     async with asyncio.timeout(BOOT_S):
         await meet(machine)
-    with machine.agent_socket() as stream:
-        yield Guest(stream)
+    guest = await machine.connect(Guest)
+    try:
+        yield guest
+    finally:
+        assert guest.transport is not None
+        guest.transport.abort()
 
 
 def require(driver: Driver, capability: Capability) -> None:
@@ -237,7 +254,7 @@ class DriverContract:
         assert [end.status for end in ends] == [0, 0, 0]
         assert (await machine.wait()).status == 0
         with pytest.raises(MachineError):
-            machine.agent_socket()
+            await machine.connect(Guest)
 
     async def test_kill_is_repeatable_and_leaves_nothing(
         self, driver: Driver, spec: MachineSpec

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from hyper.errors import HyperError, MachineError
 from hyper.guest.process import GuestProcess
-from hyper.guest.session import Session
+from hyper.guest.session import Connect, P, Session
 from hyper.proto.frame import Frame, FrameDecoder, encode_data
 from hyper.proto.message import GuestHello, HostHello, encode_hello, stream_id
 
@@ -61,6 +61,16 @@ class Guest:
         self._sock.close()
 
 
+def over(sock: socket.socket) -> Connect:
+    """The way to an agent that is at the other end of ``sock``, once."""
+
+    async def connect(make: Callable[[], P], /) -> P:
+        _, protocol = await asyncio.get_running_loop().create_connection(make, sock=sock)
+        return protocol
+
+    return connect
+
+
 @asynccontextmanager
 async def talk(*, resync: bool = False) -> AsyncIterator[tuple[Session, Guest]]:
     """A session and its guest before HELLO."""
@@ -68,7 +78,7 @@ async def talk(*, resync: bool = False) -> AsyncIterator[tuple[Session, Guest]]:
     ours.setblocking(False)
     theirs.setblocking(False)
     async with asyncio.timeout(DEADLINE_S):
-        session = await Session.open(ours, resync=resync)
+        session = await Session.open(over(ours), resync=resync)
         guest = Guest(theirs)
         try:
             yield session, guest

@@ -18,6 +18,7 @@ from typing import Any
 from hyper.errors import MachineError
 from hyper.machine.qemu.driver import QemuDriver
 from hyper.machine.spec import Disk, FileBlocks, Limits, MachineSpec
+from hyper.sandbox.probe import meet
 from tests.contract.driver import FIRST_TEST_UID, make_nic
 
 SOURCE = Path(__file__).with_name("hostile.c")
@@ -66,7 +67,9 @@ async def run(binary: Path, run_dir: Path, disk: Path, *words: str) -> str:
         limits=Limits(cpus=CPUS),
         command_line=words,
     )
-    driver = QemuDriver(assets=run_dir, state_dir=run_dir / "s", binary=binary, accelerator="tcg")
+    driver = QemuDriver(
+        assets=run_dir, state_dir=run_dir / "s", meet=meet, binary=binary, accelerator="tcg"
+    )
     try:
         machine = await driver.launch(spec)
     except MachineError as error:

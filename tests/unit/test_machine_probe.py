@@ -7,22 +7,28 @@ import json
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hyper.errors import MachineError
 from hyper.machine import probe
-from hyper.machine.driver import Machine, MachineExit, MachineRecord, MachineStats
-from hyper.machine.probe import Host, Probe
+from hyper.machine.driver import Machine, MachineExit, MachineRecord, MachineStats, P
+from hyper.machine.probe import Accelerator, Host, Probe
+from hyper.machine.qemu import accelerators
+from hyper.machine.qemu.accelerators import ACCELERATORS
 from hyper.machine.spec import Limits, MachineSpec
 from hyper.proto.frame import FrameDecoder
 from hyper.proto.hello import GuestHello, HostHello
 from hyper.proto.limits import VERSION
 from hyper.proto.message import encode_hello
+from hyper.sandbox.probe import meet
+from tests.support.agent import over
 
 HOST = Host(kernel="6.1", cpu="cpu", hypervisor="qemu", guest="guest")
 KERNEL, INITRD = Path("/k"), Path("/i")
+TCG = ACCELERATORS["tcg"]
 
 
 class FakeMachine:
@@ -38,10 +44,10 @@ class FakeMachine:
 
     record = MachineRecord("fake", "kvm", "m", 1, 1, "/")
 
-    def agent_socket(self) -> socket.socket:
+    async def connect(self, make: Callable[[], P], /) -> P:
         if self._answers:
             asyncio.get_running_loop().add_reader(self._theirs, self._answer)
-        return self._ours
+        return await over(self._ours)(make)
 
     def _answer(self) -> None:
         [frame] = FrameDecoder().feed(self._theirs.recv(65536))
@@ -54,7 +60,6 @@ class FakeMachine:
     async def kill(self) -> None:
         self.killed = True
         asyncio.get_running_loop().remove_reader(self._theirs)
-        self._ours.close()
         self._theirs.close()
 
     async def pause(self) -> None: ...
@@ -91,13 +96,13 @@ class Launcher:
 
 
 def make(tmp_path: Path, launch: probe.Launch) -> Probe:
-    return Probe("fake", launch=launch, state_dir=tmp_path / "state", uid=None)
+    return Probe("fake", launch=launch, meet=meet, state_dir=tmp_path / "state", uid=None)
 
 
 async def test_one_boot_for_many_questions(tmp_path: Path) -> None:
     launch = Launcher(lambda: FakeMachine(answers=True))
-    first = await make(tmp_path, launch).verdict("tcg", host=HOST, kernel=KERNEL, initrd=INITRD)
-    again = await make(tmp_path, launch).verdict("tcg", host=HOST, kernel=KERNEL, initrd=INITRD)
+    first = await make(tmp_path, launch).verdict(TCG, host=HOST, kernel=KERNEL, initrd=INITRD)
+    again = await make(tmp_path, launch).verdict(TCG, host=HOST, kernel=KERNEL, initrd=INITRD)
     assert first == again
     assert first.usable
     assert first.boot_ms is not None
@@ -112,28 +117,26 @@ async def test_a_change_asks_again(tmp_path: Path, field: str) -> None:
         **{"kernel": "6.1", "cpu": "cpu", "hypervisor": "qemu", "guest": "guest", field: "new"}
     )
     for host in (HOST, changed):
-        await make(tmp_path, launch).verdict("tcg", host=host, kernel=KERNEL, initrd=INITRD)
+        await make(tmp_path, launch).verdict(TCG, host=host, kernel=KERNEL, initrd=INITRD)
     assert len(launch.machines) == 2
 
 
 async def test_damage_asks_again(tmp_path: Path) -> None:
     launch = Launcher(lambda: FakeMachine(answers=True))
     asked = make(tmp_path, launch)
-    await asked.verdict("tcg", host=HOST, kernel=KERNEL, initrd=INITRD)
+    await asked.verdict(TCG, host=HOST, kernel=KERNEL, initrd=INITRD)
     for damage in ("", "[]", "{", json.dumps({"version": 99})):
         (tmp_path / "state" / probe.FILE).write_text(damage)
-        assert (await asked.verdict("tcg", host=HOST, kernel=KERNEL, initrd=INITRD)).usable
+        assert (await asked.verdict(TCG, host=HOST, kernel=KERNEL, initrd=INITRD)).usable
     assert len(launch.machines) == 5
 
 
-async def test_a_guest_that_hangs_is_killed_and_remembered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(probe.DEADLINES_S, "tcg", 0.05)
+async def test_a_guest_that_hangs_is_killed_and_remembered(tmp_path: Path) -> None:
+    hasty = replace(TCG, deadline_s=0.05)
     launch = Launcher(lambda: FakeMachine(answers=False))
     for _ in range(2):
         verdict = await make(tmp_path, launch).verdict(
-            "tcg", host=HOST, kernel=KERNEL, initrd=INITRD
+            hasty, host=HOST, kernel=KERNEL, initrd=INITRD
         )
         assert not verdict.usable
         assert verdict.reason == "a guest did not come up within 0.05 s"
@@ -144,7 +147,7 @@ async def test_a_hypervisor_that_fails_is_a_verdict(tmp_path: Path) -> None:
     async def launch(spec: MachineSpec, accelerator: str) -> Machine:
         raise MachineError("no such CPU")
 
-    verdict = await make(tmp_path, launch).verdict("tcg", host=HOST, kernel=KERNEL, initrd=INITRD)
+    verdict = await make(tmp_path, launch).verdict(TCG, host=HOST, kernel=KERNEL, initrd=INITRD)
     assert (verdict.usable, verdict.reason) == (
         False,
         "no guest came up: no such CPU",
@@ -156,13 +159,13 @@ async def test_what_is_seen_without_a_boot_is_not_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool, reason: str
 ) -> None:
     node = tmp_path / "kvm"
-    monkeypatch.setattr(probe, "_KVM", node)
+    monkeypatch.setattr(accelerators, "KVM_DEVICE", node)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     if exists:
         node.touch()
     launch = Launcher(lambda: FakeMachine(answers=True))
     asked = make(tmp_path, launch)
-    verdict = await asked.verdict("kvm", host=HOST, kernel=KERNEL, initrd=INITRD)
+    verdict = await asked.verdict(ACCELERATORS["kvm"], host=HOST, kernel=KERNEL, initrd=INITRD)
     assert not verdict.usable
     assert reason in verdict.reason
     monkeypatch.undo()
@@ -175,36 +178,38 @@ def test_host_names_what_is_missing(tmp_path: Path) -> None:
         Host.current(hypervisor=Path("/bin/sh"), guest=[tmp_path / "vmlinux"])
 
 
-async def test_what_is_known_is_told_while_another_boot_lasts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_is_known_is_told_while_another_boot_lasts(tmp_path: Path) -> None:
     """Neither ``known`` nor a verdict that is kept waits for the guest that says nothing."""
-    monkeypatch.setitem(probe.DEADLINES_S, "xen", 60.0)
+    xen = Accelerator("xen", 60.0)
     ready = await make(tmp_path, Launcher(lambda: FakeMachine(answers=True))).verdict(
-        "tcg", host=HOST, kernel=KERNEL, initrd=INITRD
+        TCG, host=HOST, kernel=KERNEL, initrd=INITRD
     )
     launch = Launcher(lambda: FakeMachine(answers=False))
     asked = make(tmp_path, launch)
-    silent = asyncio.create_task(asked.verdict("xen", host=HOST, kernel=KERNEL, initrd=INITRD))
+    silent = asyncio.create_task(asked.verdict(xen, host=HOST, kernel=KERNEL, initrd=INITRD))
     while not launch.machines:
         await asyncio.sleep(0)
-    assert asked.known("xen", host=HOST) is None
-    assert asked.known("tcg", host=HOST) == ready
-    assert await asked.verdict("tcg", host=HOST, kernel=KERNEL, initrd=INITRD) == ready
+    assert asked.known(xen, host=HOST) is None
+    assert asked.known(TCG, host=HOST) == ready
+    assert await asked.verdict(TCG, host=HOST, kernel=KERNEL, initrd=INITRD) == ready
     silent.cancel()
     await asyncio.wait([silent])
     assert launch.machines[0].killed
 
 
 @pytest.mark.parametrize(
-    ("version", "who"), [(VERSION + 1, ""), (VERSION - 1, "the agent is of an older hyperd: ")]
+    ("version", "who"),
+    [
+        (VERSION + 1, "the agent broke its protocol: "),
+        (VERSION - 1, "the agent is of an older hyperd: "),
+    ],
 )
 async def test_a_guest_of_another_protocol_is_not_usable(
     version: int, who: str, tmp_path: Path
 ) -> None:
     """An initrd whose agent speaks another version of the protocol boots, and is of no use to this daemon."""
     launch = Launcher(lambda: FakeMachine(answers=True, version=version))
-    verdict = await make(tmp_path, launch).verdict("tcg", host=HOST, kernel=KERNEL, initrd=INITRD)
+    verdict = await make(tmp_path, launch).verdict(TCG, host=HOST, kernel=KERNEL, initrd=INITRD)
     assert not verdict.usable
     assert verdict.reason == (
         f"no guest came up: {who}it speaks version {version}, we speak {VERSION}"

@@ -12,7 +12,7 @@ import pytest
 from hyper.errors import OutdatedAgent
 from hyper.machine.driver import Driver, MachineRecord
 from hyper.sandbox.sandbox import Sandbox
-from tests.support.agent import DEADLINE_S, Guest
+from tests.support.agent import DEADLINE_S, Guest, over
 
 
 class Machine:
@@ -22,10 +22,7 @@ class Machine:
 
     def __init__(self, ours: socket.socket) -> None:
         self.calls: list[str] = []
-        self._ours = ours
-
-    def agent_socket(self) -> socket.socket:
-        return self._ours
+        self.connect = over(ours)
 
     def reachable(self) -> bool:
         return True

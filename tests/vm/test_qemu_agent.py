@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from hyper.machine.probe import FILE, meet
+from hyper.machine.probe import FILE
 from hyper.machine.qemu.driver import QemuDriver
+from hyper.sandbox.probe import meet
 from hyper.system import tsc
 from hyper.system.tsc import TscMeter
 from tests.contract.driver import BOOT_S, make_spec
@@ -36,7 +37,7 @@ def assets() -> Path:
 
 async def test_hyperstart_answers_and_answers_again(folder: Path, assets: Path) -> None:
     """The agent meets a second session of the same boot after the first has hung up."""
-    driver = QemuDriver(assets=assets, state_dir=folder / "s", accelerator="tcg")
+    driver = QemuDriver(assets=assets, state_dir=folder / "s", meet=meet, accelerator="tcg")
     spec = make_spec(folder, kernel=assets / "vmlinux", initrd=assets / "initrd")
     machine = await driver.launch(spec)
     try:
@@ -58,7 +59,7 @@ async def test_guests_boot_whether_they_are_told_the_speed_of_their_clock_or_not
     """With an invariant counter a machine has no PIT and no PIC; without, its kernel counts against them."""
     if not invariant:
         monkeypatch.setattr(tsc, "_is_invariant", lambda: False)
-    driver = QemuDriver(assets=assets, state_dir=folder / "s", accelerator="tcg")
+    driver = QemuDriver(assets=assets, state_dir=folder / "s", meet=meet, accelerator="tcg")
     plain = make_spec(folder, kernel=assets / "vmlinux", initrd=assets / "initrd")
     spec = replace(plain, vcpus=vcpus)
     machine = await driver.launch(spec)
@@ -74,13 +75,13 @@ async def test_guests_boot_whether_they_are_told_the_speed_of_their_clock_or_not
 
 async def test_probe_finds_an_accelerator_and_remembers(folder: Path, assets: Path) -> None:
     """The verdicts of a probe are kept in a file, from which another driver has the same."""
-    driver = QemuDriver(assets=assets, state_dir=folder / "s")
+    driver = QemuDriver(assets=assets, state_dir=folder / "s", meet=meet)
     verdicts = await driver.probe()
     assert [verdict.accelerator for verdict in verdicts] == ["kvm", "tcg"]
     tcg = verdicts[1]
     assert tcg.usable, tcg.reason
     kept = json.loads((folder / "s" / FILE).read_text())
     assert kept["verdicts"][-1]["boot_ms"] == tcg.boot_ms
-    again = QemuDriver(assets=assets, state_dir=folder / "s")
+    again = QemuDriver(assets=assets, state_dir=folder / "s", meet=meet)
     assert await again.probe() == verdicts
     assert {path.name for path in (folder / "s").iterdir()} <= {FILE, "kvm", "machines"}

@@ -9,6 +9,7 @@ import pytest
 
 from hyper.machine.driver import Driver
 from hyper.machine.qemu.driver import QemuDriver
+from hyper.sandbox.probe import meet
 from hyper.system import cgroup
 from hyper.system.cgroup import GroupLimits
 from tests.contract.driver import DriverContract
@@ -25,7 +26,9 @@ def kernel() -> Path:
 @pytest.mark.root
 async def test_a_group_without_a_machine_is_cleared_away(tmp_path: Path, kernel: Path) -> None:
     """A daemon that died between making a machine's control group and its record: the folder's name is enough."""
-    driver = QemuDriver(assets=kernel.parent, state_dir=tmp_path / "s", accelerator="tcg")
+    driver = QemuDriver(
+        assets=kernel.parent, state_dir=tmp_path / "s", meet=meet, accelerator="tcg"
+    )
     folder = tmp_path / f"early-{os.getpid()}"
     folder.mkdir()
     group = cgroup.discover().create(folder.name, GroupLimits(pids=10))
@@ -41,7 +44,7 @@ class TestTcg(DriverContract):
 
     @pytest.fixture
     def driver(self, state_dir: Path, kernel: Path) -> Driver:
-        return QemuDriver(assets=kernel.parent, state_dir=state_dir, accelerator="tcg")
+        return QemuDriver(assets=kernel.parent, state_dir=state_dir, meet=meet, accelerator="tcg")
 
 
 class TestKvm(DriverContract):
@@ -49,8 +52,10 @@ class TestKvm(DriverContract):
 
     @pytest.fixture
     async def driver(self, state_dir: Path, kernel: Path, contract_assets: Path) -> Driver:
-        probing = QemuDriver(assets=contract_assets, state_dir=state_dir, accelerator="kvm")
+        probing = QemuDriver(
+            assets=contract_assets, state_dir=state_dir, meet=meet, accelerator="kvm"
+        )
         [verdict] = await probing.probe()
         if not verdict.usable:
             pytest.skip(verdict.reason)
-        return QemuDriver(assets=kernel.parent, state_dir=state_dir, accelerator="kvm")
+        return QemuDriver(assets=kernel.parent, state_dir=state_dir, meet=meet, accelerator="kvm")

@@ -42,6 +42,7 @@ from hyper.image.nearest import LocalEngines
 from hyper.machine import kernel_file
 from hyper.machine.qemu.driver import QemuDriver
 from hyper.network.fabric import Fabric, usable
+from hyper.sandbox import probe
 from hyper.sandbox.scratch import ScratchDisks
 from hyper.system import files, lock, nft, numbers, pidfile
 
@@ -177,6 +178,7 @@ def _host(
     driver = QemuDriver(
         assets=config.assets,
         state_dir=config.data_root / "machine",
+        meet=probe.meet,
         accelerator=config.accelerator,
         kernel=config.kernel,
         server=config.file_server,

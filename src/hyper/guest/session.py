@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 from hyper.errors import GuestError, HyperError, MachineError, OutdatedAgent, ProtocolError
 from hyper.guest.carrier import Carrier
@@ -50,6 +49,14 @@ MAX_UNREAD: Final = 8 * 1024 * 1024
 RUSH: Final = 4 * 1024 * 1024
 RUSH_S: Final = 0.5
 
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+
+class Connect(Protocol):
+    """The way to an agent: a new stream, with the protocol that ``make`` made at this end of it."""
+
+    async def __call__(self, make: Callable[[], P], /) -> P: ...
+
 
 class Session(asyncio.Protocol):
     """A session: the connection to an agent. ``closed`` resolves to the reason once it is over (never raises)."""
@@ -79,14 +86,15 @@ class Session(asyncio.Protocol):
         self._oom_kills = 0
 
     @classmethod
-    async def open(cls, sock: socket.socket, *, resync: bool) -> Session:
-        """A session over ``sock`` (owned from now on); our HELLO is written, the guest's not awaited.
+    async def open(cls, connect: Connect, *, resync: bool) -> Session:
+        """A session over a new stream by ``connect``; our HELLO is written, the guest's not awaited.
 
         ``resync``: the guest may have been talked to before.
+
+        Raises:
+            MachineError: the machine is gone.
         """
-        loop = asyncio.get_running_loop()
-        _, session = await loop.create_connection(lambda: cls(resync=resync), sock=sock)
-        return session
+        return await connect(lambda: cls(resync=resync))
 
     async def meet(self, *, timeout_s: float) -> GuestHello:
         """The guest's HELLO.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import socket
+import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from hyper.machine.spec import Capability, Disk, Limits, MachineSpec
 from hyper.machine.template import Card
+
+#: What speaks with an agent: it is told of the stream's bytes and of its end.
+P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,11 @@ class Machine(Protocol):
     def record(self) -> MachineRecord:
         """The driver state to keep, by which the machine is found again."""
 
-    def agent_socket(self) -> socket.socket:
-        """A new non-blocking connected stream to the agent. One at a time; the caller closes it.
+    async def connect(self, make: Callable[[], P], /) -> P:
+        """The protocol that ``make`` made, at one end of a new stream to the agent. One at a time.
+
+        The stream is the protocol's, which was given its transport (an asyncio.Transport) and closes it. The guest may
+        not have booted yet: what is written waits for it. Failed or cancelled: no stream is left.
 
         Raises:
             MachineError: the machine is gone.

@@ -18,7 +18,7 @@ async def greet(machine: Machine, *, resync: bool, timeout_s: float) -> tuple[Se
         MachineError: no HELLO came in time, or the machine has ended.
         OutdatedAgent, ProtocolError: the HELLO is of a lower, of a higher version.
     """
-    session = await Session.open(machine.agent_socket(), resync=resync)
+    session = await Session.open(machine.connect, resync=resync)
     try:
         return session, await session.meet(timeout_s=timeout_s)
     except BaseException:

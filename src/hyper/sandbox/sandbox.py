@@ -149,7 +149,7 @@ class Sandbox:
             made(machine.record)
             if plan.connected is not None:
                 await plan.connected
-            session = await Session.open(machine.agent_socket(), resync=False)
+            session = await Session.open(machine.connect, resync=False)
             program = program_of(session, plan.program)
             requests = (plan.setup, plan.container, *plan.limits, plan.program)
             replies = [session.post(request) for request in requests]

@@ -17,12 +17,13 @@ from pathlib import Path
 from hyper.errors import Conflict, InvalidRequest, MachineError, reason
 from hyper.machine import kernel_file
 from hyper.machine.driver import MachineRecord, Verdict
-from hyper.machine.probe import Host, Probe
+from hyper.machine.probe import Host, Meet, Probe
 from hyper.machine.process import file_server, share
 from hyper.machine.process.console import Console
 from hyper.machine.process.inventory import Inventory
 from hyper.machine.process.share import ShareServer
 from hyper.machine.qemu import argv, saving
+from hyper.machine.qemu.accelerators import ACCELERATORS, KVM_DEVICE
 from hyper.machine.qemu.confinement import KVM_GID, group_limits, jail_for
 from hyper.machine.qemu.descriptors import open_all
 from hyper.machine.qemu.machine import (
@@ -53,7 +54,6 @@ log = logging.getLogger(__name__)
 NAME = "qemu"
 #: How long QEMU may take from its start to its main loop. It takes 0.05 s; a loaded host may be slow.
 _START_TIMEOUT_S = 30.0
-_KVM = Path("/dev/kvm")
 #: Where the probe's machine runs when we are root: the last identity of the range, which no sandbox gets.
 _PROBE_UID = jail.FIRST_MACHINE_UID + jail.MACHINE_UID_COUNT - 1
 
@@ -62,6 +62,7 @@ class QemuDriver:
     """The driver for QEMU (implements hyper.machine.driver.Driver).
 
     ``assets``: folder of the probe's ``vmlinux`` and ``initrd``. ``state_dir``: where verdicts are kept.
+    ``meet``: the handshake with an agent (sandbox.probe.meet), for the driver to try accelerators with.
     ``accelerator``: ``auto`` takes the best that works, ``kvm`` and ``tcg`` insist.
     ``kernel``: what machines boot in place of ``vmlinux``.
     ``server``: what serves shared paths (`file_server.CHOICES`).
@@ -72,6 +73,7 @@ class QemuDriver:
         *,
         assets: Path,
         state_dir: Path,
+        meet: Meet,
         binary: Path = Path("/usr/bin/qemu-system-x86_64"),
         accelerator: str = "auto",
         kernel: Path | None = None,
@@ -82,7 +84,7 @@ class QemuDriver:
         self._kernel = kernel or self._ours
         self._accelerators = ("kvm", "tcg") if accelerator == "auto" else (accelerator,)
         uid = _PROBE_UID if os.geteuid() == 0 else None
-        self._probe = Probe(NAME, launch=self.launch_on, state_dir=state_dir, uid=uid)
+        self._probe = Probe(NAME, launch=self.launch_on, meet=meet, state_dir=state_dir, uid=uid)
         self._state_dir = state_dir
         self._inventory = Inventory(state_dir / "machines")
         self._assets, self._server = assets, server
@@ -128,7 +130,9 @@ class QemuDriver:
     def verdicts(self) -> dict[str, Verdict | None]:
         """The verdicts known now on every accelerator, best first; None where only a boot will tell."""
         host = self._host()
-        return {name: self._probe.known(name, host=host) for name in self._accelerators}
+        return {
+            name: self._probe.known(ACCELERATORS[name], host=host) for name in self._accelerators
+        }
 
     async def version(self) -> str:
         """The version of QEMU with its package's; asked once for each program file."""
@@ -164,7 +168,7 @@ class QemuDriver:
             if (record.pid, record.start_ticks) not in known:
                 await self._end_stray(record)
         for accelerator in self._accelerators:
-            run_dir = self._probe.run_dir(accelerator)
+            run_dir = self._probe.run_dir(ACCELERATORS[accelerator])
             if run_dir.exists():
                 await self.clear(run_dir)
                 shutil.rmtree(run_dir)
@@ -174,7 +178,7 @@ class QemuDriver:
 
     async def _verdict(self, accelerator: str, host: Host) -> Verdict:
         return await self._probe.verdict(
-            accelerator, host=host, kernel=self._kernel, initrd=self._initrd
+            ACCELERATORS[accelerator], host=host, kernel=self._kernel, initrd=self._initrd
         )
 
     async def launch(self, spec: MachineSpec) -> QemuMachine:
@@ -405,12 +409,12 @@ class QemuDriver:
     def _devices(self) -> tuple[View, ...]:
         """The device node /dev/kvm for machines. Ordinary users have the host's own or nothing."""
         if os.geteuid() != 0:
-            return (View(_KVM),)
+            return (View(KVM_DEVICE),)
         files.make_private_dir(self._state_dir)
-        node = self._state_dir / _KVM.name
-        if not node.exists() or node.stat().st_rdev != _KVM.stat().st_rdev:
-            files.make_device_copy(_KVM, node, gid=KVM_GID)
-        return (View(node, _KVM),)
+        node = self._state_dir / KVM_DEVICE.name
+        if not node.exists() or node.stat().st_rdev != KVM_DEVICE.stat().st_rdev:
+            files.make_device_copy(KVM_DEVICE, node, gid=KVM_GID)
+        return (View(node, KVM_DEVICE),)
 
     def runs(self, record: MachineRecord) -> bool:
         """Whether the machine of ``record`` still runs."""

@@ -7,13 +7,12 @@ import contextlib
 import json
 import logging
 import signal
-import socket
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from hyper.errors import MachineError, reason
-from hyper.machine.driver import MachineExit, MachineRecord, MachineStats
+from hyper.machine.driver import MachineExit, MachineRecord, MachineStats, P
 from hyper.machine.process import share
 from hyper.machine.process.console import Console
 from hyper.machine.process.inventory import Inventory
@@ -82,17 +81,19 @@ class QemuMachine:
         """The driver state to keep, by which the machine is found again."""
         return self._record
 
-    def agent_socket(self) -> socket.socket:
-        """A new non-blocking connected stream to the agent.
+    async def connect(self, make: Callable[[], P], /) -> P:
+        """The protocol that ``make`` made, at one end of a new stream to the agent.
 
         Raises:
             MachineError: the machine is gone.
         """
         try:
-            return sockets.connect(self._run_dir / AGENT_SOCKET)
+            sock = sockets.connect(self._run_dir / AGENT_SOCKET)
         except OSError as error:
             message = f"machine {self._record.name} has no agent stream: {error.strerror}"
             raise MachineError(message, console=self.console_tail()) from error
+        _, protocol = await asyncio.get_running_loop().create_connection(make, sock=sock)
+        return protocol
 
     def reachable(self) -> bool:
         """Whether the machine's sockets are where they were made."""
