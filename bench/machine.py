@@ -23,7 +23,7 @@ from hyper.guest.session import Session, checked
 from hyper.machine.qemu.driver import QemuDriver
 from hyper.machine.qemu.machine import QemuMachine
 from hyper.machine.spec import Disk, FileBlocks, MachineSpec, UserNic
-from hyper.network import user
+from hyper.network.user import addresses as user
 from hyper.proto.message import (
     ContainerCreate,
     ProcessFlag,

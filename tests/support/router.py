@@ -18,10 +18,10 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface, IPv6
 from pathlib import Path
 
 from hyper.network import ipam
-from hyper.network.fabric import Fabric, Place
-from hyper.network.rules import Port, Segment
-from hyper.network.rules6 import Relayed
-from hyper.network.walls import Wall
+from hyper.network.bridge.fabric import Fabric, MachinePorts
+from hyper.network.bridge.rules import Port, Segment
+from hyper.network.bridge.rules6 import Relayed
+from hyper.network.bridge.walls import Wall
 
 TABLE = "hyper_feedfeedfeed"
 TIMEOUT_S = 20.0
@@ -126,7 +126,7 @@ async def _with_machine(fabric: Fabric, segment: Segment) -> dict[str, object]:
     fabric.tap(name)
     relayed = (Relayed("tcp", None, 8080), Relayed("udp", IPv6Address("2001:db8::1"), 53))
     wall = Wall((IPv6Network("fd00:81::/64"),), (), ())
-    place = Place(name, (port,), wall=wall, host_services=True, relayed=relayed)
+    place = MachinePorts(name, (port,), wall=wall, host_services=True, relayed=relayed)
     await fabric.settle(place)
     await fabric.settle(place)
     between = rules()

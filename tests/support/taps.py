@@ -13,12 +13,12 @@ import socket
 import struct
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
-from hyper.network import fabric as fabric_module
 from hyper.network import ipam
-from hyper.network.budget import MAX_QUESTIONS_AT_ONCE
-from hyper.network.fabric import Fabric, Place
+from hyper.network.bridge import fabric as fabric_module
+from hyper.network.bridge.budget import MAX_QUESTIONS_AT_ONCE
+from hyper.network.bridge.fabric import Fabric, MachinePorts
+from hyper.network.bridge.rules import Port, Segment
 from hyper.network.ipam6 import link_local_of
-from hyper.network.rules import Port, Segment
 from hyper.system import conntrack
 
 #: struct virtio_net_hdr_mrg_rxbuf: nothing is left to the card.
@@ -217,7 +217,7 @@ async def main() -> None:
             name = fabric.name("ht", f"{int(address) & 0xFFFFFF:07x}")
             taps[address] = fabric.tap(name)
             port = Port(segment, ipam.mac_of(address), address, address6=address6)
-            await fabric.settle(Place(name, (port,), host_services=address == PEER))
+            await fabric.settle(MachinePorts(name, (port,), host_services=address == PEER))
         result = {
             "within": within_the_network(taps[BAD], taps[VICTIM]),
             "across": across(taps[BAD], taps[PEER], taps[FAR], segments[0].gateway),

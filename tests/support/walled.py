@@ -16,10 +16,10 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
 from pathlib import Path
 
 from hyper.network import ipam
-from hyper.network.fabric import Fabric, Place
-from hyper.network.rules import Port, Publication, Segment
-from hyper.network.services import Service
-from hyper.network.walls import Wall
+from hyper.network.bridge.fabric import Fabric, MachinePorts
+from hyper.network.bridge.rules import Port, Publication, Segment
+from hyper.network.bridge.services import Service
+from hyper.network.bridge.walls import Wall
 from tests.support.taps import ether, mac, send, udp, until
 
 GATEWAY, POD = IPv4Address("10.77.0.1"), IPv4Address("10.77.0.2")
@@ -89,11 +89,11 @@ class World:
         self.places = {address: self.place(address) for address in (POD, *CALLERS.values())}
         self.taps: dict[IPv4Address, int] = {}
 
-    def place(self, address: IPv4Address) -> Place:
+    def place(self, address: IPv4Address) -> MachinePorts:
         tap = self.fabric.name("ht", f"{int(address) & 0xFFFFFF:07x}")
         segment = next(segment for segment in SEGMENTS if address in segment.subnet)
         port = Port(segment, ipam.mac_of(address), address, address6=address6(address))
-        return walled(tap, port) if address == POD else Place(tap, (port,))
+        return walled(tap, port) if address == POD else MachinePorts(tap, (port,))
 
     async def build(self) -> None:
         await self.fabric.open(SEGMENTS, [])
@@ -113,7 +113,7 @@ class World:
         send(self.taps[source], frame)
 
 
-def walled(tap: str, port: Port) -> Place:
+def walled(tap: str, port: Port) -> MachinePorts:
     published = tuple(
         Publication(protocol, None, PUBLISHED, POD, OPEN) for protocol in ("tcp", "udp")
     )
@@ -128,7 +128,7 @@ def walled(tap: str, port: Port) -> Place:
         Service("tcp", SERVICE, OPEN, hosts[:1]),
         Service("udp", FAR_SERVICE, OPEN, ((CALLERS["far friend"], OPEN),)),
     )
-    return Place(tap, (port,), published, wall, services)
+    return MachinePorts(tap, (port,), published, wall, services)
 
 
 def call(world: World) -> Iterator[str]:

@@ -10,7 +10,7 @@ import pytest
 from hyper.engine.record.sandbox import Placement
 from hyper.engine.spec import agent_requests, capabilities, signals
 from hyper.errors import InvalidRequest
-from hyper.network import user
+from hyper.network.user import addresses as user
 from hyper.proto.message import ContainerFlag, ProcessFlag
 from hyper.system.resolv_conf import Lookup
 from hyper.types.container import ContainerConfig, HostConfig, Ulimit

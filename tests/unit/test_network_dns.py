@@ -12,10 +12,10 @@ from typing import cast
 import pytest
 from dnslib import QTYPE, RCODE, RR, A, DNSRecord
 
-from hyper.network import budget as budgets
-from hyper.network import dns
-from hyper.network.budget import Budget
-from hyper.network.dns import BadQuery, NameServer, Relay, View, answer
+from hyper.network.bridge import budget as budgets
+from hyper.network.bridge import dns
+from hyper.network.bridge.budget import Budget
+from hyper.network.bridge.dns import BadQuery, NameServer, Relay, View, answer
 
 LOOPBACK = IPv4Address("127.0.0.1")
 WEB = [IPv4Address("172.24.0.2"), IPv4Address("172.24.0.3")]

@@ -10,7 +10,7 @@ import pytest
 from hyper.engine.network.networks import segment_options
 from hyper.engine.record.network import NetworkRecord
 from hyper.errors import Conflict, HyperError, InvalidRequest
-from hyper.network import rules, walls
+from hyper.network.bridge import rules, walls
 from hyper.network.ipam6 import choose6, link_local_of, space6
 from hyper.system import forwarding
 

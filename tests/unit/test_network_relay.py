@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from hyper.engine.spec import ports
-from hyper.network import relay
-from hyper.network.relay import Relay6, Target
+from hyper.network.bridge import relay
+from hyper.network.bridge.relay import Relay6, Target
 
 NOWHERE = ("127.0.0.1", 1)
 

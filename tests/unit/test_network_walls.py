@@ -11,10 +11,10 @@ from hyper.addresses import parse_host, parse_network
 from hyper.engine.record.container import PodRecord
 from hyper.engine.spec import pod_network
 from hyper.errors import Conflict, Forbidden, InvalidRequest
-from hyper.network import services, walls
-from hyper.network.rules import Port, Segment
-from hyper.network.services import Service
-from hyper.network.walls import Wall
+from hyper.network.bridge import services, walls
+from hyper.network.bridge.rules import Port, Segment
+from hyper.network.bridge.services import Service
+from hyper.network.bridge.walls import Wall
 from hyper.types.pod import (
     MAX_HOSTS,
     MAX_NETWORKS,

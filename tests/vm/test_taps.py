@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from hyper.network.budget import MAX_QUESTIONS_AT_ONCE
+from hyper.network.bridge.budget import MAX_QUESTIONS_AT_ONCE
 from tests.support.taps import MAX_FLOWS, TOO_MANY
 
 pytestmark = pytest.mark.root

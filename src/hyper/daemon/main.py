@@ -41,7 +41,7 @@ from hyper.image.images import Images
 from hyper.image.nearest import LocalEngines
 from hyper.machine import kernel_file
 from hyper.machine.qemu.driver import QemuDriver
-from hyper.network.fabric import Fabric, usable
+from hyper.network.bridge.fabric import Fabric, usable
 from hyper.sandbox import probe
 from hyper.sandbox.scratch import ScratchDisks
 from hyper.system import files, lock, nft, numbers, pidfile

@@ -39,7 +39,7 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class UserNic:
-    """A card on the hypervisor's own user-mode network; needs no privilege. See network/user.py."""
+    """A card on the hypervisor's own user-mode network; needs no privilege. See network/user."""
 
     mac: str
     network: str
@@ -50,7 +50,7 @@ class UserNic:
 class TapNic:
     """A card that sends and receives Ethernet frames through ``fd``, an open TAP with a virtio-net header.
 
-    The descriptor is the caller's, who may close it once the machine is launched. See network/fabric.py.
+    The descriptor is the caller's, who may close it once the machine is launched. See network/bridge.
     """
 
     mac: str

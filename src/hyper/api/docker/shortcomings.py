@@ -7,8 +7,8 @@ from typing import Final
 
 from hyper.engine.engine import Engine
 from hyper.engine.network.networks import INSIDE6
-from hyper.network import user
-from hyper.network.fabric import foreign_obstacle
+from hyper.network.bridge.fabric import foreign_obstacle
+from hyper.network.user import addresses as user
 
 _FIRST_FREE_PORT: Final = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 _NO_NETWORKS: Final = (

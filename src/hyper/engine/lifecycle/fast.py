@@ -14,9 +14,9 @@ from hyper.engine.spec import agent_requests, capabilities, create
 from hyper.machine.driver import Driver
 from hyper.machine.spec import Nic, TapNic, UserNic
 from hyper.machine.template import Card, TemplateStore
-from hyper.network import user
 from hyper.network.attachment import interface
-from hyper.network.fabric import Fabric
+from hyper.network.bridge.fabric import Fabric
+from hyper.network.user import addresses as user
 from hyper.proto.message import ContainerCreate, File, ProcessFlag, ProcessStart
 from hyper.sandbox import exercise
 from hyper.sandbox.exercise import Exercise

@@ -16,9 +16,9 @@ from hyper.engine.store import Store
 from hyper.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from hyper.ids import new_id
 from hyper.network import ipam
-from hyper.network.fabric import Fabric
+from hyper.network.bridge.fabric import Fabric
+from hyper.network.bridge.rules import Segment
 from hyper.network.ipam6 import choose6
-from hyper.network.rules import Segment
 from hyper.system import link
 from hyper.types.network import Ipam, IpamConfig, NetworkCreateBody
 

@@ -20,13 +20,14 @@ from hyper.engine.tasks import Tasks
 from hyper.errors import HyperError
 from hyper.ids import new_id
 from hyper.machine.spec import Forward, Nic, TapNic, UserNic
-from hyper.network import ipam, user
+from hyper.network import ipam
 from hyper.network.attachment import Attachment, interface
-from hyper.network.dns import Address, NameServer, Relay, View
-from hyper.network.fabric import Fabric, Place
-from hyper.network.relay import Relay6
-from hyper.network.rules import Port, Publication, Segment
-from hyper.network.rules6 import Relayed
+from hyper.network.bridge.dns import Address, NameServer, Relay, View
+from hyper.network.bridge.fabric import Fabric, MachinePorts
+from hyper.network.bridge.relay import Relay6
+from hyper.network.bridge.rules import Port, Publication, Segment
+from hyper.network.bridge.rules6 import Relayed
+from hyper.network.user import addresses as user
 from hyper.proto.message import Interface
 from hyper.sandbox.pool import Warm
 from hyper.system import nft, resolv_conf
@@ -380,7 +381,7 @@ class Wires:
     def _is_internal(self, network_id: str) -> bool:
         return self._knows(network_id) and self.networks.get(network_id).internal
 
-    def _place(self, record: ContainerRecord) -> Place:
+    def _place(self, record: ContainerRecord) -> MachinePorts:
         """The place of ``record``'s machine on the host's networks."""
         fabric = self._fabric
         assert fabric is not None
@@ -398,7 +399,7 @@ class Wires:
             for port in record.ports
             if main is not None and not _is_ipv6(port)
         )
-        return Place(
+        return MachinePorts(
             fabric.name("ht", record.id),
             tuple(places),
             published,

@@ -9,9 +9,9 @@ from typing import Final
 from hyper.addresses import Network, parse_host, parse_network
 from hyper.engine.record.container import ContainerRecord, PodRecord
 from hyper.errors import Conflict, Forbidden, InvalidRequest
-from hyper.network.rules import Segment
-from hyper.network.services import Service
-from hyper.network.walls import Wall
+from hyper.network.bridge.rules import Segment
+from hyper.network.bridge.services import Service
+from hyper.network.bridge.walls import Wall
 from hyper.types import pod as wire
 from hyper.types.pod import MAX_HOSTS, MAX_NETWORKS, MAX_SERVICES
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from hyper.network.nft_text import add_elements, remove_elements
-from hyper.network.rules import Port
+from hyper.network.bridge.nft_text import add_elements, remove_elements
+from hyper.network.bridge.rules import Port
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Final
 
 from hyper.errors import Conflict, HyperError
-from hyper.network import ipam, rules, rules6, services, walls
+from hyper.network import ipam
+from hyper.network.bridge import rules, rules6, services, walls
+from hyper.network.bridge.rules import Port, Publication, Segment
+from hyper.network.bridge.rules6 import Relayed
+from hyper.network.bridge.services import Service
+from hyper.network.bridge.walls import Wall
 from hyper.network.ipam import Pool
-from hyper.network.rules import Port, Publication, Segment
-from hyper.network.rules6 import Relayed
-from hyper.network.services import Service
-from hyper.network.walls import Wall
 from hyper.system import conntrack, forwarding, link, lock, nftables, process, tun
 from hyper.system.nftables import NftFailed
 
@@ -41,7 +42,7 @@ _DAEMON_DIGITS, _OBJECT_DIGITS = 3, 8
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MachinePorts:
     """A machine's ports on the host's networks, and the rules that are made for it."""
 
     tap: str
@@ -80,7 +81,7 @@ class Fabric:
         self._daemon = f"{number:0{_DAEMON_DIGITS}x}"
         self._table = f"hyper_{daemon_id[:12]}"
         self._segments: dict[str, Segment] = {}
-        self._places: dict[str, Place] = {}
+        self._machines: dict[str, MachinePorts] = {}
         #: Our descriptors of machines' TAPs.
         self._held: dict[str, int] = {}
         # First come, first served: what is taken away is gone before its successor comes.
@@ -102,7 +103,7 @@ class Fabric:
         """The pattern of the names of all this daemon's bridges, as iptables writes it."""
         return f"hb-{self._daemon}+"
 
-    async def open(self, segments: Collection[Segment], places: Collection[Place]) -> None:
+    async def open(self, segments: Collection[Segment], machines: Collection[MachinePorts]) -> None:
         """The bridges and rules that running machines need exist, and nothing else of an earlier daemon's.
 
         Raises:
@@ -110,12 +111,12 @@ class Fabric:
         """
         async with self._turn:
             self._segments = {segment.bridge: segment for segment in segments}
-            self._places = {place.tap: place for place in places}
+            self._machines = {machine.tap: machine for machine in machines}
             await self._open6()
             for segment in self._segments.values():
                 self._ensure_bridge(segment, (), ())
             wanted = {segment.bridge for segment in segments}
-            wanted |= {port.device for place in places for port in place.ports if port.device}
+            wanted |= {port.device for machine in machines for port in machine.ports if port.device}
             await self._sweep(wanted)
             await self._end_walls()
             await (self._apply_everything() if segments else self._apply(self._nothing()))
@@ -185,15 +186,15 @@ class Fabric:
         return rules6.everything(
             self._table,
             self._segments.values(),
-            [item for place in self._places.values() for item in place.relayed],
+            [item for machine in self._machines.values() for item in machine.relayed],
             max_flows=conntrack.max_flows() // _SHARE if self._counts else None,
         )
 
-    def _ports6(self, place: Place) -> list[Port]:
+    def _ports6(self, machine: MachinePorts) -> list[Port]:
         """The ports by which the host reaches the machine by IPv6."""
         if not self._has_rules6:
             return []
-        routed = [port for port in place.ports if port.segment.gateway6 is not None]
+        routed = [port for port in machine.ports if port.segment.gateway6 is not None]
         return [port for port in routed if port.address6 is not None]
 
     # Networks
@@ -308,81 +309,83 @@ class Fabric:
         link.rename(old, name)
         self._held[name] = self._held.pop(old)
 
-    async def settle(self, place: Place) -> None:
-        """The machine of ``place.tap``, which is open, has all of ``place`` and nothing else.
+    async def settle(self, machine: MachinePorts) -> None:
+        """The machine of ``machine.tap``, which is open, has all of ``machine`` and nothing else.
 
         Raises:
             HyperError: it could not be done; then the machine's network is as it was, or cut off.
         """
         async with self._turn:
-            old = self._places.get(place.tap, Place(place.tap))
-            devices = {port.device for port in place.ports if port.device}
-            for port in place.ports:
+            old = self._machines.get(machine.tap, MachinePorts(machine.tap))
+            devices = {port.device for port in machine.ports if port.device}
+            for port in machine.ports:
                 if port.device and not link.exists(port.device):
                     await link.make_pair(port.device, port.peer)
             # Rules first: a card that is on a bridge is never without.
             await self._apply(
                 [
-                    *rules.guard(self._table, place.tap, place.ports),
+                    *rules.guard(self._table, machine.tap, machine.ports),
                     *self._without_ways(old),
-                    *self._ways(place),
+                    *self._ways(machine),
                     *self._unpublished(old),
-                    *self._published(place),
+                    *self._published(machine),
                 ]
             )
-            self._places[place.tap] = place
-            self._join(place, old)
-            await self._forget_flows(set(old.published) ^ set(place.published))
+            self._machines[machine.tap] = machine
+            self._join(machine, old)
+            await self._forget_flows(set(old.published) ^ set(machine.published))
             for port in old.ports:
                 if port.device and port.device not in devices:
                     await self._forget(port.device)
 
-    def _ways(self, place: Place) -> list[str]:
+    def _ways(self, machine: MachinePorts) -> list[str]:
         """The rules for the machine's callers, and for where its own connections go."""
-        table, tap, ports = self._table, place.tap, place.ports
-        built = services.build(table, tap, place.services, ports)
-        if place.wall is not None:
-            built += walls.build(table, tap, place.wall, ports)
-        if place.host_services:
+        table, tap, ports = self._table, machine.tap, machine.ports
+        built = services.build(table, tap, machine.services, ports)
+        if machine.wall is not None:
+            built += walls.build(table, tap, machine.wall, ports)
+        if machine.host_services:
             built += rules.admit(table, ports)
-        return [*built, *self._ways6(place)]
+        return [*built, *self._ways6(machine)]
 
-    def _ways6(self, place: Place) -> list[str]:
-        if not (ports := self._ports6(place)):
+    def _ways6(self, machine: MachinePorts) -> list[str]:
+        if not (ports := self._ports6(machine)):
             return []
-        built = rules6.admit(self._table, ports) if place.host_services else []
-        if place.wall is not None:
-            built += walls.build6(self._table, place.tap, place.wall, ports)
+        built = rules6.admit(self._table, ports) if machine.host_services else []
+        if machine.wall is not None:
+            built += walls.build6(self._table, machine.tap, machine.wall, ports)
         return built
 
-    def _without_ways(self, place: Place) -> list[str]:
-        table, tap, ports = self._table, place.tap, place.ports
-        gone = services.remove(table, tap, place.services, ports)
-        if place.wall is not None:
+    def _without_ways(self, machine: MachinePorts) -> list[str]:
+        table, tap, ports = self._table, machine.tap, machine.ports
+        gone = services.remove(table, tap, machine.services, ports)
+        if machine.wall is not None:
             gone += walls.remove(table, tap, ports)
-        if place.host_services:
+        if machine.host_services:
             gone += rules.dismiss(table, ports)
-        return [*gone, *self._without_ways6(place)]
+        return [*gone, *self._without_ways6(machine)]
 
-    def _without_ways6(self, place: Place) -> list[str]:
-        if not (ports := self._ports6(place)):
+    def _without_ways6(self, machine: MachinePorts) -> list[str]:
+        if not (ports := self._ports6(machine)):
             return []
-        gone = rules6.dismiss(self._table, ports) if place.host_services else []
-        if place.wall is not None:
-            gone += walls.remove6(self._table, place.tap, ports)
+        gone = rules6.dismiss(self._table, ports) if machine.host_services else []
+        if machine.wall is not None:
+            gone += walls.remove6(self._table, machine.tap, ports)
         return gone
 
-    def _published(self, place: Place) -> list[str]:
-        lines = [line for item in place.published for line in rules.publish(self._table, item)]
-        return [*lines, *rules6.publish(self._table, place.relayed)] if self._has_rules6 else lines
+    def _published(self, machine: MachinePorts) -> list[str]:
+        lines = [line for item in machine.published for line in rules.publish(self._table, item)]
+        return (
+            [*lines, *rules6.publish(self._table, machine.relayed)] if self._has_rules6 else lines
+        )
 
-    def _unpublished(self, place: Place) -> list[str]:
-        lines = [line for item in place.published for line in rules.unpublish(self._table, item)]
-        gone = rules6.unpublish(self._table, place.relayed) if self._has_rules6 else []
+    def _unpublished(self, machine: MachinePorts) -> list[str]:
+        lines = [line for item in machine.published for line in rules.unpublish(self._table, item)]
+        gone = rules6.unpublish(self._table, machine.relayed) if self._has_rules6 else []
         return [*lines, *gone]
 
     def _has_walls(self) -> bool:
-        return any(place.wall is not None for place in self._places.values())
+        return any(machine.wall is not None for machine in self._machines.values())
 
     async def _end_walls(self) -> None:
         """The table for walls is gone if no machine has one."""
@@ -391,17 +394,17 @@ class Fabric:
         with contextlib.suppress(NftFailed):  # the kernel has no such tables: then there was none
             await self._apply(walls.nothing(self._table))
 
-    def _join(self, place: Place, old: Place) -> None:
-        direct = [port.segment for port in place.ports if not port.device]
+    def _join(self, machine: MachinePorts, old: MachinePorts) -> None:
+        direct = [port.segment for port in machine.ports if not port.device]
         for port in old.ports:
             if not port.device and port.segment not in direct:
-                link.leave_bridge(place.tap, port.segment.bridge)
-        for port in place.ports:
-            card = port.peer or place.tap
+                link.leave_bridge(machine.tap, port.segment.bridge)
+        for port in machine.ports:
+            card = port.peer or machine.tap
             link.join_bridge(card, port.segment.bridge)
             if port.segment.isolate:
                 link.isolate_port(card)
-            if place.published:
+            if machine.published:
                 # To itself by a published port: where bridges are filtered (br_netfilter) that goes out as it came in.
                 link.return_frames(card)
             if port.device:
@@ -413,17 +416,17 @@ class Fabric:
             link.bind_port(card, port.mac)
             link.know_neighbour(port.segment.bridge, port.address, port.mac)
         if not direct:
-            link.set_up(place.tap)
+            link.set_up(machine.tap)
 
     async def unpublish(self, tap: str) -> None:
         """The machine's published ports lead to it no more."""
         async with self._turn:
-            place = self._places.get(tap)
-            if place is None or not (place.published or place.relayed):
+            machine = self._machines.get(tap)
+            if machine is None or not (machine.published or machine.relayed):
                 return
-            self._places[tap] = replace(place, published=(), relayed=())
-            await self._apply(self._unpublished(place))
-            await self._forget_flows(place.published)
+            self._machines[tap] = replace(machine, published=(), relayed=())
+            await self._apply(self._unpublished(machine))
+            await self._forget_flows(machine.published)
 
     async def _forget_flows(self, changed: Collection[Publication]) -> None:
         """The flows of datagrams to changed ports are forgotten: the next go where the ports lead now, however
@@ -441,19 +444,19 @@ class Fabric:
         await self.unpublish(tap)
         await self.let_go(tap)
         async with self._turn:
-            place = self._places.pop(tap, None)
+            machine = self._machines.pop(tap, None)
             if link.exists(tap):
                 tun.end_tap(tap)
-            if place is None:
+            if machine is None:
                 return
-            for device in (tap, *(port.device for port in place.ports if port.device)):
+            for device in (tap, *(port.device for port in machine.ports if port.device)):
                 await self._forget(device)
-            if gone := self._without_ways(place):
+            if gone := self._without_ways(machine):
                 await self._apply(gone)
                 await self._end_walls()
             # The next machine of this address has nothing to do with them.
-            addresses: list[conntrack.Address] = [port.address for port in place.ports]
-            addresses += [it.address6 for it in self._ports6(place) if it.address6 is not None]
+            addresses: list[conntrack.Address] = [port.address for port in machine.ports]
+            addresses += [it.address6 for it in self._ports6(machine) if it.address6 is not None]
             await _forget([flows for address in addresses for flows in conntrack.of(address)])
 
     async def _forget(self, device: str) -> None:
@@ -475,10 +478,12 @@ class Fabric:
     def _everything(self) -> list[str]:
         present = set(link.names())
         ports: Mapping[str, Sequence[Port]] = {
-            place.tap: place.ports for place in self._places.values() if place.tap in present
+            machine.tap: machine.ports
+            for machine in self._machines.values()
+            if machine.tap in present
         }
-        places = self._places.values()
-        published = [item for place in places for item in place.published]
+        machines = self._machines.values()
+        published = [item for machine in machines for item in machine.published]
         text = rules.everything(
             self._table,
             self._segments.values(),
@@ -487,7 +492,7 @@ class Fabric:
             max_flows=conntrack.max_flows() // _SHARE if self._counts else None,
         )
         anew = walls.nothing(self._table) if self._has_walls() else []
-        ways = [line for place in places for line in self._ways(place)]
+        ways = [line for machine in machines for line in self._ways(machine)]
         return [*text.splitlines(), *anew, *ways]
 
     def _nothing(self) -> list[str]:

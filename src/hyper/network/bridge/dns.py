@@ -35,7 +35,7 @@ from dnslib import (
 )
 
 from hyper.errors import HyperError
-from hyper.network.budget import MAX_QUESTIONS_A_SECOND, MAX_QUESTIONS_AT_ONCE, Budget
+from hyper.network.bridge.budget import MAX_QUESTIONS_A_SECOND, MAX_QUESTIONS_AT_ONCE, Budget
 from hyper.system import socket as sockets
 
 logger = logging.getLogger(__name__)

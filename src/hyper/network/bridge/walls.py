@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
-from hyper.network.nft_text import add_elements, no_table, remove_elements
-from hyper.network.rules import Port
+from hyper.network.bridge.nft_text import add_elements, no_table, remove_elements
+from hyper.network.bridge.rules import Port
 
 Network = IPv4Network | IPv6Network
 

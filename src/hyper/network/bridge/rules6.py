@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from hyper.network.nft_text import add_elements, limit_flows, no_table, remove_elements
-from hyper.network.rules import Port, Segment
+from hyper.network.bridge.nft_text import add_elements, limit_flows, no_table, remove_elements
+from hyper.network.bridge.rules import Port, Segment
 
 
 @dataclass(frozen=True, slots=True)

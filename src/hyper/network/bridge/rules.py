@@ -14,9 +14,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface
 
-from hyper.network.budget import MAX_QUESTIONS_A_SECOND, MAX_QUESTIONS_AT_ONCE
+from hyper.network.bridge.budget import MAX_QUESTIONS_A_SECOND, MAX_QUESTIONS_AT_ONCE
+from hyper.network.bridge.nft_text import add_elements, limit_flows, no_table, remove_elements
 from hyper.network.ipam6 import link_local_of
-from hyper.network.nft_text import add_elements, limit_flows, no_table, remove_elements
 
 
 @dataclass(frozen=True, slots=True)
