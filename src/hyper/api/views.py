@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hyper.engine.record.container import ContainerRecord
-from hyper.engine.record.port import PublishedPort
 from hyper.engine.record.state import LIVE
+from hyper.network.port import PublishedPort
 from hyper.sandbox.timeline import Timeline
 from hyper.types import fast as wire
 from hyper.types.container import PortBinding

@@ -14,19 +14,19 @@ from typing import Any, Final
 from hyper.engine.network.networks import HOST_BINDING, Networks
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.record.network import BRIDGE, EndpointRecord, NetworkRecord, space6_of, space_of
-from hyper.engine.record.port import PublishedPort
 from hyper.engine.spec import endpoints, links, pod_network, ports
 from hyper.engine.tasks import Tasks
 from hyper.errors import HyperError
 from hyper.ids import new_id
 from hyper.machine.spec import Forward, Nic, TapNic, UserNic
-from hyper.network import ipam
+from hyper.network import host_ports, ipam
 from hyper.network.attachment import Attachment, interface
 from hyper.network.bridge.dns import Address, NameServer, Relay, View
 from hyper.network.bridge.fabric import Fabric, MachinePorts
 from hyper.network.bridge.relay import Relay6
 from hyper.network.bridge.rules import Port, Publication, Segment
 from hyper.network.bridge.rules6 import Relayed
+from hyper.network.port import PublishedPort
 from hyper.network.user import addresses as user
 from hyper.proto.message import Interface
 from hyper.sandbox.pool import Warm
@@ -108,7 +108,7 @@ class Wires:
         held = self._reserved.setdefault(record.id, [])
         for port in record.ports:
             try:
-                held.append(ports.reserve(port.protocol, port.host_address, port.host_port))
+                held.append(host_ports.reserve(port.protocol, port.host_address, port.host_port))
                 await self._lead(record, port, held[-1])
             except OSError as error:
                 where = f"{port.host_address}:{port.host_port}/{port.protocol}"
@@ -195,7 +195,7 @@ class Wires:
         if fabric is None:
             if record.pod is not None:  # made when there were bridges
                 pod_network.check_here(record.pod, self.networks.why)
-            record.ports = ports.allocate(wishes)
+            record.ports = host_ports.allocate(wishes)
             with self._given_up_on_failure(record):
                 yield self._user(record)
             return
@@ -208,7 +208,7 @@ class Wires:
             self._enter(record)
             record.link_variables = self._link_variables(record)
             binding = self._binding(record)
-            record.ports, held = ports.hold(wishes, default=binding)
+            record.ports, held = host_ports.hold(wishes, default=binding)
             self._reserved[record.id] = held
             for port, sock in zip(record.ports, held, strict=True):
                 await self._lead(record, port, sock)

@@ -6,10 +6,10 @@ from msgspec import Struct, field
 
 from hyper.engine.record.mount import MountPoint
 from hyper.engine.record.network import EndpointRecord
-from hyper.engine.record.port import PublishedPort
 from hyper.engine.record.sandbox import Placement
 from hyper.engine.record.state import Status
 from hyper.machine.driver import MachineRecord
+from hyper.network.port import PublishedPort
 from hyper.proto.message import Mount
 from hyper.types.container import ContainerConfig, Healthcheck, HostConfig
 from hyper.types.pod import PodMount, PodService, PodVolume, PodWhiteLists

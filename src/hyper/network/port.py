@@ -1,4 +1,4 @@
-"""Records of ports: as a container asks for them, and as the host has them."""
+"""Ports: as a container asks for them, and as the host has them. Plain data, kept in records."""
 
 from __future__ import annotations
 

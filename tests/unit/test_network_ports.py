@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from hyper.engine.record.port import PortRequest
 from hyper.engine.spec import ports
 from hyper.errors import Conflict, Forbidden, InvalidRequest, NotImplementedYet
+from hyper.network import host_ports
+from hyper.network.port import PortRequest
 from hyper.types.container import ContainerConfig, HostConfig, PortBinding
 
 LOOPBACK = "127.0.0.1"
@@ -57,7 +58,7 @@ def wish(host_port: str, *, protocol: str = "tcp", ip: str = LOOPBACK) -> PortRe
 def test_a_free_port_is_found_and_everything_is_closed_afterwards() -> None:
     """Fifty at once are fifty different ones."""
     before = sockets_open()
-    found = ports.allocate([wish("") for _ in range(50)])
+    found = host_ports.allocate([wish("") for _ in range(50)])
     assert len({port.host_port for port in found}) == 50
     assert sockets_open() == before
 
@@ -67,14 +68,14 @@ def test_a_port_in_use_is_a_conflict_in_dockers_words(protocol: str, kind: int) 
     """And what was found before it is let go."""
     before = sockets_open()
     with busy(kind) as port, pytest.raises(Conflict, match="port is already allocated"):
-        ports.allocate([wish(""), wish(str(port), protocol=protocol)])
+        host_ports.allocate([wish(""), wish(str(port), protocol=protocol)])
     assert sockets_open() == before
 
 
 def test_tcp_and_udp_do_not_disturb_each_other() -> None:
     """The same number may be both."""
     with busy(socket.SOCK_DGRAM) as port:
-        found = ports.allocate([wish(str(port))])
+        found = host_ports.allocate([wish(str(port))])
     assert found[0].host_port == port
 
 
@@ -82,22 +83,22 @@ def test_the_same_port_wished_for_twice_is_a_conflict() -> None:
     """Within one container."""
     port = str(free_run(1))
     with pytest.raises(Conflict):
-        ports.allocate([wish(port), wish(port)])
+        host_ports.allocate([wish(port), wish(port)])
 
 
 def test_a_range_gives_the_first_free_one() -> None:
     """And a range without a free one is a conflict that names the last."""
     first = free_run(3)
     with busy(port=first):
-        assert ports.allocate([wish(f"{first}-{first + 2}")])[0].host_port == first + 1
+        assert host_ports.allocate([wish(f"{first}-{first + 2}")])[0].host_port == first + 1
         with pytest.raises(Conflict, match=f":{first} failed"):
-            ports.allocate([wish(f"{first}-{first}")])
+            host_ports.allocate([wish(f"{first}-{first}")])
 
 
 def test_an_address_of_somebody_else_is_the_callers_mistake() -> None:
     """Not a failure of ours."""
     with pytest.raises(InvalidRequest, match=r"192\.0\.2\.1.*cannot assign requested address"):
-        ports.allocate([wish("0", ip="192.0.2.1")])
+        host_ports.allocate([wish("0", ip="192.0.2.1")])
 
 
 @pytest.mark.parametrize(
@@ -157,8 +158,8 @@ def test_where_ports_of_ipv6_are_to_be_had() -> None:
     bindings = {"80/tcp": [PortBinding(host_ip="::1")]}
     assert ports.parse(ContainerConfig(), HostConfig(port_bindings=bindings)) == (six[0],)
     with pytest.raises(NotImplementedYet, match="IPv4 only"):
-        ports.allocate(six)
-    found, held = ports.hold(six)
+        host_ports.allocate(six)
+    found, held = host_ports.hold(six)
     assert [(port.host_address, sock.family) for port, sock in zip(found, held, strict=True)] == [
         ("::1", socket.AF_INET6)
     ]
@@ -170,34 +171,34 @@ def test_where_ports_of_ipv6_are_to_be_had() -> None:
 def test_without_an_address_both_kinds_have_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one that the kernel chooses; one that is taken for IPv6 is refused, or passed over if nobody asked for it.
     Where somebody said an address, or the network does, it is that one; a host without IPv6 has one of IPv4."""
-    found, held = ports.hold([wish("", ip=""), wish("", ip="", protocol="udp")])
+    found, held = host_ports.hold([wish("", ip=""), wish("", ip="", protocol="udp")])
     assert [port.host_address for port in found] == ["0.0.0.0", "::"] * 2
     assert found[0].host_port == found[1].host_port
     number = str(found[0].host_port)
     held.pop(0).close()  # IPv4 is free again
     with pytest.raises(Conflict, match=rf"Bind for \[::\]:{number} failed: port is already"):
-        ports.hold([wish(number, ip="")])
+        host_ports.hold([wish(number, ip="")])
     for sock in held:
         sock.close()
     for asked, default in (("0.0.0.0", "0.0.0.0"), ("", LOOPBACK)):
-        (one,), (sock,) = ports.hold([wish("", ip=asked)], default=default)
+        (one,), (sock,) = host_ports.hold([wish("", ip=asked)], default=default)
         assert one.host_address == (asked or default)
         sock.close()
-    reserve = ports.reserve
+    reserve = host_ports.reserve
 
     def without(protocol: str, address: str, port: int) -> socket.socket:
         if ":" in address:
             raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
         return reserve(protocol, address, port)
 
-    monkeypatch.setattr(ports, "reserve", without)
-    (one,), (sock,) = ports.hold([wish("", ip="")])
+    monkeypatch.setattr(host_ports, "reserve", without)
+    (one,), (sock,) = host_ports.hold([wish("", ip="")])
     assert one.host_address == "0.0.0.0"
     sock.close()
 
 
 def test_a_low_port_needs_privilege() -> None:
     """Said as such (as root the kernel never says it)."""
-    failure = ports._explain("0.0.0.0", 1, PermissionError(errno.EACCES, "Permission denied"))
+    failure = host_ports._explain("0.0.0.0", 1, PermissionError(errno.EACCES, "Permission denied"))
     assert isinstance(failure, Forbidden)
     assert "Bind for 0.0.0.0:1 failed: permission denied" in failure.message
