@@ -14,8 +14,8 @@ from hyper.engine.spec import agent_requests, capabilities, create
 from hyper.machine.driver import Driver
 from hyper.machine.spec import Nic, TapNic, UserNic
 from hyper.machine.template import Card, TemplateStore
-from hyper.network.attachment import interface
 from hyper.network.bridge.fabric import Fabric
+from hyper.network.guest_config import interface
 from hyper.network.user import addresses as user
 from hyper.proto.message import ContainerCreate, File, ProcessFlag, ProcessStart
 from hyper.sandbox import exercise

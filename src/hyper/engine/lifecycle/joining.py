@@ -11,7 +11,7 @@ from hyper.engine.network.wires import Wires, endpoint_on
 from hyper.engine.record.network import EndpointRecord, NetworkRecord
 from hyper.engine.spec import agent_requests, endpoints
 from hyper.errors import Conflict, Forbidden, HyperError, InvalidRequest, NotFound
-from hyper.network.attachment import ip
+from hyper.network.guest_config import ip
 from hyper.proto.message import ContainerFiles, InterfaceAdd, InterfaceRemove, Request
 from hyper.types.container import EndpointAsked
 

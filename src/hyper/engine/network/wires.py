@@ -20,12 +20,12 @@ from hyper.errors import HyperError
 from hyper.ids import new_id
 from hyper.machine.spec import Forward, Nic, TapNic, UserNic
 from hyper.network import host_ports, ipam
-from hyper.network.attachment import Attachment, interface
 from hyper.network.bridge.dns import Address, NameServer, Relay, View
 from hyper.network.bridge.fabric import Fabric, MachinePorts
 from hyper.network.bridge.relay import Relay6
 from hyper.network.bridge.rules import Port, Publication, Segment
 from hyper.network.bridge.rules6 import Relayed
+from hyper.network.guest_config import GuestConfig, interface
 from hyper.network.port import PublishedPort
 from hyper.network.user import addresses as user
 from hyper.proto.message import Interface
@@ -42,7 +42,7 @@ class Wiring:
     """A lease while its machine is being launched: cards, and what the guest is told of its networks."""
 
     nics: tuple[Nic, ...]
-    attachment: Attachment | None
+    attachment: GuestConfig | None
     #: Done when the host's side is: before that nothing is to be run that counts on its network.
     connected: asyncio.Future[None] | None = None
 
@@ -417,11 +417,11 @@ class Wires:
 
     # What the guest is told
 
-    def attachment(self, record: ContainerRecord) -> Attachment:
+    def attachment(self, record: ContainerRecord) -> GuestConfig:
         """Interfaces and names as ``record``'s endpoints are now."""
         main = self._primary(record)
         first = main or (record.endpoints[0] if record.endpoints else None)
-        return Attachment(
+        return GuestConfig(
             interfaces=tuple(self.interface(record, endpoint) for endpoint in record.endpoints),
             addresses=tuple(
                 address
@@ -436,7 +436,7 @@ class Wires:
             embedded=_has_names(record),
         )
 
-    def told(self, record: ContainerRecord) -> Attachment | None:
+    def told(self, record: ContainerRecord) -> GuestConfig | None:
         """Interfaces and names that a running container was told; None: that it is on no network."""
         if not endpoints.has_network(record.host_config):
             return None
@@ -547,7 +547,7 @@ class Wires:
         return there.address if there is not None and there.id else ""
 
 
-def _user_attachment(record: ContainerRecord) -> Attachment:
+def _user_attachment(record: ContainerRecord) -> GuestConfig:
     made = replace(user.attach(record.id), lookup=resolv_conf.lookup())
     if record.host_config.dns:
         made = replace(made, nameservers=tuple(record.host_config.dns))

@@ -17,7 +17,7 @@ from hyper.engine.spec import devices, mount_options
 from hyper.engine.spec.capabilities import ALL_CAPABILITIES, mask
 from hyper.errors import InvalidRequest, ProtocolError
 from hyper.ids import short_id
-from hyper.network.attachment import Attachment
+from hyper.network.guest_config import GuestConfig
 from hyper.proto.message import (
     ContainerCreate,
     ContainerFlag,
@@ -128,7 +128,7 @@ def hostname(record: ContainerRecord) -> str:
     return record.config.hostname or short_id(record.id)
 
 
-def sandbox_setup(record: ContainerRecord, network: Attachment | None) -> SandboxSetup:
+def sandbox_setup(record: ContainerRecord, network: GuestConfig | None) -> SandboxSetup:
     """The agent's instructions for the machine as a whole."""
     return SandboxSetup(
         hostname=hostname(record),
@@ -239,7 +239,7 @@ def _size(text: str) -> int:
 
 def network_files(
     record: ContainerRecord,
-    network: Attachment | None,
+    network: GuestConfig | None,
     *,
     reader: ContainerRecord | None = None,
 ) -> tuple[File, ...]:
@@ -260,7 +260,7 @@ def network_files(
     return tuple(file for file in files if file.path not in own)
 
 
-def _hosts(record: ContainerRecord, name: str, network: Attachment | None) -> str:
+def _hosts(record: ContainerRecord, name: str, network: GuestConfig | None) -> str:
     lines = [
         "127.0.0.1\tlocalhost",
         "::1\tlocalhost ip6-localhost ip6-loopback",
@@ -302,7 +302,7 @@ def split_extra_host(extra: str) -> tuple[str, str]:
     return match[1], match[2].strip("[]")
 
 
-def _resolv_conf(host: HostConfig, network: Attachment | None) -> str:
+def _resolv_conf(host: HostConfig, network: GuestConfig | None) -> str:
     servers = network.nameservers if network else host.dns or ()
     lines = [f"nameserver {server}" for server in servers]
     theirs = network.lookup if network else NO_LOOKUP

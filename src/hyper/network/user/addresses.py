@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 
-from hyper.network.attachment import Attachment, interface
+from hyper.network.guest_config import GuestConfig, interface
 
 NETWORK = ipaddress.IPv4Network("10.0.2.0/24")
 GATEWAY = NETWORK[2]
@@ -18,10 +18,10 @@ GUEST = NETWORK[15]
 MTU = 1500
 
 
-def attach(sandbox: str) -> Attachment:
-    """The attachment of ``sandbox``; the same id always gets the same hardware address."""
+def attach(sandbox: str) -> GuestConfig:
+    """The guest configuration of ``sandbox``; the same id always gets the same hardware address."""
     mac = mac_address(sandbox)
-    return Attachment(
+    return GuestConfig(
         interfaces=(interface(mac, GUEST, NETWORK.prefixlen, gateway=GATEWAY, mtu=MTU),),
         addresses=(str(GUEST),),
         gateway=str(GATEWAY),

@@ -1,4 +1,4 @@
-"""Attachments: what a sandbox's programs are told about the networks they are on."""
+"""The guest configuration of a machine: what it and its programs are told about the networks they are on."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hyper.system.resolv_conf import NO_LOOKUP, Lookup
 
 
 @dataclass(frozen=True, slots=True)
-class Attachment:
-    """An attachment to networks: ``interfaces`` for the agent, the rest for the container's files."""
+class GuestConfig:
+    """The guest configuration: ``interfaces`` for the agent, the rest for the files of its containers."""
 
     interfaces: tuple[Interface, ...]
     #: The container's own.
