@@ -71,6 +71,10 @@ class Config:
     tlscacert: Path | None = None
     tlscert: Path | None = None
     tlskey: Path | None = None
+    #: Names that clients reach TCP addresses by, beside those in ``hosts``, this host's own, and IP addresses.
+    allowed_hosts: tuple[str, ...] = ()
+    #: Origins of pages that may use the API from a browser: ``https://console.example``.
+    allowed_origins: tuple[str, ...] = ()
     #: Where networks without a --subnet get theirs; empty: Hyper's own choice.
     default_address_pools: tuple[str, ...] = ()
     #: Whose machines may speak to services of the host: "none", "all", or "asked" for by a network or a container.

@@ -46,6 +46,18 @@ DEFAULTS = [
     ),
     (["--no-proxy", "a,b"], {"proxies": {"no-proxy": "a,b"}}, "no_proxy", "a,b"),
     (["--registry-ca", "/x/ca"], {"registry-ca": ["/x/ca"]}, "registry_ca", (Path("/x/ca"),)),
+    (
+        ["--allowed-host", "b.example"],
+        {"allowed-hosts": ["b.example"]},
+        "allowed_hosts",
+        ("b.example",),
+    ),
+    (
+        ["--allowed-origin", "https://c.example"],
+        {"allowed-origins": ["https://c.example"]},
+        "allowed_origins",
+        ("https://c.example",),
+    ),
     (["--local-engines=false"], {"local-engines": False}, "local_engines", ()),
     (["--local-engines"], {"local-engines": True}, "local_engines", usual_engines()),
     (

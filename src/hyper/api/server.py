@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from hyper.api import API_VERSION
+from hyper.api.browsers import BROWSERS, Browsers, keep_out
 from hyper.api.connections import CONNECTIONS, MAX_BODY, Connections, begun
 from hyper.api.docker.archive import ArchiveRoutes
 from hyper.api.docker.buildkit import grpc
@@ -57,9 +58,10 @@ _ABSENT: Final[Routes] = [
 ]
 
 
-def build_app(engine: Engine) -> web.Application:
-    """The application that serves ``engine``."""
-    app = web.Application(middlewares=[begun, errors], client_max_size=MAX_BODY)
+def build_app(engine: Engine, browsers: Browsers) -> web.Application:
+    """The application that serves ``engine``, with ``browsers`` kept out."""
+    app = web.Application(middlewares=[begun, errors, keep_out], client_max_size=MAX_BODY)
+    app[BROWSERS] = browsers
     app[CONNECTIONS] = Connections()
     routes = [
         *SystemRoutes(engine).routes(),

@@ -91,7 +91,7 @@ FIXED: Final = (
     Fixed("seccomp-profile", "Hyper filters the hypervisor's system calls, not the container's", ("builtin",)),
     Fixed("oom-score-adjust", "say it to the service manager that starts hyperd"),
     Fixed("authorization-plugin", _NO_PLUGINS, key="authorization-plugins"),
-    Fixed("api-cors-header", "browsers are kept out: put a proxy before the socket"),
+    Fixed("api-cors-header", "no page of another origin may read answers; --allowed-origin lets one ask"),
     Fixed("metrics-addr", "there is no metrics service yet"),
     Fixed("containerd", _NO_CONTAINERD),
     Fixed("containerd-namespace", _NO_CONTAINERD),

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from hyper import log
 from hyper.api import connections
+from hyper.api.browsers import Browsers
 from hyper.api.server import build_app
 from hyper.config import Config, certs_dirs
 from hyper.daemon import options
@@ -234,7 +235,7 @@ def _check_guest(config: Config) -> None:
 @asynccontextmanager
 async def _http(config: Config, engine: Engine) -> AsyncIterator[None]:
     runner = web.AppRunner(
-        build_app(engine),
+        build_app(engine, Browsers.of(config)),
         access_log=None,
         logger=connections.logger(),
         handler_cancellation=True,

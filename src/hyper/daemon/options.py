@@ -14,6 +14,7 @@ import msgspec
 
 from hyper.config import MINIMUM_MEMORY_MIB, Config, defaults
 from hyper.daemon import engine_options
+from hyper.daemon.access_options import add_access
 from hyper.daemon.default_options import FLAG, add_defaults, from_json, json_type
 from hyper.daemon.fixed import add_fixed, check_key, check_options
 from hyper.daemon.registry_options import PROXIES, add_registries, proxies_of
@@ -35,10 +36,12 @@ _KEYS: Final = {
     "boot-timeout": "boot_timeout_s",
     "pool-memory": "pool_memory_mib",
     "local-engines": "local_engines",
+    "allowed-hosts": "allowed_hosts",
+    "allowed-origins": "allowed_origins",
 }
 _LISTS: Final = frozenset(
     {"hosts", "insecure_registries", "registry_mirrors", "labels", "default_address_pools"}
-    | {"dns", "dns_search", "dns_opts", "registry_ca"}
+    | {"dns", "dns_search", "dns_opts", "registry_ca", "allowed_hosts", "allowed_origins"}
 )
 _PATHS: Final = frozenset(
     {"data_root", "exec_root", "assets", "tlscacert", "tlscert", "tlskey", "pidfile", "kernel"}
@@ -155,22 +158,13 @@ def parser() -> argparse.ArgumentParser:
         help="whose containers may speak to services of the host (default: asked, by a network's option "
         "hyper.host_services or by --add-host NAME:host-gateway)",
     )
-    _add_tls(result)
+    add_access(result)
     add_defaults(result)
     add_fixed(result)
     add("-p", "--pidfile", type=Path, metavar="FILE", help="holds the daemon's process id")
     add("--ready-fd", type=int, metavar="FD", help="written to and closed once the daemon serves")
     add("-v", "--version", action="version", version=f"Hyper {version('hypercontainer')}")
     return result
-
-
-def _add_tls(result: argparse.ArgumentParser) -> None:
-    add = result.add_argument
-    add("--tls", **FLAG, help="speak TLS on tcp:// addresses")
-    add("--tlsverify", **FLAG, help="and let only clients in that have a certificate")
-    add("--tlscacert", type=Path, metavar="FILE", help="who signs clients' certificates")
-    add("--tlscert", type=Path, metavar="FILE", help="the daemon's certificate")
-    add("--tlskey", type=Path, metavar="FILE", help="its key")
 
 
 def read(argv: Sequence[str] | None = None) -> tuple[Config, int | None]:
