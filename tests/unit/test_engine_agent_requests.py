@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hyper.engine.record.sandbox import Placement
-from hyper.engine.spec import agent_requests, capabilities, signals
+from hyper.engine.spec import agent_requests, capabilities, from_docker, signals
 from hyper.errors import InvalidRequest
 from hyper.network.user import addresses as user
 from hyper.proto.message import ContainerFlag, ProcessFlag
@@ -55,7 +55,7 @@ def test_flags_follow_the_configuration() -> None:
 )
 def test_capabilities_are_added_and_dropped(host: HostConfig, has: str, has_not: str) -> None:
     """With and without CAP_, in either case, ALL included."""
-    mask = capabilities.mask(host)
+    mask = capabilities.mask(capabilities.names(host))
     assert mask >> capabilities.CAPABILITIES.index(has) & 1
     assert not mask >> capabilities.CAPABILITIES.index(has_not) & 1
 
@@ -63,7 +63,8 @@ def test_capabilities_are_added_and_dropped(host: HostConfig, has: str, has_not:
 def test_privileged_means_every_capability_and_nothing_masked() -> None:
     """It is the machine that isolates."""
     record = plain_record(host=HostConfig(privileged=True))
-    assert capabilities.mask(record.host_config) == capabilities.ALL_CAPABILITIES
+    program = agent_requests.main_program(record, Placement())
+    assert program.capabilities == capabilities.ALL_CAPABILITIES
     created = agent_requests.container_create(record, Placement(), [Path("l0")], ())
     assert (created.masked, created.readonly) == ((), ())
 
@@ -71,7 +72,7 @@ def test_privileged_means_every_capability_and_nothing_masked() -> None:
 def test_an_unknown_capability_is_refused() -> None:
     """By name."""
     with pytest.raises(InvalidRequest, match='unknown capability: "FLY"'):
-        capabilities.mask(HostConfig(cap_add=["FLY"]))
+        capabilities.names(HostConfig(cap_add=["FLY"]))
 
 
 def test_the_three_files_say_who_and_where_the_container_is() -> None:
@@ -155,10 +156,10 @@ def test_other_tmpfs_options_are_refused(options: str) -> None:
 
 def test_ulimits_are_numbers_and_minus_one_is_unlimited() -> None:
     """By their names in either case."""
-    limit = agent_requests.rlimit(Ulimit("NOFILE", 64, -1))
+    limit = from_docker.rlimit(Ulimit("NOFILE", 64, -1))
     assert (limit.resource, limit.soft, limit.hard) == (7, 64, 2**64 - 1)
     with pytest.raises(InvalidRequest, match="invalid ulimit type: fun"):
-        agent_requests.rlimit(Ulimit("fun", 1, 1))
+        from_docker.rlimit(Ulimit("fun", 1, 1))
 
 
 @pytest.mark.parametrize(
@@ -186,7 +187,7 @@ def test_signals_that_are_none_are_refused(text: str) -> None:
 def test_bad_extra_hosts_are_refused(extra: str) -> None:
     """They would become lines of /etc/hosts."""
     with pytest.raises(InvalidRequest, match="bad format for add-host"):
-        agent_requests.split_extra_host(extra)
+        from_docker.split_extra_host(extra)
 
 
 def test_names_are_looked_up_as_on_the_host_unless_told_otherwise() -> None:

@@ -153,9 +153,11 @@ def test_mount_points_may_be_read_only() -> None:
 
 def test_handlers_are_words_before_the_program_s() -> None:
     """The header that the reaper reads (docs/protocol.md)."""
-    record = plain_record(ContainerConfig(cmd=["main"]))
-    record.handlers = app_image.handlers(aci(pre_start=("a", "b"), post_stop=("c",)))
+    image = aci(pre_start=("a", "b"), post_stop=("c",))
+    record = plain_record(ContainerConfig(cmd=["main"]), aci=image)
     start = agent_requests.main_program(record, Placement())
     assert start.args == ("", "2", "1", "a", "b", "c", "main")
     assert start.flags & agent_requests.ProcessFlag.REAPER
-    assert app_image.handlers(aci()) == app_image.handlers(None) == []
+    for without in (aci(), None):
+        record = plain_record(ContainerConfig(cmd=["main"]), aci=without)
+        assert agent_requests.main_program(record, Placement()).args == ("main",)

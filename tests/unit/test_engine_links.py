@@ -9,6 +9,7 @@ from hyper.engine.record.container import ContainerRecord
 from hyper.engine.spec import links
 from hyper.errors import Conflict
 from hyper.types.container import ContainerConfig, HostConfig
+from tests.support.records import spec_of
 
 PORTS = ("90/tcp", "91/tcp", "53/udp", "80/tcp", "53/tcp", "92/tcp")
 
@@ -23,12 +24,9 @@ def make(name: str, **links_: str) -> ContainerRecord:
         id=f"{name}-id",
         name=name,
         created_ns=1,
-        image_id="i",
-        image_ref="i",
         config=config,
         host_config=HostConfig(),
-        vcpus=1,
-        memory_mib=64,
+        spec=spec_of(config),
         links=links_,
     )
 

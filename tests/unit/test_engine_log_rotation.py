@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from hyper.engine.output.log_file import LogFile, LogQuery
+from hyper.engine.record.container_spec import LogLimits
 from hyper.engine.spec import log_options
-from hyper.engine.spec.log_options import LogLimits
 from hyper.errors import InvalidRequest
 from hyper.types.container import LogConfig
 

@@ -102,8 +102,8 @@ def test_mounts() -> None:
     assert (found["/a"].read_only, found["/a"].create) == (True, False)
     assert found["/b"].create
     assert (found["/c"].no_copy, found["/c"].subpath) == (True, "x/y")
-    assert found["/c"].labels == {"k": "v"}
-    assert found["/c"].driver_options == {"type": "directory"}
+    assert found["/c"].labels == (("k", "v"),)
+    assert found["/c"].driver_options == (("type", "directory"),)
     assert found["/d"].anonymous
     assert found["/e"] == MountPoint(
         TMPFS, "/e", read_only=True, options="size=4096,mode=1770,noexec,ro"

@@ -9,12 +9,13 @@ from hyper.engine.record.state import Status
 from hyper.engine.spec import restart
 from hyper.errors import InvalidRequest
 from hyper.types.container import ContainerConfig, HostConfig, RestartPolicy
+from tests.support.records import plain_record
 
 
 def record(policy: str, count: int = 0, **members: object) -> ContainerRecord:
     """A container that has run, with that policy."""
     host = HostConfig(restart_policy=RestartPolicy(policy, count))
-    made = ContainerRecord("i" * 64, "n", 1, "image", "ref", ContainerConfig(), host, 1, 128)
+    made = plain_record(host=host)
     made.started_ns, made.status = 1, Status.EXITED
     for name, value in members.items():
         setattr(made, name, value)

@@ -16,20 +16,19 @@ from hyper.engine.store import Store
 from hyper.errors import Conflict, HyperError
 from hyper.ids import new_id
 from hyper.types.container import ContainerConfig, HostConfig
+from tests.support.records import older_document, spec_of
 
 
 def record(name: str, **changes: object) -> ContainerRecord:
     """A container's record."""
+    config = ContainerConfig(cmd=["true"], labels={"a": "ü\n"})
     made = ContainerRecord(
         id=new_id(),
         name=name,
         created_ns=1,
-        image_id="sha256:x",
-        image_ref="x",
-        config=ContainerConfig(cmd=["true"], labels={"a": "ü\n"}),
+        config=config,
         host_config=HostConfig(),
-        vcpus=1,
-        memory_mib=128,
+        spec=spec_of(config),
     )
     for key, value in changes.items():
         setattr(made, key, value)
@@ -92,7 +91,7 @@ def test_identities_of_the_second_schema_were_user_ids(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("ALTER TABLE container RENAME COLUMN identity TO uid")
         for item in (old, plain):
-            document = msgspec.json.encode(item).replace(b'"identity"', b'"uid"')
+            document = older_document(item).replace(b'"identity"', b'"uid"')
             values = (item.id, item.name, item.identity, document)
             db.execute("INSERT INTO container VALUES (?, ?, ?, ?)", values)
         db.execute("PRAGMA user_version=2")

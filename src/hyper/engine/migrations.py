@@ -12,9 +12,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
+from hyper.engine.spec.older import with_spec
 from hyper.errors import HyperError
 
 Migration = str | Callable[[sqlite3.Connection], None]
+
+
+def _keep_specs(db: sqlite3.Connection) -> None:
+    """Containers are kept with their specs (docs/decisions/0031-container-spec.md)."""
+    for identity, document in db.execute("SELECT id, document FROM container").fetchall():
+        try:
+            changed = with_spec(document)
+        except (HyperError, msgspec.DecodeError) as error:
+            raise HyperError(f"container {identity[:12]} cannot be taken over: {error}") from error
+        db.execute("UPDATE container SET document=? WHERE id=?", (changed, identity))
+
 
 #: SQL scripts, or functions of the open database for what SQL cannot say of documents. Only ever added to: at the end.
 MIGRATIONS: Final[tuple[Migration, ...]] = (
@@ -40,6 +54,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         json_set(CAST(document AS TEXT), '$.identity', identity % 16384) AS BLOB
     ) WHERE identity NOTNULL;
     """,
+    _keep_specs,
 )
 
 

@@ -18,6 +18,7 @@ from hyper.engine.lifecycle.recovery import Recovery
 from hyper.engine.lifecycle.register import Register
 from hyper.engine.output import log_segment
 from hyper.engine.record.container import ContainerRecord, Member, PodRecord
+from hyper.engine.record.container_spec import ContainerSpec, ImageUse, MachineSize
 from hyper.engine.record.mount import BIND, MountPoint
 from hyper.engine.record.state import Status
 from hyper.engine.spec import (
@@ -26,6 +27,7 @@ from hyper.engine.spec import (
     create,
     defaults,
     endpoints,
+    from_docker,
     health,
     links,
     mounts,
@@ -154,9 +156,17 @@ class Containers:
             merged, host, volumes_of=self._mounts_of, exists=os.path.exists
         )
         points = app_image.protect(points, config, aci)
-        record = self._record(name, merged, host, image.id, points)
-        record.seccomp, record.member = filter_, member
-        record.handlers = app_image.handlers(aci)
+        spec = from_docker.container_spec(
+            merged,
+            host,
+            size=self._size(host),
+            image=ImageUse(image.id, merged.image),
+            mounts=points,
+            seccomp=filter_,
+            aci=aci,
+        )
+        record = self._record(name, merged, host, spec)
+        record.member = member
         record.links = links.of_new_container(host, self._linked)
         record.endpoints = endpoints.of_new_container(
             host,
@@ -187,13 +197,16 @@ class Containers:
         self._check_room()
         warnings = self._settle_host(host, {})
         self._check_name(name)
-        record = self._record(name, config, host, "", points)
+        spec = from_docker.container_spec(config, host, size=self._size(host), mounts=points)
+        record = self._record(name, config, host, spec)
         record.pod = pod
         record.endpoints = endpoints.of_new_container(host, None, "", self._host.wires.networks.get)
         _dry_run(record, self.get)
         return await self._keep(record), warnings
 
-    def _in_other_machines(self, record: ContainerRecord) -> Iterator[tuple[str, list[MountPoint]]]:
+    def _in_other_machines(
+        self, record: ContainerRecord
+    ) -> Iterator[tuple[str, Iterable[MountPoint]]]:
         """Names and mounts of containers that run in other machines than the one that ``record`` asks for."""
         joined = ""
         with contextlib.suppress(NotFound):
@@ -264,21 +277,20 @@ class Containers:
         name: str | None,
         config: ContainerConfig,
         host: HostConfig,
-        image_id: str,
-        points: list[MountPoint],
+        spec: ContainerSpec,
     ) -> ContainerRecord:
         return ContainerRecord(
             id=new_id(),
             name=name.removeprefix("/") if name else self._free_name(),
             created_ns=time.time_ns(),
-            image_id=image_id,
-            image_ref=config.image,
             config=config,
             host_config=host,
-            vcpus=resources.vcpus(host, available=affinity.available()),
-            memory_mib=self._memory_mib(host),
-            mounts=points,
+            spec=spec,
         )
+
+    def _size(self, host: HostConfig) -> MachineSize:
+        vcpus = resources.vcpus(host, available=affinity.available())
+        return MachineSize(vcpus, self._memory_mib(host))
 
     def _memory_mib(self, host: HostConfig) -> int:
         default = self._host.config.default_memory_mib
@@ -287,7 +299,7 @@ class Containers:
             return default  # until it is in that machine
         return create.memory_mib(host, default, available_mib=create.host_memory_mib())
 
-    def _mounts_of(self, name: str) -> list[MountPoint]:
+    def _mounts_of(self, name: str) -> Iterable[MountPoint]:
         try:
             return self.get(name).record.mounts
         except NotFound as error:

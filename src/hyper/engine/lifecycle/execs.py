@@ -16,6 +16,7 @@ from hyper.engine.lifecycle.host import Host
 from hyper.engine.output.output import OutputHub
 from hyper.engine.record.container import ExecRecord
 from hyper.engine.spec import agent_requests
+from hyper.engine.spec.from_docker import console_size
 from hyper.engine.spec.program_error import program_error
 from hyper.errors import Conflict, GuestError, HyperError, NotFound
 from hyper.guest.process import GuestProcess
@@ -98,7 +99,7 @@ class Execs:
         agent_requests.check_working_dir(record.cwd)
         agent_requests.check_encodes(
             agent_requests.exec_program(
-                container.record, record, 1, record.console_size, container=1
+                container.record, record, 1, console_size(record.console_size), container=1
             )
         )
         self._host.store.save_exec(record)
@@ -151,7 +152,7 @@ class Execs:
             container.record,
             record,
             record.process,
-            size,
+            console_size(size),
             container=container.record.seat.container,
         )
         try:

@@ -10,7 +10,7 @@ from typing import Final
 
 from hyper.config import Config
 from hyper.engine.identities import Identities
-from hyper.engine.spec import agent_requests, capabilities, create
+from hyper.engine.spec import capabilities, create, kernel_paths
 from hyper.machine.driver import Driver
 from hyper.machine.spec import Nic, TapNic, UserNic
 from hyper.machine.template import Card, TemplateStore
@@ -55,7 +55,7 @@ def _exercise(config: Config, scratch: ScratchDisks) -> Exercise:
         args=(exercise.PROGRAM, "wait"),
         flags=ProcessFlag.INIT,
         env=("PATH=/bin",),
-        capabilities=capabilities.mask(host),
+        capabilities=capabilities.mask(capabilities.names(host)),
     )
     card = interface(_MAC, _NETWORK[1], _NETWORK.prefixlen, gateway=_NETWORK[2], mtu=user.MTU)
     return Exercise(
@@ -70,8 +70,8 @@ def _exercise(config: Config, scratch: ScratchDisks) -> Exercise:
             files=tuple(
                 File(f"/etc/{name}", b"\n") for name in ("hostname", "hosts", "resolv.conf")
             ),
-            masked=agent_requests.MASKED,
-            readonly=agent_requests.READONLY,
+            masked=kernel_paths.MASKED,
+            readonly=kernel_paths.READONLY,
         ),
         main=program,
         other=replace(

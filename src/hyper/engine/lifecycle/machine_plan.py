@@ -18,7 +18,7 @@ from hyper.system import affinity
 
 def fit(record: ContainerRecord) -> None:
     """The record says how large its next machine is."""
-    resources.resize(record, available=affinity.available())
+    record.spec = resources.resized(record.spec, record.host_config, available=affinity.available())
 
 
 def shape(record: ContainerRecord, host: Host, attached: Attachment) -> Shape | None:

@@ -237,7 +237,7 @@ class _Probe:
             container.record,
             record,
             process.number,
-            None,
+            (0, 0),
             container=container.record.seat.container,
         )
         if self._builtin:

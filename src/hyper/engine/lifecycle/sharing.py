@@ -168,8 +168,13 @@ def sit_down(record: ContainerRecord, owner: Container) -> None:
     first = owner.record.seat.owner or owner.record.id
     record.seat = Placement(first, sandbox.new_container(), sandbox.new_process())
     record.config.hostname = agent_requests.hostname(owner.record)
-    record.config.domainname = owner.record.config.domainname
-    record.memory_mib, record.vcpus = owner.record.memory_mib, owner.record.vcpus
+    record.config.domainname = owner.record.spec.domainname
+    record.spec = structs.replace(
+        record.spec,
+        size=owner.record.spec.size,
+        hostname=record.config.hostname,
+        domainname=record.config.domainname,
+    )
 
 
 async def recover(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
+from msgspec import structs
+
 from hyper.engine.lifecycle.container import REQUEST_TIMEOUT_S, Container
-from hyper.engine.spec import create, resources, restart, shared_sandbox
+from hyper.engine.spec import create, from_docker, resources, restart, shared_sandbox
 from hyper.errors import Conflict, GuestError
 from hyper.sandbox.sandbox import Sandbox
 from hyper.system import affinity
@@ -45,11 +46,14 @@ async def update(container: Container, new: HostConfig, asked: dict[str, Any]) -
         await _apply(container, container.sandbox, old, changed)
         if vcpus > container.sandbox.machine.record.vcpus and not container.record.seat.owner:
             warnings.append(f"More than {container.sandbox.machine.record.vcpus} CPUs {_NOT_NOW}.")
-    container.record.host_config = changed
+    spec = structs.replace(
+        container.record.spec,
+        limits=resources.limits(changed),
+        restart=from_docker.restart_rule(changed.restart_policy),
+    )
     if not container.live and not shared:
-        draft = copy.copy(container.record)
-        resources.resize(draft, available=available)
-        container.record.memory_mib, container.record.vcpus = draft.memory_mib, draft.vcpus
+        spec = resources.resized(spec, changed, available=available)
+    container.record.host_config, container.record.spec = changed, spec
     container.save()
     container.publish("update")
     return warnings

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyper.engine.output import log_segment
-from hyper.engine.spec.log_options import LogLimits
+from hyper.engine.record.container_spec import LogLimits
 from hyper.proto import log_record
 from hyper.proto.log_record import LogRecord
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
+from hyper.engine.record.container_spec import ContainerSpec
 from hyper.engine.record.mount import MountPoint
 from hyper.engine.record.network import EndpointRecord
 from hyper.engine.record.sandbox import Placement
@@ -76,14 +77,11 @@ class ContainerRecord(Struct):
     id: str
     name: str
     created_ns: int
-    image_id: str
-    image_ref: str
-    #: The client's words merged with the image's defaults.
+    #: What clients are shown again of what they asked: their words merged with the image's defaults.
     config: ContainerConfig
     host_config: HostConfig
-    vcpus: int
-    memory_mib: int
-    mounts: list[MountPoint] = field(default_factory=list)
+    #: What is to run. An update, and a join of another's machine, put another in its place.
+    spec: ContainerSpec
     status: Status = Status.CREATED
     pid: int = 0
     exit_code: int = 0
@@ -109,19 +107,40 @@ class ContainerRecord(Struct):
     #: Links of the default network: ids of containers by alias, and what they told the program at its start.
     links: dict[str, str] = field(default_factory=dict)
     link_variables: list[str] = field(default_factory=list)
-    #: What the system calls of its programs are held to, as BPF; empty: to nothing.
-    seccomp: bytes = b""
     pod: PodRecord | None = None
     member: Member | None = None
     #: What its liveness probe has found out.
     liveness: Health | None = None
-    #: What runs before and after its program, as the agent is told (see engine/spec/app_image.py).
-    handlers: list[str] = field(default_factory=list)
+
+    @property
+    def image_id(self) -> str:
+        """The id of the container's image; "": a pod's first container, which has none."""
+        return self.spec.image.id
+
+    @property
+    def image_ref(self) -> str:
+        """The name by which the container's image was asked for."""
+        return self.spec.image.reference
+
+    @property
+    def mounts(self) -> tuple[MountPoint, ...]:
+        """The container's mounts."""
+        return self.spec.mounts
+
+    @property
+    def vcpus(self) -> int:
+        """The number of the machine's virtual CPUs."""
+        return self.spec.size.vcpus
+
+    @property
+    def memory_mib(self) -> int:
+        """The machine's memory in MiB."""
+        return self.spec.size.memory_mib
 
     @property
     def command(self) -> list[str]:
         """The whole argument list of the container's program."""
-        return [*(self.config.entrypoint or []), *(self.config.cmd or [])]
+        return list(self.spec.program.args)
 
 
 class ExecRecord(Struct):

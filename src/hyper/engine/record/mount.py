@@ -11,7 +11,7 @@ class MountPoint(Struct, frozen=True):
     """A mount of a container. ``kind``: bind (``source``: a host path), volume (``volume``: its name), tmpfs.
 
     ``anonymous``: the volume is this container's and has no name of the client's. ``create``: the host path is made if
-    missing. ``options``: a tmpfs's. ``labels``, ``driver_options``: a volume's that has to be made.
+    missing. ``options``: a tmpfs's. ``labels``, ``driver_options``: a volume's that has to be made, by name.
     """
 
     kind: str
@@ -26,5 +26,5 @@ class MountPoint(Struct, frozen=True):
     subpath: str = ""
     create: bool = False
     options: str = ""
-    labels: dict[str, str] | None = None
-    driver_options: dict[str, str] | None = None
+    labels: tuple[tuple[str, str], ...] | None = None
+    driver_options: tuple[tuple[str, str], ...] | None = None

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import posixpath
-import re
-import resource
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from hyper.config import DEFAULT_SHM_SIZE
 from hyper.engine.record.container import ContainerRecord, ExecRecord
+from hyper.engine.record.container_spec import (
+    HOST_GATEWAY,
+    ContainerSpec,
+    NetworkWish,
+    Program,
+)
 from hyper.engine.record.sandbox import Placement
-from hyper.engine.spec import devices, mount_options
+from hyper.engine.spec import mount_options
 from hyper.engine.spec.capabilities import ALL_CAPABILITIES, mask
 from hyper.errors import InvalidRequest, ProtocolError
 from hyper.ids import short_id
@@ -26,47 +29,17 @@ from hyper.proto.message import (
     ProcessFlag,
     ProcessStart,
     Request,
-    Rlimit,
     SandboxSetup,
     encode_request,
 )
 from hyper.sandbox.sandbox import MAIN_CONTAINER
 from hyper.sandbox.shape import SCRATCH_DISK, layer_disk
 from hyper.system.resolv_conf import NO_LOOKUP
-from hyper.types.container import HostConfig, Ulimit
 from hyper.units import parse_size
 
 SHM: Final = "/dev/shm"  # noqa: S108 (in the guest)
 DEFAULT_PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-#: moby, oci/defaults.go.
-MASKED: Final = (
-    "/proc/asound",
-    "/proc/acpi",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-)
-READONLY: Final = (
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/irq",
-    "/proc/sys",
-    "/proc/sysrq-trigger",
-)
-_RLIMITS: Final = {
-    name.removeprefix("RLIMIT_").lower(): getattr(resource, name)
-    for name in dir(resource)
-    if name.startswith("RLIMIT_")
-}
-_UNLIMITED: Final = 2**64 - 1
 #: HOST_NAME_MAX of Linux, which holds for both names.
 _MAX_HOSTNAME: Final = 64
 #: Of a layer's digest in the name of its disk: names have at most 20 characters.
@@ -79,20 +52,20 @@ def check_paths(record: ContainerRecord) -> None:
     Raises:
         InvalidRequest: not so.
     """
-    config = record.config
-    check_working_dir(config.working_dir)
-    for target in record.host_config.tmpfs or {}:
+    spec = record.spec
+    check_working_dir(spec.program.cwd)
+    for target, _ in spec.tmpfs:
         if not target.startswith("/"):
             raise InvalidRequest(
                 f"invalid mount path: '{target[:100]}' mount path must be absolute"
             )
         if target.strip("/.") == "":
             raise InvalidRequest("invalid specification: destination can't be '/'")
-    if config.hostname and record.host_config.uts_mode == "host":
+    if spec.hostname and spec.hostname_of_host:
         raise InvalidRequest("conflicting options: hostname and the UTS mode")
     if len(hostname(record).encode(errors="replace")) > _MAX_HOSTNAME:
         raise InvalidRequest(f"invalid hostname: more than {_MAX_HOSTNAME} bytes")
-    if len(config.domainname.encode(errors="replace")) > _MAX_HOSTNAME:
+    if len(spec.domainname.encode(errors="replace")) > _MAX_HOSTNAME:
         raise InvalidRequest(f"invalid domainname: more than {_MAX_HOSTNAME} bytes")
 
 
@@ -123,9 +96,9 @@ def check_encodes(*requests: Request) -> None:
 
 def hostname(record: ContainerRecord) -> str:
     """The container's host name: as asked, the host's own in its UTS mode, else the short id."""
-    if record.host_config.uts_mode == "host":
+    if record.spec.hostname_of_host:
         return socket.gethostname()
-    return record.config.hostname or short_id(record.id)
+    return record.spec.hostname or short_id(record.id)
 
 
 def sandbox_setup(record: ContainerRecord, network: GuestConfig | None) -> SandboxSetup:
@@ -133,7 +106,7 @@ def sandbox_setup(record: ContainerRecord, network: GuestConfig | None) -> Sandb
     return SandboxSetup(
         hostname=hostname(record),
         interfaces=network.interfaces if network else (),
-        sysctls=(*_domain(record.config.domainname), *(record.host_config.sysctls or {}).items()),
+        sysctls=(*_domain(record.spec.domainname), *record.spec.sysctls),
     )
 
 
@@ -171,12 +144,12 @@ def container_create(
     mounts: tuple[Mount, ...] = (),
 ) -> ContainerCreate:
     """The agent's instructions for the container's root; ``files``, ``mounts``: those from outside of it."""
-    host, member = record.host_config, record.member
-    shown = host.privileged
-    flags = ContainerFlag.READ_ONLY if host.readonly_rootfs else ContainerFlag.NONE
+    spec, member = record.spec, record.member
+    privileges = spec.privileges
+    flags = ContainerFlag.READ_ONLY if spec.root.read_only else ContainerFlag.NONE
     if member is not None and member.share_pid:
         flags |= ContainerFlag.SHARE_PID
-    if shown:
+    if privileges.privileged:
         flags |= ContainerFlag.PRIVILEGED
     return ContainerCreate(
         container=placement.container,
@@ -184,14 +157,12 @@ def container_create(
         hostname=hostname(record),
         layers=tuple(layer_name(placement, index, path) for index, path in enumerate(layers)),
         scratch=scratch_name(placement),
-        mounts=tuple(sorted((*_mounts(host), *mounts), key=_depth)),
+        mounts=tuple(sorted((*_mounts(spec), *mounts), key=_depth)),
         files=files,
-        masked=() if shown else tuple(MASKED if host.masked_paths is None else host.masked_paths),
-        readonly=()
-        if shown
-        else tuple(READONLY if host.readonly_paths is None else host.readonly_paths),
+        masked=privileges.masked,
+        readonly=privileges.readonly,
         joins=MAIN_CONTAINER if member is not None else 0,
-        devices=devices.given(host),
+        devices=privileges.devices,
     )
 
 
@@ -200,14 +171,12 @@ def _depth(mount: Mount) -> int:
     return posixpath.normpath(mount.target).count("/")
 
 
-def _mounts(host: HostConfig) -> list[Mount]:
+def _mounts(spec: ContainerSpec) -> list[Mount]:
     mounts = []
-    if host.shm_size != DEFAULT_SHM_SIZE:
-        mounts.append(
-            Mount("tmpfs", "shm", SHM, mount_options.SAFE, f"mode=1777,size={host.shm_size}")
-        )
-    for target, options in (host.tmpfs or {}).items():
-        mounts.append(tmpfs(target, options))
+    if spec.shm_size:
+        options = f"mode=1777,size={spec.shm_size}"
+        mounts.append(Mount("tmpfs", "shm", SHM, mount_options.SAFE, options))
+    mounts += [tmpfs(target, options) for target, options in spec.tmpfs]
     return mounts
 
 
@@ -255,7 +224,7 @@ def network_files(
     files = (
         File("/etc/hostname", f"{name}\n".encode()),
         File("/etc/hosts", _hosts(record, name, network).encode()),
-        File("/etc/resolv.conf", _resolv_conf(record.host_config, network).encode()),
+        File("/etc/resolv.conf", _resolv_conf(record.spec.network, network).encode()),
     )
     return tuple(file for file in files if file.path not in own)
 
@@ -269,15 +238,14 @@ def _hosts(record: ContainerRecord, name: str, network: GuestConfig | None) -> s
         "ff02::1\tip6-allnodes",
         "ff02::2\tip6-allrouters",
     ]
-    for extra in record.host_config.extra_hosts or []:
-        host, address = split_extra_host(extra)
-        if address == "host-gateway":
+    for host, address in record.spec.network.hosts:
+        if address == HOST_GATEWAY:
             address = network.gateway if network is not None else ""
             if not address:  # no network leads there
                 continue
         lines.append(f"{address}\t{host}")
     if network is not None:
-        names = _own_names(name, record.config.domainname)
+        names = _own_names(name, record.spec.domainname)
         lines += [f"{address}\t{names}" for address in network.addresses]
         lines += [f"{address}\t{known}" for address, known in network.known]
     return "\n".join(lines) + "\n"
@@ -290,24 +258,12 @@ def _own_names(name: str, domain: str) -> str:
     return f"{full} {first}" if dot else full
 
 
-def split_extra_host(extra: str) -> tuple[str, str]:
-    """Name and address of ``--add-host name:address`` (or ``name=address``).
-
-    Raises:
-        InvalidRequest: it is not of that form.
-    """
-    match = re.fullmatch(r"([^:=\s]+)[:=](\S+)", extra)
-    if match is None:
-        raise InvalidRequest(f'bad format for add-host: "{extra[:100]}"')
-    return match[1], match[2].strip("[]")
-
-
-def _resolv_conf(host: HostConfig, network: GuestConfig | None) -> str:
-    servers = network.nameservers if network else host.dns or ()
+def _resolv_conf(wish: NetworkWish, network: GuestConfig | None) -> str:
+    servers = network.nameservers if network else wish.dns
     lines = [f"nameserver {server}" for server in servers]
     theirs = network.lookup if network else NO_LOOKUP
-    search = [domain for domain in host.dns_search or theirs.search if domain != "."]
-    options = list(host.dns_options or theirs.options)
+    search = [domain for domain in wish.dns_search or theirs.search if domain != "."]
+    options = list(wish.dns_options or theirs.options)
     if network is not None and network.embedded and not any("ndots" in item for item in options):
         options.append("ndots:0")  # a bare name is a container's, as in Docker
     if search:
@@ -319,68 +275,79 @@ def _resolv_conf(host: HostConfig, network: GuestConfig | None) -> str:
 
 def main_program(record: ContainerRecord, placement: Placement) -> ProcessStart:
     """The agent's instructions for the container's own program."""
-    config, host = record.config, record.host_config
+    program, privileges = record.spec.program, record.spec.privileges
     flags = ProcessFlag.INIT
-    if config.tty:
+    if program.tty:
         flags |= ProcessFlag.TTY
-    if config.open_stdin:
+    if program.stdin:
         flags |= ProcessFlag.STDIN
-    if host.init or record.handlers:
+    handlers = _handlers(program)
+    if program.reaper or handlers:
         flags |= ProcessFlag.REAPER
-    flags |= _no_new_privileges(host)
-    rows, columns = console_size(host.console_size)
+    if privileges.no_new_privileges:
+        flags |= ProcessFlag.NO_NEW_PRIVS
     return ProcessStart(
         process=placement.process,
         container=placement.container,
-        args=(*record.handlers, *record.command),
+        args=(*handlers, *program.args),
         flags=flags,
-        env=environment(record, tty=config.tty),
-        cwd=config.working_dir or "/",
-        user=config.user,
-        groups=tuple(host.group_add or ()),
-        capabilities=mask(host),
-        rlimits=tuple(rlimit(limit) for limit in host.ulimits or []),
-        rows=rows,
-        columns=columns,
-        seccomp=record.seccomp,
+        env=environment(record, tty=program.tty),
+        cwd=program.cwd or "/",
+        user=program.user,
+        groups=program.groups,
+        capabilities=mask(privileges.capabilities),
+        rlimits=privileges.rlimits,
+        rows=program.rows,
+        columns=program.columns,
+        seccomp=privileges.seccomp,
     )
 
 
-def _no_new_privileges(host: HostConfig) -> ProcessFlag:
-    said = {option.replace(":", "=") for option in host.security_opt or []}
-    asked = said & {"no-new-privileges", "no-new-privileges=true"}
-    return ProcessFlag.NO_NEW_PRIVS if asked else ProcessFlag.NONE
+def _handlers(program: Program) -> tuple[str, ...]:
+    """The header of a program's words that names what runs before and after it; () where nothing does.
+
+    Source: docs/protocol.md, REAPER.
+    """
+    before, after = program.pre_start, program.post_stop
+    if not (before or after):
+        return ()
+    return ("", str(len(before)), str(len(after)), *before, *after)
 
 
 def exec_program(
     record: ContainerRecord,
     exec_: ExecRecord,
     process: int,
-    size: list[int] | None,
+    size: tuple[int, int],
     *,
     container: int,
 ) -> ProcessStart:
-    """The agent's instructions for a program beside the one of ``record``, the machine's container ``container``."""
+    """The agent's instructions for a program beside the one of ``record``, the machine's container ``container``.
+
+    ``size``: rows and columns of its terminal, 0: not known.
+    """
+    program, privileges = record.spec.program, record.spec.privileges
     flags = ProcessFlag.TTY if exec_.tty else ProcessFlag.NONE
     if exec_.attach_stdin:
         flags |= ProcessFlag.STDIN
-    flags |= _no_new_privileges(record.host_config)
+    if privileges.no_new_privileges:
+        flags |= ProcessFlag.NO_NEW_PRIVS
     base = environment(record, tty=exec_.tty)
-    rows, columns = console_size(size)
+    rows, columns = size
     return ProcessStart(
         process=process,
         container=container,
         args=tuple(exec_.args),
         flags=flags,
         env=_overlaid(base, exec_.env),
-        cwd=exec_.cwd or record.config.working_dir or "/",
-        user=exec_.user or record.config.user,
-        groups=tuple(record.host_config.group_add or ()),
-        capabilities=ALL_CAPABILITIES if exec_.privileged else mask(record.host_config),
-        rlimits=tuple(rlimit(limit) for limit in record.host_config.ulimits or []),
+        cwd=exec_.cwd or program.cwd or "/",
+        user=exec_.user or program.user,
+        groups=program.groups,
+        capabilities=ALL_CAPABILITIES if exec_.privileged else mask(privileges.capabilities),
+        rlimits=privileges.rlimits,
         rows=rows,
         columns=columns,
-        seccomp=record.seccomp,
+        seccomp=privileges.seccomp,
     )
 
 
@@ -390,7 +357,7 @@ def environment(record: ContainerRecord, *, tty: bool) -> tuple[str, ...]:
     if tty:
         env.append("TERM=xterm")
     env += record.link_variables
-    return _overlaid(env, record.config.env or [])
+    return _overlaid(env, record.spec.program.env)
 
 
 def _overlaid(base: Sequence[str], over: Sequence[str]) -> tuple[str, ...]:
@@ -398,23 +365,3 @@ def _overlaid(base: Sequence[str], over: Sequence[str]) -> tuple[str, ...]:
     names = {item.partition("=")[0] for item in over}
     kept = (item for item in base if item.partition("=")[0] not in names)
     return (*kept, *(item for item in over if "=" in item))
-
-
-def console_size(size: list[int] | None) -> tuple[int, int]:
-    """The console's (rows, columns), as the API's ``[height, width]`` says; (0, 0): unknown."""
-    if size is None or len(size) != 2:
-        return 0, 0
-    return min(max(size[0], 0), 65535), min(max(size[1], 0), 65535)
-
-
-def rlimit(limit: Ulimit) -> Rlimit:
-    """The agent's form of ``--ulimit``; -1 is unlimited.
-
-    Raises:
-        InvalidRequest: no such limit.
-    """
-    number = _RLIMITS.get(limit.name.lower())
-    if number is None:
-        raise InvalidRequest(f"invalid ulimit type: {limit.name}")
-    soft, hard = (_UNLIMITED if value < 0 else value for value in (limit.soft, limit.hard))
-    return Rlimit(number, soft, hard)

@@ -151,14 +151,3 @@ def protect(
         else point
         for point in points
     ]
-
-
-def handlers(aci: Aci | None) -> list[str]:
-    """The header of the program's words that names the image's handlers; [] without any.
-
-    Source: docs/protocol.md, REAPER.
-    """
-    if aci is None or not (aci.pre_start or aci.post_stop):
-        return []
-    counts = [str(len(aci.pre_start)), str(len(aci.post_stop))]
-    return ["", *counts, *aci.pre_start, *aci.post_stop]

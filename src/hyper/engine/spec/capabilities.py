@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from hyper.errors import InvalidRequest
@@ -23,9 +24,8 @@ DEFAULT_CAPABILITIES: Final = frozenset(
 ALL_CAPABILITIES: Final = (1 << len(CAPABILITIES)) - 1
 
 
-def mask(host: HostConfig) -> int:
-    """The bits of ``names``. Raises: InvalidRequest: a name that is no capability."""
-    held = names(host)
+def mask(held: Collection[str]) -> int:
+    """The bits of the capabilities ``held``."""
     return sum(1 << number for number, name in enumerate(CAPABILITIES) if name in held)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import UNSET
 
 from hyper.config import DEFAULT_SHM_SIZE, MINIMUM_MEMORY_MIB
-from hyper.engine.spec import agent_requests, health, log_options, modes, mounts, restart
+from hyper.engine.spec import health, kernel_paths, log_options, modes, mounts, restart
 from hyper.errors import ImageNotFound, InvalidRequest
 from hyper.image import platform
 from hyper.image.record import ImageRecord
@@ -298,9 +298,9 @@ def fill_in(host: HostConfig) -> None:
     host.restart_policy.name = host.restart_policy.name or restart.NEVER
     if not host.privileged:
         if host.masked_paths is None:
-            host.masked_paths = list(agent_requests.MASKED)
+            host.masked_paths = list(kernel_paths.MASKED)
         if host.readonly_paths is None:
-            host.readonly_paths = list(agent_requests.READONLY)
+            host.readonly_paths = list(kernel_paths.READONLY)
     host.cgroupns_mode = host.cgroupns_mode or "private"
     host.ipc_mode = host.ipc_mode or "private"
     host.runtime = host.runtime or "hyper"

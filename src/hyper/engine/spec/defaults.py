@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from hyper.config import Config
-from hyper.engine.spec import agent_requests, create
+from hyper.engine.spec import create, from_docker
 from hyper.types.container import HostConfig, Ulimit
 
 _NO_NEW_PRIVILEGES: Final = "no-new-privileges"
@@ -49,4 +49,4 @@ def check(config: Config) -> None:
     fill_in(host, {}, config)
     create.check(host, {})
     for limit in host.ulimits or []:
-        agent_requests.rlimit(limit)
+        from_docker.rlimit(limit)

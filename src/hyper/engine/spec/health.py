@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hyper.engine.record.container import Health, ProbeResult
+from hyper.engine.record.container_spec import HealthCheck
 from hyper.errors import InvalidRequest
 from hyper.types.container import ContainerConfig, Healthcheck
 
@@ -68,6 +69,26 @@ def check(asked: Healthcheck | None) -> None:
             raise InvalidRequest(f"{name} in Healthcheck is too long: {value} ns")
     if asked.retries < 0:
         raise InvalidRequest("Retries in Healthcheck cannot be negative")
+
+
+def of(asked: Healthcheck | None, shell: list[str] | None) -> HealthCheck | None:
+    """The health check that ``asked`` amounts to, ``shell`` being what runs CMD-SHELL; None: none.
+
+    Raises:
+        InvalidRequest: as ``question``.
+    """
+    found = question(ContainerConfig(shell=shell), asked)
+    if found is None or asked is None:
+        return None
+    return HealthCheck(
+        args=tuple(found.args),
+        builtin=found.builtin,
+        interval_ns=asked.interval,
+        timeout_ns=asked.timeout,
+        start_period_ns=asked.start_period,
+        start_interval_ns=asked.start_interval,
+        retries=asked.retries,
+    )
 
 
 @dataclass(frozen=True, slots=True)

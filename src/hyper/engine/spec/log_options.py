@@ -6,9 +6,9 @@ Source: moby, daemon/logger/jsonfilelog, local, and loggerutils.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from hyper.engine.record.container_spec import LogLimits
 from hyper.errors import InvalidRequest
 from hyper.types.container import LogConfig
 from hyper.units import parse_size
@@ -28,17 +28,6 @@ _WITHOUT_EFFECT: Final = frozenset(
 #: Options of json-file's that say what ``logs --details`` shows.
 _DETAILS: Final = frozenset({"labels", "env"})
 _MODES: Final = ("", "blocking", "non-blocking")
-
-
-@dataclass(frozen=True, slots=True)
-class LogLimits:
-    """Limits of a log: at most ``max_files`` files of about ``max_bytes`` each."""
-
-    #: None: one file without end.
-    max_bytes: int | None = None
-    max_files: int = 1
-    #: False: the output itself is not kept, only its length so far.
-    content: bool = True
 
 
 def limits(config: LogConfig) -> LogLimits:

@@ -249,9 +249,13 @@ def _volume(spec: MountSpec, _: Callable[[str], bool]) -> MountPoint:
         mode="z",
         no_copy=bool(options and options.no_copy),
         subpath=posixpath.normpath(subpath) if subpath else "",
-        labels=options.labels if options else None,
-        driver_options=driver.options if driver else None,
+        labels=_pairs(options.labels) if options else None,
+        driver_options=_pairs(driver.options) if driver else None,
     )
+
+
+def _pairs(members: dict[str, str] | None) -> tuple[tuple[str, str], ...] | None:
+    return None if members is None else tuple(members.items())
 
 
 def _tmpfs(spec: MountSpec, _: Callable[[str], bool]) -> MountPoint:

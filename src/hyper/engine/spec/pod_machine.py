@@ -93,7 +93,9 @@ def _mount_point(volume: wire.PodVolume, target: str) -> MountPoint:
             volume=volume.source or volume.name,
             read_only=volume.read_only,
             no_copy=True,
-            driver_options=volume.driver_opts,
+            driver_options=None
+            if volume.driver_opts is None
+            else tuple(volume.driver_opts.items()),
         )
     return MountPoint(VOLUME, target, volume=new_id(), anonymous=True)
 

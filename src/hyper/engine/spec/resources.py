@@ -10,8 +10,9 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
-from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.container_spec import ContainerSpec, ResourceLimits
 from hyper.engine.record.sandbox import Placement
 from hyper.engine.spec import create
 from hyper.errors import InvalidRequest
@@ -160,6 +161,17 @@ def vcpus(host: HostConfig, *, available: Collection[int]) -> int:
     return create.vcpus(host, default=default, available=len(available))
 
 
+def limits(host: HostConfig) -> ResourceLimits:
+    """The limits that ``host`` asks for; they were checked."""
+    return ResourceLimits(
+        memory_bytes=host.memory,
+        cpus=create.cpus(host),
+        cpu_shares=host.cpu_shares,
+        cpu_set=tuple(sorted(cpu_set(host, available=range(_MAX_CPU + 1)))),
+        pids=max(host.pids_limit or 0, 0),
+    )
+
+
 def machine_limits(host: HostConfig, *, available: Collection[int]) -> Limits:
     """Limits that the host holds the machine to. A CPU that has gone since is left out."""
     wanted = cpu_set(host, available=range(_MAX_CPU + 1))
@@ -184,14 +196,19 @@ def _cpu_us(host: HostConfig) -> int:
     return round((create.cpus(host) or 0) * _PERIOD_US)
 
 
-def resize(record: ContainerRecord, *, available: Collection[int]) -> None:
-    """The next machine is as large as the limits say by now. A size that was never limited stays as it was made."""
-    host = record.host_config
+def resized(spec: ContainerSpec, host: HostConfig, *, available: Collection[int]) -> ContainerSpec:
+    """The spec of which the next machine is made: as large as ``host`` says by now, whose limits it has.
+
+    A size that was never limited stays as it was made.
+    """
+    size = spec.size
     if host.memory:
-        record.memory_mib = create.memory_mib(host, record.memory_mib)
+        size = replace(size, memory_mib=create.memory_mib(host, size.memory_mib))
     if host.nano_cpus or host.cpu_quota or host.cpuset_cpus:
         usable = machine_limits(host, available=available).cpu_set or available
-        record.vcpus = min(vcpus(host, available=range(_MAX_CPU + 1)), len(usable))
+        count = min(vcpus(host, available=range(_MAX_CPU + 1)), len(usable))
+        size = replace(size, vcpus=count)
+    return replace(spec, size=size)
 
 
 def scratch_size(host: HostConfig) -> int:

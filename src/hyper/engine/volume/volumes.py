@@ -163,11 +163,12 @@ class Volumes:
             for point in _volumes(container.mounts):
                 # Had before it is there: nobody removes it in between.
                 self._users.setdefault(point.volume, set()).add(container.id)
-                labels = point.labels
+                labels = None if point.labels is None else dict(point.labels)
                 if point.anonymous:
                     labels = {**(labels or {}), ANONYMOUS_LABEL: ""}
+                options = None if point.driver_options is None else dict(point.driver_options)
                 record, fresh = await self._ensure(
-                    point.volume, labels, point.driver_options, anonymous=point.anonymous
+                    point.volume, labels, options, anonymous=point.anonymous
                 )
                 made += [record] if fresh else []
         except BaseException:
