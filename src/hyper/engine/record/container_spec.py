@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from hyper.engine.record.mount import MountPoint
-from hyper.engine.record.port import PortRequest
+from hyper.network.port import PortRequest
 from hyper.proto.message import Device, Rlimit
 
 Pairs = tuple[tuple[str, str], ...]
