@@ -35,6 +35,11 @@ def main() -> None:
             inputs.append(
                 b"\x03" + struct.pack("<BBHII", kind, 0, 0, stream, len(body)) + body + b"\xce"
             )
+    for line in (vectors / "sources.txt").read_text().splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "source":
+            flags, _, text = rest.partition(" ")
+            inputs.append(b"\x04" + struct.pack("<I", int(flags)) + text[1:-1].encode())
     records = b""
     for line in (vectors / "records.txt").read_text().splitlines():
         word, _, rest = line.partition(" ")

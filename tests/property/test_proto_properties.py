@@ -39,6 +39,26 @@ interface = st.builds(
     many(ip),
     many(st.builds(m.Route, ip, ip)),
 )
+mount = st.builds(
+    lambda kind, start, more, target, flags, data: m.Mount(
+        kind, m.decode_source(start + more, flags), target, flags, data
+    ),
+    text,
+    st.sampled_from(["/", "disk:n", "disk:n:/p", "tag:t:/p", "tag:t:/p:s", "net:s:d", "net::"]),
+    text.map(lambda more: more or "x"),
+    text,
+    u32,
+    text,
+)
+#: Sources with parts that may be read as something else.
+part = st.one_of(text, st.text("a:/", max_size=4), st.sampled_from(["disk:", "tag:t", "net:"]))
+source: st.SearchStrategy[m.MountSource] = st.one_of(
+    st.builds(m.KernelSource, part),
+    st.builds(m.RootSource, part),
+    st.builds(m.DiskSource, part, part, part),
+    st.builds(m.ShareSource, part, part, part),
+    st.builds(m.NfsSource, part, part),
+)
 requests: st.SearchStrategy[m.Request] = st.one_of(
     st.builds(m.SandboxSetup, text, many(interface), many(st.tuples(text, text))),
     st.builds(
@@ -49,7 +69,7 @@ requests: st.SearchStrategy[m.Request] = st.one_of(
         joins=st.integers(1, 2**32 - 1),  # 0 does not go with every flag
         hostname=text,
         scratch=text,
-        mounts=many(st.builds(m.Mount, text, text, text, u32, text)),
+        mounts=many(mount),
         files=many(st.builds(m.File, text, st.binary(max_size=70000), u32, u32, u32)),
         masked=texts,
         readonly=texts,
@@ -96,6 +116,21 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 
 
 places = st.lists(st.integers(0, 1 << 20), max_size=20)
+
+
+@given(source, u32)
+def test_mount_sources_round_trip_or_are_refused(wanted: m.MountSource, flags: int) -> None:
+    """A mount's source is read as what it was written as, whatever its parts hold, or it is not written."""
+    with contextlib.suppress(ProtocolError):
+        assert m.decode_source(m.encode_source(wanted, flags), flags) == wanted
+
+
+@given(part, u32)
+def test_strings_of_mount_sources_have_one_meaning(said: str, flags: int) -> None:
+    """A string that is read as a source is the source's own, or another one of the same meaning."""
+    with contextlib.suppress(ProtocolError):
+        read = m.decode_source(said, flags)
+        assert m.decode_source(m.encode_source(read, flags), flags) == read
 
 
 @given(st.lists(frames, max_size=6), places, st.integers(0, 40))

@@ -26,3 +26,4 @@ def cases(name: str) -> dict[str, Case]:
 
 FRAMES = cases("frames.txt")
 MESSAGES = cases("messages.txt") | cases("records.txt")
+MOUNT_SOURCES = cases("sources.txt")

@@ -6,7 +6,7 @@ import pytest
 
 from hyper.engine.spec import nfs
 from hyper.errors import InvalidRequest, MachineError
-from hyper.proto.message import Mount, MountFlag
+from hyper.proto.message import KernelSource, Mount, MountFlag, NfsSource, encode_source
 
 VOLUME = MountFlag.VOLUME
 
@@ -34,7 +34,8 @@ async def made(
 async def test_what_the_kernel_is_told(options: str, device: str, source: str, data: str) -> None:
     """The server by its address, a version always, no lock daemon with version 3, no words of programs."""
     mount = await made(options, device)
-    assert (mount.type, mount.source, mount.data) == ("nfs", source, data)
+    told = encode_source(mount.source, mount.flags)
+    assert (mount.type, told, mount.data) == ("nfs", source, data)
 
 
 async def test_flags() -> None:
@@ -44,7 +45,7 @@ async def test_flags() -> None:
     assert (await made("addr=::1,ro")).flags == VOLUME | MountFlag.NO_COPY | 4 | 1
     assert (await made("addr=::1", read_only=True)).flags == VOLUME | MountFlag.NO_COPY | 4 | 1
     mount = await made("addr=::1", sub="a/b")
-    assert (mount.source, mount.flags) == ("net:a/b:[::1]:/export", VOLUME | 4)
+    assert (mount.source, mount.flags) == (NfsSource("[::1]:/export", "a/b"), VOLUME | 4)
     with pytest.raises(InvalidRequest, match="cannot have a colon: 'a:b'"):
         await made("addr=::1", sub="a:b")
 
@@ -65,5 +66,8 @@ async def test_a_server_that_does_not_answer_is_named() -> None:
         nfs.named([mount]),
     ):
         raise MachineError("silent")
-    with pytest.raises(MachineError, match=r"^silent$"), nfs.named([Mount("tmpfs", "tmpfs", "/")]):
+    with (
+        pytest.raises(MachineError, match=r"^silent$"),
+        nfs.named([Mount("tmpfs", KernelSource("tmpfs"), "/")]),
+    ):
         raise MachineError("silent")

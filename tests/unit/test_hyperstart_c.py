@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from hyper.proto import limits
-from tests.support.vectors import FRAMES, MESSAGES
+from tests.support.vectors import FRAMES, MESSAGES, MOUNT_SOURCES
 
 SOURCE = Path(__file__).parents[2] / "guest" / "hyperstart"
 
@@ -21,7 +21,8 @@ def test_c_codec_and_logic(tmp_path: Path) -> None:
     )
     assert made.returncode == 0, made.stdout
     counts = re.search(
-        r"(\d+) frame cases, (\d+) message cases, (\d+) checks, 0 failures", made.stdout
+        r"(\d+) frame cases, (\d+) message cases, (\d+) source cases, (\d+) checks, 0 failures",
+        made.stdout,
     )
     assert counts, made.stdout
     # Nothing was skipped: every frame case, and every message case the guest has to decode.
@@ -37,7 +38,8 @@ def test_c_codec_and_logic(tmp_path: Path) -> None:
     decodable = [case for case in MESSAGES.values() if dict(case)["kind"] not in host_only]
     assert int(counts[1]) == len(FRAMES)
     assert int(counts[2]) == len(decodable)
-    assert int(counts[3]) > 1000
+    assert int(counts[3]) == len(MOUNT_SOURCES)
+    assert int(counts[4]) > 1000
 
 
 def test_limits_are_the_same_in_c_and_python() -> None:

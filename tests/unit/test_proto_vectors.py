@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -12,7 +13,8 @@ from hyper.proto import message
 from hyper.proto import record as records
 from hyper.proto.frame import Flag, Frame, FrameDecoder, FrameType, encode_frame
 from hyper.proto.request import Request
-from tests.support.vectors import FRAMES, MESSAGES
+from hyper.proto.wire import Writer
+from tests.support.vectors import FRAMES, MESSAGES, MOUNT_SOURCES
 
 # Classes whose fields are declared in another order than they travel in.
 WIRE_ORDER = {
@@ -28,6 +30,14 @@ WIRE_ORDER = {
         *("groups", "capabilities", "rlimits", "rows", "columns", "seccomp"),
     ),
 }
+#: Words for a mount's sources.
+SOURCES = {
+    message.KernelSource: "kernel",
+    message.RootSource: "root",
+    message.DiskSource: "disk",
+    message.ShareSource: "share",
+    message.NfsSource: "network",
+}
 
 
 def expand(text: str) -> bytes:
@@ -40,6 +50,8 @@ def expand(text: str) -> bytes:
 
 def meaning(value: Any) -> str:
     """The canonical text of a value (tests/vectors/README.md)."""
+    if type(value) in SOURCES:
+        return f"({source(value)})"
     if is_dataclass(value):
         return f"({record(value)})"
     if isinstance(value, tuple):
@@ -49,6 +61,11 @@ def meaning(value: Any) -> str:
     if isinstance(value, bytes):
         return f'x"{value.hex()}"'
     return str(int(value))
+
+
+def source(value: Any) -> str:
+    """The canonical text of a mount's source."""
+    return f"{SOURCES[type(value)]} {record(value)}"
 
 
 def record(value: Any) -> str:
@@ -70,6 +87,12 @@ def decode(kind: str, body: bytes) -> Any:
     if cls in (message.ProcessExit, message.GuestError, message.OomKill):
         return message.decode_event(body)
     return cls.decode(body)
+
+
+def unquoted(text: str) -> str:
+    assert text[0] == text[-1] == '"'
+    plain = re.sub(rb"\\(..)", lambda m: bytes.fromhex(m[1].decode()), text[1:-1].encode())
+    return plain.decode("utf-8", "surrogateescape")
 
 
 def frame_of(text: str) -> Frame:
@@ -119,6 +142,45 @@ def test_messages(name: str) -> None:
     assert type(decoded).__name__ == case["kind"]
     assert record(decoded) == case["value"]
     assert decoded.encode() == body
+
+
+@pytest.mark.parametrize("name", MOUNT_SOURCES)
+def test_mount_sources(name: str) -> None:
+    """The string of a mount's source is decoded to its value and encoded back, or is refused."""
+    case = dict(MOUNT_SOURCES[name])
+    number, _, quoted = case["source"].partition(" ")
+    text, flags = unquoted(quoted), int(number)
+    if "refused" in case:
+        with pytest.raises(ProtocolError):
+            message.decode_source(text, flags)
+        return
+    decoded = message.decode_source(text, flags)
+    assert source(decoded) == case["value"]
+    assert (message.encode_source(decoded, flags) == text) == ("other" not in case)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "flags"),
+    [
+        (message.KernelSource("disk:a:/"), 0),
+        (message.KernelSource("a"), message.MS_BIND),
+        (message.RootSource("/a"), 0),
+        (message.RootSource("tag:a:/"), message.MS_BIND),
+        (message.DiskSource("a:b"), 0),
+        (message.DiskSource("", "/a"), 0),
+        (message.DiskSource("a", ""), 0),
+        (message.DiskSource("a", "/b", "sub"), 0),
+        (message.ShareSource("a", "/b:c", ""), message.MountFlag.VOLUME),
+        (message.NfsSource("a:/b", "c:d"), 0),
+        (message.NfsSource("", "c"), 0),
+    ],
+)
+def test_a_mount_source_that_would_be_read_as_another_is_not_encoded(
+    wrong: message.MountSource, flags: int
+) -> None:
+    """No part of a source can make another source of it, whatever is in its names and paths."""
+    with pytest.raises(ProtocolError):
+        message.Mount("", wrong, "/", flags).write(Writer())
 
 
 def test_every_message_has_a_vector() -> None:

@@ -117,26 +117,20 @@ static bool keep_file(const struct container *c, uint32_t number, const struct c
     return true;
 }
 
-/* Mounts what a mount's source names: disk:NAME or tag:TAG, either with :/PATH behind it. */
+/* Mounts the disk or share that a mount's source is in. */
 static bool resolve_source(struct held *held, const struct container_mount *m,
                            struct shared_source *s, struct error *e)
 {
-    bool disk = strncmp(m->source, "disk:", 5) == 0;
-    if (!disk && strncmp(m->source, "tag:", 4) != 0)
+    const char *name = m->source.name;
+    bool disk = m->source.kind == SOURCE_DISK;
+    char device[160];
+    if (!disk && m->source.kind != SOURCE_SHARE)
         return true;
-    const char *name = m->source + (disk ? 5 : 4);
-    size_t size = strcspn(name, ":");
-    char source[128], device[160];
-    if (size == 0 || size >= sizeof source)
-        return fail(e, CODE_NO_SUCH, 0, "no source \"", m->source, "\"", NULL);
-    memcpy(source, name, size);
-    source[size] = 0;
-    s->path = name[size] ? name + size + 1 : "/";
-    if (disk && !disk_find(source, device, sizeof device, e))
+    if (disk && !disk_find(name, device, sizeof device, e))
         return false;
     /* Read-only is the bind's affair: another may write to the same file system. */
     unsigned long flags = m->flags & (MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME);
-    return shared_mount(held, m->type, disk ? device : source, source, flags, m->data, s->root,
+    return shared_mount(held, m->type, disk ? device : name, name, flags, m->data, s->root,
                         sizeof s->root, e);
 }
 

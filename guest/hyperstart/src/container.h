@@ -23,11 +23,9 @@ struct container {
     uint64_t remove_ns; /* when to give up */
 };
 
-/* Where a mount's source is: path below a file system the agent mounted; root empty if it is the
- * mount's own affair. */
+/* Where the agent has mounted the disk or share of a mount; root empty if its source is neither. */
 struct shared_source {
     char root[64];
-    const char *path;
 };
 
 /* Stacks the root of a new container. Takes the request over if it succeeds. */

@@ -53,10 +53,12 @@ static void read_setup(struct reader *r, struct setup_request *s)
 static void read_mount(struct reader *r, struct container_mount *m)
 {
     m->type = read_str(r);
-    m->source = read_str(r);
+    const char *source = read_str(r);
     m->target = read_str(r);
     m->flags = read_u32(r);
     m->data = read_str(r);
+    /* Where it was read it is ours to change, as read_str does itself. */
+    r->bad |= r->bad || !source_decode(&m->source, (char *)(uintptr_t)source, m->flags);
 }
 
 static void read_one_file(struct reader *r, struct container_file *f)

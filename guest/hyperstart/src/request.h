@@ -1,6 +1,7 @@
 /* Requests as structures, and their decoder. Pure: everything points into the body or the arena. */
 #pragma once
 
+#include "source.h"
 #include "wire.h"
 
 enum op {
@@ -67,15 +68,10 @@ struct setup_request {
     struct sysctl *sysctls;
 };
 
-/* Flags of a mount beside mount(2)'s: its source is a volume's directory; that is not filled. */
-#define MOUNT_VOLUME UINT32_C(0x80000000)
-#define MOUNT_NO_COPY UINT32_C(0x40000000)
-/* The directory in the volume is made if missing. */
-#define MOUNT_MAKE_SUB UINT32_C(0x20000000)
-
 struct container_mount {
-    const char *type, *source, *target;
-    uint32_t flags;
+    struct mount_source source;
+    const char *type, *target;
+    uint32_t flags; /* mount(2)'s and MOUNT_* */
     const char *data;
 };
 struct container_file {

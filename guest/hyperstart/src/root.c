@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -73,13 +72,13 @@ static bool bind_at(int root, int source, const char *target, unsigned long flag
 
 /* What of a volume could not be opened: a part of it that was asked for, which people may have
  * misspelt, or all of it. */
-static bool no_source(const struct container_mount *m, const char *path, struct error *e)
+static bool no_source(const struct container_mount *m, struct error *e)
 {
-    const char *sub = m->flags & MOUNT_VOLUME ? strchr(path, ':') : NULL;
-    if (sub)
-        return fail(e, CODE_MOUNT, errno, "subpath \"", sub + 1, "\" of the volume on ", m->target,
+    const struct mount_source *s = &m->source;
+    if (*s->sub)
+        return fail(e, CODE_MOUNT, errno, "subpath \"", s->sub, "\" of the volume on ", m->target,
                     NULL);
-    return fail(e, CODE_MOUNT, errno, "mount ", m->source, " on ", m->target, NULL);
+    return fail(e, CODE_MOUNT, errno, "mount ", s->path, " of ", s->name, " on ", m->target, NULL);
 }
 
 static bool mount_shared(int root, const struct container_mount *m, const struct shared_source *s,
@@ -88,31 +87,22 @@ static bool mount_shared(int root, const struct container_mount *m, const struct
     _cleanup_close_ int shared = open(s->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     _cleanup_close_ int source = -1;
     if (shared >= 0 && m->flags & MOUNT_VOLUME)
-        source = volume_open(shared, s->path, root, m->target, !(m->flags & MOUNT_NO_COPY),
-                             m->flags & MOUNT_MAKE_SUB);
+        source = volume_open(shared, root, m);
     else if (shared >= 0)
-        source = target_open(shared, s->path);
+        source = target_open(shared, m->source.path);
     if (source < 0)
-        return no_source(m, s->path, e);
+        return no_source(m, e);
     return bind_at(root, source, m->target, m->flags, e);
 }
 
-static const char network[] = "net:", network_place[] = RUN "/net";
+static const char network_place[] = RUN "/net";
 
 /* Mounts what a file server has beside the root and binds the volume in it. Not by the agent, and
  * not for all containers at once: its answer may take long, and what waits for it is only this
  * process. (The kernel makes one file system of two mounts of the same.) */
 static bool mount_network(int root, const struct container_mount *m, struct error *e)
 {
-    char path[PATH_MAX];
-    const char *sub = m->source + strlen(network);
-    size_t size = strcspn(sub, ":");
-    if (!sub[size] || size >= sizeof path - 2)
-        return fail(e, CODE_NO_SUCH, 0, "no source \"", m->source, "\"", NULL);
-    memcpy(path, "/:", 3);
-    memcpy(path + 2, sub, size);
-    path[size ? size + 2 : 1] = 0;
-    const char *device = sub + size + 1;
+    const char *device = m->source.name;
     unsigned long flags = m->flags & (MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME);
     if ((mkdir(network_place, 0700) && errno != EEXIST) ||
         mount(device, network_place, m->type, flags, m->data))
@@ -120,28 +110,41 @@ static bool mount_network(int root, const struct container_mount *m, struct erro
     _cleanup_close_ int whole = open(network_place, O_PATH | O_DIRECTORY | O_CLOEXEC);
     _cleanup_close_ int source = -1;
     if (whole >= 0)
-        source = volume_open(whole, path, root, m->target, !(m->flags & MOUNT_NO_COPY),
-                             m->flags & MOUNT_MAKE_SUB);
-    bool ok = source < 0 ? no_source(m, path, e) : bind_at(root, source, m->target, m->flags, e);
+        source = volume_open(whole, root, m);
+    bool ok = source < 0 ? no_source(m, e) : bind_at(root, source, m->target, m->flags, e);
     umount2(network_place, MNT_DETACH);
     return ok;
+}
+
+static bool mount_inside(int root, const struct container_mount *m, struct error *e)
+{
+    _cleanup_close_ int source = target_open(root, m->source.path);
+    return bind_at(root, source, m->target, m->flags, e);
+}
+
+static bool mount_kernel(int root, const struct container_mount *m, struct error *e)
+{
+    _cleanup_close_ int fd = target_make(root, m->target, m->flags & MS_REMOUNT ? ANY : DIRECTORY);
+    if (fd < 0 || !mount_on(fd, m->source.name, m->type, m->flags, *m->data ? m->data : NULL))
+        return fail(e, CODE_MOUNT, errno, "mount ", m->type, " on ", m->target, NULL);
+    return true;
 }
 
 static bool mount_one(int root, const struct container_mount *m, const struct shared_source *s,
                       struct error *e)
 {
-    if (*s->root)
+    switch (m->source.kind) {
+    case SOURCE_DISK:
+    case SOURCE_SHARE:
         return mount_shared(root, m, s, e);
-    if (strncmp(m->source, network, strlen(network)) == 0)
+    case SOURCE_NETWORK:
         return mount_network(root, m, e);
-    if (m->flags & MS_BIND) {
-        _cleanup_close_ int source = target_open(root, m->source);
-        return bind_at(root, source, m->target, m->flags, e);
+    case SOURCE_ROOT:
+        return mount_inside(root, m, e);
+    case SOURCE_KERNEL:
+        break;
     }
-    _cleanup_close_ int fd = target_make(root, m->target, m->flags & MS_REMOUNT ? ANY : DIRECTORY);
-    if (fd < 0 || !mount_on(fd, m->source, m->type, m->flags, *m->data ? m->data : NULL))
-        return fail(e, CODE_MOUNT, errno, "mount ", m->type, " on ", m->target, NULL);
-    return true;
+    return mount_kernel(root, m, e);
 }
 
 static bool mount_file(int root, const struct container *c, uint32_t number, struct error *e)

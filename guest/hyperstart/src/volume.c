@@ -225,25 +225,20 @@ static bool fill_directory(int sub, int root, const char *target)
     return directory >= 0 && fill_once(directory, root, target);
 }
 
-int volume_open(int shared, const char *path, int root, const char *target, bool copy, bool make)
+int volume_open(int shared, int root, const struct container_mount *m)
 {
-    char folder[PATH_MAX];
-    size_t size = strcspn(path, ":");
-    errno = ENAMETOOLONG;
-    if (size >= sizeof folder)
-        return -1;
-    memcpy(folder, path, size);
-    folder[size] = 0;
-    _cleanup_close_ int place = target_make(shared, folder, DIRECTORY);
+    const struct mount_source *s = &m->source;
+    bool copy = !(m->flags & MOUNT_NO_COPY);
+    _cleanup_close_ int place = target_make(shared, s->path, DIRECTORY);
     _cleanup_close_ int whole = place < 0 ? -1 : reopen(place);
-    if (whole < 0 || (!path[size] && copy && !fill_once(whole, root, target)))
+    if (whole < 0 || (!*s->sub && copy && !fill_once(whole, root, m->target)))
         return -1;
-    if (!path[size])
+    if (!*s->sub)
         return steal_fd(&whole);
-    _cleanup_close_ int sub = target_open(whole, path + size + 1);
-    if (sub < 0 && errno == ENOENT && make)
-        sub = target_make_like(whole, path + size + 1);
-    if (sub < 0 || (copy && !fill_directory(sub, root, target)))
+    _cleanup_close_ int sub = target_open(whole, s->sub);
+    if (sub < 0 && errno == ENOENT && m->flags & MOUNT_MAKE_SUB)
+        sub = target_make_like(whole, s->sub);
+    if (sub < 0 || (copy && !fill_directory(sub, root, m->target)))
         return -1;
     return steal_fd(&sub);
 }

@@ -2,10 +2,11 @@
  * place. Runs in the container's first process. */
 #pragma once
 
-#include "base.h"
+#include "request.h"
 
-/* Opens the volume's directory path below shared; it is made if missing. With copy, an empty one is
- * filled with what is at target below root: owner, mode, times and extended attributes included,
- * links not followed. With PATH:SUB for a path, SUB of it is opened and filled (with make, made as
- * a directory if missing); no link leads out of the volume. -1 and errno if something fails. */
-int volume_open(int shared, const char *path, int root, const char *target, bool copy, bool make);
+/* Opens the volume that m mounts: the directory at its source's path below shared, made if missing.
+ * Unless MOUNT_NO_COPY, an empty one is filled with what is at the target below root: owner, mode,
+ * times and extended attributes included, links not followed. Of a source with a sub that is opened
+ * and filled (with MOUNT_MAKE_SUB made as a directory if missing); no link leads out of the volume.
+ * -1 and errno if something fails. */
+int volume_open(int shared, int root, const struct container_mount *m);

@@ -5,6 +5,7 @@
 #include "frame.h"
 #include "record.h"
 #include "request.h"
+#include "source.h"
 #include "user.h"
 
 static void one_request(const struct frame *f)
@@ -71,6 +72,21 @@ static void records(const uint8_t *data, size_t size)
     }
 }
 
+/* The string that says where a mount comes from, after its flags: all it is taken apart into is in
+ * it. */
+static void source(const uint8_t *data, size_t size)
+{
+    struct mount_source s;
+    if (size < 4)
+        return;
+    char *text = strndup((const char *)data + 4, size - 4);
+    size_t whole = strlen(text);
+    if (source_decode(&s, text, get_u32(data)) &&
+        strlen(s.name) + strlen(s.path) + strlen(s.sub) > whole + 1)
+        abort();
+    free(text);
+}
+
 static void users(const uint8_t *data, size_t size)
 {
     static struct user u;
@@ -96,5 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         users(data + 1, size - 1);
     if (data[0] == 2)
         records(data + 1, size - 1);
+    if (data[0] == 4)
+        source(data + 1, size - 1);
     return 0;
 }

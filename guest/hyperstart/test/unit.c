@@ -13,6 +13,7 @@
 #include "record.h"
 #include "request.h"
 #include "ring.h"
+#include "source.h"
 #include "user.h"
 #include "wire.h"
 
@@ -295,6 +296,19 @@ static void dump_files(const struct container_file *files, uint32_t count)
     put("]");
 }
 
+/* As a line "value" of sources.txt: its kind, and the strings that kind has. */
+static void dump_source(const struct mount_source *s)
+{
+    static const char *const words[] = {"kernel", "root", "disk", "share", "network"};
+    put(words[s->kind]);
+    if (s->kind != SOURCE_ROOT)
+        put_text(s->name);
+    if (s->kind != SOURCE_KERNEL && s->kind != SOURCE_NETWORK)
+        put_text(s->path);
+    if (s->kind != SOURCE_KERNEL && s->kind != SOURCE_ROOT)
+        put_text(s->sub);
+}
+
 static void dump_create(const struct create_request *c)
 {
     put_number(c->container);
@@ -307,7 +321,9 @@ static void dump_create(const struct create_request *c)
         const struct container_mount *m = &c->mounts[i];
         open_list("(");
         put_text(m->type);
-        put_text(m->source);
+        open_list("(");
+        dump_source(&m->source);
+        put(")");
         put_text(m->target);
         put_number(m->flags);
         put_text(m->data);
@@ -524,6 +540,60 @@ static int run_messages(const char *directory, const char *name)
             check(!value || strcmp(dump, line + 6) == 0, "meaning");
             for (size_t cut = 0; cut < size && value; cut++)
                 check(!decode(kind, bytes, cut), "a cut body was accepted");
+        }
+    }
+    fclose(f);
+    return cases;
+}
+
+/* Takes the escapes out of quoted text, in place: each \xx is a byte. */
+static char *unquote(char *text)
+{
+    char *to = text, *from = text + 1;
+    while (*from != '"') {
+        if (*from == '\\') {
+            *to++ = (char)(digit(from[1]) << 4 | digit(from[2]));
+            from += 3;
+        } else {
+            *to++ = *from++;
+        }
+    }
+    *to = 0;
+    return text;
+}
+
+/* Decodes text in memory of just its size; its meaning is dumped. */
+static bool decode_source(const char *text, uint32_t flags)
+{
+    struct mount_source s;
+    char *copy = strdup(text);
+    dump[0] = 0;
+    bool good = source_decode(&s, copy, flags);
+    if (good)
+        dump_source(&s);
+    free(copy);
+    return good;
+}
+
+static int run_sources(const char *directory)
+{
+    FILE *f = open_vectors(directory, "sources.txt");
+    static char line[LINE];
+    bool good = false;
+    int cases = 0;
+    while (fgets(line, sizeof line, f)) {
+        char *text;
+        line[strcspn(line, "\n")] = 0;
+        if (strncmp(line, "case ", 5) == 0) {
+            begin(line + 5);
+            cases++;
+        } else if (strncmp(line, "source ", 7) == 0) {
+            uint32_t flags = (uint32_t)strtoul(line + 7, &text, 10);
+            good = decode_source(unquote(text + 1), flags);
+        } else if (strncmp(line, "value ", 6) == 0) {
+            check(good && strcmp(dump, line + 6) == 0, dump);
+        } else if (strcmp(line, "refused") == 0) {
+            check(!good, "accepted");
         }
     }
     fclose(f);
@@ -1003,6 +1073,7 @@ int main(int argc, char **argv)
 {
     assert(argc == 2);
     int frames = run_frames(argv[1]);
+    int sources = run_sources(argv[1]);
     int messages = run_messages(argv[1], "messages.txt") + run_messages(argv[1], "records.txt");
     memset(&decoder, 0, sizeof decoder);
     label[0] = 0;
@@ -1017,7 +1088,7 @@ int main(int argc, char **argv)
     test_exit();
     test_users();
     test_text();
-    printf("%d frame cases, %d message cases, %d checks, %d failures\n", frames, messages, checks,
-           failures);
+    printf("%d frame cases, %d message cases, %d source cases, %d checks, %d failures\n", frames,
+           messages, sources, checks, failures);
     return failures != 0;
 }

@@ -9,6 +9,7 @@ from typing import ClassVar, Final, Self
 
 from hyper.errors import ProtocolError
 from hyper.proto.limits import MAX_DEVICES, MAX_LAYERS
+from hyper.proto.mount import Mount
 from hyper.proto.request import Op, Request, read_flags
 from hyper.proto.wire import Reader, Writer
 
@@ -20,41 +21,6 @@ class ContainerFlag(IntFlag):
     READ_ONLY = 1
     SHARE_PID = 2
     PRIVILEGED = 4
-
-
-class MountFlag(IntFlag):
-    """Flags of a mount beside MS_*. VOLUME: the source is a volume's directory, NO_COPY: that is not filled.
-
-    MAKE_SUB: the directory SUB of the volume is made if missing.
-    """
-
-    MAKE_SUB = 1 << 29
-    NO_COPY = 1 << 30
-    VOLUME = 1 << 31
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """A mount(2) inside the root; ``flags`` are MS_* bits, ``disk:``, ``tag:`` and ``net:`` sources outside it."""
-
-    type: str
-    source: str
-    target: str
-    flags: int = 0
-    data: str = ""
-
-    def write(self, to: Writer) -> None:
-        """Append the mount. Raises: ProtocolError."""
-        to.string(self.type)
-        to.string(self.source)
-        to.string(self.target)
-        to.u32(self.flags)
-        to.string(self.data)
-
-    @classmethod
-    def read(cls, source: Reader) -> Self:
-        """Take a mount. Raises: ProtocolError."""
-        return cls(source.string(), source.string(), source.string(), source.u32(), source.string())
 
 
 @dataclass(frozen=True, slots=True)

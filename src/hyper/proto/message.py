@@ -17,12 +17,23 @@ from hyper.proto.container import (
     Device,
     DeviceType,
     File,
-    Mount,
-    MountFlag,
 )
 from hyper.proto.frame import Flag, Frame, FrameType, encode_frame
 from hyper.proto.hello import GuestHello, HostHello, ProcessInfo, ProcessState
 from hyper.proto.limits import MAX_BODY, MAX_REQUEST, MAX_TEXT
+from hyper.proto.mount import (
+    MS_BIND,
+    DiskSource,
+    KernelSource,
+    Mount,
+    MountFlag,
+    MountSource,
+    NfsSource,
+    RootSource,
+    ShareSource,
+    decode_source,
+    encode_source,
+)
 from hyper.proto.process import (
     ProcessFlag,
     ProcessReap,
@@ -64,6 +75,7 @@ from hyper.proto.wire import Reader, Writer
 
 __all__ = [
     "ALL_NUMBERS",
+    "MS_BIND",
     "UNLIMITED",
     "CarrierChange",
     "ContainerCreate",
@@ -75,6 +87,7 @@ __all__ = [
     "ContainerUpdate",
     "Device",
     "DeviceType",
+    "DiskSource",
     "Event",
     "EventKind",
     "File",
@@ -85,8 +98,11 @@ __all__ = [
     "InterfaceAdd",
     "InterfaceRemove",
     "Ip",
+    "KernelSource",
     "Mount",
     "MountFlag",
+    "MountSource",
+    "NfsSource",
     "OomKill",
     "Op",
     "ProcessExit",
@@ -104,10 +120,12 @@ __all__ = [
     "Request",
     "RequestAssembler",
     "Rlimit",
+    "RootSource",
     "Route",
     "SandboxClock",
     "SandboxSetup",
     "ShareLost",
+    "ShareSource",
     "Shutdown",
     "SignalFlag",
     "StatFile",
@@ -115,10 +133,12 @@ __all__ = [
     "UpdateFlag",
     "decode_event",
     "decode_request",
+    "decode_source",
     "encode_event",
     "encode_hello",
     "encode_reply",
     "encode_request",
+    "encode_source",
     "split_stream_id",
     "stream_id",
 ]

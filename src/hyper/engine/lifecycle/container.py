@@ -29,7 +29,7 @@ from hyper.engine.volume.attachment import Attachment
 from hyper.errors import Conflict, GuestError, HyperError, MachineError, Unavailable, reason
 from hyper.guest.process import GuestProcess
 from hyper.machine.driver import MachineRecord
-from hyper.proto.message import ProcessExit, ProcessResize, ProcessSignal, ReplyCode
+from hyper.proto.message import NfsSource, ProcessExit, ProcessResize, ProcessSignal, ReplyCode
 from hyper.sandbox.pool import Warm
 from hyper.sandbox.sandbox import Plan, Sandbox, Started
 from hyper.sandbox.timeline import Timeline
@@ -209,7 +209,7 @@ class Container:
             timeline.mark("volumes attached")
             if self.record.pod is not None:
                 attached = replace(attached, mounts=pod_machine.shared(attached.mounts))
-                self.record.pod.mounts = list(attached.mounts)
+                self.record.pod.mounts = pod_machine.kept(attached.mounts)
             warm = self.host.starter.warm(shape(self.record, self.host, attached), timeline)
             try:
                 async with self.host.wires.taken(self.record, warm) as wiring:
@@ -308,7 +308,7 @@ class Container:
             if mounted:
                 disks = host.attachments.attach(self.record, max_disks=host.driver.max_disks)
                 attached = await stack.enter_async_context(disks)
-                here = [item for item in attached.mounts if not nfs.is_source(item.source)]
+                here = [item for item in attached.mounts if not isinstance(item.source, NfsSource)]
                 attached = replace(attached, mounts=tuple(here))
             yield await machine_plan(self.record, host, attached, Wiring((), None))
 

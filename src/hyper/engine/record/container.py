@@ -5,13 +5,12 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from hyper.engine.record.container_spec import ContainerSpec
-from hyper.engine.record.mount import MountPoint
+from hyper.engine.record.mount import MountPoint, MountRecord
 from hyper.engine.record.network import EndpointRecord
 from hyper.engine.record.sandbox import Placement
 from hyper.engine.record.state import Status
 from hyper.machine.driver import MachineRecord
 from hyper.network.port import PublishedPort
-from hyper.proto.message import Mount
 from hyper.types.container import ContainerConfig, Healthcheck, HostConfig
 from hyper.types.pod import PodMount, PodService, PodVolume, PodWhiteLists
 
@@ -42,7 +41,7 @@ class PodRecord(Struct):
     #: All of the pod's containers have been made.
     whole: bool = False
     #: The pod's volumes in its machine, while that runs.
-    mounts: list[Mount] = field(default_factory=list)
+    mounts: list[MountRecord] = field(default_factory=list)
     #: The pod's start was asked for, and not all of its containers have started; ``error``: why not.
     starting: bool = False
     error: str = ""

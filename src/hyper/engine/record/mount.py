@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from msgspec import Struct
+
+from hyper.proto.message import Mount, decode_source, encode_source
 
 BIND, VOLUME, TMPFS = "bind", "volume", "tmpfs"
 
@@ -28,3 +32,24 @@ class MountPoint(Struct, frozen=True):
     options: str = ""
     labels: tuple[tuple[str, str], ...] | None = None
     driver_options: tuple[tuple[str, str], ...] | None = None
+
+
+class MountRecord(Struct, frozen=True):
+    """The record of a mount that the containers of a pod share; ``source`` is as a guest is told it."""
+
+    type: str
+    source: str
+    target: str
+    flags: int = 0
+    data: str = ""
+
+    @classmethod
+    def of(cls, mount: Mount) -> Self:
+        """The record of ``mount``. Raises: ProtocolError: it cannot be told to a guest."""
+        source = encode_source(mount.source, mount.flags)
+        return cls(mount.type, source, mount.target, mount.flags, mount.data)
+
+    def mount(self) -> Mount:
+        """The mount that was recorded. Raises: ProtocolError: it is none."""
+        source = decode_source(self.source, self.flags)
+        return Mount(self.type, source, self.target, self.flags, self.data)

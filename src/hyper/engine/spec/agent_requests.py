@@ -25,6 +25,7 @@ from hyper.proto.message import (
     ContainerCreate,
     ContainerFlag,
     File,
+    KernelSource,
     Mount,
     ProcessFlag,
     ProcessStart,
@@ -175,7 +176,7 @@ def _mounts(spec: ContainerSpec) -> list[Mount]:
     mounts = []
     if spec.shm_size:
         options = f"mode=1777,size={spec.shm_size}"
-        mounts.append(Mount("tmpfs", "shm", SHM, mount_options.SAFE, options))
+        mounts.append(Mount("tmpfs", KernelSource("shm"), SHM, mount_options.SAFE, options))
     mounts += [tmpfs(target, options) for target, options in spec.tmpfs]
     return mounts
 
@@ -196,7 +197,7 @@ def tmpfs(target: str, options: str) -> Mount:
             data.append(option)
         else:
             raise InvalidRequest(f"invalid tmpfs option {option!r} for {target}")
-    return Mount("tmpfs", "tmpfs", target, flags, ",".join(data))
+    return Mount("tmpfs", KernelSource("tmpfs"), target, flags, ",".join(data))
 
 
 def _size(text: str) -> int:

@@ -16,7 +16,7 @@ from typing import Final
 
 from hyper.engine.spec import mount_options
 from hyper.errors import InvalidRequest, MachineError, reason
-from hyper.proto.message import Mount, MountFlag
+from hyper.proto.message import Mount, MountFlag, NfsSource
 
 TYPES: Final = frozenset({"nfs", "nfs4"})
 #: Longest options and device, in bytes: what the kernel takes is a page.
@@ -77,25 +77,26 @@ async def mount(
         flags |= MountFlag.NO_COPY
     data = [word for word in words if not word.startswith("addr=") and word not in _NOT_PASSED_ON]
     data = [*data, *_defaults(data), f"addr={address}"]
-    source = below(f"net::{host}:{place['path']}", sub)
+    source = below(NfsSource(f"{host}:{place['path']}"), sub)
     return Mount("nfs", source, target, flags, ",".join(data))
 
 
-def below(source: str, sub: str) -> str:
-    """The mount source ``source``, which `mount` made, but of its directory ``sub``.
+def below(source: NfsSource, sub: str) -> NfsSource:
+    """The mount source ``source``, but of its directory ``sub``.
 
     Raises:
         InvalidRequest: ``sub`` has a colon, which parts it from the rest.
     """
     if ":" in sub:
         raise InvalidRequest(f"a directory on a file server cannot have a colon: {sub[:100]!r}")
-    return f"net:{sub}:{source.removeprefix('net::')}"
+    return NfsSource(source.device, sub)
 
 
 @contextlib.contextmanager
 def named(mounts: Iterable[Mount]) -> Iterator[None]:
     """The servers of ``mounts`` are named by a MachineError of the body: the guest may be waiting for them."""
-    servers = sorted({item.source.split(":", 2)[2] for item in mounts if is_source(item.source)})
+    sources = [item.source for item in mounts]
+    servers = sorted({source.device for source in sources if isinstance(source, NfsSource)})
     try:
         yield
     except MachineError as error:
@@ -103,11 +104,6 @@ def named(mounts: Iterable[Mount]) -> Iterator[None]:
             raise
         message = f"{error.message}; it mounts {', '.join(servers)}, which may not answer"
         raise MachineError(message, console=error.console) from error
-
-
-def is_source(source: str) -> bool:
-    """Whether the mount source ``source`` was made by `mount`."""
-    return source.startswith("net:")
 
 
 def _defaults(words: list[str]) -> list[str]:

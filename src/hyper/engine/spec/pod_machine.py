@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from hyper.config import DEFAULT_SHM_SIZE, Config
 from hyper.engine.record.container import ContainerRecord
-from hyper.engine.record.mount import BIND, TMPFS, VOLUME, MountPoint
+from hyper.engine.record.mount import BIND, TMPFS, VOLUME, MountPoint, MountRecord
 from hyper.engine.spec import agent_requests, mount_options, nfs
+from hyper.errors import InvalidRequest
 from hyper.ids import new_id
-from hyper.proto.message import Mount, MountFlag
+from hyper.proto.message import (
+    DiskSource,
+    KernelSource,
+    Mount,
+    MountFlag,
+    MountSource,
+    NfsSource,
+    RootSource,
+    ShareSource,
+)
 from hyper.sandbox import exercise
 from hyper.types import pod as wire
 from hyper.types.container import ContainerConfig, HostConfig, RestartPolicy
@@ -107,15 +119,20 @@ def shared(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
         if mount.type == "tmpfs":
             number = mount.target.rpartition("/")[2]
             flags = mount.flags | MountFlag.VOLUME | MountFlag.NO_COPY
-            mount = Mount(mount.type, f"tag:memory{number}:/", mount.target, flags, mount.data)
+            mount = replace(mount, source=ShareSource(f"memory{number}"), flags=flags)
         made.append(mount)
     return (*made, _shm())
+
+
+def kept(mounts: Iterable[Mount]) -> list[MountRecord]:
+    """The mounts ``mounts`` as a pod's record keeps them while its machine runs."""
+    return [MountRecord.of(mount) for mount in mounts]
 
 
 def _shm() -> Mount:
     """The mount of POSIX shared memory: it belongs to the IPC that a pod's containers share."""
     data = f"mode=1777,size={DEFAULT_SHM_SIZE}"
-    return Mount("tmpfs", "tag:shm:/", agent_requests.SHM, mount_options.SAFE, data)
+    return Mount("tmpfs", ShareSource("shm"), agent_requests.SHM, mount_options.SAFE, data)
 
 
 def member_mounts(record: ContainerRecord, first: ContainerRecord) -> tuple[Mount, ...]:
@@ -123,7 +140,7 @@ def member_mounts(record: ContainerRecord, first: ContainerRecord) -> tuple[Moun
     assert record.member is not None
     assert first.pod is not None
     places = {volume.name: number for number, volume in enumerate(first.pod.volumes)}
-    found = {mount.target: mount for mount in first.pod.mounts}
+    found = {kept.target: kept.mount() for kept in first.pod.mounts}
     mounts = [
         _member_mount(asked, found[f"{_PLACES}/{places[asked.volume]}"])
         for asked in record.member.mounts
@@ -137,9 +154,23 @@ def _member_mount(asked: wire.PodMount, mount: Mount) -> Mount:
     if asked.read_only:
         flags |= mount_options.RDONLY
     if asked.sub_path:  # as a volume's also of a directory of the host: no link leads out
-        at_server = nfs.is_source(source)
-        source = nfs.below(source, asked.sub_path) if at_server else f"{source}:{asked.sub_path}"
+        source = _below(source, asked.sub_path)
         flags |= MountFlag.VOLUME | MountFlag.MAKE_SUB
     if flags & MountFlag.VOLUME:
         flags |= MountFlag.NO_COPY
     return Mount(mount.type, source, asked.target, flags, mount.data)
+
+
+def _below(source: MountSource, sub: str) -> MountSource:
+    """The mount source of what is at ``sub`` in the volume at ``source``.
+
+    Raises:
+        InvalidRequest: the volume has no directories that could be asked for, or not of that name.
+    """
+    match source:
+        case NfsSource():
+            return nfs.below(source, sub)
+        case DiskSource() | ShareSource():
+            return replace(source, sub=sub)
+        case KernelSource() | RootSource():
+            raise InvalidRequest(f"{sub[:100]!r} is no directory of a volume")

@@ -24,7 +24,7 @@ from hyper.engine.volume.volume_folder import Kind, VolumeRecord
 from hyper.engine.volume.volumes import Volumes
 from hyper.errors import Conflict, HyperError, InvalidRequest
 from hyper.machine.spec import SHARE_TAG, Disk, FileBlocks, SharedPath
-from hyper.proto.message import Mount, MountFlag
+from hyper.proto.message import MS_BIND, DiskSource, Mount, MountFlag, RootSource, ShareSource
 from hyper.sandbox import ext4
 from hyper.sandbox.scratch import ScratchDisks
 
@@ -34,8 +34,6 @@ logger = logging.getLogger(__name__)
 OTHER_DISKS: Final = 2
 #: A bind of the host's control groups, as systemd's users make it, means the container's own, writable.
 _GROUPS: Final = "/sys/fs/cgroup"
-#: linux/mount.h. The source is a path in the container's root.
-_MS_BIND: Final = 4096
 #: Where a volume's files are in its own file system (whose root has a lost+found).
 _IN_IMAGE: Final = "/data"
 
@@ -238,9 +236,8 @@ class Attachments:
             if point.kind == TMPFS:
                 mounts.append(agent_requests.tmpfs(point.target, point.options))
             elif point.kind == BIND and posixpath.normpath(point.source) == _GROUPS:
-                mounts.append(
-                    Mount("", _GROUPS, point.target, _MS_BIND | mount_options.SAFE | flags)
-                )
+                flags |= MS_BIND | mount_options.SAFE
+                mounts.append(Mount("", RootSource(_GROUPS), point.target, flags))
             elif point.kind == BIND:
                 path = await asyncio.to_thread(_source, point)
                 mounts.append(_shared(point.target, len(shared), flags))
@@ -353,13 +350,12 @@ def in_share(
     Raises:
         Conflict: a path is not in the running machine's share, or only to be read.
     """
-    prefix = f"tag:{SHARE_TAG}:/"
     found = []
     for mount in mounts:
-        if mount.source.startswith(prefix):
-            number, colon, sub = mount.source.removeprefix(prefix).partition(":")
-            place = _place(shared[int(number)], there)
-            mount = replace(mount, source=f"{prefix}{place}{colon}{sub}")
+        if isinstance(mount.source, ShareSource) and mount.source.tag == SHARE_TAG:
+            wanted = shared[int(mount.source.path.removeprefix("/"))]
+            path = f"/{_place(wanted, there)}"
+            mount = replace(mount, source=replace(mount.source, path=path))
         found.append(mount)
     return tuple(found)
 
@@ -384,17 +380,13 @@ def _shared(
     copy: bool = False,
     sub: str = "",
 ) -> Mount:
-    source = f"tag:{SHARE_TAG}:/{number}"
     if volume:
         flags |= MountFlag.VOLUME | (0 if copy else MountFlag.NO_COPY)
-        source += f":{sub}" if sub else ""
-    return Mount("virtiofs", source, target, flags)
+    return Mount("virtiofs", ShareSource(SHARE_TAG, f"/{number}", sub), target, flags)
 
 
 def _imaged(point: MountPoint, disk: Disk, flags: int) -> Mount:
     copy = not (point.no_copy or disk.read_only)
     flags |= MountFlag.VOLUME | (0 if copy else MountFlag.NO_COPY)
-    sub = f":{point.subpath}" if point.subpath else ""
-    return Mount(
-        "ext4", f"disk:{disk.name}:{_IN_IMAGE}{sub}", point.target, flags | mount_options.NODEV
-    )
+    source = DiskSource(disk.name, _IN_IMAGE, point.subpath)
+    return Mount("ext4", source, point.target, flags | mount_options.NODEV)
