@@ -63,7 +63,7 @@ class Hyperd:
         return [*program, "-H", self.host, *roots, *alone, *self.options]
 
     def start(self) -> None:
-        """It serves. Raises: AssertionError with its log if it does not."""
+        """It serves. Raises: AssertionError with its log if it does not. Interrupted: its process has ended."""
         read, write = os.pipe()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -79,8 +79,12 @@ class Hyperd:
                 process_group=0,
             )
         os.close(write)
-        with os.fdopen(read, "rb") as ready:
-            answer = ready.read(1)
+        try:
+            with os.fdopen(read, "rb") as ready:
+                answer = ready.read(1)
+        except BaseException:
+            self.stop()
+            raise
         if answer != b"1":
             self._process.wait(timeout=START_TIMEOUT_S)
             self._process = None

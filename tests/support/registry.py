@@ -89,10 +89,15 @@ def _start(folder: Path, *, auth: bool, tls: bool) -> tuple[subprocess.Popen[byt
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={"PATH": os.environ["PATH"], "OTEL_TRACES_EXPORTER": "none"},
             )  # fmt: skip
-        if _answers(process, port):
+        answers = False
+        try:
+            answers = _answers(process, port)
+        finally:
+            if not answers:
+                process.kill()
+                process.wait()
+        if answers:
             return process, port
-        process.kill()
-        process.wait()
     raise RuntimeError((folder / "log").read_text()[-2000:])
 
 
