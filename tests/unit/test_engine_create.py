@@ -7,7 +7,8 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from hyper.engine.spec import create
+from hyper.engine.spec import create, resources
+from hyper.engine.spec.resources import limits
 from hyper.errors import InvalidRequest, NotFound, NotImplementedYet
 from hyper.image import platform
 from hyper.types.container import ContainerConfig, HostConfig, LogConfig
@@ -78,31 +79,31 @@ def test_a_variable_without_a_value_removes_it() -> None:
 
 def test_a_machine_has_room_for_its_kernel_beside_the_containers_limit() -> None:
     """Docker's minimum, and no machine that does not boot."""
-    assert create.memory_mib(HostConfig(), 128) == 128
-    assert create.memory_mib(HostConfig(memory=(100 << 20) + 1), 128) == 101 + 32 + 2
-    assert create.memory_mib(HostConfig(memory=2 << 30), 128) == 2048 + 32 + 40
-    assert create.memory_mib(HostConfig(memory=6 << 20), 128) == 48
+    assert resources.memory_mib(0, 128) == 128
+    assert resources.memory_mib((100 << 20) + 1, 128) == 101 + 32 + 2
+    assert resources.memory_mib(2 << 30, 128) == 2048 + 32 + 40
+    assert resources.memory_mib(6 << 20, 128) == 48
     with pytest.raises(InvalidRequest, match="Minimum memory limit allowed is 6MB"):
-        create.memory_mib(HostConfig(memory=(6 << 20) - 1), 128)
+        resources.memory_mib((6 << 20) - 1, 128)
 
 
 @pytest.mark.parametrize(("nano", "vcpus"), [(0, 1), (500_000_000, 1), (1_500_000_000, 2)])
 def test_cpus_are_rounded_up_to_virtual_ones(nano: int, vcpus: int) -> None:
     """Half a CPU needs one; the host holds it to the half."""
-    assert create.vcpus(HostConfig(nano_cpus=nano), default=1, available=4) == vcpus
+    assert resources.vcpus(limits(HostConfig(nano_cpus=nano)), available=4) == vcpus
 
 
 def test_more_cpus_than_the_host_has_are_refused() -> None:
     """In Docker's words."""
     with pytest.raises(InvalidRequest, match=r"Range of CPUs is from 0\.01 to 2\.00"):
-        create.vcpus(HostConfig(nano_cpus=3_000_000_000), default=1, available=2)
+        resources.vcpus(limits(HostConfig(nano_cpus=3_000_000_000)), available=2)
 
 
 def test_quota_and_period_say_the_same_as_nano_cpus() -> None:
     """Both together are refused."""
-    assert create.cpus(HostConfig(cpu_quota=50_000, cpu_period=100_000)) == 0.5
+    assert limits(HostConfig(cpu_quota=50_000, cpu_period=100_000)).cpus == 0.5
     with pytest.raises(InvalidRequest, match="Conflicting options"):
-        create.cpus(HostConfig(cpu_quota=1, nano_cpus=1))
+        limits(HostConfig(cpu_quota=1, nano_cpus=1))
 
 
 @pytest.mark.parametrize(

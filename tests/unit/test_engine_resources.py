@@ -6,14 +6,18 @@ import re
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from hyper.engine.record.container_spec import MachineSize
 from hyper.engine.record.sandbox import Placement
 from hyper.engine.spec import modes, resources
+from hyper.engine.spec.resources import limits
 from hyper.errors import HyperError, InvalidRequest
 from hyper.machine.spec import Limits
 from hyper.proto.message import UNLIMITED, ContainerUpdate
 from hyper.types.container import HostConfig, RestartPolicy
 from hyper.units import GIB, MIB
+from tests.support.records import spec_of
 
 FOUR = frozenset(range(4))
 REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -63,20 +67,21 @@ def test_warned(members: dict[str, Any]) -> None:
 def test_what_limits_become() -> None:
     """Pinning, shares and time on the host; memory and pids in the guest; whole MiB of disk."""
     host = HostConfig(cpuset_cpus="0-1,3", cpu_shares=512, nano_cpus=1_500_000_000)
-    limits = resources.machine_limits(host, available=FOUR)
-    assert limits == Limits(cpus=1.5, cpu_shares=512, cpu_set=frozenset({0, 1, 3}))
-    assert resources.vcpus(host, available=FOUR) == 2
-    assert resources.vcpus(HostConfig(cpuset_cpus="0-2"), available=FOUR) == 3
-    assert resources.machine_limits(HostConfig(), available=FOUR) == Limits()
-    assert resources.guest_limits(Placement(), HostConfig(pids_limit=7)) == (
+    made = limits(host)
+    expected = Limits(cpus=1.5, cpu_shares=512, cpu_set=frozenset({0, 1, 3}))
+    assert resources.machine_limits(made, available=FOUR) == expected
+    assert resources.vcpus(made, available=4) == 2
+    assert resources.vcpus(limits(HostConfig(cpuset_cpus="0-2")), available=4) == 3
+    assert resources.machine_limits(limits(HostConfig()), available=FOUR) == Limits()
+    assert resources.guest_limits(Placement(), limits(HostConfig(pids_limit=7))) == (
         ContainerUpdate(1, pids=7),
     )
-    shared = resources.guest_limits(Placement("x", 3), HostConfig(memory=MIB))
+    shared = resources.guest_limits(Placement("x", 3), limits(HostConfig(memory=MIB)))
     assert shared == (ContainerUpdate(3, memory=MIB),)
-    own = resources.guest_limits(Placement(), HostConfig(memory=MIB, nano_cpus=10**9))
+    own = resources.guest_limits(Placement(), limits(HostConfig(memory=MIB, nano_cpus=10**9)))
     assert own == (ContainerUpdate(1, memory=MIB),)
     for none in (None, 0, -1):
-        assert resources.guest_limits(Placement(), HostConfig(pids_limit=none)) == ()
+        assert resources.guest_limits(Placement(), limits(HostConfig(pids_limit=none))) == ()
     assert resources.scratch_size(HostConfig()) == 10 * GIB
     assert resources.scratch_size(HostConfig(storage_opt={"size": "1025m"})) == 1025 * MIB
 
@@ -90,12 +95,10 @@ def test_an_update_changes_what_it_names() -> None:
     assert (changed.memory, changed.cpu_shares, changed.nano_cpus) == (96 * MIB, 100, 10**9)
     assert changed.restart_policy.name == "always"
     assert old.restart_policy.name == "no"
-    assert resources.guest_change(Placement(), old, changed) == ContainerUpdate(
-        1, memory=96 * MIB, pids=UNLIMITED
-    )
-    assert (
-        resources.guest_change(Placement(), old, resources.updated(old, {}, HostConfig())) is None
-    )
+    told = resources.guest_change(Placement(), limits(old), limits(changed))
+    assert told == ContainerUpdate(1, memory=96 * MIB, pids=UNLIMITED)
+    same = resources.updated(old, {}, HostConfig())
+    assert resources.guest_change(Placement(), limits(old), limits(same)) is None
     with pytest.raises(InvalidRequest, match="CPU Quota cannot be updated as NanoCPUs"):
         resources.updated(old, {}, HostConfig(cpu_quota=1000))
     swap = HostConfig(memory=64 * MIB, memory_swap=64 * MIB)
@@ -131,3 +134,36 @@ def test_modes_accepted() -> None:
     host = HostConfig(cgroupns_mode="host", runtime="runc")
     assert len(modes.check(host)) == 2
     assert (host.cgroupns_mode, host.runtime) == ("private", "runc")
+
+
+@pytest.mark.parametrize(
+    ("host", "vcpus", "memory"),
+    [
+        (HostConfig(), 1, 100),
+        (HostConfig(nano_cpus=2_500_000_000), 3, 100),
+        (HostConfig(nano_cpus=9_000_000_000), 4, 100),
+        (HostConfig(nano_cpus=9_000_000_000, cpuset_cpus="0-1,9"), 2, 100),
+        (HostConfig(cpuset_cpus="9"), 1, 100),
+        (HostConfig(memory=64 * MIB), 1, 64 + 32 + 1),
+    ],
+)
+def test_next_machine_is_as_large_as_the_limits_say(
+    host: HostConfig, vcpus: int, memory: int
+) -> None:
+    """CPUs that have gone since are left out; memory that was never limited stays."""
+    spec = replace(spec_of(host=host), size=MachineSize(7, 100))
+    made = resources.resized(spec, available=FOUR)
+    assert made.size == MachineSize(vcpus, memory)
+    assert spec.size == MachineSize(7, 100)
+
+
+def test_limit_within_a_joined_machine_is_no_size() -> None:
+    """The machine is another's; less than a program can live with is refused all the same."""
+    facts: dict[str, Any] = {"cpus": 4, "available_mib": 1000}
+    small = limits(HostConfig(memory=2000 * MIB))
+    assert resources.size(small, 128, joins=True, **facts) == MachineSize(1, 128)
+    with pytest.raises(InvalidRequest, match="Maximum memory limit allowed is 1000MB"):
+        resources.size(small, 128, joins=False, **facts)
+    for joins in (True, False):
+        with pytest.raises(InvalidRequest, match="Minimum memory limit allowed is 6MB"):
+            resources.size(limits(HostConfig(memory=MIB)), 128, joins=joins, **facts)

@@ -9,14 +9,13 @@ from aiohttp import web
 from hyper.api.http import Routes, body_of, flag, json_response
 from hyper.api.views import start_view
 from hyper.engine.engine import Engine
-from hyper.engine.spec import create
+from hyper.engine.spec import resources
 from hyper.errors import InvalidRequest, NotFound, Unavailable
 from hyper.machine.template import About, Card, Shape
 from hyper.sandbox.pool import MACHINE_MIB
 from hyper.sandbox.starter import FastStart
 from hyper.system import affinity
 from hyper.types import fast as wire
-from hyper.types.container import HostConfig
 from hyper.units import MIB, rfc3339
 
 _PREFIX: Final = "/hyper/v1"
@@ -69,8 +68,8 @@ class FastRoutes:
     def _memory_mib(self, limit_mib: int) -> int:
         """The memory (MiB) of machines of containers that have this limit in MiB; 0: no limit."""
         default = self._engine.host.config.default_memory_mib
-        host = HostConfig(memory=limit_mib * MIB)
-        return create.memory_mib(host, default, available_mib=create.host_memory_mib())
+        available = resources.host_memory_mib()
+        return resources.memory_mib(limit_mib * MIB, default, available_mib=available)
 
     def _card(self, name: str) -> Card:
         bridged = self._engine.host.wires.bridged

@@ -146,7 +146,7 @@ class Containers:
         aci = image.config.aci
         warnings += app_image.fill_in(host, raw, aci, _bounds())
         filter_ = await seccomp.of_container(host)
-        await kernels.check(host)
+        await kernels.check(from_docker.kernel(host), joins=shared_sandbox.owner_named(host) != "")
         # From here to where the name is taken nothing else happens in this daemon.
         self._check_name(name)
         merged = create.merge(config, create.image_defaults(image.config.config))
@@ -289,15 +289,13 @@ class Containers:
         )
 
     def _size(self, host: HostConfig) -> MachineSize:
-        vcpus = resources.vcpus(host, available=affinity.available())
-        return MachineSize(vcpus, self._memory_mib(host))
-
-    def _memory_mib(self, host: HostConfig) -> int:
-        default = self._host.config.default_memory_mib
-        if shared_sandbox.owner_named(host):
-            shared_sandbox.check_memory(host)
-            return default  # until it is in that machine
-        return create.memory_mib(host, default, available_mib=create.host_memory_mib())
+        return resources.size(
+            resources.limits(host),
+            self._host.config.default_memory_mib,
+            joins=shared_sandbox.owner_named(host) != "",
+            cpus=len(affinity.available()),
+            available_mib=resources.host_memory_mib(),
+        )
 
     def _mounts_of(self, name: str) -> Iterable[MountPoint]:
         try:
@@ -448,7 +446,7 @@ def _dry_run(record: ContainerRecord, find: Callable[[str], Container]) -> None:
 
 
 def _bounds() -> app_image.Bounds:
-    return app_image.Bounds(int(create.host_memory_mib()), len(affinity.available()))
+    return app_image.Bounds(int(resources.host_memory_mib()), len(affinity.available()))
 
 
 def by_status(containers: Iterable[Container]) -> dict[Status, int]:

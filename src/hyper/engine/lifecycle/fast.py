@@ -10,7 +10,7 @@ from typing import Final
 
 from hyper.config import Config
 from hyper.engine.identities import Identities
-from hyper.engine.spec import capabilities, create, kernel_paths
+from hyper.engine.spec import capabilities, kernel_paths, resources
 from hyper.machine.driver import Driver
 from hyper.machine.spec import Nic, TapNic, UserNic
 from hyper.machine.template import Card, TemplateStore
@@ -117,6 +117,6 @@ def _fast(
         place,
         work,
         limit_mib=config.pool_memory_mib,
-        available_mib=create.available_memory_mib,
+        available_mib=resources.available_memory_mib,
     )
     return FastStart(templates, pool)

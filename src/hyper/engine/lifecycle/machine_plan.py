@@ -8,7 +8,7 @@ from hyper.engine.lifecycle import kernels
 from hyper.engine.lifecycle.host import Host
 from hyper.engine.network.wires import Wiring
 from hyper.engine.record.container import ContainerRecord
-from hyper.engine.spec import agent_requests, endpoints, pod_machine, ports, resources
+from hyper.engine.spec import agent_requests, endpoints, pod_machine, resources
 from hyper.engine.volume.attachment import Attachment
 from hyper.machine.spec import Disk, FileBlocks, MachineSpec
 from hyper.machine.template import Card, Shape
@@ -18,20 +18,20 @@ from hyper.system import affinity
 
 def fit(record: ContainerRecord) -> None:
     """The record says how large its next machine is."""
-    record.spec = resources.resized(record.spec, record.host_config, available=affinity.available())
+    record.spec = resources.resized(record.spec, available=affinity.available())
 
 
 def shape(record: ContainerRecord, host: Host, attached: Attachment) -> Shape | None:
     """The shape of a pooled machine that would do for ``record``; None: none would."""
     fit(record)
-    if attached.shared or kernels.own(record.host_config) is not None:
+    if attached.shared or record.spec.kernel:
         return None
     if not endpoints.has_network(record.host_config):
         return Shape(record.vcpus, record.memory_mib, Card.NONE)
     if host.wires.bridged:
         return Shape(record.vcpus, record.memory_mib, Card.TAP)
     # Host ports are bound when the machine is made.
-    if ports.parse(record.config, record.host_config):
+    if record.spec.network.ports:
         return None
     return Shape(record.vcpus, record.memory_mib, Card.USER)
 
@@ -51,7 +51,7 @@ async def machine_plan(
         HyperError: a layer of the image is missing, or there are more than the machine takes.
     """
     fit(record)
-    await kernels.check(record.host_config)
+    await kernels.check(record.spec.kernel, joins=False)
     layers = await _layers(record, host, host.driver.max_disks - 1 - attached.slots)
     network = wiring.attachment
     scratch = host.folder(record.id).scratch
@@ -63,7 +63,7 @@ async def machine_plan(
         name=record.id[:16],
         vcpus=record.vcpus,
         memory_mib=record.memory_mib,
-        kernel=kernels.of(record.host_config, host.config),
+        kernel=kernels.of(record.spec, host.config),
         initrd=host.config.guest_initrd,
         disks=(
             *disks,
@@ -74,7 +74,7 @@ async def machine_plan(
         nics=wiring.nics,
         run_dir=host.run_dir(record.id),
         uid=host.uid(record.identity),
-        limits=resources.machine_limits(record.host_config, available=affinity.available()),
+        limits=resources.machine_limits(record.spec.limits, available=affinity.available()),
     )
     return Plan(
         spec=spec,
@@ -87,6 +87,6 @@ async def machine_plan(
             attached.mounts,
         ),
         program=agent_requests.main_program(record, record.seat),
-        limits=resources.guest_limits(record.seat, record.host_config),
+        limits=resources.guest_limits(record.seat, record.spec.limits),
         connected=wiring.connected,
     )

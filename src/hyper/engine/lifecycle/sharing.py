@@ -139,7 +139,7 @@ async def join(container: Container, owner: Container, attached: Attachment) -> 
         disks=disks,
         container=agent_requests.container_create(record, record.seat, layers, files, mounts),
         program=agent_requests.main_program(record, record.seat),
-        limits=resources.guest_limits(record.seat, record.host_config),
+        limits=resources.guest_limits(record.seat, record.spec.limits),
     )
     try:
         with nfs.named(mounts):

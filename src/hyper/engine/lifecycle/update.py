@@ -7,7 +7,8 @@ from typing import Any
 from msgspec import structs
 
 from hyper.engine.lifecycle.container import REQUEST_TIMEOUT_S, Container
-from hyper.engine.spec import create, from_docker, resources, restart, shared_sandbox
+from hyper.engine.record.container_spec import NetworkKind, ResourceLimits
+from hyper.engine.spec import create, from_docker, resources, restart
 from hyper.errors import Conflict, GuestError
 from hyper.sandbox.sandbox import Sandbox
 from hyper.system import affinity
@@ -33,44 +34,44 @@ async def update(container: Container, new: HostConfig, asked: dict[str, Any]) -
     warnings = resources.check(changed, available=available)
     warnings += [item for item in create.check(HostConfig(), asked) if item not in warnings]
     restart.check(changed)
-    # Then the machine is another's, and the limit one within it.
-    shared = shared_sandbox.owner_named(changed) != ""
-    if shared:
-        shared_sandbox.check_memory(changed)
-    else:
-        size = container.record.memory_mib
-        create.memory_mib(changed, size, available_mib=create.host_memory_mib())
-    vcpus = resources.vcpus(changed, available=available)
-    if container.live and container.sandbox is not None:
-        _check_fits(container, changed)
-        await _apply(container, container.sandbox, old, changed)
-        if vcpus > container.sandbox.machine.record.vcpus and not container.record.seat.owner:
-            warnings.append(f"More than {container.sandbox.machine.record.vcpus} CPUs {_NOT_NOW}.")
     spec = structs.replace(
         container.record.spec,
         limits=resources.limits(changed),
         restart=from_docker.restart_rule(changed.restart_policy),
     )
-    if not container.live and not shared:
-        spec = resources.resized(spec, changed, available=available)
+    joins = spec.network.kind is NetworkKind.JOINED
+    size = resources.size(
+        spec.limits,
+        spec.size.memory_mib,
+        joins=joins,
+        cpus=len(available),
+        available_mib=resources.host_memory_mib(),
+    )
+    if container.live and container.sandbox is not None:
+        _check_fits(container, spec.limits)
+        await _apply(container, container.sandbox, spec.limits)
+        there = container.sandbox.machine.record.vcpus
+        if size.vcpus > there and not container.record.seat.owner:
+            warnings.append(f"More than {there} CPUs {_NOT_NOW}.")
+    if not container.live and not joins:
+        spec = resources.resized(spec, available=available)
     container.record.host_config, container.record.spec = changed, spec
     container.save()
     container.publish("update")
     return warnings
 
 
-def _check_fits(container: Container, changed: HostConfig) -> None:
+def _check_fits(container: Container, limits: ResourceLimits) -> None:
     size = container.record.memory_mib
-    if changed.memory > size * MIB:
+    if limits.memory_bytes > size * MIB:
         raise Conflict(
             f"Cannot update container {container.record.id}: its running machine has {size} MiB of memory",
             hint="stop it, update it, and start it again: the machine is made with its memory",
         )
 
 
-async def _apply(
-    container: Container, sandbox: Sandbox, old: HostConfig, changed: HostConfig
-) -> None:
+async def _apply(container: Container, sandbox: Sandbox, changed: ResourceLimits) -> None:
+    old = container.record.spec.limits
     request = resources.guest_change(container.record.seat, old, changed)
     if request is not None:
         try:

@@ -15,8 +15,8 @@ import msgspec
 
 from hyper.engine.record.mount import VOLUME, MountPoint
 from hyper.engine.spec.capabilities import CAPABILITIES
-from hyper.engine.spec.create import MINIMUM_LIMIT_MIB
 from hyper.engine.spec.mounts import clean
+from hyper.engine.spec.resources import MINIMUM_LIMIT_MIB
 from hyper.errors import InvalidRequest
 from hyper.types.aci import Aci
 from hyper.types.container import ContainerConfig, HostConfig, PortBinding

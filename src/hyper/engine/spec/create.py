@@ -6,15 +6,12 @@ Source of the rules: Docker's ``runconfig`` merge; errors in Docker's words wher
 from __future__ import annotations
 
 import ipaddress
-import math
-import os
-from pathlib import Path
 from typing import Any
 
 from msgspec import UNSET
 
-from hyper.config import DEFAULT_SHM_SIZE, MINIMUM_MEMORY_MIB
-from hyper.engine.spec import health, kernel_paths, log_options, modes, mounts, restart
+from hyper.config import DEFAULT_SHM_SIZE
+from hyper.engine.spec import health, kernel_paths, log_options, modes, mounts, resources, restart
 from hyper.errors import ImageNotFound, InvalidRequest
 from hyper.image import platform
 from hyper.image.record import ImageRecord
@@ -29,17 +26,6 @@ from hyper.types.container import (
 )
 from hyper.types.oci import Platform
 from hyper.types.response import ImageConfig, ImageConfigView, said
-from hyper.units import MIB
-
-NANO = 1_000_000_000
-#: Docker's.
-MINIMUM_LIMIT_MIB = 6
-#: What a machine has beside its container's limit: kernel and agent take some 24 MiB, and a kernel's notes of its
-#: pages 1/57 of the memory (docs/decisions/0024-memory-defaults.md).
-_KERNEL_MIB = 32
-_SHARE = 50
-#: The kernel bounds no group to less.
-MINIMUM_CPUS = 0.01
 
 
 def image_defaults(config: oci.ContainerConfig | None) -> ImageConfig:
@@ -191,83 +177,6 @@ def check_platform(image: ImageRecord, name: str, wanted: Platform | None) -> li
     return []
 
 
-def memory_mib(host: HostConfig, default: int, *, available_mib: float = math.inf) -> int:
-    """The machine's size in MiB: the limit is the container's, and its kernel has some beside.
-
-    Raises:
-        InvalidRequest: less than Docker's minimum, or more than the host has.
-    """
-    if not host.memory:
-        return default
-    if host.memory < MINIMUM_LIMIT_MIB * MIB:
-        raise InvalidRequest(f"Minimum memory limit allowed is {MINIMUM_LIMIT_MIB}MB")
-    limit = math.ceil(host.memory / MIB)
-    if limit > available_mib:
-        raise InvalidRequest(
-            f"Maximum memory limit allowed is {available_mib:.0f}MB: the host has no more"
-        )
-    return max(MINIMUM_MEMORY_MIB, limit + _KERNEL_MIB + limit // _SHARE)
-
-
-def host_memory_mib() -> float:
-    """The memory of this host in MiB."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / MIB
-
-
-def available_memory_mib() -> int:
-    """Memory in MiB that programs can still take without others losing theirs. Source: proc(5), MemAvailable."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) // 1024
-    return int(host_memory_mib())
-
-
-def cpus(host: HostConfig) -> float | None:
-    """CPU time that the machine may use, in CPUs; None: no limit asked for.
-
-    Raises:
-        InvalidRequest: negative, or both ways of saying it were used.
-    """
-    for value, what in ((host.cpu_period, "Period"), (host.cpu_quota, "Quota")):
-        if host.nano_cpus and value:
-            raise InvalidRequest(
-                f"Conflicting options: Nano CPUs and CPU {what} cannot both be set"
-            )
-    if host.nano_cpus < 0 or host.cpu_quota < -1:
-        raise InvalidRequest("invalid CPU limit: it must not be negative")
-    if host.cpu_period and not 1000 <= host.cpu_period <= 1_000_000:
-        raise InvalidRequest(
-            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"
-        )
-    if 0 < host.cpu_quota < 1000:
-        raise InvalidRequest("CPU cfs quota can not be less than 1ms (i.e. 1000)")
-    if host.nano_cpus:
-        return max(host.nano_cpus / NANO, MINIMUM_CPUS)
-    if host.cpu_quota > 0:
-        return host.cpu_quota / (host.cpu_period or 100_000)
-    return None
-
-
-def vcpus(host: HostConfig, *, default: int, available: int) -> int:
-    """The number of the machine's virtual CPUs: enough to use its CPU limit.
-
-    Raises:
-        InvalidRequest: more than the host has.
-    """
-    limit = cpus(host)
-    if limit is None:
-        return default
-    if limit > available:
-        raise _no_such_cpus(available)
-    return max(1, math.ceil(limit))
-
-
-def _no_such_cpus(available: int) -> InvalidRequest:
-    return InvalidRequest(
-        f"Range of CPUs is from {MINIMUM_CPUS} to {available:.2f}, as there are only {available} CPUs available"
-    )
-
-
 def check(host: HostConfig, raw: dict[str, Any]) -> list[str]:
     """Warnings about what was asked for and has no effect here; ``raw`` is HostConfig as it came.
 
@@ -283,8 +192,10 @@ def check(host: HostConfig, raw: dict[str, Any]) -> list[str]:
     restart.check(host)
     warnings += log_options.check(host.log_config)
     _check_values(host)
-    if 0 < host.nano_cpus < MINIMUM_CPUS * NANO:
-        warnings.append(f"Less than {MINIMUM_CPUS} CPUs are not possible: that is the limit.")
+    if 0 < host.nano_cpus < resources.MINIMUM_CPUS * resources.NANO:
+        warnings.append(
+            f"Less than {resources.MINIMUM_CPUS} CPUs are not possible: that is the limit."
+        )
     for member in IGNORED:
         if is_asked_for(raw.get(member)):
             warnings.append(f"HostConfig.{member} has no effect and was ignored.")

@@ -89,7 +89,7 @@ def container_spec(
         domainname=config.domainname,
         hostname_of_host=host.uts_mode == "host",
         sysctls=_pairs(host.sysctls),
-        kernel=_kernel(host.annotations),
+        kernel=kernel(host),
         network=_network(config, host),
         restart=restart_rule(host.restart_policy),
         remove_at_end=host.auto_remove,
@@ -186,8 +186,13 @@ def split_extra_host(extra: str) -> tuple[str, str]:
     return match[1], match[2].strip("[]")
 
 
-def _kernel(annotations: Mapping[str, str] | None) -> str:
-    asked = (annotations or {}).get(KERNEL)
+def kernel(host: HostConfig) -> str:
+    """The file of the kernel that ``host`` asks for; "": the daemon's.
+
+    Raises:
+        InvalidRequest: the text is no absolute path.
+    """
+    asked = (host.annotations or {}).get(KERNEL)
     if asked is None:
         return ""
     if not asked.startswith("/") or "\0" in asked:

@@ -5,16 +5,19 @@ Source of the rules: moby, daemon/daemon_unix.go verifyPlatformContainerResource
 
 from __future__ import annotations
 
+import math
+import os
 import re
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any, Final
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from hyper.engine.record.container_spec import ContainerSpec, ResourceLimits
+from hyper.config import MINIMUM_MEMORY_MIB
+from hyper.engine.record.container_spec import ContainerSpec, MachineSize, ResourceLimits
 from hyper.engine.record.sandbox import Placement
-from hyper.engine.spec import create
 from hyper.errors import InvalidRequest
 from hyper.machine.spec import Limits
 from hyper.proto.message import UNLIMITED, ContainerUpdate
@@ -22,6 +25,16 @@ from hyper.sandbox.scratch import DEFAULT_SIZE
 from hyper.types.container import HostConfig
 from hyper.units import GIB, MIB, parse_size
 
+#: Of CPUs in HostConfig.NanoCpus.
+NANO = 1_000_000_000
+#: Docker's.
+MINIMUM_LIMIT_MIB = 6
+#: What a machine has beside its container's limit: kernel and agent take some 24 MiB, and a kernel's notes of its
+#: pages 1/57 of the memory (docs/decisions/0024-memory-defaults.md).
+_KERNEL_MIB = 32
+_SHARE = 50
+#: The kernel bounds no group to less.
+MINIMUM_CPUS = 0.01
 _MAX_NUMBER: Final = 2**63 - 1
 _SHARES: Final = range(2, 262145)
 _SWAPPINESS: Final = range(101)
@@ -151,64 +164,165 @@ def cpu_set(host: HostConfig, *, available: Collection[int]) -> frozenset[int]:
     return frozenset(found)
 
 
-def vcpus(host: HostConfig, *, available: Collection[int]) -> int:
-    """The number of the machine's virtual CPUs: enough for its limit, else as many as it may run on, else one.
+def limits(host: HostConfig) -> ResourceLimits:
+    """The limits that ``host`` asks for.
 
     Raises:
-        InvalidRequest: more than the host has.
+        InvalidRequest: they make no sense.
     """
-    default = len(cpu_set(host, available=available)) or 1
-    return create.vcpus(host, default=default, available=len(available))
-
-
-def limits(host: HostConfig) -> ResourceLimits:
-    """The limits that ``host`` asks for; they were checked."""
     return ResourceLimits(
         memory_bytes=host.memory,
-        cpus=create.cpus(host),
+        cpus=_cpus(host),
         cpu_shares=host.cpu_shares,
         cpu_set=tuple(sorted(cpu_set(host, available=range(_MAX_CPU + 1)))),
         pids=max(host.pids_limit or 0, 0),
     )
 
 
-def machine_limits(host: HostConfig, *, available: Collection[int]) -> Limits:
+def _cpus(host: HostConfig) -> float | None:
+    """CPU time that may be used, in CPUs; None: no limit asked for.
+
+    Raises:
+        InvalidRequest: negative, or both ways of saying it were used.
+    """
+    for value, what in ((host.cpu_period, "Period"), (host.cpu_quota, "Quota")):
+        if host.nano_cpus and value:
+            raise InvalidRequest(
+                f"Conflicting options: Nano CPUs and CPU {what} cannot both be set"
+            )
+    if host.nano_cpus < 0 or host.cpu_quota < -1:
+        raise InvalidRequest("invalid CPU limit: it must not be negative")
+    if host.cpu_period and not 1000 <= host.cpu_period <= 1_000_000:
+        raise InvalidRequest(
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"
+        )
+    if 0 < host.cpu_quota < 1000:
+        raise InvalidRequest("CPU cfs quota can not be less than 1ms (i.e. 1000)")
+    if host.nano_cpus:
+        return max(host.nano_cpus / NANO, MINIMUM_CPUS)
+    if host.cpu_quota > 0:
+        return host.cpu_quota / (host.cpu_period or 100_000)
+    return None
+
+
+# Machines
+
+
+def memory_mib(limit_bytes: int, default: int, *, available_mib: float = math.inf) -> int:
+    """The machine's size in MiB: the limit is the container's, and its kernel has some beside.
+
+    Raises:
+        InvalidRequest: less than Docker's minimum, or more than the host has.
+    """
+    if not limit_bytes:
+        return default
+    if limit_bytes < MINIMUM_LIMIT_MIB * MIB:
+        raise InvalidRequest(f"Minimum memory limit allowed is {MINIMUM_LIMIT_MIB}MB")
+    limit = math.ceil(limit_bytes / MIB)
+    if limit > available_mib:
+        raise InvalidRequest(
+            f"Maximum memory limit allowed is {available_mib:.0f}MB: the host has no more"
+        )
+    return max(MINIMUM_MEMORY_MIB, limit + _KERNEL_MIB + limit // _SHARE)
+
+
+def size(
+    limits: ResourceLimits, default_mib: int, *, joins: bool, cpus: int, available_mib: float
+) -> MachineSize:
+    """The size of the machine of a container with ``limits`` on a host with ``cpus`` and ``available_mib`` of memory.
+
+    ``joins``: the container runs in another's machine, whose size is what counts, and its limits hold within that.
+
+    Raises:
+        InvalidRequest: the limits are more than the host has, or less than a program can live with.
+    """
+    count = vcpus(limits, available=cpus)
+    if not joins:
+        return MachineSize(
+            count, memory_mib(limits.memory_bytes, default_mib, available_mib=available_mib)
+        )
+    if 0 < limits.memory_bytes < MINIMUM_LIMIT_MIB * MIB:
+        raise InvalidRequest(f"Minimum memory limit allowed is {MINIMUM_LIMIT_MIB}MB")
+    return MachineSize(count, default_mib)
+
+
+def vcpus(limits: ResourceLimits, *, available: int) -> int:
+    """The number of a machine's virtual CPUs: enough for its limit, else as many as it may run on, else one.
+
+    Raises:
+        InvalidRequest: more than the host has, which are ``available``.
+    """
+    if limits.cpus is None:
+        return len(limits.cpu_set) or 1
+    if limits.cpus > available:
+        raise InvalidRequest(
+            f"Range of CPUs is from {MINIMUM_CPUS} to {available:.2f}, as there are only {available} CPUs available"
+        )
+    return max(1, math.ceil(limits.cpus))
+
+
+def resized(spec: ContainerSpec, *, available: Collection[int]) -> ContainerSpec:
+    """The spec of which the next machine is made: its size is what its limits say by now.
+
+    ``available``: the host's CPUs. Memory that was never limited stays as it was.
+    """
+    limits = spec.limits
+    usable = set(limits.cpu_set) & set(available) or available
+    size = MachineSize(
+        vcpus=min(vcpus(limits, available=_MAX_CPU), len(usable)),
+        memory_mib=memory_mib(limits.memory_bytes, spec.size.memory_mib),
+    )
+    return replace(spec, size=size)
+
+
+def host_memory_mib() -> float:
+    """The memory of this host in MiB."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / MIB
+
+
+def available_memory_mib() -> int:
+    """Memory in MiB that programs can still take without others losing theirs. Source: proc(5), MemAvailable."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) // 1024
+    return int(host_memory_mib())
+
+
+def machine_limits(limits: ResourceLimits, *, available: Collection[int]) -> Limits:
     """Limits that the host holds the machine to. A CPU that has gone since is left out."""
-    wanted = cpu_set(host, available=range(_MAX_CPU + 1))
     return Limits(
-        cpus=create.cpus(host),
-        cpu_shares=host.cpu_shares or None,
-        cpu_set=wanted & frozenset(available),
+        cpus=limits.cpus,
+        cpu_shares=limits.cpu_shares or None,
+        cpu_set=frozenset(limits.cpu_set) & frozenset(available),
     )
 
 
-def guest_limits(placement: Placement, host: HostConfig) -> tuple[ContainerUpdate, ...]:
+def guest_limits(placement: Placement, limits: ResourceLimits) -> tuple[ContainerUpdate, ...]:
     """Limits that the guest holds the container to from its start. A machine of its own has the CPUs its limits say."""
-    pids, memory = max(host.pids_limit or 0, 0), host.memory
-    cpu_us = _cpu_us(host) if placement.joined else 0
+    pids, memory = limits.pids, limits.memory_bytes
+    cpu_us = _cpu_us(limits) if placement.joined else 0
     if not (pids or memory or cpu_us):
         return ()
     return (ContainerUpdate(placement.container, memory=memory, pids=pids, cpu_us=cpu_us),)
 
 
-def _cpu_us(host: HostConfig) -> int:
+def _cpu_us(limits: ResourceLimits) -> int:
     """CPU time in µs of each 100 ms; 0: no limit."""
-    return round((create.cpus(host) or 0) * _PERIOD_US)
+    return round((limits.cpus or 0) * _PERIOD_US)
 
 
-def resized(spec: ContainerSpec, host: HostConfig, *, available: Collection[int]) -> ContainerSpec:
-    """The spec of which the next machine is made: as large as ``host`` says by now, whose limits it has.
-
-    A size that was never limited stays as it was made.
-    """
-    size = spec.size
-    if host.memory:
-        size = replace(size, memory_mib=create.memory_mib(host, size.memory_mib))
-    if host.nano_cpus or host.cpu_quota or host.cpuset_cpus:
-        usable = machine_limits(host, available=available).cpu_set or available
-        count = min(vcpus(host, available=range(_MAX_CPU + 1)), len(usable))
-        size = replace(size, vcpus=count)
-    return replace(spec, size=size)
+def guest_change(
+    placement: Placement, old: ResourceLimits, new: ResourceLimits
+) -> ContainerUpdate | None:
+    """The change of limits that a running guest has to be told; None: nothing."""
+    memory = new.memory_bytes if new.memory_bytes != old.memory_bytes else 0
+    pids = (new.pids or UNLIMITED) if new.pids != old.pids else 0
+    cpu_us = 0
+    if placement.joined and _cpu_us(new) != _cpu_us(old):
+        cpu_us = _cpu_us(new) or UNLIMITED
+    if not (memory or pids or cpu_us):
+        return None
+    return ContainerUpdate(placement.container, memory=memory, pids=pids, cpu_us=cpu_us)
 
 
 def scratch_size(host: HostConfig) -> int:
@@ -275,17 +389,3 @@ _UPDATABLE: Final = (
 
 def _copy(host: HostConfig) -> HostConfig:
     return type(host)(**{name: getattr(host, name) for name in host.__struct_fields__})
-
-
-def guest_change(placement: Placement, old: HostConfig, new: HostConfig) -> ContainerUpdate | None:
-    """The change of limits that a running guest has to be told; None: nothing."""
-    memory = new.memory if new.memory != old.memory else 0
-    pids = 0
-    if new.pids_limit != old.pids_limit:
-        pids = new.pids_limit if new.pids_limit and new.pids_limit > 0 else UNLIMITED
-    cpu_us = 0
-    if placement.joined and _cpu_us(new) != _cpu_us(old):
-        cpu_us = _cpu_us(new) or UNLIMITED
-    if not (memory or pids or cpu_us):
-        return None
-    return ContainerUpdate(placement.container, memory=memory, pids=pids, cpu_us=cpu_us)

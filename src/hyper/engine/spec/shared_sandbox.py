@@ -10,14 +10,11 @@ from typing import Final
 
 from hyper.errors import InvalidRequest
 from hyper.types.container import CreateBody, HostConfig
-from hyper.units import MIB
 
 _PREFIX: Final = "container:"
 _NO_CPU_CHOICE: Final = (
     "CPU shares and sets have no effect: the CPUs are those of the machine that is shared."
 )
-#: Docker's own lower bound.
-_MINIMUM_MEMORY: Final = 6 * MIB
 
 
 def owner_named(host: HostConfig) -> str:
@@ -61,13 +58,3 @@ def check(config: CreateBody, host: HostConfig) -> list[str]:
         if asked:
             raise InvalidRequest(f"conflicting options: {what}")
     return [_NO_CPU_CHOICE] if host.cpu_shares or host.cpuset_cpus else []
-
-
-def check_memory(host: HostConfig) -> None:
-    """The memory limit within the machine is one that a program can live with.
-
-    Raises:
-        InvalidRequest: it is not (Docker's words).
-    """
-    if 0 < host.memory < _MINIMUM_MEMORY:
-        raise InvalidRequest("Minimum memory limit allowed is 6MB")
