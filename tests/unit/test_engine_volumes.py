@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hyper.engine.events import EventBus
+from hyper.engine.record.mount import BIND, TMPFS, VOLUME, MountPoint
 from hyper.engine.volume.volume_folder import RECORD, Kind, VolumeFolders, VolumeRecord, new_record
 from hyper.engine.volume.volumes import Volumes
 from hyper.errors import HyperError, InvalidRequest, NotFound
@@ -94,6 +95,25 @@ def test_the_links_of_a_guest_lead_nowhere(tmp_path: Path) -> None:
     folders.remove(record)
     assert list(folders.root.iterdir()) == []
     assert (outside / "precious").exists()
+
+
+async def test_only_volumes_that_are_directories_are_shared_by_machines(tmp_path: Path) -> None:
+    """The warning of what two machines share is of directories: an image has one machine, a server's has its own."""
+    volumes = Volumes(tmp_path / "volume", EventBus())
+    await volumes.open()
+    kinds = {
+        "image": {"type": "image"},
+        "dir": {"type": "directory"},
+        "bound": {"type": "none", "o": "bind", "device": "/srv"},
+        "memory": {"type": "tmpfs", "device": "tmpfs"},
+        "server": {"type": "nfs", "o": "addr=10.0.0.5", "device": ":/x"},
+        "open": {},
+    }
+    for name, options in kinds.items():
+        await volumes.create(name, options=options)
+    points = [MountPoint(VOLUME, f"/{name}", volume=name) for name in (*kinds, "unknown")]
+    points += [MountPoint(BIND, "/b", source="/srv"), MountPoint(TMPFS, "/t")]
+    assert [point.target for point in volumes.shared(points)] == ["/dir", "/bound", "/b"]
 
 
 def test_names_drivers_and_events(tmp_path: Path) -> None:

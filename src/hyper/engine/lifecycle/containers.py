@@ -19,7 +19,7 @@ from hyper.engine.lifecycle.register import Register
 from hyper.engine.output import log_segment
 from hyper.engine.record.container import ContainerRecord, Member, PodRecord
 from hyper.engine.record.container_spec import ContainerSpec, ImageUse, MachineSize
-from hyper.engine.record.mount import BIND, MountPoint
+from hyper.engine.record.mount import MountPoint
 from hyper.engine.record.state import Status
 from hyper.engine.spec import (
     agent_requests,
@@ -177,12 +177,8 @@ class Containers:
         )
         _dry_run(record, self.get)
         warnings += mounts.warnings(record.mounts, is_socket=files.is_socket)
-        on_host = [
-            point
-            for point in record.mounts
-            if point.kind == BIND or self._host.volumes.mountpoint(point.volume)
-        ]
-        warnings += mounts.shared_warnings(on_host, self._in_other_machines(record))
+        shared = self._host.volumes.shared(record.mounts)
+        warnings += mounts.shared_warnings(shared, self._in_other_machines(record))
         return await self._keep(record), warnings
 
     async def create_first(

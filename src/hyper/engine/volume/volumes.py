@@ -94,6 +94,14 @@ class Volumes:
             return str(self.folders.disk(record))
         return str(self.folders.data(record))
 
+    def shared(self, points: Iterable[MountPoint]) -> list[MountPoint]:
+        """The mounts among ``points`` whose files two machines can have at once by way of the host."""
+        return [point for point in points if point.kind == BIND or self._is_shared(point.volume)]
+
+    def _is_shared(self, name: str) -> bool:
+        record = self._by_name.get(name)
+        return record is not None and record.kind in (Kind.DIRECTORY, Kind.BIND)
+
     async def usage(self) -> list[Usage]:
         """The usage of all volumes, as /system/df shows it."""
         sizes = await asyncio.to_thread(lambda: [self.folders.size(item) for item in self.all()])
