@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hyper.engine.lifecycle.host import DAEMONS, machine_uids
-from hyper.system import numbers
 from tests.support.api import Api
 from tests.support.dockerd import Engine
 from tests.support.hygiene import control_groups
+from tests.support.numbers import number_of
 from tests.support.processes import runs
 from tests.support.traces import TRACES
 
@@ -153,7 +153,7 @@ class Hyperd:
         return [pid for pid, uid in _owners() if uid in uids and pid not in waiting]
 
     def _machine_uids(self) -> range:
-        number = numbers.number_of(DAEMONS, self.api.get("/info")["ID"])
+        number = number_of(DAEMONS, self.api.get("/info")["ID"])
         return range(0) if number is None else machine_uids(number)
 
     def _groups(self) -> list[str]:

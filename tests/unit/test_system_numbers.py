@@ -11,6 +11,7 @@ import pytest
 
 from hyper.errors import HyperError
 from hyper.system import lock, numbers
+from tests.support.numbers import number_of
 
 CLAIM = """
 import sys
@@ -36,7 +37,7 @@ def test_the_preferred_one_or_the_next_that_is_free(book: Path) -> None:
     assert numbers.claim(book, "d", preferred=2, count=4) == 1
     with pytest.raises(HyperError, match=r"all 4 numbers in .*book\.json are taken"):
         numbers.claim(book, "e", preferred=2, count=4)
-    assert [numbers.number_of(book, owner) for owner in "abcde"] == [2, 3, 0, 1, None]
+    assert [number_of(book, owner) for owner in "abcde"] == [2, 3, 0, 1, None]
 
 
 def test_what_is_given_back_is_free_and_the_last_leaves_no_book(book: Path) -> None:
@@ -59,7 +60,7 @@ def test_processes_that_claim_at_once_get_different_ones(book: Path) -> None:
         for start in range(0, len(owners), 8)
     ]
     assert [process.wait() for process in running] == [0, 0, 0, 0]
-    assert {numbers.number_of(book, owner) for owner in owners} == set(range(7, 39))
+    assert {number_of(book, owner) for owner in owners} == set(range(7, 39))
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"x": "a"}', b"\xff"])

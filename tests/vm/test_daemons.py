@@ -11,6 +11,7 @@ import pytest
 from hyper.engine.lifecycle.host import DAEMONS
 from hyper.system import numbers
 from tests.support.hyperd import Hyperd, hyperd
+from tests.support.numbers import number_of
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
 
@@ -56,19 +57,19 @@ def test_daemons_with_ids_that_begin_alike_share_no_number(
         theirs = owners(other)
         assert len(owners(own_daemon)) == len(theirs) == 1
         assert owners(own_daemon).isdisjoint(theirs)
-        number = numbers.number_of(DAEMONS, second)
-        assert number not in (None, numbers.number_of(DAEMONS, first))
+        number = number_of(DAEMONS, second)
+        assert number not in (None, number_of(DAEMONS, first))
         other.kill()
         # Whoever asks meanwhile does not get it.
         preferred, count = number or 0, 4096
         assert numbers.claim(DAEMONS, "stranger", preferred=preferred, count=count) != number
         numbers.give_back(DAEMONS, "stranger")
         other.start()
-        assert (numbers.number_of(DAEMONS, second), owners(other)) == (number, theirs)
+        assert (number_of(DAEMONS, second), owners(other)) == (number, theirs)
         other.run("rm", "-f", "one")
         other.run("network", "rm", "lan")
         assert other.stop() == 0
-        assert numbers.number_of(DAEMONS, second) is None
+        assert number_of(DAEMONS, second) is None
         assert before - bridges() == set()
         assert owners(own_daemon) != set()
         other.start()

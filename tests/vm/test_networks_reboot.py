@@ -11,6 +11,7 @@ from hyper.system import link, numbers
 from tests.support.containers import port_of
 from tests.support.hyperd import Hyperd
 from tests.support.networks import SERVER, address_of, fetch, resolves, says, up
+from tests.support.numbers import number_of
 from tests.support.processes import end
 
 pytestmark = [pytest.mark.vm, pytest.mark.root]
@@ -33,7 +34,7 @@ def test_networks_and_ports_are_back_after_a_reboot(own_daemon: Hyperd, busybox:
     daemon.kill()
     for pid in pids:
         end(pid)
-    number = numbers.number_of(DAEMONS, own)
+    number = number_of(DAEMONS, own)
     assert number is not None
     bridges = link.names(f"hb-{number:03x}")
     assert len(bridges) == 2
@@ -46,7 +47,7 @@ def test_networks_and_ports_are_back_after_a_reboot(own_daemon: Hyperd, busybox:
     numbers.claim(DAEMONS, "first", preferred=number, count=MAX_DAEMONS)
     try:
         daemon.start()
-        assert numbers.number_of(DAEMONS, own) not in (None, number)
+        assert number_of(DAEMONS, own) not in (None, number)
     finally:
         numbers.give_back(DAEMONS, "first")
     events = daemon.api.lines("/events?since=0")

@@ -114,7 +114,7 @@ class Unanswered(web.StreamResponse):
 def _failed(request: web.Request, error: HyperError) -> web.StreamResponse:
     """The error's response; an answer under way is broken off instead, so that no client takes it for whole."""
     if _ANSWERED not in request:
-        return json_response(ErrorBody(str(error), error.kind), status=error.http_status)
+        return error_response(error)
     logger.warning("%s %s broke off: %s", request.method, request.path, error.message)
     return _broken_off(request)
 

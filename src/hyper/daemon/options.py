@@ -20,6 +20,8 @@ from hyper.daemon.fixed import add_fixed, check_key, check_options
 from hyper.daemon.registry_options import PROXIES, add_registries, proxies_of
 from hyper.errors import InvalidRequest
 from hyper.log import LEVELS
+from hyper.machine.process import file_server
+from hyper.machine.qemu import accelerators
 
 _EPILOG = """\
 A configuration file is JSON with the long option names as keys, as dockerd's:
@@ -52,9 +54,9 @@ _FLAGS: Final = frozenset(
 _NUMBERS: Final = frozenset({"default_memory_mib", "boot_timeout_s", "pool_memory_mib"})
 _CHOICES: Final = {
     "log_level": tuple(LEVELS),
-    "accelerator": ("auto", "kvm", "tcg"),
+    "accelerator": accelerators.CHOICES,
     "host_services": ("asked", "all", "none"),
-    "file_server": ("auto", "qemu", "rust"),
+    "file_server": file_server.CHOICES,
     "default_volume_type": ("auto", "directory", "image"),
 }
 

@@ -23,6 +23,7 @@ from hyper.proto.frame import (
     FrameDecoder,
     FrameType,
     Resync,
+    decode_ack,
     decode_carried,
     decode_data,
 )
@@ -260,11 +261,12 @@ class Session(asyncio.Protocol):
 
     def _on_ack(self, frame: Frame) -> None:
         number, fd = message.split_stream_id(frame.stream)
-        if fd != 0 or len(frame.body) != 8:
-            raise ProtocolError(f"malformed ACK of stream {frame.stream}")
+        offset = decode_ack(frame)
+        if fd != 0:
+            raise ProtocolError(f"ACK of stream {frame.stream}, which the guest sends")
         process = self._processes.get(number)
         if process is not None:
-            process.on_ack(int.from_bytes(frame.body, "little"))
+            process.on_ack(offset)
 
     def _on_reply(self, frame: Frame) -> None:
         future = self._pending.get(frame.stream)

@@ -18,7 +18,6 @@ MOVED_FROM: Final = 0x40
 MOVED_TO: Final = 0x80
 CREATE: Final = 0x100
 DELETE: Final = 0x200
-OVERFLOW: Final = 0x4000
 IGNORED: Final = 0x8000
 IS_DIRECTORY: Final = 0x4000_0000
 _HEADER: Final = struct.Struct("iIII")

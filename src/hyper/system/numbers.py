@@ -37,11 +37,6 @@ def give_back(book: Path, owner: str) -> None:
         _write(book, {number: name for number, name in _read(book).items() if name != owner})
 
 
-def number_of(book: Path, owner: str) -> int | None:
-    """The number that ``owner`` has. Raises: HyperError: the book cannot be read."""
-    return _of(owner, _read(book))
-
-
 def _of(owner: str, owners: dict[int, str]) -> int | None:
     return next((number for number, name in owners.items() if name == owner), None)
 
