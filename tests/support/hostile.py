@@ -19,7 +19,7 @@ from hyper.errors import MachineError
 from hyper.machine.qemu.driver import QemuDriver
 from hyper.machine.spec import Disk, FileBlocks, Limits, MachineSpec
 from hyper.sandbox.probe import meet
-from tests.contract.driver import FIRST_TEST_UID, make_nic
+from tests.support.machines import FIRST_TEST_UID, make_nic
 
 SOURCE = Path(__file__).with_name("hostile.c")
 CPUS = 0.2

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from hyper.machine.spec import MachineSpec, Memory, Slot, TapNic
+from hyper.machine.qemu.spec import QemuSpec
+from hyper.machine.spec import TapNic
+from hyper.machine.template import Memory, Slot
 
 #: A machine without disks and networks.
-PLAIN = MachineSpec(
+PLAIN = QemuSpec(
     name="plain",
     vcpus=1,
     memory_mib=128,

@@ -7,14 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from hyper.engine.identities import Identities
 from hyper.engine.lifecycle.starts import Starts
 from hyper.errors import HyperError, NotFound
+from hyper.machine import abilities
 from hyper.machine.spec import MachineSpec, Nic, SharedPath, TapNic, UserNic
-from hyper.machine.template import MAX_MEMORY_MIB, Card, Shape, TemplateStore
+from hyper.machine.template import Card, Shape, TemplateStore, TemplateTerms
 from hyper.proto.message import GuestHello
 from hyper.sandbox.exercise import Exercise
 from hyper.sandbox.pool import IDLE_S, Pool, Warm, _Shelf
@@ -103,13 +105,19 @@ def test_shapes() -> None:
     assert shape_of(_with(nics=(nic,), vcpus=2)) == Shape(2, 128, Card.USER)
     assert shape_of(_with(shared=(SharedPath(Path("/x"), True),))) is None
     assert shape_of(_with(command_line=("x",))) is None
-    assert Shape(1, MAX_MEMORY_MIB, Card.TAP).copied
-    assert not Shape(1, MAX_MEMORY_MIB + 1, Card.TAP).copied
+
+
+def test_terms_of_templates_name_a_largest_machine_and_what_waiting_costs() -> None:
+    """A machine of the largest size is copied and counts as a copy; one more MiB, and it boots and counts as that."""
+    terms = TemplateTerms(max_memory_mib=320, copy_mib=48, booted_mib=160)
+    largest, larger = Shape(1, 320, Card.TAP), Shape(1, 321, Card.TAP)
+    assert (terms.copied(largest), terms.cost_mib(largest)) == (True, 48)
+    assert (terms.copied(larger), terms.cost_mib(larger)) == (False, 160)
 
 
 def _pool(tmp_path: Path, *, available_mib: int) -> Pool:
     """One whose driver makes nothing."""
-    driver = _Nothing()
+    driver = cast(abilities.Templates, _Nothing())
     place = Place(tmp_path, tmp_path, tmp_path / "pool", nullcontext, _no_card, 1.0)
     exercise = Exercise.__new__(Exercise)
     templates = Templates(driver, TemplateStore(tmp_path / "t"), place, exercise)
@@ -163,6 +171,8 @@ async def test_closed_while_a_machine_is_being_ended(tmp_path: Path) -> None:
 
 class _Nothing:
     """A driver of which nothing may be wanted."""
+
+    terms = TemplateTerms(max_memory_mib=320, copy_mib=48, booted_mib=160)
 
     async def template_prefix(self) -> str:
         return "x"

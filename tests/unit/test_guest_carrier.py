@@ -15,7 +15,7 @@ from hyper.errors import MachineError, ProtocolError
 from hyper.guest.carrier import Carrier
 from hyper.guest.process import GuestProcess
 from hyper.guest.session import RUSH, Session
-from hyper.machine.driver import Machine
+from hyper.machine.abilities import HotplugDisks
 from hyper.machine.spec import Disk
 from hyper.proto.frame import (
     Carried,
@@ -198,7 +198,7 @@ async def test_a_carrier_comes_in_a_rush_and_goes_when_nothing_goes_by_it(
     monkeypatch.setattr(carriage, "REST_S", 0.01)
     async with met() as (session, guest, _):
         doors: Any = Doors()
-        keeper = Carriage(cast(Machine, doors), session)
+        keeper = Carriage(cast(HotplugDisks, doors), session, "machine")
         session.moved(RUSH - 1)
         assert doors.disks == {}
         session.moved(1)
@@ -220,7 +220,7 @@ async def test_who_will_have_no_carrier_is_not_asked_again(who: str) -> None:
     async with met() as (session, guest, process):
         doors: Any = Doors()
         doors.refuses = who == "machine"
-        Carriage(cast(Machine, doors), session)
+        Carriage(cast(HotplugDisks, doors), session, "machine")
         session.moved(RUSH)
         if who == "agent":
             assert await change(guest, ReplyCode.UNKNOWN_OP) == DISK

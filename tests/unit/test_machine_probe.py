@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -92,7 +93,7 @@ class Launcher:
     async def __call__(self, spec: MachineSpec, accelerator: str) -> Machine:
         assert spec.run_dir.stat().st_mode & 0o777 == 0o700
         self.machines.append(self._make())
-        return self.machines[-1]
+        return cast(Machine, self.machines[-1])
 
 
 def make(tmp_path: Path, launch: probe.Launch) -> Probe:

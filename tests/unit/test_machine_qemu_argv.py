@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from hyper.machine.qemu.argv import MachineFds, arguments, forward_rules
+from hyper.machine.qemu.spec import QemuSpec
 from hyper.machine.spec import (
     Disk,
     FileBlocks,
     Forward,
-    MachineSpec,
     SharedPath,
     UserNic,
 )
@@ -52,7 +52,7 @@ MANY_DISKS = replace(
 SPECS = [PLAIN, FULL, BRIDGED, SHARING, TEMPLATE, COPY, MANY_DISKS]
 
 
-def lines(spec: MachineSpec, accelerator: str) -> str:
+def lines(spec: QemuSpec, accelerator: str) -> str:
     """One option a line."""
     fds = MachineFds(
         agent=10,
@@ -73,7 +73,7 @@ def lines(spec: MachineSpec, accelerator: str) -> str:
 
 @pytest.mark.parametrize("accelerator", ["tcg", "kvm"])
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
-def test_golden(spec: MachineSpec, accelerator: str) -> None:
+def test_golden(spec: QemuSpec, accelerator: str) -> None:
     """The command line of each machine is the one that is kept in tests/golden."""
     path = GOLDEN / f"qemu-{spec.name}-{accelerator}.txt"
     if os.environ.get("HYPER_GOLDEN") == "write":

@@ -11,13 +11,14 @@ import pytest
 
 from hyper.errors import Conflict, GuestError
 from hyper.guest.session import Session
+from hyper.machine.abilities import HotplugDisks
 from hyper.machine.driver import Machine
 from hyper.machine.spec import Disk, FileBlocks
 from hyper.proto.message import ContainerCreate, GuestHello, ProcessStart, Reply, ReplyCode
 from hyper.sandbox.sandbox import Joining, Sandbox
 
 
-class Doors:
+class Doors(HotplugDisks):
     """The machine: a disk is in it once ``open`` is set; ``brought`` names those that were asked for."""
 
     def __init__(self) -> None:
@@ -33,9 +34,6 @@ class Doors:
 
     async def remove_disk(self, name: str) -> None:
         self.brought.remove(name)
-
-    def on_share_lost(self, callback: Any) -> None:
-        pass
 
 
 class Agreeing:
@@ -101,3 +99,13 @@ async def test_an_older_agent_is_told_as_such(code: ReplyCode) -> None:
     with pytest.raises(GuestError):
         await Sandbox(*parts).join(joining(2), timeout_s=10)
     assert doors.brought == []
+
+
+async def test_join_where_no_disks_can_be_added_is_a_conflict() -> None:
+    """A machine without the ability takes no further container, and says whose fault that is."""
+    machine = SimpleNamespace(record=SimpleNamespace(name="machine", driver="plain"))
+    sandbox = Sandbox(
+        cast(Machine, machine), cast(Session, Agreeing()), GuestHello(b"", 0, "agent")
+    )
+    with pytest.raises(Conflict, match="hypervisor plain cannot add disks to a running machine"):
+        await sandbox.join(joining(2), timeout_s=10)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.driver import make_cpio
 from tests.support.assets import find_asset
 from tests.support.containers import create
 from tests.support.daemon_log import bugs
 from tests.support.hygiene import control_groups
 from tests.support.hyperd import Hyperd, hyperd
+from tests.support.machines import make_cpio
 
 pytestmark = pytest.mark.vm
 

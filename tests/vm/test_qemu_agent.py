@@ -16,8 +16,8 @@ from hyper.machine.qemu.driver import QemuDriver
 from hyper.sandbox.probe import meet
 from hyper.system import tsc
 from hyper.system.tsc import TscMeter
-from tests.contract.driver import BOOT_S, make_spec
 from tests.support.assets import find_asset
+from tests.support.machines import BOOT_S, make_spec
 from tests.support.traces import TRACES
 
 pytestmark = pytest.mark.vm

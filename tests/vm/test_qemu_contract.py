@@ -7,12 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from hyper.machine.driver import Driver
+from hyper.machine.driver import Machine
 from hyper.machine.qemu.driver import QemuDriver
 from hyper.sandbox.probe import meet
 from hyper.system import cgroup
 from hyper.system.cgroup import GroupLimits
-from tests.contract.driver import DriverContract
+from tests.contract.core import CoreContract
+from tests.contract.hotplug import HotplugContract
+from tests.contract.memory import MemoryContract
+from tests.contract.process import ProcessContract
+from tests.contract.shared_folders import SharedFoldersContract
+from tests.contract.tap_networking import TapNetworkingContract
+from tests.contract.templates import TemplatesContract
+from tests.contract.user_networking import UserNetworkingContract
 from tests.support.assets import find_asset
 
 pytestmark = pytest.mark.vm
@@ -39,19 +46,36 @@ async def test_a_group_without_a_machine_is_cleared_away(tmp_path: Path, kernel:
     await driver.clear(folder)
 
 
-class TestTcg(DriverContract):
+class QemuContract(
+    ProcessContract,
+    CoreContract,
+    HotplugContract,
+    TemplatesContract,
+    SharedFoldersContract,
+    UserNetworkingContract,
+    TapNetworkingContract,
+    MemoryContract,
+):
+    """All that QEMU owes."""
+
+    def pid_of(self, machine: Machine) -> int:
+        """The process of QEMU's."""
+        return machine.record.pid
+
+
+class TestTcg(QemuContract):
     """Emulation."""
 
     @pytest.fixture
-    def driver(self, state_dir: Path, kernel: Path) -> Driver:
+    def driver(self, state_dir: Path, kernel: Path) -> QemuDriver:
         return QemuDriver(assets=kernel.parent, state_dir=state_dir, meet=meet, accelerator="tcg")
 
 
-class TestKvm(DriverContract):
+class TestKvm(QemuContract):
     """Hardware. Skipped, with the probe's reason, where a guest does not come up on it."""
 
     @pytest.fixture
-    async def driver(self, state_dir: Path, kernel: Path, contract_assets: Path) -> Driver:
+    async def driver(self, state_dir: Path, kernel: Path, contract_assets: Path) -> QemuDriver:
         probing = QemuDriver(
             assets=contract_assets, state_dir=state_dir, meet=meet, accelerator="kvm"
         )

@@ -1,15 +1,18 @@
-"""The hypervisor seam: what every driver offers. tests/contract/driver.py holds each one to it."""
+"""The core of the hypervisor seam: what every driver and every machine has. tests/contract/core.py holds each to it.
+
+Base classes and no structural protocols, as the abilities are: who implements one says so by name.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from hyper.machine.spec import Capability, Disk, Limits, MachineSpec
-from hyper.machine.template import Card
+from hyper.machine.spec import Limits, MachineSpec
 
 #: What speaks with an agent: it is told of the stream's bytes and of its end.
 P = TypeVar("P", bound=asyncio.BaseProtocol)
@@ -73,13 +76,18 @@ class MachineStats:
     vcpus: int
 
 
-class Machine(Protocol):
-    """A running machine. Its process outlives this object: only ``kill`` or the guest ends it."""
+class Machine(ABC):
+    """A running machine, as far as every driver has them; more is asked for by type (machine/abilities.py).
+
+    It outlives this object and this process: only ``kill``, the guest or the host ends it.
+    """
 
     @property
+    @abstractmethod
     def record(self) -> MachineRecord:
-        """The driver state to keep, by which the machine is found again."""
+        """The record to keep, by which the machine is found again."""
 
+    @abstractmethod
     async def connect(self, make: Callable[[], P], /) -> P:
         """The protocol that ``make`` made, at one end of a new stream to the agent. One at a time.
 
@@ -90,110 +98,101 @@ class Machine(Protocol):
             MachineError: the machine is gone.
         """
 
+    @abstractmethod
     def reachable(self) -> bool:
-        """Whether the machine's sockets are where they were made: without them it is never reached again."""
+        """Whether the way to the machine's agent is there; without it the machine is never reached again."""
 
+    @abstractmethod
     async def wait(self) -> MachineExit:
-        """Return once the machine's process has ended. May be awaited by several tasks and repeatedly."""
+        """Return once the machine has ended. For several tasks at once and repeatedly; cancelled: nothing changes."""
 
+    @abstractmethod
     async def kill(self) -> None:
-        """End the machine at once; it is gone on return. No error when it already was."""
+        """End the machine at once; it and what it left on its host are gone on return, even if this is cancelled.
 
+        Repeatable, and wanted after the machine's own end, too: that leaves things on the host. Also after ``close``.
+        """
+
+    @abstractmethod
     async def pause(self) -> None:
-        """Stop the machine's vCPUs."""
+        """Stop the machine's vCPUs; no error when they are. Failed or cancelled: ask ``paused``.
 
+        Raises:
+            MachineError: it has ended, or does not answer.
+        """
+
+    @abstractmethod
     async def resume(self) -> None:
-        """Let the machine's vCPUs go on."""
+        """Let the machine's vCPUs go on; no error when they do. Failed or cancelled: ask ``paused``.
 
+        Raises:
+            MachineError: it has ended, or does not answer.
+        """
+
+    @abstractmethod
+    async def paused(self) -> bool:
+        """Whether the machine's vCPUs are stopped: asked of the machine itself, whatever stopped them.
+
+        Raises:
+            MachineError: it has ended, or does not answer.
+        """
+
+    @abstractmethod
     async def limit(self, limits: Limits) -> None:
-        """The machine is held to ``limits`` from now on, and to no others, as far as this host can.
+        """The machine is held to ``limits`` from now on, and to no others, as far as its host can.
+
+        Repeatable. Failed: some of them may hold.
 
         Raises:
             MachineError: it has ended, or the host refused.
         """
 
-    async def paused(self) -> bool:
-        """Whether the machine's vCPUs are stopped: asked of the machine itself, whatever stopped them."""
-
-    async def add_disks(self, *disks: Disk) -> None:
-        """The guest finds ``disks`` by their names when it looks for them, after what the machine was made with.
-
-        One that has the name of an empty slot is there, and must be read-only if the slot is. Also of a machine that
-        was found again, and of one that is paused. Needs Capability.ADD_DISK.
-
-        Raises:
-            Conflict: it has an added disk of such a name, or too many.
-            MachineError: a file cannot be opened; the machine has ended, or refuses. Those before it were added.
-        """
-
-    async def remove_disk(self, name: str) -> None:
-        """The machine has no added disk ``name`` (any more), and the file is closed, whatever the guest does.
-
-        Raises:
-            MachineError: it has ended, or refuses.
-        """
-
-    async def save(self, state_fd: int) -> None:
-        """The machine's device state is in the file ``state_fd``, its memory in the file it was given; it stays
-        stopped.
-
-        Needs Capability.TEMPLATE and a machine that boots in a file (Memory without a state).
-
-        Raises:
-            MachineError: it has ended, or refuses; the file is full.
-        """
-
-    def move(self, run_dir: Path) -> None:
-        """The machine's folder is called ``run_dir`` from now on, which does not exist yet; ``record`` says so, too.
-
-        Raises:
-            OSError: it cannot be renamed.
-        """
-
-    def on_share_lost(self, callback: Callable[[str], None]) -> None:
-        """Call ``callback`` from the loop with the reason once the file server has ended and the machine goes on.
-
-        Also if that was so before. The guest then hangs at each access to the share until it is told (ShareLost).
-        """
-
-    def fail(self, cause: str) -> None:
-        """End the machine at once; its exit tells ``cause``. Does not wait."""
-
+    @abstractmethod
     async def stats(self) -> MachineStats:
-        """The resources of the host that the machine uses now."""
+        """The resources of its host that the machine uses now.
 
+        Raises:
+            MachineError: it has ended, or does not answer.
+        """
+
+    @abstractmethod
     def console_tail(self) -> str:
-        """The last lines (≤ 8 KiB) of the machine's serial console seen by this process, printable text only."""
+        """The last lines (≤ 8 KiB) of the machine's console seen by this process, printable text only."""
 
+    @abstractmethod
     async def close(self) -> None:
-        """Let go of this object's sockets and tasks. The machine itself goes on."""
+        """Let go of this object's connections and tasks; the machine goes on, ``attach`` finds it. Repeatable."""
 
 
-class Driver(Protocol):
-    """A driver: one hypervisor."""
+class Driver(ABC):
+    """A driver: one hypervisor, as far as all have it in common; more is asked for by type (machine/abilities.py).
+
+    A cancelled ``launch``, ``attach``, ``clear`` or ``recover`` leaves nothing half done that doing it again does not
+    bring to its end.
+    """
 
     @property
+    @abstractmethod
     def name(self) -> str:
-        """The hypervisor's name as shown to users: ``qemu``."""
+        """The hypervisor's name as shown to users: ``qemu``. Records of its machines have it."""
+
+    @abstractmethod
+    def max_disks(self, *, shared: bool) -> int:
+        """The number of disks that a machine can be launched with; ``shared``: one that shares folders."""
 
     @property
-    def capabilities(self) -> frozenset[Capability]:
-        """The abilities of the hypervisor beyond the basics."""
-
-    @property
-    def max_disks(self) -> int:
-        """The number of disks one machine can have; a share takes the place of one."""
-
-    @property
+    @abstractmethod
     def unlimited(self) -> tuple[str, ...]:
-        """The limits that this host cannot enforce, each with its reason; empty when it can enforce all."""
+        """The limits that the machines' host cannot enforce, each with its reason; empty when it can enforce all."""
 
+    @abstractmethod
     async def probe(self) -> list[Verdict]:
         """Verdicts on every accelerator, best first; the first usable one is what ``launch`` takes.
 
         Found by booting the kernel with a deadline; remembered on disk until kernel, CPU or hypervisor change.
         """
 
+    @abstractmethod
     def verdicts(self) -> dict[str, Verdict | None]:
         """The verdicts known now on every accelerator, best first, without a boot; None: only ``probe`` will tell.
 
@@ -201,41 +200,48 @@ class Driver(Protocol):
             MachineError: its program or the guest's files are missing.
         """
 
+    @abstractmethod
     async def version(self) -> str:
-        """The version of the hypervisor's program, as the program states it; "" if that cannot be found out."""
+        """The version of the hypervisor, as it states it; "" if that cannot be found out."""
 
-    async def template_prefix(self) -> str:
-        """The beginning of the keys of all templates that can be used now: host, hypervisor, guest and accelerator.
-
-        Raises:
-            MachineError: its program or the guest's files are missing.
-        """
-
-    async def template_key(self, spec: MachineSpec, card: Card) -> str:
-        """The key of templates for machines like ``spec`` that are connected by ``card``; fit for a file's name.
-
-        Machines of one key can be made from one another's templates. Name, identity, limits, folder, addresses of
-        cards and host ports of ``spec`` do not matter to it; everything else does.
-        """
-
+    @abstractmethod
     async def recover(self, kept: Collection[MachineRecord]) -> None:
-        """The machines of an earlier daemon run no more, except ``kept`` ones, wherever their folders are."""
+        """The driver's machines of an earlier daemon run no more, except ``kept`` ones, wherever their folders are.
 
-    async def launch(self, spec: MachineSpec) -> Machine:
-        """Start the machine: its process runs and its agent stream can be connected to.
-
-        Raises:
-            MachineError: it did not start; nothing is left behind.
+        Records of other drivers' machines among ``kept`` are passed over.
         """
 
+    @abstractmethod
+    async def launch(self, spec: MachineSpec) -> Machine:
+        """Start the machine: it runs and its agent can be connected to.
+
+        What an earlier machine of the same folder has left is gone first, as by ``clear``.
+
+        Raises:
+            InvalidRequest: the spec asks for what the hypervisor has not (too many disks; a card or a share where the
+                ability is missing).
+            MachineError: it did not start.
+            In all cases, and if this is cancelled, nothing is left behind.
+        """
+
+    @abstractmethod
     def runs(self, record: MachineRecord) -> bool:
-        """Whether the machine of ``record`` still runs, whether it answers or not."""
+        """Whether the machine of ``record`` may still run, whether it answers or not. Never waits."""
 
+    @abstractmethod
     async def attach(self, record: MachineRecord) -> Machine | None:
-        """The machine of ``record`` if it still runs, else None: then what it left on the host is gone too."""
+        """The machine of ``record`` if it still runs, else None: then what it left on its host is gone too.
 
+        Each call makes another object for the machine; objects do not mind each other.
+
+        Raises:
+            MachineError: the machine's host does not say. The machine may run.
+        """
+
+    @abstractmethod
     async def clear(self, run_dir: Path) -> None:
-        """No machine launched with ``run_dir`` runs any more, whichever daemon launched it; its leavings are gone.
+        """No machine that this driver launched with ``run_dir`` runs any more, in whichever daemon; nothing is left.
 
-        For a daemon that was killed between launch and keeping the record. ``launch`` does it by itself.
+        For a daemon that was killed between a launch and keeping the record. Repeatable; of another driver's machine
+        nothing is touched.
         """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 
@@ -88,26 +87,6 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """A place of the machine that is empty when it starts and takes a disk of this name and access later."""
-
-    name: str
-    read_only: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """The guest's memory as an open file of exactly its size: the caller's descriptor, needed until the launch.
-
-    ``state_fd`` None: the machine boots in it, what it writes is in the file. Otherwise the machine goes on from the
-    device state read there; it sees what is in the file and what it writes is its own (copy on write).
-    """
-
-    fd: int
-    state_fd: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class MachineSpec:
     """The spec of a machine to be. ``run_dir`` exists, is the machine's own, and short enough for unix sockets."""
 
@@ -125,10 +104,6 @@ class MachineSpec:
     command_line: tuple[str, ...] = ()
     #: One file system under SHARE_TAG; its root has the first of these as ``0``, the next as ``1``…
     shared: tuple[SharedPath, ...] = ()
-    #: Instead of disks: places for them, filled by Machine.add_disks. Not together with ``disks`` or ``shared``.
-    empty_slots: tuple[Slot, ...] = ()
-    #: None: memory of the machine's own.
-    memory: Memory | None = None
 
     @property
     def forwards(self) -> tuple[Forward, ...]:
@@ -139,15 +114,3 @@ class MachineSpec:
     def user_nics(self) -> tuple[UserNic, ...]:
         """Cards whose packets the hypervisor itself sends: it needs the host's network for that."""
         return tuple(nic for nic in self.nics if isinstance(nic, UserNic))
-
-
-class Capability(Enum):
-    """The abilities that a driver may have beyond starting and ending a machine."""
-
-    PAUSE = "pause"
-    TEMPLATE = "template"
-    SNAPSHOT = "snapshot"
-    MIGRATE = "migrate"
-    DISK_SWAP = "disk-swap"
-    ADD_DISK = "add-disk"
-    MEMORY_RETURN = "memory-return"

@@ -20,7 +20,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
 
-from hyper.machine.spec import Memory
 from hyper.system import files, memfd
 from hyper.units import MIB
 
@@ -36,9 +35,26 @@ _ZERO: Final = bytes(_PAGE)
 _MAX_STATE: Final = 16 * MIB
 #: How many are kept; the least recently used ones go.
 MAX_TEMPLATES: Final = 8
-#: Larger machines are not made from templates. A page that a copy touches first where the template has none is there
-#: twice, once for all copies to come, and what a copy frees does not go back to the host: small machines are worth it.
-MAX_MEMORY_MIB: Final = 320
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place of the machine that is empty when it starts and takes a disk of this name and access later."""
+
+    name: str
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The guest's memory as an open file of exactly its size: the caller's descriptor, needed until the launch.
+
+    ``state_fd`` None: the machine boots in it, what it writes is in the file. Otherwise the machine goes on from the
+    device state read there; it sees what is in the file and what it writes is its own (copy on write).
+    """
+
+    fd: int
+    state_fd: int | None = None
 
 
 class Card(StrEnum):
@@ -57,13 +73,27 @@ class Shape:
     memory_mib: int
     card: Card
 
-    @property
-    def copied(self) -> bool:
-        """Whether machines of the shape are made from a template."""
-        return self.memory_mib <= MAX_MEMORY_MIB
-
     def __str__(self) -> str:
         return f"{self.vcpus} CPU, {self.memory_mib} MiB, card: {self.card}"
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateTerms:
+    """The terms of a hypervisor for templates and for machines that wait, in MiB."""
+
+    #: Larger machines are not made from templates.
+    max_memory_mib: int
+    #: What a machine that waits takes, about: a copy of a template; one that booted.
+    copy_mib: int
+    booted_mib: int
+
+    def copied(self, shape: Shape) -> bool:
+        """Whether machines of the shape are made from a template."""
+        return shape.memory_mib <= self.max_memory_mib
+
+    def cost_mib(self, shape: Shape) -> int:
+        """The memory that a machine of the shape takes while it waits."""
+        return self.copy_mib if self.copied(shape) else self.booted_mib
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Final
 from hyper.errors import HyperError
 from hyper.guest.carrier import Carrier
 from hyper.guest.session import Session, checked
-from hyper.machine.driver import Machine
+from hyper.machine.abilities import HotplugDisks
 from hyper.machine.spec import Disk, FileBlocks
 from hyper.proto.limits import CARRIER_SIZE
 from hyper.proto.message import CarrierChange
@@ -30,19 +30,16 @@ REST_S: Final = 2.0
 class Carriage:
     """The carriage of one machine's carrier. The carrier comes by itself; ``end`` before the machine is let go of."""
 
-    def __init__(self, machine: Machine, session: Session) -> None:
+    def __init__(self, machine: HotplugDisks, session: Session, name: str) -> None:
         self._machine = machine
         self._session = session
+        self._name = name
         self._task: asyncio.Task[None] | None = None
         session.on_rush = self._wanted
 
     def _wanted(self) -> None:
         if self._task is None:
             self._task = asyncio.create_task(self._serve(), name=f"carrier of {self._name}")
-
-    @property
-    def _name(self) -> str:
-        return self._machine.record.name
 
     async def end(self) -> None:
         """The carrier comes and goes no more. One there stays until the machine's next daemon finds it in its way."""

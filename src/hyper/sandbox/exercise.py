@@ -16,7 +16,7 @@ from typing import Final
 from hyper.errors import MachineError
 from hyper.guest.process import GuestProcess
 from hyper.guest.session import Session
-from hyper.machine.driver import Machine
+from hyper.machine.abilities import HotplugDisks
 from hyper.machine.spec import Disk, FileBlocks
 from hyper.proto.message import (
     ContainerCreate,
@@ -55,7 +55,9 @@ class Exercise:
     main: ProcessStart
     other: ProcessStart
 
-    async def run(self, machine: Machine, session: Session, folder: Path, *, card: bool) -> None:
+    async def run(
+        self, machine: HotplugDisks, session: Session, folder: Path, *, card: bool
+    ) -> None:
         """The warm-up was done in ``machine`` TIMES (``card``: it has one); ``folder`` has its disk meanwhile.
 
         Raises:
@@ -64,7 +66,9 @@ class Exercise:
         for _ in range(TIMES):
             await self._once(machine, session, folder, card=card)
 
-    async def _once(self, machine: Machine, session: Session, folder: Path, *, card: bool) -> None:
+    async def _once(
+        self, machine: HotplugDisks, session: Session, folder: Path, *, card: bool
+    ) -> None:
         scratch = folder / "exercise.ext4"
         interfaces = self.interfaces if card else ()
         try:

@@ -20,19 +20,18 @@ from typing import Final
 from hyper.errors import HyperError
 from hyper.guest.session import Session
 from hyper.ids import new_id
-from hyper.machine.driver import Driver, Machine
+from hyper.machine import abilities
+from hyper.machine.abilities import OpenMachine
 from hyper.machine.spec import Nic
 from hyper.machine.template import Card, Shape, Template
 from hyper.proto.message import GuestHello
 from hyper.sandbox.connection import end_machine, greet
 from hyper.sandbox.exercise import Exercise
+from hyper.sandbox.shape import EMPTY_SLOTS
 from hyper.sandbox.templates import Place, Templates
 
 logger = logging.getLogger(__name__)
 
-#: What a waiting machine is reckoned with, in MiB: about what one takes that nobody has used. A copy, one that booted.
-MACHINE_MIB: Final = 48
-BOOTED_MACHINE_MIB: Final = 160
 #: Starts of the last seconds that count as demand, and how many of them one waiting machine serves.
 _WINDOW_S: Final = 10.0
 _STARTS_PER_MACHINE: Final = 4
@@ -49,7 +48,7 @@ _RESERVE_MIB: Final = 1024
 class Warm:
     """A pooled machine. Its taker owns all of it, and closes ``holds`` when the container has its own."""
 
-    machine: Machine
+    machine: OpenMachine
     session: Session
     hello: GuestHello
     shape: Shape
@@ -88,10 +87,6 @@ def _report(keeper: asyncio.Task[None]) -> None:
         logger.error("no machines wait any more", exc_info=error)
 
 
-def _cost_mib(shape: Shape) -> int:
-    return MACHINE_MIB if shape.copied else BOOTED_MACHINE_MIB
-
-
 @dataclass(frozen=True, slots=True)
 class ShelfState:
     """The number of machines of one shape that wait now, and of those that should."""
@@ -106,7 +101,7 @@ class Pool:
 
     def __init__(
         self,
-        driver: Driver,
+        driver: abilities.Templates,
         templates: Templates,
         place: Place,
         exercise: Exercise,
@@ -116,6 +111,7 @@ class Pool:
     ) -> None:
         self.limit_mib = limit_mib
         self._driver = driver
+        self._terms = driver.terms
         self._templates = templates
         self._place = place
         self._exercise = exercise
@@ -134,13 +130,18 @@ class Pool:
         self.taken = 0
         self.missed = 0
 
+    @property
+    def machine_mib(self) -> int:
+        """The memory that a waiting machine counts as, in MiB: one made from a template."""
+        return self._terms.copy_mib
+
     async def open(self) -> None:
         """The machines that an earlier daemon had waiting are gone; from now on they are kept as demand says."""
         root = self._place.run_root
         for folder in list(root.iterdir()) if root.is_dir() else []:
             await self._driver.clear(folder)
             shutil.rmtree(folder)
-        if self.limit_mib >= MACHINE_MIB:
+        if self.limit_mib >= self.machine_mib:
             self._keeper = asyncio.get_running_loop().create_task(self._keep(), name="pool")
             self._keeper.add_done_callback(_report)
 
@@ -203,11 +204,11 @@ class Pool:
     def _room_for(self, shape: Shape, now: float) -> int:
         """The number of machines of ``shape`` that may wait: those wanted, as far as the limit goes."""
         others = sum(
-            len(shelf.waiting) * _cost_mib(other)
+            len(shelf.waiting) * self._terms.cost_mib(other)
             for other, shelf in self._shelves.items()
             if other != shape
         )
-        room = max(0, self.limit_mib - others) // _cost_mib(shape)
+        room = max(0, self.limit_mib - others) // self._terms.cost_mib(shape)
         return min(self._shelves[shape].wanted(now), room)
 
     async def _keep(self) -> None:
@@ -224,8 +225,9 @@ class Pool:
                         await self._until_changed()
                 continue
             await self._until_quiet()
-            template = await self._template(shape) if shape.copied else None
-            if template is None and shape.copied:
+            copied = self._terms.copied(shape)
+            template = await self._template(shape) if copied else None
+            if template is None and copied:
                 await self._until_changed()
                 continue
             try:
@@ -275,7 +277,7 @@ class Pool:
             if len(shelf.waiting) < room and lacking is None:
                 lacking = shape
         await self._clear_away()
-        short = self._available_mib() < _RESERVE_MIB + MACHINE_MIB
+        short = self._available_mib() < _RESERVE_MIB + self.machine_mib
         return None if short else lacking
 
     async def _clear_away(self) -> None:
@@ -299,9 +301,9 @@ class Pool:
             uid = holds.enter_context(self._place.identity())
             nics = await holds.enter_async_context(self._place.card(shape.card, id))
             with template.memory() if template else contextlib.nullcontext() as memory:
-                spec = self._place.spec(shape, f"pool-{id}", uid=uid, nics=nics, memory=memory)
+                spec = self._place.spec(shape, f"pool-{id}", uid=uid, nics=nics)
                 holds.callback(shutil.rmtree, spec.run_dir, ignore_errors=True)
-                machine = await self._driver.launch(spec)
+                machine = await self._driver.launch_open(spec, slots=EMPTY_SLOTS, memory=memory)
             session = None
             try:
                 session, hello = await greet(

@@ -17,8 +17,9 @@ from typing import Final
 from hyper.errors import Conflict, GuestError, HyperError, MachineError, ProtocolError, Unreachable
 from hyper.guest.process import GuestProcess
 from hyper.guest.session import Session, checked
+from hyper.machine.abilities import HotplugDisks, SharingMachine
 from hyper.machine.driver import Driver, Machine, MachineExit, MachineRecord
-from hyper.machine.spec import SHARE_TAG, Disk, MachineSpec
+from hyper.machine.spec import Disk, MachineSpec
 from hyper.proto.message import (
     ContainerCreate,
     ContainerRemove,
@@ -28,12 +29,12 @@ from hyper.proto.message import (
     Reply,
     ReplyCode,
     SandboxSetup,
-    ShareLost,
     Shutdown,
 )
 from hyper.sandbox.carriage import Carriage
 from hyper.sandbox.connection import end_machine, greet, program_of
 from hyper.sandbox.power import Power
+from hyper.sandbox.share_loss import ShareLoss
 from hyper.system.uninterrupted import uninterrupted
 
 logger = logging.getLogger(__name__)
@@ -47,8 +48,6 @@ SHUTDOWN_GRACE_MS: Final = 500
 SHUTDOWN_TIMEOUT_S: Final = 15.0
 #: How long the agent may take to unmount what only one of several containers had.
 PART_TIMEOUT_S: Final = 15.0
-#: How long the agent may take to end what waits for a file server that has ended. It may wait for it itself.
-_SHARE_LOST_TIMEOUT_S: Final = 10.0
 #: Answers of an agent to requests of a later version.
 _NOT_UNDERSTOOD: Final = frozenset({ReplyCode.MALFORMED, ReplyCode.UNKNOWN_OP})
 
@@ -112,15 +111,16 @@ class Sandbox:
         self.session = session
         self.hello = hello
         self.power = Power(machine, session, stopped=stopped)
-        self._carriage = Carriage(machine, session)
+        plugs = machine if isinstance(machine, HotplugDisks) else None
+        self._carriage = None if plugs is None else Carriage(plugs, session, self._name)
         self._last_container = MAIN_CONTAINER
         #: Who uses what was brought into the running machine: {disk: {container}}. One comes or goes at a time.
         self._users: dict[str, set[int]] = {}
         self._arrivals: deque[_Arrival] = deque()
         self._moving = asyncio.Lock()
         self._last_process = max([MAIN_PROCESS, *(info.process for info in hello.processes)])
-        self._giving_up: asyncio.TimerHandle | None = None
-        machine.on_share_lost(self._share_lost)
+        if isinstance(machine, SharingMachine):
+            ShareLoss(machine, session, self.power, self._name)
 
     def new_process(self) -> int:
         """The number for a new process: no process of this machine has had it."""
@@ -272,7 +272,8 @@ class Sandbox:
         for disk in arrival.disks:
             self._users.setdefault(disk.name, set()).add(arrival.container)
         try:
-            await self.machine.add_disks(*missing)
+            if missing:
+                await self._plugs.add_disks(*missing)
         except HyperError as error:
             if not arrival.here.done():
                 arrival.here.set_exception(error)
@@ -307,7 +308,7 @@ class Sandbox:
             logger.info("container %d of machine %s: %s", container, self._name, error.message)
         try:
             for disk in self._take(container, disks):
-                await self.machine.remove_disk(disk)
+                await self._plugs.remove_disk(disk)
             await self.power.settle()
         except MachineError as error:
             if not self.session.closed.done():
@@ -315,35 +316,19 @@ class Sandbox:
                 await self.machine.kill()
             await self.machine.wait()
 
-    # Shared files
+    @property
+    def _plugs(self) -> HotplugDisks:
+        """The machine, which can be given disks while it runs.
 
-    def _share_lost(self, why: str) -> None:
-        """The sandbox's programs get errors instead of the share's files; where they cannot, its machine is ended."""
-        logger.warning("machine %s: %s; its accesses fail from now on", self._name, why)
-        answer = self.session.post(ShareLost(SHARE_TAG))
-        answer.add_done_callback(lambda done: self._share_given_up(done, why))
-        self._give_up_later(answer, why)
-
-    def _give_up_later(self, answer: asyncio.Future[Reply], why: str) -> None:
-        def look() -> None:
-            if answer.done():
-                return
-            if self.power.stopped:  # it will read it when it goes on
-                self._give_up_later(answer, why)
-            else:
-                self.machine.fail(why)
-
-        loop = asyncio.get_running_loop()
-        self._giving_up = loop.call_later(_SHARE_LOST_TIMEOUT_S, look)
-
-    def _share_given_up(self, answer: asyncio.Future[Reply], why: str) -> None:
-        if self._giving_up is not None:
-            self._giving_up.cancel()
-        if answer.cancelled() or answer.exception() is not None:
-            return  # the session is over
-        if answer.result().code is not ReplyCode.OK:
-            logger.warning("machine %s: %s", self._name, answer.result().text)
-            self.machine.fail(why)
+        Raises:
+            Conflict: its hypervisor cannot do that.
+        """
+        if isinstance(self.machine, HotplugDisks):
+            return self.machine
+        driver = self.machine.record.driver
+        raise Conflict(
+            f"hypervisor {driver} cannot add disks to a running machine: no further container runs in it"
+        )
 
     @property
     def _name(self) -> str:
@@ -362,13 +347,15 @@ class Sandbox:
     async def destroy(self) -> None:
         """The machine is gone; what it had not written to its disks is lost."""
         self.session.abort(MachineError("the machine was ended"))
-        await self._carriage.end()
+        if self._carriage is not None:
+            await self._carriage.end()
         await end_machine(self.machine)
 
     async def detach(self) -> None:
         """Let go of the machine, which goes on running."""
         self.session.abort(MachineError("the daemon lets go of the machine"))
-        await self._carriage.end()
+        if self._carriage is not None:
+            await self._carriage.end()
         await self.machine.close()
 
     async def autopsy(self) -> MachineExit:

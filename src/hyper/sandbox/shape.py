@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from hyper.machine.spec import MachineSpec, Nic, Slot, TapNic
-from hyper.machine.template import Card, Shape
+from hyper.machine.spec import MachineSpec, Nic, TapNic
+from hyper.machine.template import Card, Shape, Slot
 
 #: How a container's own disks are called, in a machine of its own.
 SCRATCH_DISK: Final = "scratch"

@@ -15,9 +15,11 @@ from dataclasses import dataclass, replace
 
 from hyper.errors import HyperError, MachineError
 from hyper.guest.session import checked
+from hyper.machine import abilities
+from hyper.machine.abilities import OpenMachine
 from hyper.machine.driver import Driver, MachineRecord
-from hyper.machine.spec import Capability, MachineSpec
-from hyper.machine.template import MAX_MEMORY_MIB, Shape, Template
+from hyper.machine.spec import MachineSpec
+from hyper.machine.template import Shape, Template
 from hyper.proto.message import Reply, SandboxClock
 from hyper.sandbox.connection import end_machine, greet, program_of
 from hyper.sandbox.pool import Pool, Warm
@@ -33,8 +35,9 @@ Made = Callable[[MachineRecord], None]
 
 @dataclass(frozen=True, slots=True)
 class FastStart:
-    """The parts that make starts fast: ``templates``, and of their machines a ``pool``."""
+    """The parts that make starts fast: ``templates`` of a ``driver``'s machines, and of these a ``pool``."""
 
+    driver: abilities.Templates
     templates: Templates
     pool: Pool
 
@@ -44,7 +47,7 @@ class Starter:
 
     def __init__(self, driver: Driver, fast: FastStart | None, *, boot_timeout_s: float) -> None:
         self._driver = driver
-        self.fast = fast if Capability.TEMPLATE in driver.capabilities else None
+        self.fast = fast
         self._boot_timeout_s = boot_timeout_s
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -92,13 +95,13 @@ class Starter:
     async def _launch(self, plan: Plan, made: Made, timeline: Timeline, *, again: bool) -> Started:
         """The sandbox, started without a pooled machine."""
         template = await self._template(plan.spec, timeline, again=again)
-        if template is not None:
+        if self.fast is not None and template is not None:
             try:
-                return await self._from_template(plan, template, made, timeline)
+                return await self._from_template(plan, self.fast, template, made, timeline)
             except _NotThisWay as failure:
                 timeline.note(f"the template failed: {failure}")
                 # Once it has said hello, what failed is not the template's.
-                if self.fast is not None and timeline.way is not Way.TEMPLATE:
+                if timeline.way is not Way.TEMPLATE:
                     self.fast.templates.drop(template, str(failure))
         timeline.way = Way.BOOT
         started = await Sandbox.launch(
@@ -121,8 +124,9 @@ class Starter:
         if shape is None:
             timeline.note("machines that share files with the host are not made from templates")
             return None
-        if not shape.copied:
-            timeline.note(f"machines of more than {MAX_MEMORY_MIB} MiB are not made from templates")
+        if not self.fast.templates.terms.copied(shape):
+            most = self.fast.templates.terms.max_memory_mib
+            timeline.note(f"machines of more than {most} MiB are not made from templates")
             return None
         template = await self.fast.templates.find(shape)
         if template is None:
@@ -158,18 +162,18 @@ class Starter:
             sandbox = Sandbox(machine, warm.session, warm.hello)
             timeline.way = Way.POOL
             timeline.mark(TAKEN)
-            started = await self._fill(sandbox, plan, timeline)
+            started = await self._fill(sandbox, machine, plan, timeline)
         except BaseException:
             await end_machine(machine, warm.session)
             raise
         return started
 
     async def _from_template(
-        self, plan: Plan, template: Template, made: Made, timeline: Timeline
+        self, plan: Plan, fast: FastStart, template: Template, made: Made, timeline: Timeline
     ) -> Started:
         with _other_way_on(OSError, MachineError), template.memory() as memory:
-            spec = replace(plan.spec, disks=(), empty_slots=EMPTY_SLOTS, memory=memory)
-            machine = await self._driver.launch(spec)
+            spec = replace(plan.spec, disks=())
+            machine = await fast.driver.launch_open(spec, slots=EMPTY_SLOTS, memory=memory)
         session = None
         try:
             made(machine.record)
@@ -178,14 +182,17 @@ class Starter:
                 session, hello = await greet(machine, resync=False, timeout_s=self._boot_timeout_s)
             timeline.way = Way.TEMPLATE
             timeline.mark(HELLO, session.hello_ns)
-            return await self._fill(Sandbox(machine, session, hello), plan, timeline)
+            sandbox = Sandbox(machine, session, hello)
+            return await self._fill(sandbox, machine, plan, timeline)
         except BaseException:
             await end_machine(machine, session)
             raise
 
-    async def _fill(self, sandbox: Sandbox, plan: Plan, timeline: Timeline) -> Started:
-        """The container of ``plan`` runs in a machine that has nothing yet."""
-        session, machine = sandbox.session, sandbox.machine
+    async def _fill(
+        self, sandbox: Sandbox, machine: OpenMachine, plan: Plan, timeline: Timeline
+    ) -> Started:
+        """The container of ``plan`` runs in ``machine``, the sandbox's, which has nothing yet."""
+        session = sandbox.session
         container = plan.container.container
         with _other_way_on(HyperError):
             setup = session.post(plan.setup)

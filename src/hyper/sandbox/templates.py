@@ -16,9 +16,19 @@ from typing import Final
 
 from hyper.errors import HyperError, InvalidRequest, MachineError
 from hyper.ids import new_id
-from hyper.machine.driver import Driver, Machine
-from hyper.machine.spec import Limits, MachineSpec, Memory, Nic
-from hyper.machine.template import MAX_MEMORY_MIB, About, Card, Shape, Template, TemplateStore
+from hyper.machine import abilities
+from hyper.machine.abilities import OpenMachine
+from hyper.machine.driver import Driver
+from hyper.machine.spec import Limits, MachineSpec, Nic
+from hyper.machine.template import (
+    About,
+    Card,
+    Memory,
+    Shape,
+    Template,
+    TemplateStore,
+    TemplateTerms,
+)
 from hyper.sandbox.connection import end_machine, greet
 from hyper.sandbox.exercise import Exercise
 from hyper.sandbox.shape import EMPTY_SLOTS
@@ -56,7 +66,6 @@ class Place:
         *,
         uid: int | None,
         nics: tuple[Nic, ...],
-        memory: Memory | None,
     ) -> MachineSpec:
         """The spec of a machine of this shape with nothing in it, its run folder made."""
         run_dir = self.run_root / name
@@ -72,8 +81,6 @@ class Place:
             run_dir=run_dir,
             uid=uid,
             limits=BACKGROUND,
-            empty_slots=EMPTY_SLOTS,
-            memory=memory,
         )
 
 
@@ -81,7 +88,7 @@ class Templates:
     """The templates of this daemon. ``open`` before use, ``close`` at the end."""
 
     def __init__(
-        self, driver: Driver, store: TemplateStore, place: Place, exercise: Exercise
+        self, driver: abilities.Templates, store: TemplateStore, place: Place, exercise: Exercise
     ) -> None:
         self._driver = driver
         self._store = store
@@ -93,6 +100,16 @@ class Templates:
         self._dropped: dict[str, float] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._building_now = asyncio.Lock()
+
+    @property
+    def driver(self) -> Driver:
+        """The hypervisor whose machines they are made of."""
+        return self._driver
+
+    @property
+    def terms(self) -> TemplateTerms:
+        """The hypervisor's terms: which machines are made from templates."""
+        return self._driver.terms
 
     @property
     def kernel(self) -> Path:
@@ -168,10 +185,10 @@ class Templates:
         Raises:
             HyperError: the template cannot be built.
         """
-        if not shape.copied:
+        if not self.terms.copied(shape):
             raise InvalidRequest(
                 f"machines of {shape.memory_mib} MiB are not made from templates: "
-                f"{MAX_MEMORY_MIB} MiB is the most"
+                f"{self.terms.max_memory_mib} MiB is the most"
             )
         key = await self._key(shape)
         running = self._building.get(key)
@@ -212,9 +229,8 @@ class Templates:
             disks=(),
             nics=(),
             run_dir=Path("/"),
-            empty_slots=EMPTY_SLOTS,
         )
-        return await self._driver.template_key(spec, shape.card)
+        return await self._driver.template_key(spec, shape.card, EMPTY_SLOTS)
 
     async def _build(self, key: str, shape: Shape) -> Template:
         async with self._building_now:
@@ -251,8 +267,9 @@ class Templates:
 
     async def _save(self, shape: Shape, memory_fd: int, state_fd: int) -> None:
         name = f"tmpl-{new_id()[:11]}"
-        async with self._made(shape, name, memory_fd) as spec:
-            machine = await self._driver.launch(spec)
+        async with self._made(shape, name) as spec:
+            memory = Memory(memory_fd)
+            machine = await self._driver.launch_open(spec, slots=EMPTY_SLOTS, memory=memory)
             try:
                 await self._prepare(machine, spec.run_dir, card=shape.card is not Card.NONE)
                 await machine.save(state_fd)
@@ -260,20 +277,20 @@ class Templates:
                 await end_machine(machine)
 
     @contextlib.asynccontextmanager
-    async def _made(self, shape: Shape, name: str, memory_fd: int) -> AsyncIterator[MachineSpec]:
+    async def _made(self, shape: Shape, name: str) -> AsyncIterator[MachineSpec]:
         """The spec of the machine to be saved; what it is made with is given back."""
         place = self._place
         card = place.card(shape.card, name.partition("-")[2])
         with place.identity() as uid:
             async with card as nics:
-                spec = place.spec(shape, name, uid=uid, nics=nics, memory=Memory(memory_fd))
+                spec = place.spec(shape, name, uid=uid, nics=nics)
                 try:
                     # Somebody may soon wait for it.
                     yield replace(spec, limits=Limits())
                 finally:
                     shutil.rmtree(spec.run_dir, ignore_errors=True)
 
-    async def _prepare(self, machine: Machine, folder: Path, *, card: bool) -> None:
+    async def _prepare(self, machine: OpenMachine, folder: Path, *, card: bool) -> None:
         """The machine has booted and done everything once; no session with it is open any more."""
         session, _ = await greet(machine, resync=False, timeout_s=self._place.boot_timeout_s)
         try:

@@ -12,7 +12,6 @@ from hyper.engine.engine import Engine
 from hyper.engine.spec import resources
 from hyper.errors import InvalidRequest, NotFound, Unavailable
 from hyper.machine.template import About, Card, Shape
-from hyper.sandbox.pool import MACHINE_MIB
 from hyper.sandbox.starter import FastStart
 from hyper.system import affinity
 from hyper.types import fast as wire
@@ -114,7 +113,7 @@ class FastRoutes:
             for item in pool.state()
         ]
         return json_response(
-            wire.PoolView(pool.limit_mib, MACHINE_MIB, pool.taken, pool.missed, shelves)
+            wire.PoolView(pool.limit_mib, pool.machine_mib, pool.taken, pool.missed, shelves)
         )
 
     async def start(self, request: web.Request) -> web.StreamResponse:

@@ -202,7 +202,8 @@ class Container:
             return
         run_dir = self.host.run_dir(self.record.id)
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        disks = self.host.attachments.attach(self.record, max_disks=self.host.driver.max_disks)
+        most = self.host.driver.max_disks(shared=False)
+        disks = self.host.attachments.attach(self.record, max_disks=most)
         timeline = self.timeline = self.host.starts.begin(self.record.id)
         timeline.mark("start asked for")
         async with disks as attached:
@@ -263,7 +264,7 @@ class Container:
         await sharing.owner_answers(self)
         owner = sharing.owner_of(self)
         sharing.sit_down(self.record, owner)
-        most = self.host.driver.max_disks
+        most = self.host.driver.max_disks(shared=False)
         disks = self.host.attachments.attach(self.record, max_disks=most, joins=True)
         async with disks as attached:
             self.hub.begin_run()
@@ -306,7 +307,8 @@ class Container:
         async with contextlib.AsyncExitStack() as stack:
             attached = Attachment()
             if mounted:
-                disks = host.attachments.attach(self.record, max_disks=host.driver.max_disks)
+                most = host.driver.max_disks(shared=False)
+                disks = host.attachments.attach(self.record, max_disks=most)
                 attached = await stack.enter_async_context(disks)
                 here = [item for item in attached.mounts if not isinstance(item.source, NfsSource)]
                 attached = replace(attached, mounts=tuple(here))

@@ -11,6 +11,7 @@ from typing import Final
 from hyper.config import Config
 from hyper.engine.identities import Identities
 from hyper.engine.spec import capabilities, kernel_paths, resources
+from hyper.machine import abilities
 from hyper.machine.driver import Driver
 from hyper.machine.spec import Nic, TapNic, UserNic
 from hyper.machine.template import Card, TemplateStore
@@ -42,7 +43,9 @@ def starter(
     fabric: Fabric | None,
 ) -> Starter:
     """The starter of sandboxes, as ``config`` wants it."""
-    fast = _fast(config, driver, scratch, identities, fabric) if config.templates else None
+    fast = None
+    if config.templates and isinstance(driver, abilities.Templates):
+        fast = _fast(config, driver, scratch, identities, fabric)
     return Starter(driver, fast, boot_timeout_s=config.boot_timeout_s)
 
 
@@ -82,7 +85,7 @@ def _exercise(config: Config, scratch: ScratchDisks) -> Exercise:
 
 def _fast(
     config: Config,
-    driver: Driver,
+    driver: abilities.Templates,
     scratch: ScratchDisks,
     identities: Identities,
     fabric: Fabric | None,
@@ -119,4 +122,4 @@ def _fast(
         limit_mib=config.pool_memory_mib,
         available_mib=resources.available_memory_mib,
     )
-    return FastStart(templates, pool)
+    return FastStart(driver, templates, pool)

@@ -52,7 +52,8 @@ async def machine_plan(
     """
     fit(record)
     await kernels.check(record.spec.kernel, joins=False)
-    layers = await _layers(record, host, host.driver.max_disks - 1 - attached.slots)
+    most = host.driver.max_disks(shared=bool(attached.shared))
+    layers = await _layers(record, host, most - 1 - len(attached.disks))
     network = wiring.attachment
     scratch = host.folder(record.id).scratch
     disks = [

@@ -118,7 +118,7 @@ async def join(container: Container, owner: Container, attached: Attachment) -> 
     first = container.find(record.seat.owner).record  # whose network and share it is
     there = host.attachments.shared_paths(first) if attached.shared else ()
     mounts = in_share(attached.mounts, attached.shared, there)
-    layers = await host.images.disks(record.image_id, max_disks=host.driver.max_disks)
+    layers = await host.images.disks(record.image_id, max_disks=host.driver.max_disks(shared=False))
     scratch = host.folder(record.id).scratch
     disks = (
         *(

@@ -46,11 +46,6 @@ class Attachment:
     shared: tuple[SharedPath, ...] = ()
     mounts: tuple[Mount, ...] = ()
 
-    @property
-    def slots(self) -> int:
-        """The number of the driver's disks that this takes."""
-        return len(self.disks) + bool(self.shared)
-
 
 @dataclass(frozen=True, slots=True)
 class _Holder:

@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hyper.machine.qemu.spec import QemuSpec
 from hyper.machine.spec import (
     SHARE_TAG,
     Disk,
     Forward,
-    MachineSpec,
     Nic,
-    Slot,
     TapNic,
     UserNic,
 )
+from hyper.machine.template import Slot
 
 #: Transports a microvm without ACPI has (IRQ 5–12); each device takes one.
 SLOTS = 8
@@ -103,7 +103,7 @@ class MachineFds:
 
 
 def arguments(
-    spec: MachineSpec,
+    spec: QemuSpec,
     *,
     binary: Path,
     accelerator: str,
@@ -140,7 +140,7 @@ def arguments(
     ]
 
 
-def _machine(spec: MachineSpec, accelerator: str, *, timer_chips: bool) -> list[str]:
+def _machine(spec: QemuSpec, accelerator: str, *, timer_chips: bool) -> list[str]:
     # A guest that is not told how fast its clock is counts it against the PIT; one that is told would all the same
     # (20 ms), if there were one.
     chips = "pit=on,pic=on" if timer_chips else "pit=off,pic=off"
@@ -175,7 +175,7 @@ def _processors(vcpus: int, accelerator: str) -> str:
     return f"{vcpus},maxcpus=2" if accelerator == "tcg" and vcpus == 1 else str(vcpus)
 
 
-def _kernel(spec: MachineSpec, accelerator: str, tsc_khz: int | None) -> list[str]:
+def _kernel(spec: QemuSpec, accelerator: str, tsc_khz: int | None) -> list[str]:
     words = (
         *_BASE_COMMAND_LINE,
         *_COMMAND_LINES[accelerator],
@@ -204,7 +204,7 @@ def _channels(fds: MachineFds) -> list[str]:
     ]
 
 
-def _disks(spec: MachineSpec, fds: Sequence[int]) -> list[str]:
+def _disks(spec: QemuSpec, fds: Sequence[int]) -> list[str]:
     arguments: list[str] = []
     slots = SLOTS - RESERVED_SLOTS - bool(spec.shared)
     for index, (disk, fd) in enumerate(zip(spec.disks, fds, strict=True)):
@@ -295,7 +295,7 @@ def _nics(nics: Sequence[Nic]) -> list[str]:
     return arguments
 
 
-def _share(spec: MachineSpec, fd: int | None) -> list[str]:
+def _share(spec: QemuSpec, fd: int | None) -> list[str]:
     """The arguments for a share. Its server has the guest's memory: it reads and writes there as the guest asks."""
     if fd is None:
         return []
@@ -306,14 +306,14 @@ def _share(spec: MachineSpec, fd: int | None) -> list[str]:
     ]
 
 
-def _balloon(spec: MachineSpec) -> list[str]:
+def _balloon(spec: QemuSpec) -> list[str]:
     """The memory balloon: what the guest frees goes back to the host by itself; the host never takes memory away."""
     # Not where memory is a file: QEMU would punch the hole in the file that all copies have in common (7.2: and fail).
     reporting = "on" if spec.memory is None else "off"
     return ["-device", f"virtio-balloon-device,free-page-reporting={reporting},deflate-on-oom=on"]
 
 
-def _memory(spec: MachineSpec) -> list[str]:
+def _memory(spec: QemuSpec) -> list[str]:
     """The arguments for memory in a file, named by its descriptor: QEMU opens it anew, for which it needs /proc."""
     memory = spec.memory
     if memory is None:

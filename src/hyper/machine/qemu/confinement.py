@@ -7,7 +7,8 @@ from pathlib import Path
 
 from hyper.machine.process.share import SERVER_MIB, SERVER_PIDS
 from hyper.machine.qemu import argv
-from hyper.machine.spec import Limits, MachineSpec
+from hyper.machine.qemu.spec import QemuSpec
+from hyper.machine.spec import Limits
 from hyper.system import jail
 from hyper.system.cgroup import GroupLimits
 from hyper.system.jail import JailSpec, View
@@ -24,7 +25,7 @@ _OVERHEAD_MIB = 256
 KVM_GID = jail.FIRST_MACHINE_UID + jail.MACHINE_UID_COUNT - 2
 
 
-def jail_for(spec: MachineSpec, *, binary: Path, devices: tuple[View, ...] = ()) -> JailSpec:
+def jail_for(spec: QemuSpec, *, binary: Path, devices: tuple[View, ...] = ()) -> JailSpec:
     """The jail that ``spec`` runs in: what QEMU needs to start, and nothing of the machine but kernel and initrd."""
     firmware = (View(folder) for folder in FIRMWARE_FOLDERS if folder.exists())
     resolver = (View(RESOLVER_FILE.resolve(), RESOLVER_FILE),) if spec.user_nics else ()
@@ -49,7 +50,7 @@ def jail_for(spec: MachineSpec, *, binary: Path, devices: tuple[View, ...] = ())
     )
 
 
-def group_limits(spec: MachineSpec) -> GroupLimits:
+def group_limits(spec: QemuSpec) -> GroupLimits:
     """The control group's limits for the process of ``spec``."""
     overhead_mib, pids = _OVERHEAD_MIB, _PIDS + spec.vcpus
     if spec.shared:

@@ -8,12 +8,13 @@ import os
 from hyper.machine.process.disk import open_disk
 from hyper.machine.qemu.argv import MachineFds
 from hyper.machine.qemu.machine import AGENT_SOCKET, CONSOLE_SOCKET, MONITOR_SOCKET, SOCKETS
-from hyper.machine.spec import Disk, MachineSpec
+from hyper.machine.qemu.spec import QemuSpec
+from hyper.machine.spec import Disk
 from hyper.system import socket as sockets
 
 
 def open_all(
-    spec: MachineSpec,
+    spec: QemuSpec,
     ours: contextlib.ExitStack,
     undo: contextlib.AsyncExitStack,
     *,

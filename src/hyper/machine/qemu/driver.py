@@ -10,12 +10,19 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from hyper.errors import Conflict, InvalidRequest, MachineError, reason
 from hyper.machine import kernel_file
+from hyper.machine.abilities import (
+    MemoryGiveBack,
+    SharedFolders,
+    TapNetworking,
+    Templates,
+    UserNetworking,
+)
 from hyper.machine.driver import MachineRecord, Verdict
 from hyper.machine.probe import Host, Meet, Probe
 from hyper.machine.process import file_server, share
@@ -39,9 +46,10 @@ from hyper.machine.qemu.machine import (
 )
 from hyper.machine.qemu.ports import check_ports, port_conflict
 from hyper.machine.qemu.qmp import Monitor
+from hyper.machine.qemu.spec import QemuSpec
 from hyper.machine.qemu.version import BinaryVersion
-from hyper.machine.spec import Capability, MachineSpec, Memory, Nic, TapNic, UserNic
-from hyper.machine.template import Card
+from hyper.machine.spec import MachineSpec, Nic, TapNic, UserNic
+from hyper.machine.template import Card, Memory, Slot, TemplateTerms
 from hyper.system import affinity, cgroup, files, jail, launch, process
 from hyper.system import socket as sockets
 from hyper.system.jail import View
@@ -58,8 +66,13 @@ _START_TIMEOUT_S = 30.0
 _PROBE_UID = jail.FIRST_MACHINE_UID + jail.MACHINE_UID_COUNT - 1
 
 
-class QemuDriver:
-    """The driver for QEMU (implements hyper.machine.driver.Driver).
+#: A page that a copy touches first where the template has none is there twice, once for all copies to come, and what a
+#: copy frees does not go back to the host: small machines are worth it.
+_TERMS = TemplateTerms(max_memory_mib=320, copy_mib=48, booted_mib=160)
+
+
+class QemuDriver(Templates, SharedFolders, UserNetworking, TapNetworking, MemoryGiveBack):
+    """The driver for QEMU.
 
     ``assets``: folder of the probe's ``vmlinux`` and ``initrd``. ``state_dir``: where verdicts are kept.
     ``meet``: the handshake with an agent (sandbox.probe.meet), for the driver to try accelerators with.
@@ -100,22 +113,14 @@ class QemuDriver:
         """The hypervisor's name: ``qemu``."""
         return NAME
 
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        """The abilities of QEMU: pause, disks for running machines, templates, and memory that comes back."""
-        return frozenset(
-            {
-                Capability.PAUSE,
-                Capability.ADD_DISK,
-                Capability.TEMPLATE,
-                Capability.MEMORY_RETURN,
-            }
-        )
+    def max_disks(self, *, shared: bool) -> int:
+        """The number of disks of one machine: five, see argv.MAX_DISKS; shared folders take the place of one."""
+        return argv.MAX_DISKS - shared
 
     @property
-    def max_disks(self) -> int:
-        """The number of disks of one machine: five, see argv.MAX_DISKS."""
-        return argv.MAX_DISKS
+    def terms(self) -> TemplateTerms:
+        """The terms of QEMU's templates."""
+        return _TERMS
 
     @property
     def unlimited(self) -> tuple[str, ...]:
@@ -142,7 +147,7 @@ class QemuDriver:
         """The beginning of the keys of templates that can be used here now."""
         return _digest(f"{asdict(self._host())} {await self._accelerator()}")
 
-    async def template_key(self, spec: MachineSpec, card: Card) -> str:
+    async def template_key(self, spec: MachineSpec, card: Card, slots: Sequence[Slot]) -> str:
         """The key of templates for machines like ``spec`` with a card of that kind."""
         # What differs from one machine of a shape to the next is made the same; all other arguments count.
         nics: dict[Card, tuple[Nic, ...]] = {
@@ -151,7 +156,9 @@ class QemuDriver:
             Card.USER: (UserNic("02:00:00:00:00:00", "10.0.2.0/24"),),
         }
         command = argv.arguments(
-            replace(spec, name="template", nics=nics[card], memory=Memory(0)),
+            QemuSpec.of(
+                replace(spec, name="template", nics=nics[card]), slots=slots, memory=Memory(0)
+            ),
             binary=self._binary,
             accelerator=await self._accelerator(),
             fds=argv.MachineFds(agent=0, monitor=0, console=0, disks=()),
@@ -189,6 +196,15 @@ class QemuDriver:
         """
         return await self.launch_on(spec, await self._accelerator())
 
+    async def launch_open(
+        self, spec: MachineSpec, *, slots: Sequence[Slot], memory: Memory | None
+    ) -> QemuMachine:
+        """Start a machine with ``slots`` and no disks, as ``launch``; ``memory`` None: it has its own."""
+        if spec.disks or spec.shared:
+            raise InvalidRequest(f"open machine {spec.name} has no disks and shares nothing")
+        given = QemuSpec.of(spec, slots=slots, memory=memory)
+        return await self._launch(given, await self._accelerator())
+
     async def _accelerator(self) -> str:
         if self._chosen is None:
             self._chosen = await self._choose()
@@ -217,6 +233,9 @@ class QemuDriver:
             InvalidRequest: the spec asks for what QEMU has not (too many disks, cards; an IPv6 forward).
             MachineError: it did not start. In every case nothing is left behind.
         """
+        return await self._launch(QemuSpec.of(spec), accelerator)
+
+    async def _launch(self, spec: QemuSpec, accelerator: str) -> QemuMachine:
         self._check(spec)
         await self.clear(spec.run_dir)
         check_ports(spec)
@@ -225,18 +244,18 @@ class QemuDriver:
             undo.pop_all()
         return machine
 
-    def _check(self, spec: MachineSpec) -> None:
+    def _check(self, spec: QemuSpec) -> None:
         if (spec.uid is None) == (os.geteuid() == 0):
             raise InvalidRequest("a machine needs a uid of its own if, and only if, we are root")
-        disks = len(spec.disks) + bool(spec.shared)
-        if disks > argv.MAX_DISKS or len(spec.nics) > 1:
+        most = self.max_disks(shared=bool(spec.shared))
+        if len(spec.disks) > most or len(spec.nics) > 1:
             raise InvalidRequest(
-                f"machine {spec.name} has {disks} disks and {len(spec.nics)} cards; "
-                f"it can have {argv.MAX_DISKS} and 1"
+                f"machine {spec.name} has {len(spec.disks)} disks and {len(spec.nics)} cards; "
+                f"it can have {most} and 1"
             )
 
     async def _start(
-        self, spec: MachineSpec, accelerator: str, undo: contextlib.AsyncExitStack
+        self, spec: QemuSpec, accelerator: str, undo: contextlib.AsyncExitStack
     ) -> QemuMachine:
         with contextlib.ExitStack() as ours:
             group = self._make_group(spec)
@@ -275,7 +294,7 @@ class QemuDriver:
 
     async def _serve_files(
         self,
-        spec: MachineSpec,
+        spec: QemuSpec,
         group: cgroup.Group,
         ours: contextlib.ExitStack,
         undo: contextlib.AsyncExitStack,
@@ -299,7 +318,7 @@ class QemuDriver:
         undo.push_async_callback(share.end, spec.run_dir)
         return server, stream.fileno()
 
-    def _make_group(self, spec: MachineSpec) -> cgroup.Group:
+    def _make_group(self, spec: QemuSpec) -> cgroup.Group:
         log.debug("machine %s is made", spec.name)
         try:
             return self._groups.create(spec.name, group_limits(spec))
@@ -307,7 +326,7 @@ class QemuDriver:
             raise MachineError(f"cannot limit machine {spec.name}: {reason(error)}") from error
 
     async def _enter(
-        self, spec: MachineSpec, accelerator: str, fds: argv.MachineFds, group: cgroup.Group
+        self, spec: QemuSpec, accelerator: str, fds: argv.MachineFds, group: cgroup.Group
     ) -> Jailed:
         try:
             command = argv.arguments(
@@ -342,7 +361,7 @@ class QemuDriver:
             self._foreign = {stamp: not found.told_its_clocks}
         return self._foreign[stamp]
 
-    def _recorder(self, spec: MachineSpec, accelerator: str) -> Callable[[int, int], None]:
+    def _recorder(self, spec: QemuSpec, accelerator: str) -> Callable[[int, int], None]:
         spawned_ns = time.monotonic_ns()
 
         def keep(pid: int, start_ticks: int) -> None:
@@ -457,7 +476,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
-def _given(spec: MachineSpec) -> list[int]:
+def _given(spec: QemuSpec) -> list[int]:
     """The descriptors that came with ``spec``."""
     given = [nic.fd for nic in spec.nics if isinstance(nic, TapNic)]
     if spec.memory is not None:
@@ -467,7 +486,7 @@ def _given(spec: MachineSpec) -> list[int]:
 
 
 async def _main_loop_runs(
-    spec: MachineSpec, jailed: Jailed, monitor: Monitor, console: Console
+    spec: QemuSpec, jailed: Jailed, monitor: Monitor, console: Console
 ) -> None:
     """Return once QEMU answers on its monitor: its arguments were right, the ports are bound, the guest runs."""
     try:
@@ -481,9 +500,7 @@ async def _main_loop_runs(
         raise _start_error(spec, status, stderr, tail) from None
 
 
-def _start_error(
-    spec: MachineSpec, status: int, stderr: str, console: str
-) -> Conflict | MachineError:
+def _start_error(spec: QemuSpec, status: int, stderr: str, console: str) -> Conflict | MachineError:
     for nic in spec.user_nics:
         for rule, forward in argv.forward_rules(nic):
             if f"'{rule}'" in stderr:

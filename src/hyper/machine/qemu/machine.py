@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from hyper.errors import MachineError, reason
+from hyper.machine.abilities import OpenMachine, SharingMachine
 from hyper.machine.driver import MachineExit, MachineRecord, MachineStats, P
 from hyper.machine.process import share
 from hyper.machine.process.console import Console
@@ -52,8 +53,8 @@ class Parts:
     inventory: Inventory | None = None
 
 
-class QemuMachine:
-    """A machine run by QEMU (implements hyper.machine.driver.Machine)."""
+class QemuMachine(OpenMachine, SharingMachine):
+    """A machine run by QEMU; all of QEMU's can do what an open one can."""
 
     def __init__(self, record: MachineRecord, parts: Parts) -> None:
         self._record = record
