@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from hyper.engine.spec import ports
+from hyper.network import host_ports
 from hyper.network.bridge import relay
 from hyper.network.bridge.relay import Relay6, Target
 
@@ -20,7 +20,7 @@ NOWHERE = ("127.0.0.1", 1)
 @asynccontextmanager
 async def led(protocol: str, target: Target) -> AsyncIterator[int]:
     """The port of ::1 that leads to ``target``."""
-    sock = ports.reserve(protocol, "::1", 0)
+    sock = host_ports.reserve(protocol, "::1", 0)
     leading = Relay6(sock, target)
     await leading.open()
     try:
