@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from hyper.engine.record.container import ContainerRecord, ProbeResult
+from hyper.engine.record.container_spec import HealthCheck
 from hyper.engine.spec import health
 from hyper.engine.spec.create import image_defaults, merge
-from hyper.engine.spec.health import Question
 from hyper.errors import InvalidRequest
 from hyper.types import oci
 from hyper.types.container import ContainerConfig, Healthcheck
@@ -19,9 +19,9 @@ def result(code: int, at_s: float = 200) -> ProbeResult:
     return ProbeResult(int(at_s * NANO), int(at_s * NANO) + 1, code, "")
 
 
-def _check(made: ContainerRecord) -> Healthcheck:
-    assert made.config.healthcheck is not None
-    return made.config.healthcheck
+def _check(made: ContainerRecord) -> HealthCheck:
+    assert made.spec.health is not None
+    return made.spec.health
 
 
 def interval_s(made: ContainerRecord, at_s: int) -> float:
@@ -88,9 +88,9 @@ def test_the_time_between_probes() -> None:
 )
 def test_what_is_run(test: list[str] | None, args: list[str] | None) -> None:
     """A program as it stands, a line for the shell, or nothing."""
-    asked = health.question(ContainerConfig(), Healthcheck(test=test))
-    assert (asked.args if asked else None) == args
-    assert health.question(ContainerConfig(), None) is None
+    asked = health.of(Healthcheck(test=test), None)
+    assert (list(asked.args) if asked else None) == args
+    assert health.of(None, None) is None
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_what_is_run(test: list[str] | None, args: list[str] | None) -> None:
 )
 def test_the_agent_may_ask(test: list[str], args: list[str]) -> None:
     """Whether a port is open, or a page is there: a function of the agent, not a program of the container."""
-    assert health.question(ContainerConfig(), Healthcheck(test=test)) == Question(args, True)
+    assert health.of(Healthcheck(test=test), None) == HealthCheck(tuple(args), True)
 
 
 @pytest.mark.parametrize(
@@ -131,9 +131,8 @@ def test_what_the_agent_cannot_ask(test: list[str]) -> None:
 
 def test_the_shell_may_be_another() -> None:
     """As the client says."""
-    config = ContainerConfig(shell=["/bin/bash", "-ec"])
-    asked = health.question(config, Healthcheck(test=["CMD-SHELL", "x"]))
-    assert asked == Question(["/bin/bash", "-ec", "x"])
+    asked = health.of(Healthcheck(test=["CMD-SHELL", "x"]), ["/bin/bash", "-ec"])
+    assert asked == HealthCheck(("/bin/bash", "-ec", "x"))
 
 
 def test_what_the_client_leaves_out_is_the_images() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hyper.engine.lifecycle.probing import _Probe
-from hyper.engine.spec.health import Question
+from hyper.engine.record.container_spec import HealthCheck
 from hyper.proto.frame import FrameType
 from hyper.proto.message import ProcessExit, Reply, ReplyCode, encode_event, encode_reply
 from tests.support.agent import MAIN, Guest, data, talk
@@ -47,7 +47,7 @@ async def test_its_end_is_told_before_its_result_is_known(at_once: bool) -> None
         )
         speaking = asyncio.create_task(_says(guest, at_once=at_once))
         sandbox: Any = SimpleNamespace(session=session, new_process=lambda: PROBE)
-        result = await _Probe(container, sandbox, Question(["true"])).run(5)
+        result = await _Probe(container, sandbox, HealthCheck(("true",))).run(5)
         told.append("result")
         await speaking
     assert (result.exit_code, result.output) == (0, "ok")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.container_spec import Program
 from hyper.engine.record.state import Status
 from hyper.engine.spec import restart
 from hyper.errors import InvalidRequest
-from hyper.types.container import ContainerConfig, HostConfig, RestartPolicy
+from hyper.types.container import HostConfig, RestartPolicy
 from tests.support.records import plain_record
 
 
@@ -72,8 +75,8 @@ def test_what_a_starting_daemon_starts(made: ContainerRecord, starts: bool) -> N
 
 def test_which_signals_are_a_wish_to_end() -> None:
     """The stop signal and KILL; all of them where the image names no stop signal."""
-    assert restart.ends_the_policy(ContainerConfig(), 1)
-    own = ContainerConfig(stop_signal="SIGQUIT")
+    assert restart.ends_the_policy(Program(("x",)), 1)
+    own = Program(("x",), stop_signal=signal.SIGQUIT)
     assert [restart.ends_the_policy(own, number) for number in (1, 3, 9)] == [False, True, True]
 
 

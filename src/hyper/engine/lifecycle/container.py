@@ -23,7 +23,7 @@ from hyper.engine.output.output import OutputHub
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.record.sandbox import Placement
 from hyper.engine.record.state import LIVE, UP, Event, Status, next_status
-from hyper.engine.spec import log_options, nfs, pod_machine, restart, shared_sandbox
+from hyper.engine.spec import nfs, pod_machine, restart
 from hyper.engine.spec.program_error import program_error
 from hyper.engine.volume.attachment import Attachment
 from hyper.errors import Conflict, GuestError, HyperError, MachineError, Unavailable, reason
@@ -70,7 +70,7 @@ class Container:
         self.hub = OutputHub(
             LogFile(
                 host.folder(record.id).log,
-                log_options.limits(record.host_config.log_config),
+                record.spec.log,
             )
         )
         self.sandbox: Sandbox | None = None
@@ -120,7 +120,7 @@ class Container:
     @property
     def goes_at_end(self) -> bool:
         """Whether the container is removed once its program has ended."""
-        return self.record.host_config.auto_remove and not self.restarting
+        return self.record.spec.remove_at_end and not self.restarting
 
     @property
     def up(self) -> bool:
@@ -130,7 +130,7 @@ class Container:
     def publish(self, action: str, **attributes: str) -> None:
         """An event says that ``action`` happened to the container."""
         record = self.record
-        labels = record.config.labels or {}
+        labels = dict(record.spec.labels)
         names = {"image": record.image_ref, "name": record.name}
         self.host.events.publish("container", action, record.id, {**labels, **names, **attributes})
 
@@ -197,7 +197,7 @@ class Container:
         await self._machine_gone.wait()
 
     async def _launch(self) -> None:
-        if shared_sandbox.owner_named(self.record.host_config):
+        if self.record.spec.network.joins:
             await self._join()
             return
         run_dir = self.host.run_dir(self.record.id)
@@ -334,7 +334,7 @@ class Container:
         self.exits.resolve(record.exit_code)
         self.hub.finish()
         self.host.starts.failed(record.id)
-        if record.host_config.auto_remove:
+        if record.spec.remove_at_end:
             await self._remove(volumes=True)
 
     # End
@@ -626,7 +626,7 @@ class Container:
         """The client's wish for an end is on disk first: a daemon killed now must not start the container again."""
         record = self.record
         record.manually_stopped = True
-        record.stays_down |= restart.ends_the_policy(record.config, number)
+        record.stays_down |= restart.ends_the_policy(record.spec.program, number)
         self.try_save()
 
     async def resize(self, rows: int, columns: int) -> None:

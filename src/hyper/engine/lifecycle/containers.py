@@ -36,7 +36,6 @@ from hyper.engine.spec import (
     restart,
     seccomp,
     shared_sandbox,
-    signals,
 )
 from hyper.errors import Conflict, HyperError, InvalidRequest, NotFound
 from hyper.ids import NAME_PATTERN, is_valid_name, new_id, random_name
@@ -44,7 +43,7 @@ from hyper.image import platform as image_platform
 from hyper.machine.driver import MachineRecord
 from hyper.sandbox.sandbox import Sandbox
 from hyper.system import affinity, files
-from hyper.types.container import ContainerConfig, CreateBody, HostConfig
+from hyper.types.container import ContainerConfig, CreateBody, Healthcheck, HostConfig
 from hyper.types.pod import POD_LABEL
 
 logger = logging.getLogger(__name__)
@@ -122,8 +121,11 @@ class Containers:
         *,
         platform: str = "",
         member: Member | None = None,
+        liveness: Healthcheck | None = None,
     ) -> tuple[Container, list[str]]:
         """A new container and warnings about what has no effect; nothing runs yet. ``member``: it is one of a pod's.
+
+        ``liveness``: the check whose failure ends its program.
 
         ``platform``: the image has to be for it. What can be found out at the start only, such as a network that is
         not there yet, is left to the start, as dockerd does.
@@ -164,6 +166,7 @@ class Containers:
             mounts=points,
             seccomp=filter_,
             aci=aci,
+            liveness=liveness,
         )
         record = self._record(name, merged, host, spec)
         record.member = member
@@ -431,7 +434,6 @@ def _dry_run(record: ContainerRecord, find: Callable[[str], Container]) -> None:
     agent_requests.check_paths(record)
     sharing.check_mounts(record, find)
     ports.parse(record.config, record.host_config)
-    signals.stop_signal(record.config)
     agent_requests.check_encodes(
         agent_requests.sandbox_setup(record, None),
         agent_requests.container_create(

@@ -9,7 +9,6 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from hyper.engine.record.state import Status
-from hyper.engine.spec import signals
 from hyper.engine.spec.restart import ends_the_policy
 from hyper.errors import Conflict, HyperError, MachineError
 from hyper.proto.message import ProcessSignal
@@ -133,7 +132,9 @@ async def _end_heard(container: Container, number: int | None, timeout_s: int) -
         sandbox, _ = container.running()
         before_ns = await _worked_ns(sandbox)
         async with asyncio.timeout(max(timeout_s, SILENCE_S) if timeout_s >= 0 else None):
-            await _send(container, number or signals.stop_signal(container.record.config))
+            await _send(
+                container, number or container.record.spec.program.stop_signal or signal.SIGTERM
+            )
     except Conflict:
         pass  # it ended by itself meanwhile
     except TimeoutError:
@@ -192,7 +193,7 @@ async def _worked_ns(sandbox: Sandbox) -> int:
 
 
 def _stop_timeout_s(container: Container) -> int:
-    asked = container.record.config.stop_timeout
+    asked = container.record.spec.program.stop_timeout_s
     return DEFAULT_STOP_TIMEOUT_S if asked is None else asked
 
 
@@ -215,7 +216,7 @@ async def restart(container: Container, *, timeout_s: int | None, number: int | 
 async def _signal(container: Container, number: int) -> None:
     """The signal was sent. One that asks the program to end lifts a pause, as with dockerd; others wait for its end."""
     request = ProcessSignal(container.record.seat.process, number)
-    if container.paused and ends_the_policy(container.record.config, number):
+    if container.paused and ends_the_policy(container.record.spec.program, number):
         await container.unpause(request)
     else:
         await container.ask(request)

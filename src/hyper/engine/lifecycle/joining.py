@@ -8,6 +8,7 @@ from typing import Final
 
 from hyper.engine.lifecycle.container import REQUEST_TIMEOUT_S, Container
 from hyper.engine.network.wires import Wires, endpoint_on
+from hyper.engine.record.container_spec import NetworkKind
 from hyper.engine.record.network import EndpointRecord, NetworkRecord
 from hyper.engine.spec import agent_requests, endpoints
 from hyper.errors import Conflict, Forbidden, HyperError, InvalidRequest, NotFound
@@ -33,12 +34,12 @@ async def connect(container: Container, network: NetworkRecord, asked: EndpointA
             f"cannot connect to network {network.name}: {wires.networks.why}",
             hint="bridged networks need a hyperd that runs as root, and /dev/net/tun",
         )
-    if record.host_config.network_mode == "none":
+    if record.spec.network.kind is NetworkKind.NONE:
         raise InvalidRequest(
             "container cannot be connected to multiple networks with one of the networks in "
             "private (none) mode"
         )
-    if not endpoints.has_network(record.host_config):
+    if not record.spec.network.own:
         raise InvalidRequest(
             "container sharing network namespace with another container or host cannot be connected "
             "to any other network"

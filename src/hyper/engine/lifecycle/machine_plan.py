@@ -8,7 +8,7 @@ from hyper.engine.lifecycle import kernels
 from hyper.engine.lifecycle.host import Host
 from hyper.engine.network.wires import Wiring
 from hyper.engine.record.container import ContainerRecord
-from hyper.engine.spec import agent_requests, endpoints, pod_machine, resources
+from hyper.engine.spec import agent_requests, pod_machine, resources
 from hyper.engine.volume.attachment import Attachment
 from hyper.machine.spec import Disk, FileBlocks, MachineSpec
 from hyper.machine.template import Card, Shape
@@ -26,7 +26,7 @@ def shape(record: ContainerRecord, host: Host, attached: Attachment) -> Shape | 
     fit(record)
     if attached.shared or record.spec.kernel:
         return None
-    if not endpoints.has_network(record.host_config):
+    if not record.spec.network.own:
         return Shape(record.vcpus, record.memory_mib, Card.NONE)
     if host.wires.bridged:
         return Shape(record.vcpus, record.memory_mib, Card.TAP)

@@ -215,7 +215,7 @@ class Pods:
         self, pod: Container, item: wire.PodContainer, member: Member, said: dict[str, Any]
     ) -> tuple[Container, list[str]]:
         files = pod_spec.files(item)
-        member.mounts, member.liveness = item.mounts, item.liveness
+        member.mounts = item.mounts
         member.files = [file.path for file in files]
         body, host = item.body, item.body.host_config or HostConfig()
         host.network_mode = shared_sandbox.mode_of(pod.record.id)
@@ -229,7 +229,12 @@ class Pods:
         body.labels = {**(body.labels or {}), **labels}
         body.exposed_ports = None  # the machine has them
         container, warnings = await self._containers.create(
-            f"{pod.record.name}-{item.name}", body, host, said, member=member
+            f"{pod.record.name}-{item.name}",
+            body,
+            host,
+            said,
+            member=member,
+            liveness=item.liveness,
         )
         if files:
             folder = self._host.folder(container.record.id)

@@ -22,9 +22,9 @@ from hyper.engine.lifecycle.execs import Execs
 from hyper.engine.lifecycle.host import Host
 from hyper.engine.lifecycle.visit import Builtin
 from hyper.engine.record.container import ContainerRecord, ExecRecord, Health, ProbeResult
+from hyper.engine.record.container_spec import HealthCheck
 from hyper.engine.record.state import Status
 from hyper.engine.spec import agent_requests, health
-from hyper.engine.spec.health import Question
 from hyper.engine.spec.program_error import program_error
 from hyper.errors import Conflict, GuestError, HyperError, NotFound
 from hyper.guest.process import GuestProcess
@@ -33,7 +33,6 @@ from hyper.ids import new_id
 from hyper.proto.message import ProcessExit, ProcessSignal, Reply
 from hyper.proto.record import Failure, RecordDecoder
 from hyper.sandbox.sandbox import Sandbox
-from hyper.types.container import Healthcheck
 
 logger = logging.getLogger(__name__)
 
@@ -98,15 +97,14 @@ class HealthChecks:
     def _begin(self, container: Container, *, fresh: bool) -> None:
         record, sandbox = container.record, container.sandbox
         for kind, check in _checks(record):
-            question = health.question(record.config, check)
-            if question is None or sandbox is None or (record.id, kind) in self._running:
+            if sandbox is None or (record.id, kind) in self._running:
                 continue
             known = getattr(record, kind)
             if fresh or known is None:
                 setattr(record, kind, Health(log=known.log if known else []))
                 self._save(container)
             self._running[record.id, kind] = self._host.tasks.spawn(
-                self._watch(container, sandbox, kind, check, question),
+                self._watch(container, sandbox, kind, check),
                 name=f"{kind} of {record.id[:12]}",
             )
 
@@ -131,14 +129,13 @@ class HealthChecks:
         container: Container,
         sandbox: Sandbox,
         kind: _Kind,
-        check: Healthcheck,
-        question: Question,
+        check: HealthCheck,
     ) -> None:
         record = container.record
         while True:
             state = getattr(record, kind)
             await asyncio.sleep(_interval_s(record, kind, check, state))
-            result = await _Probe(container, sandbox, question).run(health.timeout_s(check))
+            result = await _Probe(container, sandbox, check).run(health.timeout_s(check))
             if container.record.status is not Status.RUNNING:
                 return
             changed = health.note_result(check, state, result, started_ns=record.started_ns)
@@ -170,14 +167,14 @@ class HealthChecks:
 class _Probe:
     """A probe: one run of a check's program."""
 
-    def __init__(self, container: Container, sandbox: Sandbox, question: Question) -> None:
+    def __init__(self, container: Container, sandbox: Sandbox, check: HealthCheck) -> None:
         self._container = container
         self._sandbox = sandbox
-        self._builtin = question.builtin
+        self._builtin = check.builtin
         self._exec = ExecRecord(
             id=new_id(),
             container_id=container.record.id,
-            args=question.args,
+            args=list(check.args),
             env=[],
             cwd="",
             user="",
@@ -277,14 +274,13 @@ class _Probe:
             process.taken(piece.fd, len(piece.data))
 
 
-def _checks(record: ContainerRecord) -> list[tuple[_Kind, Healthcheck]]:
+def _checks(record: ContainerRecord) -> list[tuple[_Kind, HealthCheck]]:
     """The checks of a container, with their kinds."""
-    liveness = record.member.liveness if record.member is not None else None
-    asked = ((_Kind.HEALTH, record.config.healthcheck), (_Kind.LIVENESS, liveness))
+    asked = ((_Kind.HEALTH, record.spec.health), (_Kind.LIVENESS, record.spec.liveness))
     return [(kind, check) for kind, check in asked if check is not None]
 
 
-def _interval_s(record: ContainerRecord, kind: _Kind, check: Healthcheck, state: Health) -> float:
+def _interval_s(record: ContainerRecord, kind: _Kind, check: HealthCheck, state: Health) -> float:
     usual = health.interval_s(check, state, started_ns=record.started_ns, now_ns=time.time_ns())
     if record.member is None or kind is _Kind.LIVENESS or state.status == health.HEALTHY:
         return usual

@@ -182,7 +182,7 @@ class Recovery:
         container.found.set()
         if record.status is Status.REMOVING:
             await container.remove(force=True, volumes=record.remove_volumes)
-        elif record.host_config.auto_remove:
+        elif record.spec.remove_at_end:
             await container.remove(force=True, volumes=True)
 
     def _go_on(self, container: Container, sandbox: Sandbox, info: ProcessInfo) -> None:
@@ -194,7 +194,9 @@ class Recovery:
         log.skip(1, max(0, info.stdout - log.stdout))
         log.skip(2, max(0, info.stderr - log.stderr))
         start = {0: info.stdin, 1: log.stdout, 2: log.stderr}
-        main = sandbox.session.process(info.process, tty=container.record.config.tty, start=start)
+        main = sandbox.session.process(
+            info.process, tty=container.record.spec.program.tty, start=start
+        )
         container.adopt(sandbox, main)
         main.resume()
         paused = sandbox.power.found(container.record.seat.container, paused=container.paused)

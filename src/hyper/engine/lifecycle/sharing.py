@@ -20,7 +20,7 @@ from hyper.engine.record.folder import ContainerFolder
 from hyper.engine.record.mount import BIND
 from hyper.engine.record.sandbox import Placement
 from hyper.engine.record.state import Status
-from hyper.engine.spec import agent_requests, nfs, pod_machine, resources, shared_sandbox
+from hyper.engine.spec import agent_requests, nfs, pod_machine, resources
 from hyper.engine.spec.program_error import program_error
 from hyper.engine.volume.attachment import Attachment, in_share
 from hyper.errors import Conflict, GuestError, HyperError, InvalidRequest, NotFound
@@ -42,7 +42,7 @@ def check_mounts(record: ContainerRecord, find: Callable[[str], Container]) -> N
     Raises:
         InvalidRequest: other paths of the host than the joined container's: a machine gets its share when it is made.
     """
-    named = shared_sandbox.owner_named(record.host_config)
+    named = record.spec.network.joins
     if not named:
         return
     there: set[str] = set()
@@ -64,7 +64,7 @@ def owner_of(container: Container) -> Container:
         NotFound: that container is gone.
         Conflict: it does not run, or is paused.
     """
-    owner = container.find(shared_sandbox.owner_named(container.record.host_config))
+    owner = container.find(container.record.spec.network.joins)
     if not owner.live or owner.sandbox is None:
         raise Conflict(f"cannot join network of a non running container: {owner.record.id}")
     owner.refuse_paused("joining its network")
@@ -77,12 +77,12 @@ async def owner_answers(container: Container) -> None:
     Raises:
         NotFound: its container is gone. Unavailable: the machine is silent since the daemon started.
     """
-    await container.find(shared_sandbox.owner_named(container.record.host_config)).answering()
+    await container.find(container.record.spec.network.joins).answering()
 
 
 async def owner_is_found(container: Container) -> None:
     """The machine that ``container`` is to run in, should it be another's, has answered, or is known to be gone."""
-    name = shared_sandbox.owner_named(container.record.host_config)
+    name = container.record.spec.network.joins
     if name:
         with contextlib.suppress(NotFound):
             await container.find(name).found.wait()
@@ -90,7 +90,7 @@ async def owner_is_found(container: Container) -> None:
 
 async def owner_is_back(container: Container) -> None:
     """The container whose machine ``container`` wants is not about to be started again: it runs, or will not."""
-    name = shared_sandbox.owner_named(container.record.host_config)
+    name = container.record.spec.network.joins
     with contextlib.suppress(NotFound):
         owner = container.find(name) if name else container
         if owner is not container and owner.record.status is Status.RESTARTING:

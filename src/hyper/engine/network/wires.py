@@ -14,7 +14,7 @@ from typing import Any, Final
 from hyper.engine.network.networks import HOST_BINDING, Networks
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.record.network import BRIDGE, EndpointRecord, NetworkRecord, space6_of, space_of
-from hyper.engine.spec import endpoints, links, pod_network, ports
+from hyper.engine.spec import endpoints, links, pod_network
 from hyper.engine.tasks import Tasks
 from hyper.errors import HyperError
 from hyper.ids import new_id
@@ -185,8 +185,8 @@ class Wires:
             Forbidden: the container asks for what takes bridged networks.
             HyperError: the host refuses.
         """
-        wishes = ports.parse(record.config, record.host_config)
-        if not endpoints.has_network(record.host_config):
+        wishes = record.spec.network.ports
+        if not record.spec.network.own:
             yield Wiring((), None)
             return
         for endpoint in record.endpoints:
@@ -293,7 +293,7 @@ class Wires:
         for endpoint in was_on:
             endpoint.id = ""
             self._tell("disconnect", record, endpoint)
-        if fabric is not None and endpoints.has_network(record.host_config):
+        if fabric is not None and record.spec.network.own:
             self._later(fabric.leave(fabric.name("ht", record.id)), record)
 
     def _later(self, work: Coroutine[Any, Any, None], record: ContainerRecord) -> None:
@@ -405,7 +405,7 @@ class Wires:
             published,
             pod_network.wall(record),
             pod_network.services(record),
-            self.networks.may_host(asked=endpoints.asks_for_host(record.host_config)),
+            self.networks.may_host(asked=record.spec.network.asks_for_host),
             tuple(_relayed(port) for port in record.ports if _is_ipv6(port)),
         )
 
@@ -438,7 +438,7 @@ class Wires:
 
     def told(self, record: ContainerRecord) -> GuestConfig | None:
         """Interfaces and names that a running container was told; None: that it is on no network."""
-        if not endpoints.has_network(record.host_config):
+        if not record.spec.network.own:
             return None
         return _user_attachment(record) if self._fabric is None else self.attachment(record)
 
@@ -468,8 +468,8 @@ class Wires:
     def _nameservers(
         self, record: ContainerRecord, first: EndpointRecord | None
     ) -> tuple[str, ...]:
-        if record.host_config.dns and not _has_names(record):
-            return tuple(record.host_config.dns)
+        if record.spec.network.dns and not _has_names(record):
+            return record.spec.network.dns
         if first is None:
             return ()
         return (self.networks.get(first.network_id).gateway,)
@@ -481,7 +481,7 @@ class Wires:
         if asking is None:
             return None
         closed = self._primary(asking) is None
-        resolvers = asking.host_config.dns or [str(item) for item in nft.resolvers()]
+        resolvers = asking.spec.network.dns or [str(item) for item in nft.resolvers()]
         return View(
             addresses=lambda name: self._addresses(asking, name),
             name=lambda address: self._name(asking, address),
@@ -549,8 +549,8 @@ class Wires:
 
 def _user_attachment(record: ContainerRecord) -> GuestConfig:
     made = replace(user.attach(record.id), lookup=resolv_conf.lookup())
-    if record.host_config.dns:
-        made = replace(made, nameservers=tuple(record.host_config.dns))
+    if record.spec.network.dns:
+        made = replace(made, nameservers=record.spec.network.dns)
     return made
 
 

@@ -11,7 +11,7 @@ from hyper.engine.record.sandbox import Placement
 from hyper.engine.record.state import Status
 from hyper.machine.driver import MachineRecord
 from hyper.network.port import PublishedPort
-from hyper.types.container import ContainerConfig, Healthcheck, HostConfig
+from hyper.types.container import ContainerConfig, HostConfig
 from hyper.types.pod import PodMount, PodService, PodVolume, PodWhiteLists
 
 
@@ -67,7 +67,6 @@ class Member(Struct):
     mounts: list[PodMount] = field(default_factory=list)
     #: Paths at which files were put into the container.
     files: list[str] = field(default_factory=list)
-    liveness: Healthcheck | None = None
 
 
 class ContainerRecord(Struct):

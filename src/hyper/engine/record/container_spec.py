@@ -162,6 +162,16 @@ class NetworkWish(Struct, frozen=True, omit_defaults=True):
     #: Names and addresses for /etc/hosts; the address may be ``HOST_GATEWAY``.
     hosts: Pairs = ()
 
+    @property
+    def own(self) -> bool:
+        """Whether the container is on networks of its own."""
+        return self.kind is NetworkKind.OWN
+
+    @property
+    def asks_for_host(self) -> bool:
+        """Whether the container has a name for the host, in order to connect to it."""
+        return any(address == HOST_GATEWAY for _, address in self.hosts)
+
 
 class ImageUse(Struct, frozen=True, omit_defaults=True):
     """The image of a container: its id, and the name by which it was asked for."""
@@ -200,4 +210,6 @@ class ContainerSpec(Struct, frozen=True, omit_defaults=True):
     #: The container is removed when its program has ended.
     remove_at_end: bool = False
     health: HealthCheck | None = None
+    #: The check whose failure ends the program.
+    liveness: HealthCheck | None = None
     log: LogLimits = LogLimits()

@@ -30,8 +30,6 @@ from hyper.types.container import (
 _ALIAS: Final = re.compile(r"[^\x00-\x20\x7f]{1,253}")
 _MAC: Final = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
 MAX_ALIASES: Final = 256
-#: In place of an address: where the host is.
-HOST_GATEWAY: Final = "host-gateway"
 
 Find = Callable[[str], NetworkRecord]
 
@@ -119,11 +117,6 @@ def has_network(host: HostConfig) -> bool:
     return host.network_mode != "none" and not host.network_mode.startswith("container:")
 
 
-def asks_for_host(host: HostConfig) -> bool:
-    """Whether the container has a name for the host (``--add-host NAME:host-gateway``), in order to connect to it."""
-    return any(re.split("[:=]", item)[-1] == HOST_GATEWAY for item in host.extra_hosts or [])
-
-
 def of(network: NetworkRecord, asked: EndpointAsked) -> EndpointRecord:
     """An endpoint on ``network``.
 
@@ -208,8 +201,8 @@ def dns_names(record: ContainerRecord, endpoint: EndpointRecord) -> list[str]:
     if endpoint.network == BRIDGE or not endpoint.network_id:
         return []
     own = [record.name, *endpoint.aliases, short_id(record.id)]
-    if record.config.hostname:
-        own.append(record.config.hostname)
+    if record.spec.hostname:
+        own.append(record.spec.hostname)
     return list(dict.fromkeys(own))
 
 

@@ -39,7 +39,7 @@ from hyper.engine.spec.signals import signal_number
 from hyper.errors import InvalidRequest
 from hyper.proto.message import Rlimit
 from hyper.types.aci import Aci
-from hyper.types.container import ContainerConfig, HostConfig, RestartPolicy, Ulimit
+from hyper.types.container import ContainerConfig, Healthcheck, HostConfig, RestartPolicy, Ulimit
 
 #: The annotation that names the file of a kernel (``docker run --annotation``, ``hyper run --kernel``).
 KERNEL: Final = "hyper.kernel"
@@ -66,10 +66,11 @@ def container_spec(
     mounts: Iterable[MountPoint] = (),
     seccomp: bytes = b"",
     aci: Aci | None = None,
+    liveness: Healthcheck | None = None,
 ) -> ContainerSpec:
     """The spec of a container: ``config`` is whole, ``host`` filled in (engine/spec/create.py).
 
-    ``aci``: what the image says beyond an OCI configuration.
+    ``aci``: what the image says beyond an OCI configuration. ``liveness``: the check whose failure ends the program.
 
     Raises:
         InvalidRequest: a value makes no sense (Docker's words).
@@ -94,6 +95,7 @@ def container_spec(
         restart=restart_rule(host.restart_policy),
         remove_at_end=host.auto_remove,
         health=health.of(config.healthcheck, config.shell),
+        liveness=health.of(liveness, config.shell),
         log=log_options.limits(host.log_config),
     )
 

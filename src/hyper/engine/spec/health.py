@@ -1,4 +1,4 @@
-"""Health checks: the question that is asked in a container, and its health after each answer. Pure.
+"""Health checks: the probe that is made in a container, and its health after each answer. Pure.
 
 Source: moby, daemon/health.go (the states, their defaults, the log's bounds), runconfig/merge.go.
 """
@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from hyper.engine.record.container import Health, ProbeResult
 from hyper.engine.record.container_spec import HealthCheck
 from hyper.errors import InvalidRequest
-from hyper.types.container import ContainerConfig, Healthcheck
+from hyper.types.container import Healthcheck
 
 STARTING, HEALTHY, UNHEALTHY, NONE = "starting", "healthy", "unhealthy", "none"
 #: Results kept, and bytes of output kept of each.
@@ -28,6 +27,8 @@ _MINIMUM_NS: Final = 1_000_000
 #: Beyond a hundred years nobody waits (and timers do not count).
 _MAXIMUM_NS: Final = 100 * 365 * 86400 * _NANO
 _SHELL: Final = ("/bin/sh", "-c")
+#: Probes that the agent makes by itself.
+_BUILTINS: Final = frozenset({"HYPER-TCP", "HYPER-HTTP"})
 _URL: Final = re.compile(r"http://(\[[0-9a-fA-F:.]+\]|[^:/\[\]\s]+)(?::([0-9]{1,5}))?(/[^\s]*)?")
 #: What a probe that could not be run, or not to its end, has for an exit code.
 NO_CODE: Final = -1
@@ -55,7 +56,7 @@ def check(asked: Healthcheck | None) -> None:
     """
     if asked is None:
         return
-    question(ContainerConfig(), asked)
+    of(asked, None)
     times = (
         ("Interval", asked.interval),
         ("Timeout", asked.timeout),
@@ -72,35 +73,7 @@ def check(asked: Healthcheck | None) -> None:
 
 
 def of(asked: Healthcheck | None, shell: list[str] | None) -> HealthCheck | None:
-    """The health check that ``asked`` amounts to, ``shell`` being what runs CMD-SHELL; None: none.
-
-    Raises:
-        InvalidRequest: as ``question``.
-    """
-    found = question(ContainerConfig(shell=shell), asked)
-    if found is None or asked is None:
-        return None
-    return HealthCheck(
-        args=tuple(found.args),
-        builtin=found.builtin,
-        interval_ns=asked.interval,
-        timeout_ns=asked.timeout,
-        start_period_ns=asked.start_period,
-        start_interval_ns=asked.start_interval,
-        retries=asked.retries,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """The probe of a health check: a program in the container, or a builtin (``builtin``)."""
-
-    args: list[str]
-    builtin: bool = False
-
-
-def question(config: ContainerConfig, check: Healthcheck | None) -> Question | None:
-    """The question of ``check``; None where it is empty or NONE.
+    """The check that ``asked`` amounts to, ``shell`` being what runs CMD-SHELL; None where it is empty or NONE.
 
     Beside Docker's forms: ``HYPER-TCP``, an address and port that has to accept connections, and ``HYPER-HTTP``, a URL
     that has to be answered with success, followed by headers; both in the container's machine.
@@ -108,19 +81,32 @@ def question(config: ContainerConfig, check: Healthcheck | None) -> Question | N
     Raises:
         InvalidRequest: no such address or URL.
     """
-    match check.test if check else None:
+    if asked is None or not asked.test:
+        return None
+    builtin = asked.test[0] in _BUILTINS
+    match asked.test:
         case ["CMD", *args] if args:
-            return Question(args)
+            pass
         case ["CMD-SHELL", command, *_]:
-            return Question([*(config.shell or _SHELL), command])
+            args = [*(shell or _SHELL), command]
         case ["HYPER-TCP", address]:
             _check_address(address)
-            return Question(["probe", "tcp", address], builtin=True)
+            args = ["probe", "tcp", address]
         case ["HYPER-HTTP", url, *headers]:
-            return Question(["probe", "http", *_http(url), *headers], builtin=True)
+            args = ["probe", "http", *_http(url), *headers]
         case ["HYPER-TCP" | "HYPER-HTTP" as name, *_]:
             raise InvalidRequest(f"Healthcheck.Test {name} needs an address")
-    return None
+        case _:
+            return None
+    return HealthCheck(
+        args=tuple(args),
+        builtin=builtin,
+        interval_ns=asked.interval,
+        timeout_ns=asked.timeout,
+        start_period_ns=asked.start_period,
+        start_interval_ns=asked.start_interval,
+        retries=asked.retries,
+    )
 
 
 def _http(url: str) -> tuple[str, str]:
@@ -149,28 +135,28 @@ def _check_address(address: str) -> None:
         )
 
 
-def interval_s(check: Healthcheck, health: Health | None, *, started_ns: int, now_ns: int) -> float:
+def interval_s(check: HealthCheck, health: Health | None, *, started_ns: int, now_ns: int) -> float:
     """Seconds from the end of one probe to the next; while the container is starting up, the start interval."""
-    in_start = now_ns - started_ns < check.start_period
+    in_start = now_ns - started_ns < check.start_period_ns
     if in_start and health is not None and health.status == STARTING:
-        return (check.start_interval or _DEFAULT_START_INTERVAL_NS) / _NANO
-    return (check.interval or _DEFAULT_INTERVAL_NS) / _NANO
+        return (check.start_interval_ns or _DEFAULT_START_INTERVAL_NS) / _NANO
+    return (check.interval_ns or _DEFAULT_INTERVAL_NS) / _NANO
 
 
-def timeout_s(check: Healthcheck) -> float:
+def timeout_s(check: HealthCheck) -> float:
     """Seconds a probe may take."""
-    return (check.timeout or _DEFAULT_TIMEOUT_NS) / _NANO
+    return (check.timeout_ns or _DEFAULT_TIMEOUT_NS) / _NANO
 
 
 def note_result(
-    check: Healthcheck, health: Health, result: ProbeResult, *, started_ns: int
+    check: HealthCheck, health: Health, result: ProbeResult, *, started_ns: int
 ) -> bool:
     """The health ``health`` is up to date with ``result``. Returns whether its status has changed."""
     before = health.status
     health.log = [*health.log[1 - MAX_LOG :], result]
     if result.exit_code == 0:
         health.failing_streak, health.status = 0, HEALTHY
-    elif before != STARTING or result.start_ns - started_ns >= check.start_period:
+    elif before != STARTING or result.start_ns - started_ns >= check.start_period_ns:
         health.failing_streak += 1
         if health.failing_streak >= (check.retries or _DEFAULT_RETRIES):
             health.status = UNHEALTHY

@@ -10,7 +10,7 @@ from msgspec import Struct, field, structs
 from hyper.engine.record.container_spec import ImageUse, MachineSize
 from hyper.engine.record.mount import MountPoint
 from hyper.engine.spec import from_docker
-from hyper.types.container import ContainerConfig, HostConfig
+from hyper.types.container import ContainerConfig, Healthcheck, HostConfig
 
 
 class _Mount(Struct, frozen=True):
@@ -32,6 +32,12 @@ class _Mount(Struct, frozen=True):
     driver_options: dict[str, str] | None = None
 
 
+class _Member(Struct):
+    """A membership in a pod, as far as it said what is in the spec."""
+
+    liveness: Healthcheck | None = None
+
+
 class _Container(Struct):
     """A container's document, as far as it said what is in its spec."""
 
@@ -44,6 +50,7 @@ class _Container(Struct):
     mounts: list[_Mount] = field(default_factory=list)
     seccomp: bytes = b""
     handlers: list[str] = field(default_factory=list)
+    member: _Member | None = None
 
 
 _read = msgspec.json.Decoder(_Container).decode
@@ -63,6 +70,7 @@ def with_spec(document: bytes) -> bytes:
         image=ImageUse(old.image_id, old.image_ref),
         mounts=map(_mount_point, old.mounts),
         seccomp=old.seccomp,
+        liveness=old.member.liveness if old.member is not None else None,
     )
     before, after = _handlers(old.handlers)
     program = structs.replace(spec.program, pre_start=before, post_stop=after)

@@ -145,7 +145,7 @@ def member_mounts(record: ContainerRecord, first: ContainerRecord) -> tuple[Moun
         _member_mount(asked, found[f"{_PLACES}/{places[asked.volume]}"])
         for asked in record.member.mounts
     ]
-    own_shm = record.host_config.shm_size != DEFAULT_SHM_SIZE
+    own_shm = record.spec.shm_size != 0
     return tuple(mounts) if own_shm else (_shm(), *mounts)
 
 

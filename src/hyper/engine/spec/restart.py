@@ -10,10 +10,10 @@ import signal
 from typing import Final
 
 from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.container_spec import Program, Restart
 from hyper.engine.record.state import Status
-from hyper.engine.spec.signals import signal_number
 from hyper.errors import InvalidRequest
-from hyper.types.container import ContainerConfig, HostConfig
+from hyper.types.container import HostConfig
 
 #: The first wait, what each further one is multiplied by, and the longest.
 FIRST_DELAY_S: Final = 0.1
@@ -46,35 +46,35 @@ class Backoff:
 
 def wants_restart(record: ContainerRecord, code: int) -> bool:
     """Whether a container whose program ended by itself, or with its machine, with ``code`` is started again."""
-    policy = record.host_config.restart_policy
-    match policy.name:
-        case "always":
+    rule = record.spec.restart
+    match rule.when:
+        case Restart.ALWAYS:
             return True
-        case "unless-stopped":
+        case Restart.UNLESS_STOPPED:
             return not record.manually_stopped
-        case "on-failure":
-            most = policy.maximum_retry_count
-            return code != 0 and (most == 0 or record.restart_count < most)
-    return False
+        case Restart.ON_FAILURE:
+            return code != 0 and (rule.most == 0 or record.restart_count < rule.most)
+        case Restart.NEVER:
+            return False
 
 
 def starts_with_daemon(record: ContainerRecord) -> bool:
     """Whether a starting daemon starts a container that does not run (one never started stays so)."""
     if record.status is Status.RESTARTING:
         return True
-    lasting = record.host_config.restart_policy.name in ("always", "unless-stopped")
+    lasting = record.spec.restart.when in (Restart.ALWAYS, Restart.UNLESS_STOPPED)
     ended = record.status is Status.EXITED and record.started_ns > 0
     return lasting and ended and wants_restart(record, record.exit_code)
 
 
-def ends_the_policy(config: ContainerConfig, number: int) -> bool:
+def ends_the_policy(program: Program, number: int) -> bool:
     """Whether a container that a client sent signal ``number`` is not started again once it ends, as in Docker.
 
     Its own stop signal (or KILL) does that if it has one; else any signal.
     """
-    if not config.stop_signal or number == signal.SIGKILL:
+    if program.stop_signal is None or number == signal.SIGKILL:
         return True
-    return number == signal_number(config.stop_signal)
+    return number == program.stop_signal
 
 
 def check(host: HostConfig) -> None:

@@ -7,7 +7,6 @@ import signal
 from typing import Final
 
 from hyper.errors import InvalidRequest
-from hyper.types.container import ContainerConfig
 
 #: Real-time signals of Linux, but for the two that C libraries keep for themselves.
 _RTMIN: Final = 34
@@ -33,8 +32,3 @@ def signal_number(text: str) -> int:
         return signal.Signals[f"SIG{name}"].value
     except KeyError:
         raise InvalidRequest(f"invalid signal: {text[:100]}") from None
-
-
-def stop_signal(config: ContainerConfig) -> int:
-    """The signal that asks the program to end: as configured, else SIGTERM."""
-    return signal_number(config.stop_signal or "TERM")
