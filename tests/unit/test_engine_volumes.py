@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from hyper.engine.events import EventBus
 from hyper.engine.record.mount import BIND, TMPFS, VOLUME, MountPoint
-from hyper.engine.volume.volume_folder import RECORD, Kind, VolumeFolders, VolumeRecord, new_record
+from hyper.engine.volume.driver import VolumeDriver
+from hyper.engine.volume.drivers import local_drivers
+from hyper.engine.volume.volume_folder import RECORD, VolumeFolders
+from hyper.engine.volume.volume_options import new_record
+from hyper.engine.volume.volume_record import Kind, VolumeRecord
 from hyper.engine.volume.volumes import Volumes
 from hyper.errors import HyperError, InvalidRequest, NotFound
+from hyper.sandbox.scratch import ScratchDisks
 from hyper.units import GIB
 
 
 def made(**options: str) -> VolumeRecord:
     """A volume with these driver options."""
     return new_record("vol", labels=None, options=options, anonymous=False)
+
+
+def drivers(root: Path) -> Mapping[Kind, VolumeDriver]:
+    """Drivers of volumes below ``root``."""
+    return local_drivers(root, ScratchDisks(root / "scratch"))
+
+
+def all_volumes(folder: Path, events: EventBus) -> Volumes:
+    """The volumes of a daemon whose folder of volumes is ``folder``."""
+    return Volumes(folder, events, drivers(folder))
 
 
 def test_options() -> None:
@@ -66,8 +82,8 @@ def test_a_killed_daemon_leaves_whole_volumes_only(tmp_path: Path) -> None:
     folders = VolumeFolders(tmp_path / "volume")
     assert folders.load() == []
     record = made(type="directory")
-    folders.create(record)
-    (folders.data(record) / "kept").write_text("x")
+    folders.create(record, drivers(folders.root)[record.kind].make)
+    (folders.root / "vol/_data/kept").write_text("x")
     for name in (".new-1", ".old-2", "foreign"):
         (folders.root / name / "deep").mkdir(parents=True)
     assert VolumeFolders(tmp_path / "volume").load() == [record]
@@ -88,10 +104,11 @@ def test_the_links_of_a_guest_lead_nowhere(tmp_path: Path) -> None:
     folders = VolumeFolders(tmp_path / "volume")
     folders.load()
     record = made(type="directory")
-    folders.create(record)
-    (folders.data(record) / "link").symlink_to(outside)
-    (folders.data(record) / "file").symlink_to(outside / "precious")
-    assert folders.size(record) < 10_000
+    driver = drivers(folders.root)[record.kind]
+    folders.create(record, driver.make)
+    (folders.root / "vol/_data/link").symlink_to(outside)
+    (folders.root / "vol/_data/file").symlink_to(outside / "precious")
+    assert driver.size(record) < 10_000
     folders.remove(record)
     assert list(folders.root.iterdir()) == []
     assert (outside / "precious").exists()
@@ -99,7 +116,7 @@ def test_the_links_of_a_guest_lead_nowhere(tmp_path: Path) -> None:
 
 async def test_only_volumes_that_are_directories_are_shared_by_machines(tmp_path: Path) -> None:
     """The warning of what two machines share is of directories: an image has one machine, a server's has its own."""
-    volumes = Volumes(tmp_path / "volume", EventBus())
+    volumes = all_volumes(tmp_path / "volume", EventBus())
     await volumes.open()
     kinds = {
         "image": {"type": "image"},
@@ -121,7 +138,7 @@ def test_names_drivers_and_events(tmp_path: Path) -> None:
 
     async def story() -> None:
         events = EventBus()
-        volumes = Volumes(tmp_path / "volume", events)
+        volumes = all_volumes(tmp_path / "volume", events)
         await volumes.open()
         first = await volumes.create("vol", labels={"a": "b"})
         assert await volumes.create("vol") is first

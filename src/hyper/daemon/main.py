@@ -33,8 +33,9 @@ from hyper.engine.network.wires import Wires
 from hyper.engine.spec import defaults
 from hyper.engine.store import Store
 from hyper.engine.tasks import Tasks
-from hyper.engine.volume.attachment import Attachments
-from hyper.engine.volume.volume_folder import Kind
+from hyper.engine.volume.attachments import Attachments
+from hyper.engine.volume.drivers import local_drivers
+from hyper.engine.volume.volume_record import Kind
 from hyper.engine.volume.volumes import Volumes
 from hyper.errors import HyperError
 from hyper.image import proxy
@@ -174,7 +175,8 @@ def _host(
 ) -> Host:
     events, tasks = EventBus(), Tasks()
     scratch = ScratchDisks(config.data_root / "scratch")
-    volumes = Volumes(config.data_root / "volume", events)
+    folder = config.data_root / "volume"
+    volumes = Volumes(folder, events, local_drivers(folder, scratch))
     fabric, obstacle = _fabric(store, number)
     driver = QemuDriver(
         assets=config.assets,
@@ -195,9 +197,7 @@ def _host(
         driver=driver,
         scratch=scratch,
         volumes=volumes,
-        attachments=Attachments(
-            volumes, scratch, default=_volume_kind(config, root=uids is not None)
-        ),
+        attachments=Attachments(volumes, default=_volume_kind(config, root=uids is not None)),
         events=events,
         tasks=tasks,
         uids=uids,

@@ -18,7 +18,7 @@ from hyper.api.http import (
 )
 from hyper.engine.engine import Engine
 from hyper.engine.spec.mounts import DRIVER
-from hyper.engine.volume.volume_folder import VolumeRecord
+from hyper.engine.volume.volume_record import VolumeRecord
 from hyper.engine.volume.volumes import Usage, is_anonymous
 from hyper.errors import InvalidRequest, Unavailable
 from hyper.types import mount as wire

@@ -15,7 +15,7 @@ from typing import Final
 from hyper.engine.lifecycle import ending, sharing
 from hyper.engine.lifecycle.exits import Exits
 from hyper.engine.lifecycle.host import Host
-from hyper.engine.lifecycle.machine_plan import machine_plan, shape
+from hyper.engine.lifecycle.machine_plan import machine_plan, room, shape
 from hyper.engine.lifecycle.visit import Home, Visits
 from hyper.engine.network.wires import Wiring
 from hyper.engine.output.log_file import LogFile
@@ -202,8 +202,7 @@ class Container:
             return
         run_dir = self.host.run_dir(self.record.id)
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        most = self.host.driver.max_disks(shared=False)
-        disks = self.host.attachments.attach(self.record, max_disks=most)
+        disks = self.host.attachments.attach(self.record, room=room(self.host.driver))
         timeline = self.timeline = self.host.starts.begin(self.record.id)
         timeline.mark("start asked for")
         async with disks as attached:
@@ -264,8 +263,7 @@ class Container:
         await sharing.owner_answers(self)
         owner = sharing.owner_of(self)
         sharing.sit_down(self.record, owner)
-        most = self.host.driver.max_disks(shared=False)
-        disks = self.host.attachments.attach(self.record, max_disks=most, joins=True)
+        disks = self.host.attachments.attach(self.record, room=None)
         async with disks as attached:
             self.hub.begin_run()
             self.record.boot_ms = None
@@ -307,8 +305,7 @@ class Container:
         async with contextlib.AsyncExitStack() as stack:
             attached = Attachment()
             if mounted:
-                most = host.driver.max_disks(shared=False)
-                disks = host.attachments.attach(self.record, max_disks=most)
+                disks = host.attachments.attach(self.record, room=room(host.driver))
                 attached = await stack.enter_async_context(disks)
                 here = [item for item in attached.mounts if not isinstance(item.source, NfsSource)]
                 attached = replace(attached, mounts=tuple(here))

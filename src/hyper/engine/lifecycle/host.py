@@ -14,7 +14,7 @@ from hyper.engine.network.wires import Wires
 from hyper.engine.record.folder import ContainerFolder
 from hyper.engine.store import Store
 from hyper.engine.tasks import Tasks
-from hyper.engine.volume.attachment import Attachments
+from hyper.engine.volume.attachments import Attachments
 from hyper.engine.volume.volumes import Volumes
 from hyper.image.images import Images
 from hyper.machine.driver import Driver

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from hyper.engine.lifecycle import kernels
 from hyper.engine.lifecycle.host import Host
@@ -10,10 +11,25 @@ from hyper.engine.network.wires import Wiring
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.spec import agent_requests, pod_machine, resources
 from hyper.engine.volume.attachment import Attachment
+from hyper.engine.volume.attachments import Room
+from hyper.machine.abilities import SharedFolders
+from hyper.machine.driver import Driver
 from hyper.machine.spec import Disk, FileBlocks, MachineSpec
 from hyper.machine.template import Card, Shape
 from hyper.sandbox.sandbox import Plan
 from hyper.system import affinity
+
+#: Disks a machine has beside volumes: its scratch, and at least one with the image's layers.
+_OTHER_DISKS: Final = 2
+
+
+def room(driver: Driver) -> Room:
+    """The room for volumes that a machine has when it is launched."""
+    return Room(
+        disks=driver.max_disks(shared=False) - _OTHER_DISKS,
+        disks_beside_share=driver.max_disks(shared=True) - _OTHER_DISKS,
+        shares=isinstance(driver, SharedFolders),
+    )
 
 
 def fit(record: ContainerRecord) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,10 @@ from hyper.engine.events import EventBus
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.record.mount import BIND, VOLUME, MountPoint
 from hyper.engine.spec.mounts import DRIVER, check_name
-from hyper.engine.volume.volume_folder import Kind, VolumeFolders, VolumeRecord, new_record
+from hyper.engine.volume.driver import Needs, VolumeDriver
+from hyper.engine.volume.volume_folder import VolumeFolders
+from hyper.engine.volume.volume_options import new_record
+from hyper.engine.volume.volume_record import Kind, VolumeRecord
 from hyper.errors import Conflict, HyperError, NotFound
 from hyper.ids import new_id
 
@@ -36,8 +39,12 @@ class Volumes:
     A volume is had by the containers whose mount points name it, from their creation to their removal.
     """
 
-    def __init__(self, folder: Path, events: EventBus) -> None:
-        self.folders = VolumeFolders(folder)
+    def __init__(
+        self, folder: Path, events: EventBus, drivers: Mapping[Kind, VolumeDriver]
+    ) -> None:
+        """``drivers``: one for every kind of volume, all below ``folder``."""
+        self.drivers = drivers
+        self._folders = VolumeFolders(folder)
         self._events = events
         self._by_name: dict[str, VolumeRecord] = {}
         self._users: dict[str, set[str]] = {}
@@ -50,7 +57,7 @@ class Volumes:
         Raises:
             HyperError: a record cannot be read.
         """
-        loaded = await asyncio.to_thread(self.folders.load)
+        loaded = await asyncio.to_thread(self._folders.load)
         self._by_name = {record.name: record for record in loaded}
 
     # Finding
@@ -65,6 +72,10 @@ class Volumes:
             return self._by_name[name]
         except KeyError:
             raise NotFound(f"get {name[:300]}: no such volume") from None
+
+    def driver(self, volume: VolumeRecord) -> VolumeDriver:
+        """The volume driver of the volume's kind."""
+        return self.drivers[volume.kind]
 
     def all(self) -> list[VolumeRecord]:
         """All volumes, by name."""
@@ -88,11 +99,7 @@ class Volumes:
     def mountpoint(self, name: str) -> str:
         """The volume's path on the host: its directory, or the file of its image. "" where it is not on the host."""
         record = self._by_name.get(name)
-        if record is None or record.kind in (Kind.TMPFS, Kind.NFS):
-            return ""
-        if record.kind is Kind.IMAGE:
-            return str(self.folders.disk(record))
-        return str(self.folders.data(record))
+        return "" if record is None else self.driver(record).mountpoint(record)
 
     def shared(self, points: Iterable[MountPoint]) -> list[MountPoint]:
         """The mounts among ``points`` whose files two machines can have at once by way of the host."""
@@ -100,11 +107,15 @@ class Volumes:
 
     def _is_shared(self, name: str) -> bool:
         record = self._by_name.get(name)
-        return record is not None and record.kind in (Kind.DIRECTORY, Kind.BIND)
+        # One that is undecided is nobody's yet.
+        decided = record is not None and record.kind is not Kind.UNDECIDED
+        return decided and self.driver(self.get(name)).needs is Needs.SHARE
 
     async def usage(self) -> list[Usage]:
         """The usage of all volumes, as /system/df shows it."""
-        sizes = await asyncio.to_thread(lambda: [self.folders.size(item) for item in self.all()])
+        sizes = await asyncio.to_thread(
+            lambda: [self.driver(item).size(item) for item in self.all()]
+        )
         return [
             Usage(record, size, len(self.users(record.name)))
             for record, size in zip(self.all(), sizes, strict=False)
@@ -153,7 +164,8 @@ class Volumes:
                 raise Conflict(f"there are {MAX_VOLUMES} volumes already")
             record = new_record(name, labels=labels, options=options, anonymous=anonymous)
             try:
-                await asyncio.to_thread(self.folders.create, record)
+                make = self.driver(record).make
+                await asyncio.to_thread(self._folders.create, record, make)
             except OSError as error:
                 raise HyperError(f"create {name}: {error.strerror}") from error
             self._by_name[name] = record
@@ -229,7 +241,7 @@ class Volumes:
                 return
             del self._by_name[record.name]
             try:
-                await asyncio.to_thread(self.folders.remove, record)
+                await asyncio.to_thread(self._folders.remove, record)
             except OSError as error:
                 raise HyperError(f"remove {record.name}: {error.strerror}") from error
         self._publish("destroy", record.name)
@@ -239,7 +251,7 @@ class Volumes:
         gone, reclaimed = [], 0
         for record in self.all():
             if not self.users(record.name) and wanted(record):
-                size = await asyncio.to_thread(self.folders.size, record)
+                size = await asyncio.to_thread(self.driver(record).size, record)
                 await self._remove(record)
                 if record.name not in self._by_name:
                     gone.append(record.name)
@@ -256,7 +268,7 @@ class Volumes:
             HyperError: the record cannot be written.
         """
         try:
-            await asyncio.to_thread(self.folders.save, record)
+            await asyncio.to_thread(self._folders.save, record)
         except OSError as error:
             raise HyperError(f"volume {record.name}: {error.strerror}") from error
 
