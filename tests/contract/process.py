@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from hyper.machine.driver import Driver, Machine
+from hyper.machine.driver import Driver
+from hyper.machine.process.state import ProcessState
 from hyper.machine.spec import Limits, MachineSpec
 from hyper.system import pidfd
 from tests.contract.core import Launcher, Leavings, MachineFixtures
@@ -30,10 +31,6 @@ class ProcessContract(MachineFixtures):
     Before CoreContract among the bases: its ``leavings`` are all that is left of a machine on the host.
     """
 
-    def pid_of(self, machine: Machine) -> int:
-        """The process of a machine, as the driver describes it."""
-        raise NotImplementedError
-
     @pytest.fixture
     def leavings(self, spec: MachineSpec) -> Leavings:
         """What of the machine is on the host: processes, sockets, control groups. (Others may work beside us.)"""
@@ -45,7 +42,7 @@ class ProcessContract(MachineFixtures):
     ) -> None:
         """A kill leaves no process, socket or control group; a second one has nothing to do."""
         machine = await driver.launch(spec)
-        pid = self.pid_of(machine)
+        pid = ProcessState.of(machine.record).pid
         assert leavings() != []
         await machine.kill()
         await machine.kill()
@@ -58,7 +55,7 @@ class ProcessContract(MachineFixtures):
     ) -> None:
         """An attach to a machine whose process somebody has killed gives nothing."""
         machine = await driver.launch(spec)
-        pid = self.pid_of(machine)
+        pid = ProcessState.of(machine.record).pid
         await machine.close()
         os.kill(pid, signal.SIGKILL)
         async with asyncio.timeout(ANSWER_S):
@@ -73,19 +70,23 @@ class ProcessContract(MachineFixtures):
     ) -> None:
         """An attach tells a process of the same number by its start time."""
         record = (await launch(spec)).record
-        assert await driver.attach(replace(record, start_ticks=record.start_ticks + 1)) is None
-        assert await driver.attach(replace(record, pid=os.getpid())) is None
+        state = ProcessState.of(record)
+        later = record.state | {"start_ticks": state.start_ticks + 1}
+        assert await driver.attach(replace(record, state=later)) is None
+        assert (
+            await driver.attach(replace(record, state=record.state | {"pid": os.getpid()})) is None
+        )
 
     async def test_limits_change_while_it_runs(self, launch: Launcher, spec: MachineSpec) -> None:
         """The host's CPUs it may use, at its start and later; no set is all of them."""
         one, *others = sorted(os.sched_getaffinity(0))
         machine = await launch(replace(spec, limits=Limits(cpu_set=frozenset({one}))))
-        assert os.sched_getaffinity(self.pid_of(machine)) == {one}
+        assert os.sched_getaffinity(ProcessState.of(machine.record).pid) == {one}
         last = {others[-1] if others else one}
         await machine.limit(Limits(cpus=0.5, cpu_shares=512, cpu_set=frozenset(last)))
-        assert os.sched_getaffinity(self.pid_of(machine)) == last
+        assert os.sched_getaffinity(ProcessState.of(machine.record).pid) == last
         await machine.limit(Limits())
-        assert os.sched_getaffinity(self.pid_of(machine)) == {one, *others}
+        assert os.sched_getaffinity(ProcessState.of(machine.record).pid) == {one, *others}
 
     async def test_exit_status_of_a_machine_is_its_process(
         self, driver: Driver, launch: Launcher, spec: MachineSpec
@@ -100,3 +101,14 @@ class ProcessContract(MachineFixtures):
                 assert (await machine.wait()).status == 0
                 assert (await again.wait()).status is None
         await again.close()
+
+    async def test_clear_of_a_folder_leaves_nothing_of_its_machine(
+        self, driver: Driver, launch: Launcher, spec: MachineSpec
+    ) -> None:
+        """A machine found by its folder alone leaves no process, socket or control group, and clearing makes none."""
+        await (await launch(spec)).close()
+        before = snapshot(folders=[spec.run_dir])
+        await driver.clear(spec.run_dir)
+        await driver.clear(spec.run_dir)
+        assert list(spec.run_dir.iterdir()) == []
+        assert left_behind(before, spec) == []

@@ -149,7 +149,7 @@ class Hyperd:
         waiting = set()
         for path in (self.exec_root / "pool").glob("*/machine.json"):
             with contextlib.suppress(FileNotFoundError):  # its time was over
-                waiting.add(json.loads(path.read_bytes())["pid"])
+                waiting.add(json.loads(path.read_bytes())["state"]["pid"])
         return [pid for pid, uid in _owners() if uid in uids and pid not in waiting]
 
     def _machine_uids(self) -> range:

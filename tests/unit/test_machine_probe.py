@@ -43,7 +43,7 @@ class FakeMachine:
         for stream in (self._ours, self._theirs):
             stream.setblocking(False)
 
-    record = MachineRecord("fake", "kvm", "m", 1, 1, "/")
+    record = MachineRecord("fake", "m")
 
     async def connect(self, make: Callable[[], P], /) -> P:
         if self._answers:

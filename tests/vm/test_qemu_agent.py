@@ -64,7 +64,7 @@ async def test_guests_boot_whether_they_are_told_the_speed_of_their_clock_or_not
     spec = replace(plain, vcpus=vcpus)
     machine = await driver.launch(spec)
     try:
-        command = Path(f"/proc/{machine.record.pid}/cmdline").read_text()
+        command = Path(f"/proc/{driver.describe(machine.record).pid}/cmdline").read_text()
         assert ("pit=off,pic=off" in command) == (await TscMeter().khz() is not None)
         async with asyncio.timeout(BOOT_S):
             hello = await meet(machine)

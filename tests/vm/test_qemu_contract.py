@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from hyper.machine.driver import Machine
 from hyper.machine.qemu.driver import QemuDriver
 from hyper.sandbox.probe import meet
 from hyper.system import cgroup
@@ -57,10 +56,6 @@ class QemuContract(
     MemoryContract,
 ):
     """All that QEMU owes."""
-
-    def pid_of(self, machine: Machine) -> int:
-        """The process of QEMU's."""
-        return machine.record.pid
 
 
 class TestTcg(QemuContract):

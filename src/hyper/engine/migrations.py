@@ -7,10 +7,11 @@ file is copied to ``hyper.db.schemaN`` beside it, N being its schema, for that H
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -28,6 +29,21 @@ def _keep_specs(db: sqlite3.Connection) -> None:
         except (HyperError, msgspec.DecodeError) as error:
             raise HyperError(f"container {identity[:12]} cannot be taken over: {error}") from error
         db.execute("UPDATE container SET document=? WHERE id=?", (changed, identity))
+
+
+def _driver_states(db: sqlite3.Connection) -> None:
+    """Driver states are apart from what the record of every machine says (MachineRecord)."""
+    common = ("driver", "name", "vcpus", "uid", "spawned_ns")
+    rows = "SELECT id, document FROM container WHERE json_type(CAST(document AS TEXT), '$.machine') = 'object'"
+    for id, data in db.execute(rows).fetchall():
+        document = json.loads(data)
+        kept: dict[str, Any] = document["machine"]
+        if "state" in kept:
+            continue
+        machine = {name: kept.pop(name) for name in common if name in kept}
+        document["machine"] = machine | {"state": kept}
+        changed = json.dumps(document, ensure_ascii=False).encode()
+        db.execute("UPDATE container SET document = ? WHERE id = ?", (changed, id))
 
 
 #: SQL scripts, or functions of the open database for what SQL cannot say of documents. Only ever added to: at the end.
@@ -55,6 +71,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     ) WHERE identity NOTNULL;
     """,
     _keep_specs,
+    _driver_states,
 )
 
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 from hyper.machine.spec import Limits, MachineSpec
 
@@ -32,26 +32,46 @@ class Verdict:
     boot_ms: float | None = None
 
 
+#: What every driver's record of a machine says; all else in one is the driver's own.
+_COMMON: Final = ("driver", "name", "vcpus", "uid", "spawned_ns")
+
+
 @dataclass(frozen=True, slots=True)
 class MachineRecord:
-    """The driver state of a machine: all that finds it again after the daemon died. Plain data, kept as JSON.
-
-    ``start_ticks`` (field 22 of /proc/PID/stat) tells the process from a later one of the same number.
-    """
+    """The record of a machine: all that finds it again after the daemon died. Plain data, kept as JSON."""
 
     driver: str
-    accelerator: str
     name: str
-    pid: int
-    start_ticks: int
-    run_dir: str
-    #: CLOCK_MONOTONIC nanoseconds when the hypervisor was spawned; 0 when unknown.
-    spawned_ns: int = 0
     vcpus: int = 1
-    #: The empty slots it was made with, and whether each is read-only.
-    slots: dict[str, bool] = field(default_factory=dict)
-    #: The identity it runs as; None: the daemon's own.
+    #: The identity that the daemon has given it (MachineSpec.uid); None: none.
     uid: int | None = None
+    #: CLOCK_MONOTONIC nanoseconds when the launch began that it came from; 0 when unknown.
+    spawned_ns: int = 0
+    #: The driver state: JSON values that the driver alone reads and writes.
+    state: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> MachineRecord:
+        """The record that was kept as ``document``, by this Hyper or by one that kept driver states in the open.
+
+        Raises:
+            TypeError: it is none.
+        """
+        if "state" in document:
+            return cls(**document)
+        common = {name: document[name] for name in _COMMON if name in document}
+        state = {name: value for name, value in document.items() if name not in _COMMON}
+        return cls(**common, state=state)
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """The description of a machine for people who look at it on its host."""
+
+    #: How the hypervisor executes its guest, in the driver's words; "": there is one way.
+    accelerator: str = ""
+    #: The process of this host that is the machine; 0: none is.
+    pid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +243,10 @@ class Driver(ABC):
             MachineError: it did not start.
             In all cases, and if this is cancelled, nothing is left behind.
         """
+
+    @abstractmethod
+    def describe(self, record: MachineRecord) -> Description:
+        """The description of the machine of ``record``, out of the record alone: it may have ended."""
 
     @abstractmethod
     def runs(self, record: MachineRecord) -> bool:

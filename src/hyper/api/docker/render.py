@@ -22,6 +22,7 @@ from hyper.engine.spec.mounts import DRIVER
 from hyper.engine.volume.volumes import Volumes
 from hyper.errors import HyperError
 from hyper.image.record import Origin
+from hyper.machine.driver import Description
 from hyper.types import response as wire
 from hyper.types.container import ContainerConfig, HostConfig, to_json
 from hyper.units import rfc3339
@@ -41,17 +42,24 @@ def origin_view(origin: Origin | None) -> wire.OriginView | None:
 def vm_view(container: Container) -> wire.VmView | None:
     """The machine behind a container; of one that does not run, the machine it will have."""
     record, machine = container.record, container.machine
+    shown = _description(container)
     return wire.VmView(
         driver=machine.driver if machine else container.host.driver.name,
-        accelerator=machine.accelerator if machine else "",
+        accelerator=shown.accelerator,
         vcpus=record.vcpus,
         memory_mib=record.memory_mib,
         boot_ms=round(record.boot_ms, 1) if record.boot_ms else None,
-        pid=machine.pid if machine else 0,
+        pid=shown.pid,
         sandbox=machine.name if machine else "",
         start=start_view(container.timeline),
         image=origin_view(container.host.images.origin(record.image_id)),
     )
+
+
+def _description(container: Container) -> Description:
+    """The description of the machine behind a container; an empty one where there is none."""
+    machine = container.machine
+    return Description() if machine is None else container.host.driver.describe(machine)
 
 
 def inspect(container: Container) -> wire.ContainerInspect:
@@ -116,7 +124,7 @@ def _host_config(container: Container) -> dict[str, Any]:
 
 
 def _state(container: Container) -> wire.ContainerState:
-    record, machine = container.record, container.machine
+    record = container.record
     return wire.ContainerState(
         status=record.status.value,
         running=container.up,
@@ -124,7 +132,7 @@ def _state(container: Container) -> wire.ContainerState:
         restarting=record.status is Status.RESTARTING,
         oom_killed=record.oom_killed,
         dead=False,
-        pid=machine.pid if machine and container.live else 0,
+        pid=_description(container).pid if container.live else 0,
         exit_code=record.exit_code,
         error=SILENT if container.live and container.silent else record.error,
         started_at=_time(record.started_ns),

@@ -6,11 +6,11 @@ no record names: they would go on for ever, while their identities are given to 
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 from hyper.machine.driver import MachineRecord
+from hyper.machine.process import state
+from hyper.machine.process.state import ProcessState
 from hyper.system import files
 
 _SUFFIX = ".json"
@@ -27,31 +27,18 @@ class Inventory:
         files.make_private_dir(self._folder.parent)
         files.make_private_dir(self._folder)
         # Not synced: after a power loss there is no machine to find.
-        files.write_atomically(
-            self._path(record.name), json.dumps(asdict(record)).encode(), durable=False
-        )
+        files.write_atomically(self._path(record.name), state.encode(record), durable=False)
 
     def remove(self, record: MachineRecord) -> None:
         """The machine of ``record``, which has ended, is not in the inventory. A later machine of its name stays."""
-        found = _read(self._path(record.name))
-        if found is not None and _same(found, record):
+        found = state.read(self._path(record.name))
+        if found is not None and ProcessState.of(found).is_process_of(ProcessState.of(record)):
             self._path(record.name).unlink(missing_ok=True)
 
     def all(self) -> list[MachineRecord]:
         """The record of every machine, as it was launched: its run folder may have moved since."""
         paths = self._folder.glob(f"*{_SUFFIX}") if self._folder.is_dir() else []
-        return [record for path in paths if (record := _read(path)) is not None]
+        return [record for path in paths if (record := state.read(path)) is not None]
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}{_SUFFIX}"
-
-
-def _same(one: MachineRecord, other: MachineRecord) -> bool:
-    return (one.pid, one.start_ticks) == (other.pid, other.start_ticks)
-
-
-def _read(path: Path) -> MachineRecord | None:
-    try:
-        return MachineRecord(**json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return None

@@ -23,12 +23,13 @@ from hyper.machine.abilities import (
     Templates,
     UserNetworking,
 )
-from hyper.machine.driver import MachineRecord, Verdict
+from hyper.machine.driver import Description, MachineRecord, Verdict
 from hyper.machine.probe import Host, Meet, Probe
-from hyper.machine.process import file_server, share
+from hyper.machine.process import file_server, share, state
 from hyper.machine.process.console import Console
 from hyper.machine.process.inventory import Inventory
 from hyper.machine.process.share import ShareServer
+from hyper.machine.process.state import RECORD_FILE
 from hyper.machine.qemu import argv, saving
 from hyper.machine.qemu.accelerators import ACCELERATORS, KVM_DEVICE
 from hyper.machine.qemu.confinement import KVM_GID, group_limits, jail_for
@@ -36,17 +37,15 @@ from hyper.machine.qemu.descriptors import open_all
 from hyper.machine.qemu.machine import (
     CONSOLE_SOCKET,
     MONITOR_SOCKET,
-    RECORD_FILE,
     SOCKETS,
     Parts,
     QemuMachine,
     connect_console,
-    load_record,
-    save_record,
 )
 from hyper.machine.qemu.ports import check_ports, port_conflict
 from hyper.machine.qemu.qmp import Monitor
 from hyper.machine.qemu.spec import QemuSpec
+from hyper.machine.qemu.state import QemuState
 from hyper.machine.qemu.version import BinaryVersion
 from hyper.machine.spec import MachineSpec, Nic, TapNic, UserNic
 from hyper.machine.template import Card, Memory, Slot, TemplateTerms
@@ -54,7 +53,6 @@ from hyper.system import affinity, cgroup, files, jail, launch, process
 from hyper.system import socket as sockets
 from hyper.system.jail import View
 from hyper.system.launch import Jailed, LaunchFailed
-from hyper.system.pidfd import Pidfd
 from hyper.system.tsc import TscMeter
 
 log = logging.getLogger(__name__)
@@ -170,10 +168,11 @@ class QemuDriver(Templates, SharedFolders, UserNetworking, TapNetworking, Memory
 
     async def recover(self, kept: Collection[MachineRecord]) -> None:
         """The machines of probes run no more, nor any other that is not ``kept``."""
-        known = {(record.pid, record.start_ticks) for record in kept}
+        known = [QemuState.of(record) for record in kept if record.driver == NAME]
         for record in self._inventory.all():
-            if (record.pid, record.start_ticks) not in known:
-                await self._end_stray(record)
+            process = QemuState.of(record)
+            if not any(process.is_process_of(other) for other in known):
+                await self._end_stray(record, process)
         for accelerator in self._accelerators:
             run_dir = self._probe.run_dir(ACCELERATORS[accelerator])
             if run_dir.exists():
@@ -282,7 +281,7 @@ class QemuDriver(Templates, SharedFolders, UserNetworking, TapNetworking, Memory
             raise MachineError(message, console=error.console) from error
         if spec.memory is not None and spec.memory.state_fd is not None:
             await saving.restore(monitor, spec.memory.state_fd)
-        record = load_record(spec.run_dir)
+        record = state.load(spec.run_dir, NAME)
         if record is None:
             raise MachineError(
                 f"the run folder of machine {spec.name} was taken away: {spec.run_dir}"
@@ -365,19 +364,17 @@ class QemuDriver(Templates, SharedFolders, UserNetworking, TapNetworking, Memory
         spawned_ns = time.monotonic_ns()
 
         def keep(pid: int, start_ticks: int) -> None:
-            record = MachineRecord(
-                driver=NAME,
-                accelerator=accelerator,
-                name=spec.name,
+            process = QemuState(
                 pid=pid,
                 start_ticks=start_ticks,
                 run_dir=str(spec.run_dir),
-                spawned_ns=spawned_ns,
-                vcpus=spec.vcpus,
+                accelerator=accelerator,
                 slots={slot.name: slot.read_only for slot in spec.empty_slots},
-                uid=spec.uid,
             )
-            save_record(record)
+            record = process.kept_in(
+                MachineRecord(NAME, spec.name, spec.vcpus, spec.uid, spawned_ns)
+            )
+            state.save(record, spec.run_dir)
             try:
                 self._inventory.add(record)
             except OSError as error:  # its run folder says the same, unless that is wiped
@@ -391,39 +388,32 @@ class QemuDriver(Templates, SharedFolders, UserNetworking, TapNetworking, Memory
         """No machine launched with ``run_dir`` runs any more; its leavings are gone."""
         # A folder is called as its machine was at first: what a daemon that was killed early has left is found by that.
         first = self._groups.find(run_dir.name)
-        record = load_record(run_dir)
+        record = state.read(run_dir / RECORD_FILE)
+        if record is not None and record.driver != NAME:
+            return
         if record is None:
             await share.end(run_dir)
             await _remove(first)
             return
-        record = replace(record, run_dir=str(run_dir))  # it may have moved a moment ago
-        held = Pidfd.open_same(record.pid, record.start_ticks)
-        if held is not None:
-            log.warning("ending machine %s, which nobody knows any more", record.name)
-            held.send(signal.SIGKILL)
-            await held.wait()
-            held.close()
-        await self._tidy(record)
+        await _end_unknown(record)
+        await self._tidy(record, run_dir)  # it may have moved a moment ago
         await _remove(first)
 
-    async def _end_stray(self, record: MachineRecord) -> None:
-        held = Pidfd.open_same(record.pid, record.start_ticks)
-        if held is not None:
-            log.warning("ending machine %s, which nobody knows any more", record.name)
-            held.send(signal.SIGKILL)
-            await held.wait()
-            held.close()
-        if load_record(Path(record.run_dir)) in (None, record):
-            await self._tidy(record)
+    async def _end_stray(self, record: MachineRecord, process: QemuState) -> None:
+        await _end_unknown(record)
+        run_dir = Path(process.run_dir)
+        other = state.read(run_dir / RECORD_FILE)
+        if other is None or _is_of(other, process):
+            await self._tidy(record, run_dir)
         self._inventory.remove(record)
 
-    async def _tidy(self, record: MachineRecord) -> None:
+    async def _tidy(self, record: MachineRecord, run_dir: Path) -> None:
         """Remove what the dead machine of ``record`` left."""
         self._inventory.remove(record)
-        await share.end(Path(record.run_dir))
+        await share.end(run_dir)
         await _remove(self._groups.find(record.name))
         for name in (*SOCKETS, RECORD_FILE):  # the record last: by it the rest is found
-            (Path(record.run_dir) / name).unlink(missing_ok=True)
+            (run_dir / name).unlink(missing_ok=True)
 
     def _devices(self) -> tuple[View, ...]:
         """The device node /dev/kvm for machines. Ordinary users have the host's own or nothing."""
@@ -435,22 +425,28 @@ class QemuDriver(Templates, SharedFolders, UserNetworking, TapNetworking, Memory
             files.make_device_copy(KVM_DEVICE, node, gid=KVM_GID)
         return (View(node, KVM_DEVICE),)
 
+    def describe(self, record: MachineRecord) -> Description:
+        """The description of the machine of ``record``: its accelerator, and QEMU's process."""
+        process = QemuState.of(record)
+        return Description(process.accelerator, process.pid)
+
     def runs(self, record: MachineRecord) -> bool:
         """Whether the machine of ``record`` still runs."""
-        held = Pidfd.open_same(record.pid, record.start_ticks)
+        held = QemuState.of(record).open()
         if held is not None:
             held.close()
         return held is not None
 
     async def attach(self, record: MachineRecord) -> QemuMachine | None:
         """The machine of ``record`` if it still runs, else None: then what it left is gone too."""
-        held = Pidfd.open_same(record.pid, record.start_ticks)
+        process = QemuState.of(record)
+        held, run_dir = process.open(), Path(process.run_dir)
         if held is None:
             # Of another machine in the same folder nothing is touched.
-            if load_record(Path(record.run_dir)) == record:
-                await self._tidy(record)
+            other = state.read(run_dir / RECORD_FILE)
+            if other is not None and _is_of(other, process):
+                await self._tidy(record, run_dir)
             return None
-        run_dir = Path(record.run_dir)
         monitor = Monitor(run_dir / MONITOR_SOCKET)
         group = self._groups.find(record.name)
         parts = Parts(
@@ -463,6 +459,21 @@ class QemuDriver(Templates, SharedFolders, UserNetworking, TapNetworking, Memory
             self._inventory,
         )
         return QemuMachine(record, parts)
+
+
+def _is_of(record: MachineRecord, process: QemuState) -> bool:
+    """Whether ``record`` is of the machine that is, or was, ``process``."""
+    return record.driver == NAME and process.is_process_of(QemuState.of(record))
+
+
+async def _end_unknown(record: MachineRecord) -> None:
+    """The machine of ``record``, which nobody knows any more, does not run."""
+    held = QemuState.of(record).open()
+    if held is not None:
+        log.warning("ending machine %s, which nobody knows any more", record.name)
+        held.send(signal.SIGKILL)
+        await held.wait()
+        held.close()
 
 
 async def _remove(group: cgroup.Group) -> None:

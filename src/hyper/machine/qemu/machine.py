@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import signal
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hyper.errors import MachineError, reason
 from hyper.machine.abilities import OpenMachine, SharingMachine
 from hyper.machine.driver import MachineExit, MachineRecord, MachineStats, P
-from hyper.machine.process import share
+from hyper.machine.process import share, state
 from hyper.machine.process.console import Console
 from hyper.machine.process.inventory import Inventory
 from hyper.machine.process.share import ShareServer
+from hyper.machine.process.state import RECORD_FILE
 from hyper.machine.qemu import full_disk, hotplug, saving
 from hyper.machine.qemu.confinement import running_limits
 from hyper.machine.qemu.full_disk import FullDisk
 from hyper.machine.qemu.qmp import Monitor
+from hyper.machine.qemu.state import QemuState
 from hyper.machine.spec import Disk, Limits
-from hyper.system import affinity, files, pidfd
+from hyper.system import affinity, pidfd
 from hyper.system import socket as sockets
 from hyper.system.cgroup import Group
 from hyper.system.pidfd import Pidfd
@@ -31,7 +32,6 @@ from hyper.system.process import Process
 from hyper.system.uninterrupted import uninterrupted
 
 AGENT_SOCKET, MONITOR_SOCKET, CONSOLE_SOCKET = "agent.sock", "qmp.sock", "console.sock"
-RECORD_FILE = "machine.json"
 #: How long after its server of shared files a machine may be seen to end by itself.
 _SHARE_GRACE_S = 1.0
 _LOST = "the server of its shared files (virtiofsd) ended"
@@ -59,7 +59,8 @@ class QemuMachine(OpenMachine, SharingMachine):
     def __init__(self, record: MachineRecord, parts: Parts) -> None:
         self._record = record
         self._parts = parts
-        self._run_dir = Path(record.run_dir)
+        self._state = QemuState.of(record)
+        self._run_dir = Path(self._state.run_dir)
         self._closed = False
         self._full_disk = FullDisk(record.name, parts.monitor)
         self._exit: asyncio.Future[MachineExit] = asyncio.get_running_loop().create_future()
@@ -112,7 +113,7 @@ class QemuMachine(OpenMachine, SharingMachine):
         await uninterrupted(self._kill())
 
     async def _kill(self) -> None:
-        await _end(self._record)
+        await _end(self._state)
         await share.end(self._run_dir)
         if not self._closed:
             await self.wait()
@@ -143,7 +144,7 @@ class QemuMachine(OpenMachine, SharingMachine):
         """
         try:
             self._parts.group.limit(running_limits(limits))
-            affinity.set_all(self._record.pid, limits.cpu_set)
+            affinity.set_all(self._state.pid, limits.cpu_set)
         except OSError as error:
             raise MachineError(
                 f"cannot limit machine {self._record.name}: {reason(error)}"
@@ -168,7 +169,7 @@ class QemuMachine(OpenMachine, SharingMachine):
             Conflict: it has one of such a name, or too many.
             MachineError: it has ended, or refuses.
         """
-        await hotplug.add(self._parts.monitor, disks, self._record.slots)
+        await hotplug.add(self._parts.monitor, disks, self._state.slots)
 
     async def remove_disk(self, name: str) -> None:
         """The machine has no added disk ``name`` any more.
@@ -176,7 +177,7 @@ class QemuMachine(OpenMachine, SharingMachine):
         Raises:
             MachineError: it has ended, or refuses.
         """
-        await hotplug.remove(self._parts.monitor, name, self._record.slots)
+        await hotplug.remove(self._parts.monitor, name, self._state.slots)
 
     async def save(self, state_fd: int) -> None:
         """The machine's device state is in ``state_fd``; it stays stopped.
@@ -190,9 +191,10 @@ class QemuMachine(OpenMachine, SharingMachine):
         """The machine's folder is ``run_dir``. Raises: OSError."""
         self._run_dir.rename(run_dir)
         self._run_dir = run_dir
-        self._record = replace(self._record, run_dir=str(run_dir))
+        self._state = replace(self._state, run_dir=str(run_dir))
+        self._record = self._state.kept_in(self._record)
         self._parts.monitor.move(run_dir / MONITOR_SOCKET)
-        save_record(self._record)
+        state.save(self._record, run_dir)
 
     def on_share_lost(self, callback: Callable[[str], None]) -> None:
         """Call ``callback`` from the loop with the reason once the file server has ended and the machine goes on."""
@@ -213,7 +215,7 @@ class QemuMachine(OpenMachine, SharingMachine):
             MachineError: it has ended.
         """
         try:
-            used = pidfd.usage(self._record.pid)
+            used = pidfd.usage(self._state.pid)
         except ProcessLookupError:
             raise MachineError(f"machine {self._record.name} has ended") from None
         return MachineStats(
@@ -270,9 +272,9 @@ class QemuMachine(OpenMachine, SharingMachine):
             self._exit.set_result(ended)
 
 
-async def _end(record: MachineRecord) -> None:
+async def _end(process: QemuState) -> None:
     # Held anew: our own descriptor is gone if we were closed.
-    held = Pidfd.open_same(record.pid, record.start_ticks)
+    held = process.open()
     if held is None:
         return
     try:
@@ -280,21 +282,6 @@ async def _end(record: MachineRecord) -> None:
         await held.wait()
     finally:
         held.close()
-
-
-def save_record(record: MachineRecord) -> None:
-    """The record of a machine is in its run folder, should we die before our caller has kept ``record``."""
-    data = json.dumps(asdict(record)).encode()
-    # Not synced: after a power loss there is no machine to find.
-    files.write_atomically(Path(record.run_dir) / RECORD_FILE, data, durable=False)
-
-
-def load_record(run_dir: Path) -> MachineRecord | None:
-    """The record that ``save_record`` kept in ``run_dir``; None if there is none."""
-    try:
-        return MachineRecord(**json.loads((run_dir / RECORD_FILE).read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return None
 
 
 def connect_console(run_dir: Path) -> Console | None:
