@@ -23,6 +23,7 @@ from hyper.guest.session import Session, checked
 from hyper.machine.qemu.driver import QemuDriver
 from hyper.machine.qemu.machine import QemuMachine
 from hyper.machine.spec import Disk, FileBlocks, MachineSpec, UserNic
+from hyper.network.card import mac_of_id
 from hyper.network.user import addresses as user
 from hyper.proto.message import (
     ContainerCreate,
@@ -123,7 +124,7 @@ class Workshop:
                 Disk("layer0", FileBlocks(self.layer), True),
                 Disk("scratch", FileBlocks(scratch), False),
             ),
-            nics=(UserNic(user.mac_address("bench"), str(user.NETWORK)),),
+            nics=(UserNic(mac_of_id("bench"), str(user.NETWORK)),),
             run_dir=run_dir,
             uid=_UID if os.geteuid() == 0 else None,
         )

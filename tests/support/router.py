@@ -18,7 +18,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface, IPv6
 from pathlib import Path
 
 from hyper.network import ipam
-from hyper.network.bridge.fabric import Fabric, MachinePorts
+from hyper.network.bridge.fabric import Fabric
+from hyper.network.bridge.machine_rules import MachinePorts
 from hyper.network.bridge.rules import Port, Segment
 from hyper.network.bridge.rules6 import Relayed
 from hyper.network.bridge.walls import Wall
@@ -123,7 +124,7 @@ async def _with_machine(fabric: Fabric, segment: Segment) -> dict[str, object]:
     own = IPv6Address("fd00:81::2")
     port = Port(segment, ipam.mac_of(address), address, address6=own)
     name = fabric.name("ht", "1")
-    fabric.tap(name)
+    fabric.taps.make(name)
     relayed = (Relayed("tcp", None, 8080), Relayed("udp", IPv6Address("2001:db8::1"), 53))
     wall = Wall((IPv6Network("fd00:81::/64"),), (), ())
     place = MachinePorts(name, (port,), wall=wall, host_services=True, relayed=relayed)

@@ -16,7 +16,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from hyper.network import ipam
 from hyper.network.bridge import fabric as fabric_module
 from hyper.network.bridge.budget import MAX_QUESTIONS_AT_ONCE
-from hyper.network.bridge.fabric import Fabric, MachinePorts
+from hyper.network.bridge.fabric import Fabric
+from hyper.network.bridge.machine_rules import MachinePorts
 from hyper.network.bridge.rules import Port, Segment
 from hyper.network.ipam6 import link_local_of
 from hyper.system import conntrack
@@ -215,7 +216,7 @@ async def main() -> None:
             (HOSTED, segments[3], None),
         ):
             name = fabric.name("ht", f"{int(address) & 0xFFFFFF:07x}")
-            taps[address] = fabric.tap(name)
+            taps[address] = fabric.taps.make(name)
             port = Port(segment, ipam.mac_of(address), address, address6=address6)
             await fabric.settle(MachinePorts(name, (port,), host_services=address == PEER))
         result = {

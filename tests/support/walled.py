@@ -16,10 +16,11 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
 from pathlib import Path
 
 from hyper.network import ipam
-from hyper.network.bridge.fabric import Fabric, MachinePorts
+from hyper.network.bridge.fabric import Fabric
+from hyper.network.bridge.machine_rules import MachinePorts
 from hyper.network.bridge.rules import Port, Publication, Segment
-from hyper.network.bridge.services import Service
 from hyper.network.bridge.walls import Wall
+from hyper.network.lease import Service
 from tests.support.taps import ether, mac, send, udp, until
 
 GATEWAY, POD = IPv4Address("10.77.0.1"), IPv4Address("10.77.0.2")
@@ -98,7 +99,7 @@ class World:
     async def build(self) -> None:
         await self.fabric.open(SEGMENTS, [])
         for address, place in self.places.items():
-            self.taps[address] = self.fabric.tap(place.tap)
+            self.taps[address] = self.fabric.taps.make(place.tap)
             await self.fabric.settle(place)
             card = ("dev", place.ports[0].segment.bridge, "lladdr", ipam.mac_of(address))
             # For good: none of these machines answers when the kernel checks.

@@ -15,7 +15,8 @@ from dnslib import QTYPE, RCODE, RR, A, DNSRecord
 from hyper.network.bridge import budget as budgets
 from hyper.network.bridge import dns
 from hyper.network.bridge.budget import Budget
-from hyper.network.bridge.dns import BadQuery, NameServer, Relay, View, answer
+from hyper.network.bridge.dns import BadQuery, NameServer, Relay, answer
+from hyper.network.names import View
 
 LOOPBACK = IPv4Address("127.0.0.1")
 WEB = [IPv4Address("172.24.0.2"), IPv4Address("172.24.0.3")]

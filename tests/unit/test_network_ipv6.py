@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from hyper.engine.network.networks import segment_options
-from hyper.engine.record.network import NetworkRecord
 from hyper.errors import Conflict, HyperError, InvalidRequest
 from hyper.network.bridge import rules, walls
+from hyper.network.bridge.segments import segment_of
 from hyper.network.ipam6 import choose6, link_local_of, space6
+from hyper.network.spec import NetworkSpec
 from hyper.system import forwarding
 
 
@@ -122,9 +122,9 @@ def test_gateway_modes_but_nat_are_refused(mode: str) -> None:
     for family in (4, 6):
         key = f"com.docker.network.bridge.gateway_mode_ipv{family}"
         with pytest.raises(InvalidRequest, match=rf"{key}={mode} is not supported: .* is nat"):
-            segment_options(_network({key: mode}), "hb-0")
-        assert segment_options(_network({key: "nat"}), "hb-0").masquerade
+            segment_of(_network({key: mode}), "hb-0")
+        assert segment_of(_network({key: "nat"}), "hb-0").masquerade
 
 
-def _network(options: dict[str, str]) -> NetworkRecord:
-    return NetworkRecord(id="1", name="n", driver="bridge", created_ns=0, options=options)
+def _network(options: dict[str, str]) -> NetworkSpec:
+    return NetworkSpec(id="1", name="n", options=options)

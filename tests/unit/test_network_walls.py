@@ -12,9 +12,11 @@ from hyper.engine.record.container import PodRecord
 from hyper.engine.spec import pod_network
 from hyper.errors import Conflict, Forbidden, InvalidRequest
 from hyper.network.bridge import services, walls
+from hyper.network.bridge.address_book import check_services
 from hyper.network.bridge.rules import Port, Segment
-from hyper.network.bridge.services import Service
 from hyper.network.bridge.walls import Wall
+from hyper.network.lease import Service
+from hyper.network.user.driver import UserDriver
 from hyper.types.pod import (
     MAX_HOSTS,
     MAX_NETWORKS,
@@ -120,11 +122,14 @@ def test_services_that_make_no_sense(body: dict[str, object], words: str) -> Non
     assert refusal(body).startswith(words)
 
 
+NO_BRIDGES = UserDriver("no root")
+
+
 def test_services_need_bridges() -> None:
     """The hypervisor's own network has nowhere to lead them."""
     asked = [PodService(ip="10.254.0.1", port=80, hosts=[PodServiceHost(ip="10.0.0.1", port=80)])]
     with pytest.raises(Forbidden, match="services cannot be had: no root"):
-        pod_network.check_here(PodRecord(services=asked), "no root")
+        NO_BRIDGES.check_policy(None, pod_network.services(PodRecord(services=asked)))
 
 
 def segment(**more: bool) -> Segment:
@@ -139,15 +144,15 @@ def service(address: str, host: str = "10.7.0.9") -> Service:
 def test_where_services_would_lead_nowhere() -> None:
     """Their packets have to come by the host, and may not reach whom the pod does not."""
     fine = service("10.254.0.1")
-    pod_network.check_ways([fine], [segment(), segment(internal=True)])
-    pod_network.check_ways([service("10.254.0.1", "10.8.0.1")], [segment(isolate=True)])
+    check_services([fine], [segment(), segment(internal=True)])
+    check_services([service("10.254.0.1", "10.8.0.1")], [segment(isolate=True)])
     for asked, where, words in (
         (fine, segment(internal=True), "internal networks alone"),
         (service("10.7.0.200"), segment(), "one of 10.7.0.0/24, which the pod is on"),
         (fine, segment(isolate=True), "do not reach each other: 10.7.0.9"),
     ):
         with pytest.raises(Conflict, match=words):
-            pod_network.check_ways([asked], [where])
+            check_services([asked], [where])
 
 
 def test_each_address_of_a_machine_has_its_services_and_what_was_built_is_removed() -> None:
@@ -172,13 +177,13 @@ def test_each_address_of_a_machine_has_its_services_and_what_was_built_is_remove
 def test_without_bridges_only_lists_that_keep_nobody_out() -> None:
     """Anything else would be a wall that is not there."""
     for fine in (None, PodWhiteLists(), PodWhiteLists(external_networks=["0.0.0.0/0"])):
-        pod_network.check_here(PodRecord(white_lists=fine), "no root")
+        NO_BRIDGES.check_policy(pod_network.white_lists(PodRecord(white_lists=fine)), ())
     for lists in (
         PodWhiteLists(external_networks=["10.0.0.0/8"]),
         PodWhiteLists(internal_networks=["::/0"]),
     ):
         with pytest.raises(Forbidden, match="white lists cannot be had: no root"):
-            pod_network.check_here(PodRecord(white_lists=lists), "no root")
+            NO_BRIDGES.check_policy(pod_network.white_lists(PodRecord(white_lists=lists)), ())
 
 
 def test_no_two_networks_overlap_and_each_is_in_its_family() -> None:

@@ -28,8 +28,12 @@ from hyper.engine.lifecycle import fast
 from hyper.engine.lifecycle.host import CONTAINER_UIDS, DAEMONS, MAX_DAEMONS, Host, machine_uids
 from hyper.engine.lifecycle.register import Register
 from hyper.engine.lifecycle.starts import Starts
+from hyper.engine.network.container_networks import ContainerNetworks
+from hyper.engine.network.guest_view import GuestView
+from hyper.engine.network.lease_table import LeaseTable
+from hyper.engine.network.leases import Leases
+from hyper.engine.network.names import Names
 from hyper.engine.network.networks import Networks
-from hyper.engine.network.wires import Wires
 from hyper.engine.spec import defaults
 from hyper.engine.store import Store
 from hyper.engine.tasks import Tasks
@@ -43,10 +47,17 @@ from hyper.image.images import Images
 from hyper.image.nearest import LocalEngines
 from hyper.machine import kernel_file
 from hyper.machine.qemu.driver import QemuDriver
-from hyper.network.bridge.fabric import Fabric, usable
+from hyper.network import ipam
+from hyper.network.bridge import taps
+from hyper.network.bridge.driver import BridgeDriver
+from hyper.network.bridge.fabric import Fabric
+from hyper.network.bridge.networks import BridgedNetworks
+from hyper.network.driver import NetworkDriver, Spawn
+from hyper.network.names import Views
+from hyper.network.user.driver import UserDriver
 from hyper.sandbox import probe
 from hyper.sandbox.scratch import ScratchDisks
-from hyper.system import files, lock, nft, numbers, pidfile
+from hyper.system import files, lock, numbers, pidfile
 
 logger = logging.getLogger(__name__)
 
@@ -127,25 +138,8 @@ async def _engine(config: Config) -> AsyncIterator[Engine]:
         engine = Engine(_host(config, images, store, register, _number(store)), register)
         stack.callback(_give_number_back, engine)
         stack.push_async_callback(engine.close)
-        await stack.enter_async_context(_wall(engine))
         await engine.open()
         yield engine
-
-
-@asynccontextmanager
-async def _wall(engine: Engine) -> AsyncIterator[None]:
-    """A wall between root's machines on user networking and the host's loopback. It stands as long as they run.
-
-    Those on bridges have no network but their own: their walls are the fabric's.
-    """
-    uids, table = engine.host.uids, f"hyper_{engine.host.store.daemon_id[:12]}"
-    if uids is None or engine.host.wires.networks.fabric is not None:
-        yield
-        return
-    await nft.ensure_loopback_wall(first_uid=uids.start, count=len(uids), table=table)
-    yield
-    if not engine.containers.any_live():
-        await nft.remove_loopback_wall(table=table)
 
 
 def _number(store: Store) -> int | None:
@@ -177,7 +171,6 @@ def _host(
     scratch = ScratchDisks(config.data_root / "scratch")
     folder = config.data_root / "volume"
     volumes = Volumes(folder, events, local_drivers(folder, scratch))
-    fabric, obstacle = _fabric(store, number)
     driver = QemuDriver(
         assets=config.assets,
         state_dir=config.data_root / "machine",
@@ -190,6 +183,11 @@ def _host(
     identities = Identities(
         None if uids is None else uids[CONTAINER_UIDS:], used=register.machine_uids
     )
+    table = LeaseTable()
+    names = Names(table, register.id_of)
+    network = _network_driver(config, store, number, uids, names.view, tasks.spawn)
+    networks = Networks(store, events, network)
+    leases = Leases(networks, network, table)
     return Host(
         config=config,
         store=store,
@@ -201,23 +199,38 @@ def _host(
         events=events,
         tasks=tasks,
         uids=uids,
-        wires=Wires(
-            Networks(config, store, events, fabric, obstacle), tasks, find=register.record_of
+        networks=networks,
+        network_driver=network,
+        leases=leases,
+        container_networks=ContainerNetworks(
+            networks, leases, GuestView(table, network), find=register.record_of
         ),
         identities=identities,
-        starter=fast.starter(config, driver, scratch, identities, fabric),
+        starter=fast.starter(config, driver, scratch, identities, network),
         starts=Starts(),
     )
 
 
-def _fabric(store: Store, number: int | None) -> tuple[Fabric | None, str]:
-    """The fabric that makes bridges; else None, and the reason why there is none."""
-    obstacle = usable()
+def _network_driver(
+    config: Config,
+    store: Store,
+    number: int | None,
+    uids: range | None,
+    views: Views,
+    spawn: Spawn,
+) -> NetworkDriver:
+    """The network driver that this process can have: bridges take root, and TAPs."""
+    obstacle = taps.obstacle()
     if number is None or obstacle is not None:
         if number is not None:
             logger.warning("networks are limited to user networking: %s", obstacle)
-        return None, obstacle or ""
-    return Fabric(store.daemon_id, number), ""
+        return UserDriver(obstacle or "", uids=uids, table=f"hyper_{store.daemon_id[:12]}")
+    fabric = Fabric(store.daemon_id, number)
+    pools = [ipam.pool(text) for text in config.default_address_pools] or ipam.DEFAULT_POOLS
+    networks = BridgedNetworks(
+        fabric, seed=store.daemon_id, pools=pools, host_services=config.host_services
+    )
+    return BridgeDriver(fabric, networks, views=views, spawn=spawn)
 
 
 def _check_guest(config: Config) -> None:

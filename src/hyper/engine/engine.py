@@ -83,9 +83,9 @@ class Engine:
     async def close(self) -> None:
         """Tasks of this process that work on containers have ended; their machines go on."""
         self._clocks.close()
-        await self.host.wires.cleared()
+        await self.host.leases.settled()
         await self.host.tasks.close()
         await self.host.starter.close()
         await self.containers.close()
-        await self.host.wires.close()
+        await self.host.leases.close()
         self.host.store.close()

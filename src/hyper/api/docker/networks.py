@@ -20,7 +20,7 @@ from hyper.api.http import (
 from hyper.engine.engine import Engine
 from hyper.engine.lifecycle import joining
 from hyper.engine.record.network import PREDEFINED, NetworkRecord
-from hyper.errors import InvalidRequest
+from hyper.errors import InvalidRequest, NotFound
 from hyper.types.container import EndpointAsked
 from hyper.types.network import (
     ConnectBody,
@@ -46,8 +46,8 @@ class NetworkRoutes:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._wires = engine.host.wires
-        self._networks = engine.host.wires.networks
+        self._leases = engine.host.leases
+        self._networks = engine.host.networks
 
     def routes(self) -> Routes:
         """(method, path, handler) of each route."""
@@ -82,7 +82,7 @@ class NetworkRoutes:
         return True
 
     def _is_dangling(self, record: NetworkRecord) -> bool:
-        return record.name not in PREDEFINED and not self._wires.users(record.id)
+        return record.name not in PREDEFINED and not self._leases.users(record.id)
 
     def _view(self, record: NetworkRecord, *, users: bool) -> NetworkView:
         config = IpamConfig(
@@ -116,19 +116,20 @@ class NetworkRoutes:
 
     def _containers(self, record: NetworkRecord) -> dict[str, NetworkContainer]:
         return {
-            container.id: NetworkContainer(
-                name=container.name,
+            request.holder: NetworkContainer(
+                name=request.name,
                 endpoint_id=endpoint.id,
                 mac_address=endpoint.mac,
                 ipv4_address=f"{endpoint.address}/{endpoint.prefix}",
                 ipv6_address=f"{endpoint.address6}/{endpoint.prefix6}" if endpoint.address6 else "",
             )
-            for container, endpoint in self._wires.users(record.id)
+            for request, endpoint in self._leases.users(record.id)
         }
 
     async def inspect(self, request: web.Request) -> web.StreamResponse:
-        if request.query.get("scope", "local") not in ("", "local"):
-            self._networks.get("")
+        scope = request.query.get("scope", "local")
+        if scope not in ("", "local"):  # networks of a swarm: there are none
+            raise NotFound(f"network {request.match_info['id']} not found")
         return json_response(self._view(self._get(request), users=True))
 
     async def create(self, request: web.Request) -> web.StreamResponse:
@@ -137,7 +138,7 @@ class NetworkRoutes:
         return json_response(NetworkCreated(record.id, warning), status=201)
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
-        await self._engine.finish(self._wires.remove_network(self._get(request)))
+        await self._engine.finish(self._leases.remove_network(self._get(request)))
         return web.Response(status=204)
 
     async def connect(self, request: web.Request) -> web.StreamResponse:

@@ -16,7 +16,7 @@ from hyper.engine.record.container import ContainerRecord, Health
 from hyper.engine.record.mount import VOLUME, MountPoint
 from hyper.engine.record.network import BRIDGE, PREDEFINED, EndpointRecord
 from hyper.engine.record.state import LIVE, Status
-from hyper.engine.spec import endpoints, links, ports
+from hyper.engine.spec import endpoints, ports
 from hyper.engine.spec.agent_requests import hostname
 from hyper.engine.spec.mounts import DRIVER
 from hyper.engine.volume.volumes import Volumes
@@ -118,7 +118,7 @@ def _host_config(container: Container) -> dict[str, Any]:
     """The HostConfig asked for; links of the default network as they are now (others stand in endpoints)."""
     record = container.record
     members = _shown(record.host_config)
-    members["Links"] = links.shown(record, container.host.wires.find)
+    members["Links"] = container.host.container_networks.shown_links(record)
     members["ConsoleSize"] = members["ConsoleSize"] or [0, 0]
     return members
 
@@ -185,7 +185,7 @@ def _mount(point: MountPoint, volumes: Volumes) -> wire.Mount:
 def _networks(container: Container) -> dict[str, wire.Endpoint]:
     record = container.record
     if record.host_config.network_mode == "none":
-        none = container.host.wires.networks.get("none")
+        none = container.host.networks.get("none")
         return {"none": wire.Endpoint(network_id=none.id)}
     return {endpoint.network: _endpoint(container, endpoint) for endpoint in record.endpoints}
 

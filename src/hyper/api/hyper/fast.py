@@ -71,8 +71,7 @@ class FastRoutes:
         return resources.memory_mib(limit_mib * MIB, default, available_mib=available)
 
     def _card(self, name: str) -> Card:
-        bridged = self._engine.host.wires.bridged
-        usual = Card.TAP if bridged else Card.USER
+        usual = Card(self._engine.host.network_driver.card)
         possible = (usual, Card.NONE)
         try:
             card = Card(name) if name else usual

@@ -17,7 +17,7 @@ from hyper.engine.lifecycle.exits import Exits
 from hyper.engine.lifecycle.host import Host
 from hyper.engine.lifecycle.machine_plan import machine_plan, room, shape
 from hyper.engine.lifecycle.visit import Home, Visits
-from hyper.engine.network.wires import Wiring
+from hyper.engine.network.container_networks import MachineNetwork
 from hyper.engine.output.log_file import LogFile
 from hyper.engine.output.output import OutputHub
 from hyper.engine.record.container import ContainerRecord
@@ -212,21 +212,25 @@ class Container:
                 self.record.pod.mounts = pod_machine.kept(attached.mounts)
             warm = self.host.starter.warm(shape(self.record, self.host, attached), timeline)
             try:
-                async with self.host.wires.taken(self.record, warm) as wiring:
+                spare = None if warm is None else warm.card
+                networks = self.host.container_networks
+                async with networks.acquire(self.record, spare=spare) as network:
                     timeline.mark("addresses chosen")
-                    if wiring.connected is not None:
-                        wiring.connected.add_done_callback(
+                    if network.connected is not None:
+                        network.connected.add_done_callback(
                             lambda _: timeline.mark("network joined")
                         )
-                    await self._launch_with(attached, wiring, warm)
+                    await self._launch_with(attached, network, warm)
             except BaseException:
                 if warm is not None:
                     await warm.discard()
                 raise
 
-    async def _launch_with(self, attached: Attachment, wiring: Wiring, warm: Warm | None) -> None:
+    async def _launch_with(
+        self, attached: Attachment, network: MachineNetwork, warm: Warm | None
+    ) -> None:
         timeline = self.timeline
-        todo = await machine_plan(self.record, self.host, attached, wiring)
+        todo = await machine_plan(self.record, self.host, attached, network)
         timeline.mark("machine planned")
         self.hub.begin_run()
         try:
@@ -309,7 +313,7 @@ class Container:
                 attached = await stack.enter_async_context(disks)
                 here = [item for item in attached.mounts if not isinstance(item.source, NfsSource)]
                 attached = replace(attached, mounts=tuple(here))
-            yield await machine_plan(self.record, host, attached, Wiring((), None))
+            yield await machine_plan(self.record, host, attached, MachineNetwork())
 
     def _unmade(self) -> None:
         """The machine in which the container's program did not run is gone."""
@@ -379,7 +383,7 @@ class Container:
         record.finished_ns = time.time_ns()
         untold = exit_event is not None and exit_event.oom and not record.oom_killed
         record.oom_killed = record.oom_killed or untold
-        self.host.wires.stop_publishing(record)
+        self.host.container_networks.unpublish(record)
         record.ports = []
         self.host.attachments.ending(record)
         self.try_save()
@@ -459,7 +463,7 @@ class Container:
         self.hub.finish()
 
     def _gone(self) -> None:
-        self.host.wires.give_up(self.record)
+        self.host.container_networks.release(self.record)
         self.sandbox = self.main = None
         if self._owner is not None:
             self._owner.guests.discard(self)

@@ -175,7 +175,7 @@ class Containers:
             host,
             config.networking_config,
             config.mac_address,
-            self._host.wires.networks.get,
+            self._host.networks.get,
             late=True,
         )
         _dry_run(record, self.get)
@@ -199,7 +199,7 @@ class Containers:
         spec = from_docker.container_spec(config, host, size=self._size(host), mounts=points)
         record = self._record(name, config, host, spec)
         record.pod = pod
-        record.endpoints = endpoints.of_new_container(host, None, "", self._host.wires.networks.get)
+        record.endpoints = endpoints.of_new_container(host, None, "", self._host.networks.get)
         _dry_run(record, self.get)
         return await self._keep(record), warnings
 
@@ -269,6 +269,7 @@ class Containers:
         except HyperError:
             self._register.rename(container, old)
             raise
+        self._host.container_networks.rename(record)
         container.publish("rename", oldName=f"/{old}")
 
     def _record(
@@ -367,7 +368,7 @@ class Containers:
         records = self._host.store.containers()
         for record in records:
             self._host.volumes.held(record)
-        await self._host.wires.open(records)
+        await self._host.container_networks.open(records)
         whole = []
         for record in records:
             if self._is_whole(record):
@@ -416,7 +417,7 @@ class Containers:
         if record.machine is not None:
             await Sandbox.end(self._host.driver, record.machine)
         await self._host.driver.clear(self._host.run_dir(record.id))
-        self._host.wires.give_up(record)
+        self._host.container_networks.release(record)
         shutil.rmtree(self._host.run_dir(record.id), ignore_errors=True)
         folder = self._host.folder(record.id)
         await asyncio.to_thread(shutil.rmtree, folder.path, ignore_errors=True)

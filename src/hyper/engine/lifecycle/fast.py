@@ -10,14 +10,14 @@ from typing import Final
 
 from hyper.config import Config
 from hyper.engine.identities import Identities
+from hyper.engine.network.nics import nic_of
 from hyper.engine.spec import capabilities, kernel_paths, resources
 from hyper.machine import abilities
 from hyper.machine.driver import Driver
-from hyper.machine.spec import Nic, TapNic, UserNic
+from hyper.machine.spec import Nic
 from hyper.machine.template import Card, TemplateStore
-from hyper.network.bridge.fabric import Fabric
+from hyper.network.driver import NetworkDriver
 from hyper.network.guest_config import interface
-from hyper.network.user import addresses as user
 from hyper.proto.message import ContainerCreate, File, ProcessFlag, ProcessStart
 from hyper.sandbox import exercise
 from hyper.sandbox.exercise import Exercise
@@ -33,6 +33,7 @@ _LAYER: Final = "exercise.squashfs"
 #: Where an exercised machine is meanwhile: no packet of it leads anywhere.
 _MAC: Final = "02:00:00:00:00:01"
 _NETWORK: Final = IPv4Network("192.0.2.0/24")
+_MTU: Final = 1500
 
 
 def starter(
@@ -40,12 +41,12 @@ def starter(
     driver: Driver,
     scratch: ScratchDisks,
     identities: Identities,
-    fabric: Fabric | None,
+    network: NetworkDriver,
 ) -> Starter:
     """The starter of sandboxes, as ``config`` wants it."""
     fast = None
     if config.templates and isinstance(driver, abilities.Templates):
-        fast = _fast(config, driver, scratch, identities, fabric)
+        fast = _fast(config, driver, scratch, identities, network)
     return Starter(driver, fast, boot_timeout_s=config.boot_timeout_s)
 
 
@@ -60,7 +61,7 @@ def _exercise(config: Config, scratch: ScratchDisks) -> Exercise:
         env=("PATH=/bin",),
         capabilities=capabilities.mask(capabilities.names(host)),
     )
-    card = interface(_MAC, _NETWORK[1], _NETWORK.prefixlen, gateway=_NETWORK[2], mtu=user.MTU)
+    card = interface(_MAC, _NETWORK[1], _NETWORK.prefixlen, gateway=_NETWORK[2], mtu=_MTU)
     return Exercise(
         layer=config.assets / _LAYER,
         scratch=scratch,
@@ -88,21 +89,15 @@ def _fast(
     driver: abilities.Templates,
     scratch: ScratchDisks,
     identities: Identities,
-    fabric: Fabric | None,
+    network: NetworkDriver,
 ) -> FastStart:
     @asynccontextmanager
     async def card(kind: Card, id: str) -> AsyncIterator[tuple[Nic, ...]]:
-        mac = user.mac_address(id)  # replaced by the container's own
         if kind is Card.NONE:
             yield ()
-        elif fabric is None:
-            yield (UserNic(mac, str(user.NETWORK)),)
-        else:
-            name = fabric.name("ht", id)
-            try:
-                yield (TapNic(mac, fabric.tap(name)),)
-            finally:  # if it has not become a container's
-                await fabric.let_go(name)
+            return
+        async with network.spare(id) as spare:
+            yield (nic_of(spare),)
 
     place = Place(
         kernel=config.guest_kernel,

@@ -10,7 +10,9 @@ from hyper.config import Config
 from hyper.engine.events import EventBus
 from hyper.engine.identities import Identities
 from hyper.engine.lifecycle.starts import Starts
-from hyper.engine.network.wires import Wires
+from hyper.engine.network.container_networks import ContainerNetworks
+from hyper.engine.network.leases import Leases
+from hyper.engine.network.networks import Networks
 from hyper.engine.record.folder import ContainerFolder
 from hyper.engine.store import Store
 from hyper.engine.tasks import Tasks
@@ -18,6 +20,7 @@ from hyper.engine.volume.attachments import Attachments
 from hyper.engine.volume.volumes import Volumes
 from hyper.image.images import Images
 from hyper.machine.driver import Driver
+from hyper.network.driver import NetworkDriver
 from hyper.sandbox.scratch import ScratchDisks
 from hyper.sandbox.starter import Starter
 from hyper.system import jail
@@ -54,7 +57,10 @@ class Host:
     events: EventBus
     tasks: Tasks
     uids: range | None
-    wires: Wires
+    networks: Networks
+    network_driver: NetworkDriver
+    leases: Leases
+    container_networks: ContainerNetworks
     identities: Identities
     starter: Starter
     starts: Starts

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from hyper.engine.lifecycle.container import REQUEST_TIMEOUT_S, Container
-from hyper.engine.network.wires import Wires, endpoint_on
+from hyper.engine.network.container_networks import endpoint_on
 from hyper.engine.record.container_spec import NetworkKind
 from hyper.engine.record.network import EndpointRecord, NetworkRecord
 from hyper.engine.spec import agent_requests, endpoints
@@ -28,12 +28,8 @@ async def connect(container: Container, network: NetworkRecord, asked: EndpointA
         Conflict: an address is in use, or the container is paused.
         HyperError: the host or the agent failed; then it is not on the network.
     """
-    wires, record = container.host.wires, container.record
-    if wires.networks.fabric is None:
-        raise Forbidden(
-            f"cannot connect to network {network.name}: {wires.networks.why}",
-            hint="bridged networks need a hyperd that runs as root, and /dev/net/tun",
-        )
+    record = container.record
+    container.host.network_driver.require_networks(f"cannot connect to network {network.name}")
     if record.spec.network.kind is NetworkKind.NONE:
         raise InvalidRequest(
             "container cannot be connected to multiple networks with one of the networks in "
@@ -64,15 +60,16 @@ async def connect(container: Container, network: NetworkRecord, asked: EndpointA
 
 async def _join(container: Container, endpoint: EndpointRecord) -> None:
     container.refuse_paused("connecting it")
-    wires, record = container.host.wires, container.record
-    await wires.connect(record, endpoint)
+    networks, record = container.host.container_networks, container.record
+    await networks.connect(record, endpoint)
     try:
-        await _ask(container, InterfaceAdd(wires.interface(record, endpoint)))
+        for added in networks.interfaces_on(record, endpoint.network_id):
+            await _ask(container, InterfaceAdd(added))
         await _refresh(container)
     except BaseException:
         with contextlib.suppress(HyperError):
             await _ask(container, _removal(endpoint))
-        await wires.disconnect(record, endpoint)
+        await networks.disconnect(record, endpoint)
         raise
 
 
@@ -84,30 +81,25 @@ async def disconnect(container: Container, network: NetworkRecord, *, force: boo
         Conflict: it is paused.
         HyperError: the host or the agent failed.
     """
-    wires, record = container.host.wires, container.record
+    host, record = container.host, container.record
     if not force:
         await container.answering()
     async with container.lock:
         endpoint = endpoint_on(record, network.id)
         if endpoint is None:
             raise Forbidden(f"container {record.id} is not connected to network {network.name}")
-        if wires.networks.fabric is None:
-            raise Forbidden(f"cannot leave network {network.name}: {wires.networks.why}")
+        host.network_driver.require_networks(f"cannot leave network {network.name}")
         if not container.live:
             record.endpoints.remove(endpoint)
         else:
-            await _leave(container, wires, endpoint, force=force)
-        container.host.store.save_container(record)
+            await _leave(container, endpoint, force=force)
+        host.store.save_container(record)
 
 
-async def _leave(
-    container: Container, wires: Wires, endpoint: EndpointRecord, *, force: bool
-) -> None:
-    record = container.record
+async def _leave(container: Container, endpoint: EndpointRecord, *, force: bool) -> None:
     container.refuse_paused("disconnecting it")
     # The host first: what a guest says about it does not matter.
-    await wires.disconnect(record, endpoint)
-    wires.tell_disconnected(record, endpoint)
+    await container.host.container_networks.disconnect(container.record, endpoint)
     try:
         await _ask(container, _removal(endpoint))
         await _refresh(container)
@@ -133,6 +125,7 @@ async def unlink(container: Container, alias: str) -> None:
             container.refuse_paused("removing a link of it")
         del record.links[alias]
         container.host.store.save_container(record)
+        container.host.container_networks.rename(record)
         if container.live:
             await _refresh(container)
 
@@ -146,12 +139,12 @@ def _removal(endpoint: EndpointRecord) -> InterfaceRemove:
 
 async def _refresh(container: Container) -> None:
     """The guest's default route and files are up to date with the container's networks."""
-    wires, record = container.host.wires, container.record
-    for routed in wires.default_routes(record):
+    networks, record = container.host.container_networks, container.record
+    for routed in networks.default_routes(record):
         await _ask(container, InterfaceAdd(routed))
-    attachment = wires.attachment(record)
+    guest = networks.guest_config(record)
     for reader in (container, *container.guests):
-        files = agent_requests.network_files(record, attachment, reader=reader.record)
+        files = agent_requests.network_files(record, guest, reader=reader.record)
         await _ask(container, ContainerFiles(reader.record.seat.container, files))
 
 

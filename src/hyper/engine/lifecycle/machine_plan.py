@@ -7,7 +7,7 @@ from typing import Final
 
 from hyper.engine.lifecycle import kernels
 from hyper.engine.lifecycle.host import Host
-from hyper.engine.network.wires import Wiring
+from hyper.engine.network.container_networks import MachineNetwork, request_of
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.spec import agent_requests, pod_machine, resources
 from hyper.engine.volume.attachment import Attachment
@@ -44,12 +44,8 @@ def shape(record: ContainerRecord, host: Host, attached: Attachment) -> Shape | 
         return None
     if not record.spec.network.own:
         return Shape(record.vcpus, record.memory_mib, Card.NONE)
-    if host.wires.bridged:
-        return Shape(record.vcpus, record.memory_mib, Card.TAP)
-    # Host ports are bound when the machine is made.
-    if record.spec.network.ports:
-        return None
-    return Shape(record.vcpus, record.memory_mib, Card.USER)
+    kind = host.network_driver.spare_kind(request_of(record))
+    return None if kind is None else Shape(record.vcpus, record.memory_mib, Card(kind))
 
 
 async def _layers(record: ContainerRecord, host: Host, most: int) -> list[Path]:
@@ -59,7 +55,7 @@ async def _layers(record: ContainerRecord, host: Host, most: int) -> list[Path]:
 
 
 async def machine_plan(
-    record: ContainerRecord, host: Host, attached: Attachment, wiring: Wiring
+    record: ContainerRecord, host: Host, attached: Attachment, network: MachineNetwork
 ) -> Plan:
     """The plan for a start of ``record``, with its volumes and lease; ``record`` has its new size.
 
@@ -70,7 +66,7 @@ async def machine_plan(
     await kernels.check(record.spec.kernel, joins=False)
     most = host.driver.max_disks(shared=bool(attached.shared))
     layers = await _layers(record, host, most - 1 - len(attached.disks))
-    network = wiring.attachment
+    guest = network.guest
     scratch = host.folder(record.id).scratch
     disks = [
         Disk(agent_requests.layer_name(record.seat, n, path), FileBlocks(path), True)
@@ -88,22 +84,22 @@ async def machine_plan(
             *attached.disks,
         ),
         shared=attached.shared,
-        nics=wiring.nics,
+        nics=network.nics,
         run_dir=host.run_dir(record.id),
         uid=host.uid(record.identity),
         limits=resources.machine_limits(record.spec.limits, available=affinity.available()),
     )
     return Plan(
         spec=spec,
-        setup=agent_requests.sandbox_setup(record, network),
+        setup=agent_requests.sandbox_setup(record, guest),
         container=agent_requests.container_create(
             record,
             record.seat,
             layers,
-            agent_requests.network_files(record, network),
+            agent_requests.network_files(record, guest),
             attached.mounts,
         ),
         program=agent_requests.main_program(record, record.seat),
         limits=resources.guest_limits(record.seat, record.spec.limits),
-        connected=wiring.connected,
+        connected=network.connected,
     )

@@ -136,8 +136,9 @@ class Pods:
             white_lists=body.white_lists,
             services=body.services,
         )
-        if not self._host.wires.bridged:
-            pod_network.check_here(made, self._host.wires.networks.why)
+        self._host.network_driver.check_policy(
+            pod_network.white_lists(made), pod_network.services(made)
+        )
         for item in (*body.init, *body.containers):
             self._host.images.get(item.body.image)
         self._check_name(body.name)

@@ -53,10 +53,10 @@ async def prune_networks(
         for endpoint in container.record.endpoints
     }
     deleted = []
-    for record in host.wires.networks.all():
+    for record in host.networks.all():
         if record.name in PREDEFINED or record.id in connected or not wanted(record):
             continue
-        await host.wires.remove_network(record)
+        await host.leases.remove_network(record)
         deleted.append(record.name)
     host.events.publish("network", "prune", "", {"reclaimed": "0"})
     return deleted

@@ -66,6 +66,11 @@ class Register:
         except HyperError:
             return None
 
+    def id_of(self, name: str) -> str | None:
+        """The id of the container that ``get`` finds for ``name``; None: it finds none, or several."""
+        record = self.record_of(name)
+        return None if record is None else record.id
+
     def machine_uids(self) -> set[int]:
         """The identities of all machines that containers are in."""
         machines = (item.record.machine for item in self._by_id.values())

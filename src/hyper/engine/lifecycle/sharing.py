@@ -130,7 +130,9 @@ async def join(container: Container, owner: Container, attached: Attachment) -> 
     )
     record.seat = structs.replace(record.seat, disks=tuple(disk.name for disk in disks))
     container.save()  # first: a daemon killed now must know what to take away
-    files = agent_requests.network_files(first, host.wires.told(first), reader=record)
+    files = agent_requests.network_files(
+        first, host.container_networks.guest_config(first), reader=record
+    )
     if record.member is not None:
         mounts = (*pod_machine.member_mounts(record, first), *mounts)
         own = await asyncio.to_thread(_own_files, host.folder(record.id))

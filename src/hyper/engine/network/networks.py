@@ -1,4 +1,4 @@
-"""Networks: made, found, listed, removed. Containers' leases on them are in wires.py."""
+"""Networks: their records, made, found, listed, removed. Leases on them are in leases.py."""
 
 from __future__ import annotations
 
@@ -6,65 +6,48 @@ import re
 import time
 from collections.abc import Collection
 from dataclasses import replace
-from ipaddress import IPv4Network, IPv6Interface, IPv6Network
 from typing import Final
 
-from hyper.config import Config
 from hyper.engine.events import EventBus
-from hyper.engine.record.network import BRIDGE, PREDEFINED, NetworkRecord, space6_of, space_of
+from hyper.engine.record.network import (
+    BRIDGE,
+    PREDEFINED,
+    NetworkRecord,
+    keep_addresses,
+    space6_of,
+    space_of,
+    spec_of,
+)
 from hyper.engine.store import Store
 from hyper.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from hyper.ids import new_id
-from hyper.network import ipam
-from hyper.network.bridge.fabric import Fabric
-from hyper.network.bridge.rules import Segment
-from hyper.network.ipam6 import choose6
-from hyper.system import link
+from hyper.network.driver import NetworkDriver
+from hyper.network.spec import NetworkSpec
 from hyper.types.network import Ipam, IpamConfig, NetworkCreateBody
 
-INSIDE6: Final = "by IPv6 containers reach their own network alone, not the outside"
 MAX_NETWORKS: Final = 1000
 MAX_NAME: Final = 255
-#: Two daemons that choose at the same moment may choose the same; one of them chooses again.
-_ATTEMPTS: Final = 10
-_PREFIX: Final = "com.docker.network."
-_NAME: Final = f"{_PREFIX}bridge.name"
-_ICC: Final = f"{_PREFIX}bridge.enable_icc"
-_MASQUERADE: Final = f"{_PREFIX}bridge.enable_ip_masquerade"
-_MTU: Final = f"{_PREFIX}driver.mtu"
-#: Whether networks are translated on their way out, or part of what is around the host.
-_GATEWAY_MODES: Final = tuple(f"{_PREFIX}bridge.gateway_mode_ipv{n}" for n in (4, 6))
-_GATEWAY_MODE: Final = "nat"
-HOST_BINDING: Final = f"{_PREFIX}bridge.host_binding_ipv4"
-_DEFAULT: Final = f"{_PREFIX}bridge.default_bridge"
-#: Whether the network's containers may connect to services of the host.
-HOST_SERVICES: Final = "hyper.host_services"
-_KNOWN: Final = (
-    *(_NAME, _ICC, _MASQUERADE, _MTU, HOST_BINDING, _DEFAULT, HOST_SERVICES),
-    *_GATEWAY_MODES,
-)
-_TRUTH: Final = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
-_MTUS: Final = range(68, 65536)
+_PREFIX: Final = "com.docker.network.bridge."
+#: What the network that every daemon has is shown with, as dockerd's.
+_DEFAULT_OPTIONS: Final = {
+    f"{_PREFIX}default_bridge": "true",
+    f"{_PREFIX}enable_icc": "true",
+    f"{_PREFIX}enable_ip_masquerade": "true",
+    f"{_PREFIX}host_binding_ipv4": "0.0.0.0",
+}
 
 
 class Networks:
-    """The networks of this daemon. ``fabric`` None: no bridged networks here, ``why`` says why not."""
+    """The networks of this daemon. What a network takes on the host is its driver's matter."""
 
-    def __init__(
-        self, config: Config, store: Store, events: EventBus, fabric: Fabric | None, why: str
-    ) -> None:
-        self.fabric = fabric
-        self.why = why
+    def __init__(self, store: Store, events: EventBus, driver: NetworkDriver) -> None:
         self._store = store
         self._events = events
-        self._host_services = config.host_services
-        self._pools = [
-            ipam.pool(text) for text in config.default_address_pools
-        ] or ipam.DEFAULT_POOLS
+        self._driver = driver
         self._by_id = {record.id: record for record in store.networks()}
-        for name, driver in PREDEFINED.items():
+        for name, kind in PREDEFINED.items():
             if not any(record.name == name for record in self._by_id.values()):
-                self._keep(_predefined(name, driver))
+                self._keep(_predefined(name, kind))
 
     # Finding
 
@@ -88,6 +71,14 @@ class Networks:
             raise NotFound(f"network {name} not found")
         return found[0]
 
+    def find(self, network_id: str) -> NetworkRecord | None:
+        """The network that has an id; None: there is none."""
+        return self._by_id.get(network_id)
+
+    def specs(self) -> list[NetworkSpec]:
+        """All networks, as a driver is told of them."""
+        return [spec_of(record) for record in self._by_id.values()]
+
     def all(self) -> list[NetworkRecord]:
         """All networks, the newest first."""
         return sorted(self._by_id.values(), key=lambda record: -record.created_ns)
@@ -110,39 +101,17 @@ class Networks:
         """
         self._check(body)
         record = _asked(body)
-        fabric = self._fabric("cannot create a network")
-        segment_options(record, "hb-0")  # before anything is chosen: they may make no sense
-        if record.subnet:
-            self._check_overlap(IPv4Network(record.subnet))
-            space_of(record)
-        if body.enable_ipv6 and not record.subnet6:
-            chosen = choose6(self._store.daemon_id, self._subnets6())
-            record.subnet6, record.gateway6 = str(chosen), str(chosen[1])
-        self._check_overlap6(record)
-        await self._raise(record, fabric)
+        self._driver.require_networks("cannot create a network")
+        wanted = replace(spec_of(record), ipv6=body.enable_ipv6)
+        made, warning = await self._driver.create(wanted)
+        keep_addresses(record, made)
         try:
             self._keep(record)
         except BaseException:
-            await fabric.lower_segment(self.segment(record).bridge)
+            await self._driver.remove(record.id)
             raise
         self.publish("create", record)
-        return record, self._shortcoming(record, fabric)
-
-    def _shortcoming(self, record: NetworkRecord, fabric: Fabric) -> str:
-        """The warning that tells what of the network is not as asked for; "": none."""
-        unknown = sorted(key for key in record.options if not _is_known(key))
-        found = [f"these options have no effect: {', '.join(unknown)}"] if unknown else []
-        if record.subnet6 and not record.internal and fabric.obstacle6:
-            found.append(f"{INSIDE6}: {fabric.obstacle6}")
-        return "; ".join(found)
-
-    def _fabric(self, what: str) -> Fabric:
-        if self.fabric is None:
-            raise Forbidden(
-                f"{what}: {self.why}",
-                hint="bridged networks need a hyperd that runs as root, and /dev/net/tun",
-            )
-        return self.fabric
+        return record, warning
 
     def _check(self, body: NetworkCreateBody) -> None:
         name = body.name
@@ -167,69 +136,22 @@ class Networks:
         if len(self._by_id) >= MAX_NETWORKS:
             raise Conflict(f"there are {MAX_NETWORKS} networks already")
 
-    def _check_overlap(self, subnet: IPv4Network) -> None:
-        if any(subnet.overlaps(other) for other in self._subnets()):
-            raise Forbidden(
-                "invalid pool request: Pool overlaps with other one on this address space"
-            )
-
-    def _check_overlap6(self, record: NetworkRecord) -> None:
-        wanted = space6_of(record)
-        if wanted and any(other.overlaps(wanted.subnet) for other in self._subnets6()):
-            raise Forbidden(
-                "invalid pool request: Pool overlaps with other one on this address space"
-            )
-
-    def _subnets(self) -> list[IPv4Network]:
-        return [IPv4Network(item.subnet) for item in self._by_id.values() if item.subnet]
-
-    def _subnets6(self) -> list[IPv6Network]:
-        return [space.subnet for item in self._by_id.values() if (space := space6_of(item))]
-
     def _keep(self, record: NetworkRecord) -> None:
         self._store.save_network(record.id, record)
         self._by_id[record.id] = record
 
-    async def ensure(self, record: NetworkRecord) -> Segment:
-        """The network's bridge is up.
+    async def ensure(self, network_id: str) -> None:
+        """The network is up, as far as its driver makes networks; its record has its addresses.
 
         Raises:
-            Conflict: its subnet is used for something else on this host now.
-            Forbidden: no subnet is free.
+            NotFound: it is gone.
+            As ``NetworkDriver.ensure``.
         """
-        fabric = self._fabric(f"cannot use network {record.name}")
-        before = record.subnet
-        await self._raise(record, fabric)
-        if record.subnet != before:
+        record = self.get(network_id)
+        made = await self._driver.ensure(record.id)
+        if made.subnet != record.subnet:
+            keep_addresses(record, made)
             self._keep(record)
-        return self.segment(record)
-
-    async def _raise(self, record: NetworkRecord, fabric: Fabric) -> None:
-        """The network's bridge is up; a subnet that Hyper chose is chosen anew while the host has other use for it."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            if not record.subnet:
-                chosen = await fabric.elect(self._pools, self._subnets())
-                record.subnet, record.gateway, record.chosen = str(chosen), str(chosen[1]), True
-            try:
-                await fabric.raise_segment(self.segment(record))
-            except Conflict:
-                if not record.chosen or attempt == _ATTEMPTS:
-                    raise
-                record.subnet = ""
-            else:
-                return
-
-    def segment(self, record: NetworkRecord) -> Segment:
-        """The network's segment, as it is on this host."""
-        assert self.fabric is not None
-        asked = segment_options(record, self.fabric.name("hb", record.id))
-        opened = self._host_services == "all" or self.may_host(asked=asked.host_services)
-        gateway6 = None if self.fabric.obstacle6 else asked.gateway6
-        return replace(asked, host_services=opened, gateway6=gateway6)
-
-    def may_host(self, *, asked: bool) -> bool:
-        """Whether a container that asks for it (``asked``) may connect to services of the host."""
-        return asked and self._host_services != "none"
 
     # Removal
 
@@ -248,15 +170,12 @@ class Networks:
             )
         self._store.delete_network(record.id)
         self._by_id.pop(record.id, None)
-        if self.fabric is not None:
-            await self.fabric.lower_segment(self.segment(record).bridge)
+        await self._driver.remove(record.id)
         self.publish("destroy", record)
 
 
 def _predefined(name: str, driver: str) -> NetworkRecord:
-    options = {}
-    if name == BRIDGE:
-        options = {_DEFAULT: "true", _ICC: "true", _MASQUERADE: "true", HOST_BINDING: "0.0.0.0"}
+    options = dict(_DEFAULT_OPTIONS) if name == BRIDGE else {}
     return NetworkRecord(
         id=new_id(), name=name, driver=driver, created_ns=time.time_ns(), options=options
     )
@@ -307,57 +226,3 @@ def _ask_ipv6(record: NetworkRecord, configs: list[IpamConfig], *, enabled: bool
     space = space6_of(record)
     assert space is not None
     record.subnet6, record.gateway6 = str(space.subnet), str(space.gateway)
-
-
-def segment_options(record: NetworkRecord, bridge: str) -> Segment:
-    """The segment of a network: how the host sees it; without a subnet yet it has a placeholder.
-
-    Raises:
-        InvalidRequest: an option's value makes no sense.
-    """
-    options = record.options
-    name = options.get(_NAME, "")
-    if name and (
-        not re.fullmatch(rf"[a-zA-Z][a-zA-Z0-9_.-]{{0,{link.MAX_NAME - 1}}}", name)
-        or name.startswith(("hb-", "ht-", "hv-"))
-    ):
-        raise InvalidRequest(f"invalid {_NAME}: {name[:100]!r}")
-    mtu = options.get(_MTU, "") or "1500"
-    if not re.fullmatch(r"[0-9]{1,5}", mtu) or int(mtu) not in _MTUS:
-        raise InvalidRequest(f"invalid {_MTU}: {mtu[:100]!r}")
-    for mode in _GATEWAY_MODES:
-        if options.get(mode, "") not in ("", _GATEWAY_MODE):
-            raise InvalidRequest(
-                f"{mode}={options[mode][:100]} is not supported: "
-                f"every network that is not internal is {_GATEWAY_MODE}"
-            )
-    space = space_of(record) if record.subnet else ipam.space(subnet="0.0.0.0/8")
-    return Segment(
-        bridge=name or bridge,
-        subnet=space.subnet,
-        gateway=space.gateway,
-        internal=record.internal,
-        masquerade=_flag(options, _MASQUERADE),
-        isolate=not _flag(options, _ICC),
-        mtu=int(mtu),
-        host_services=_flag(options, HOST_SERVICES, default="false"),
-        gateway6=_gateway6(record),
-    )
-
-
-def _gateway6(record: NetworkRecord) -> IPv6Interface | None:
-    space = space6_of(record)
-    if space is None or record.internal:
-        return None
-    return IPv6Interface((space.gateway, space.subnet.prefixlen))
-
-
-def _flag(options: dict[str, str], key: str, *, default: str = "true") -> bool:
-    text = options.get(key, default)
-    if text.lower() not in _TRUTH:
-        raise InvalidRequest(f"invalid {key}: {text[:100]!r}")
-    return _TRUTH[text.lower()]
-
-
-def _is_known(key: str) -> bool:
-    return key in _KNOWN

@@ -7,9 +7,10 @@ from typing import Final
 from msgspec import Struct, field
 
 from hyper.network import ipam
-from hyper.network.ipam6 import Space6, space6
+from hyper.network.ipam6 import Space6
+from hyper.network.spec import BRIDGE as BRIDGE
+from hyper.network.spec import NetworkSpec
 
-BRIDGE: Final = "bridge"
 #: Networks every daemon has, with their drivers.
 PREDEFINED: Final = {BRIDGE: "bridge", "host": "host", "none": "null"}
 
@@ -60,18 +61,35 @@ class NetworkRecord(Struct):
     ip_range6: str = ""
 
 
+def spec_of(record: NetworkRecord) -> NetworkSpec:
+    """The network as a driver is told of it."""
+    return NetworkSpec(
+        id=record.id,
+        name=record.name,
+        internal=record.internal,
+        options=record.options,
+        subnet=record.subnet,
+        gateway=record.gateway,
+        ip_range=record.ip_range,
+        auxiliary=tuple(record.auxiliary.values()),
+        chosen=record.chosen,
+        subnet6=record.subnet6,
+        gateway6=record.gateway6,
+        ip_range6=record.ip_range6,
+    )
+
+
+def keep_addresses(record: NetworkRecord, spec: NetworkSpec) -> None:
+    """The record has the addresses that a driver has given the network."""
+    record.subnet, record.gateway, record.chosen = spec.subnet, spec.gateway, spec.chosen
+    record.subnet6, record.gateway6 = spec.subnet6, spec.gateway6
+
+
 def space6_of(record: NetworkRecord) -> Space6 | None:
     """The IPv6 addresses of a network, if it has some. Raises: InvalidRequest: they make no sense."""
-    if not record.subnet6:
-        return None
-    return space6(subnet=record.subnet6, gateway=record.gateway6, ip_range=record.ip_range6)
+    return spec_of(record).space6()
 
 
 def space_of(record: NetworkRecord) -> ipam.Space:
     """The IPv4 addresses of a network. Raises: InvalidRequest: they make no sense."""
-    return ipam.space(
-        subnet=record.subnet,
-        gateway=record.gateway,
-        ip_range=record.ip_range,
-        auxiliary=list(record.auxiliary.values()),
-    )
+    return spec_of(record).space()

@@ -200,18 +200,15 @@ def dns_names(record: ContainerRecord, endpoint: EndpointRecord) -> list[str]:
     """The names of a container on a user-defined network, in Docker's order."""
     if endpoint.network == BRIDGE or not endpoint.network_id:
         return []
-    own = [record.name, *endpoint.aliases, short_id(record.id)]
-    if record.spec.hostname:
-        own.append(record.spec.hostname)
+    return own_names(record.id, record.name, record.spec.hostname, endpoint.aliases)
+
+
+def own_names(id: str, name: str, hostname: str, aliases: Iterable[str]) -> list[str]:
+    """The names that others on a network have for a holder of a lease, each once, in Docker's order."""
+    own = [name, *aliases, short_id(id)]
+    if hostname:
+        own.append(hostname)
     return list(dict.fromkeys(own))
-
-
-def primary(
-    endpoints: Iterable[EndpointRecord], is_internal: Callable[[str], bool]
-) -> EndpointRecord | None:
-    """The endpoint the default route leads through, and published ports lead to: as libnetwork chooses."""
-    candidates = [item for item in endpoints if not is_internal(item.network_id)]
-    return min(candidates, key=lambda item: item.network, default=None)
 
 
 def split_link(link: str) -> tuple[str, str]:

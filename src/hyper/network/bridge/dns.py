@@ -16,8 +16,7 @@ import random
 import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address
 from typing import Final, cast
 
 from dnslib import (
@@ -36,6 +35,7 @@ from dnslib import (
 
 from hyper.errors import HyperError
 from hyper.network.bridge.budget import MAX_QUESTIONS_A_SECOND, MAX_QUESTIONS_AT_ONCE, Budget
+from hyper.network.names import View
 from hyper.system import socket as sockets
 
 logger = logging.getLogger(__name__)
@@ -57,17 +57,6 @@ IDLE_TIMEOUT_S: Final = 10.0
 _SUFFIX: Final = ".in-addr.arpa"
 #: What a resolver says that another one may know better.
 _UNHELPFUL: Final = frozenset({RCODE.SERVFAIL, RCODE.REFUSED})
-
-Address = IPv4Address | IPv6Address
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """A guest's view of names: ``addresses`` of a lower-case name (None: not ours), and ``resolvers`` for the rest."""
-
-    addresses: Callable[[str], list[Address] | None]
-    name: Callable[[IPv4Address], str | None]
-    resolvers: Sequence[str]
 
 
 class BadQuery(ValueError):

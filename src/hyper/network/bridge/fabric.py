@@ -9,31 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Interface, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final
 
-from hyper.errors import Conflict, HyperError
+from hyper.errors import HyperError
 from hyper.network import ipam
-from hyper.network.bridge import rules, rules6, services, walls
+from hyper.network.bridge import host_routes, rules, rules6, walls
+from hyper.network.bridge.machine_rules import MachinePorts, MachineRules, ports6
 from hyper.network.bridge.rules import Port, Publication, Segment
-from hyper.network.bridge.rules6 import Relayed
-from hyper.network.bridge.services import Service
-from hyper.network.bridge.walls import Wall
+from hyper.network.bridge.taps import Taps
 from hyper.network.ipam import Pool
-from hyper.system import conntrack, forwarding, link, lock, nftables, process, tun
+from hyper.system import conntrack, forwarding, link, lock, nftables, tun
 from hyper.system.nftables import NftFailed
 
 logger = logging.getLogger(__name__)
 
 #: Held while a subnet is chosen and its bridge made: every Hyper daemon of the host looks at the same routes.
 LOCK: Final = Path("/run/hyper-networks.lock")
-_TIMEOUT_S: Final = 20.0
 #: The part of the kernel's table of flows that one machine may fill.
 _SHARE: Final = 8
 _KINDS: Final = ("hb", "ht", "hv")
@@ -41,38 +37,8 @@ _KINDS: Final = ("hb", "ht", "hv")
 _DAEMON_DIGITS, _OBJECT_DIGITS = 3, 8
 
 
-@dataclass(frozen=True, slots=True)
-class MachinePorts:
-    """A machine's ports on the host's networks, and the rules that are made for it."""
-
-    tap: str
-    #: The first is the TAP itself.
-    ports: tuple[Port, ...] = ()
-    published: tuple[Publication, ...] = ()
-    #: The callers that may reach the machine; None: all.
-    wall: Wall | None = None
-    #: Services to whose hosts some of what the machine sends is led.
-    services: tuple[Service, ...] = ()
-    #: It may speak to services of the host, wherever it is.
-    host_services: bool = False
-    #: Ports of the host that hyperd listens on for it.
-    relayed: tuple[Relayed, ...] = ()
-
-
-def usable() -> str | None:
-    """The reason why this process cannot have bridged networks; None if it can."""
-    if os.geteuid() != 0:
-        return "hyperd is not root"
-    name = f"ht-probe{os.getpid() % 10_000_000}"
-    try:
-        os.close(tun.open_tap(name))
-    except HyperError as error:
-        return error.message
-    return None
-
-
 class Fabric:
-    """The network driver of bridges: the bridges and rules of one daemon. ``open`` before use.
+    """The host's side of bridged networks: the bridges and rules of one daemon. ``open`` before use.
 
     ``number``: no other daemon of the host has it, 0 to 4095.
     """
@@ -82,8 +48,7 @@ class Fabric:
         self._table = f"hyper_{daemon_id[:12]}"
         self._segments: dict[str, Segment] = {}
         self._machines: dict[str, MachinePorts] = {}
-        #: Our descriptors of machines' TAPs.
-        self._held: dict[str, int] = {}
+        self.taps = Taps()
         # First come, first served: what is taken away is gone before its successor comes.
         self._turn = asyncio.Lock()
         self._has_rules = False
@@ -106,21 +71,35 @@ class Fabric:
     async def open(self, segments: Collection[Segment], machines: Collection[MachinePorts]) -> None:
         """The bridges and rules that running machines need exist, and nothing else of an earlier daemon's.
 
+        Fails, is cancelled: bridges that this call has made are gone again; those that were there stay as they are.
+
         Raises:
             NftFailed: the kernel refused.
+            HyperError: a bridge cannot be made.
         """
         async with self._turn:
             self._segments = {segment.bridge: segment for segment in segments}
             self._machines = {machine.tap: machine for machine in machines}
-            await self._open6()
-            for segment in self._segments.values():
-                self._ensure_bridge(segment, (), ())
-            wanted = {segment.bridge for segment in segments}
-            wanted |= {port.device for machine in machines for port in machine.ports if port.device}
-            await self._sweep(wanted)
-            await self._end_walls()
-            await (self._apply_everything() if segments else self._apply(self._nothing()))
-            self._has_rules = bool(segments)
+            before = set(link.names("hb-"))
+            try:
+                await self._open(machines)
+            except BaseException:
+                for bridge in [name for name in self._segments if name not in before]:
+                    del self._segments[bridge]
+                    await self._end(bridge)
+                raise
+
+    async def _open(self, machines: Collection[MachinePorts]) -> None:
+        await self._open6()
+        for segment in self._segments.values():
+            self._ensure_bridge(segment, (), ())
+        wanted = set(self._segments)
+        wanted |= {port.device for machine in machines for port in machine.ports if port.device}
+        await self._sweep(wanted)
+        await self._end_walls()
+        has_any = bool(self._segments)
+        await (self._apply_everything() if has_any else self._apply(self._nothing()))
+        self._has_rules = has_any
 
     async def _sweep(self, wanted: Collection[str]) -> None:
         for kind in _KINDS:
@@ -139,8 +118,7 @@ class Fabric:
     async def close(self) -> None:
         """The bridges, TAPs and rules are all gone; for when no machine runs."""
         async with self._turn:
-            for name in list(self._held):
-                await self.let_go(name)
+            await self.taps.let_go_of_all()
             for bridge in list(self._segments):
                 await self._end(bridge)
             self._segments.clear()
@@ -190,24 +168,7 @@ class Fabric:
             max_flows=conntrack.max_flows() // _SHARE if self._counts else None,
         )
 
-    def _ports6(self, machine: MachinePorts) -> list[Port]:
-        """The ports by which the host reaches the machine by IPv6."""
-        if not self._has_rules6:
-            return []
-        routed = [port for port in machine.ports if port.segment.gateway6 is not None]
-        return [port for port in routed if port.address6 is not None]
-
     # Networks
-
-    async def taken(self) -> list[IPv4Network]:
-        """The networks that the host already routes somewhere.
-
-        Raises:
-            ProcessFailed: ip is missing.
-        """
-        argv = ["ip", "-j", "-4", "route", "show", "table", "all"]
-        listing = await process.run(argv, timeout_s=_TIMEOUT_S)
-        return [*_destinations(json.loads(listing.stdout or b"[]")), *_main_routes()]
 
     async def elect(self, pools: Sequence[Pool], others: Collection[IPv4Network]) -> IPv4Network:
         """A subnet of ``pools`` that nothing on this host, nor ``others``, overlaps.
@@ -215,7 +176,7 @@ class Fabric:
         Raises:
             Forbidden: there is none.
         """
-        return ipam.choose(pools, [*await self.taken(), *others])
+        return ipam.choose(pools, [*await host_routes.taken(), *others])
 
     async def raise_segment(self, segment: Segment) -> None:
         """The network's bridge is up and has its rules. Repeatable.
@@ -231,7 +192,7 @@ class Fabric:
                 return
             if segment.gateway6 is not None and not await self._can_route6():
                 segment = replace(segment, gateway6=None)
-            self._ensure_bridge(segment, await self.taken(), _taken6())
+            self._ensure_bridge(segment, await host_routes.taken(), host_routes.taken6())
             self._segments[segment.bridge] = segment
             try:
                 if self._has_rules:
@@ -251,7 +212,7 @@ class Fabric:
     ) -> None:
         with lock.exclusively(LOCK):
             if not link.exists(segment.bridge):
-                _refuse_taken(segment, taken, taken6)
+                host_routes.refuse_taken(segment, taken, taken6)
                 self._make_bridge(segment)
             if segment.gateway6 is not None:
                 link.give_address6(segment.bridge, segment.gateway6)
@@ -260,9 +221,16 @@ class Fabric:
         address = IPv4Interface((segment.gateway, segment.subnet.prefixlen))
         mac = ipam.mac_of(segment.gateway)
         link.make_bridge(segment.bridge, address, mtu=segment.mtu, mac=mac)
+        try:
+            self._let_lead(segment.bridge)
+        except BaseException:
+            link.end_bridge(segment.bridge)
+            raise
+
+    def _let_lead(self, bridge: str) -> None:
         # For published ports on the loopback: its packets leave with the gateway's address. What comes in with
         # such an address is dropped before routing (rules.py, "early").
-        link.set_sysctl(f"net/ipv4/conf/{segment.bridge}/route_localnet", 1)
+        link.set_sysctl(f"net/ipv4/conf/{bridge}/route_localnet", 1)
         link.set_sysctl("net/ipv4/ip_forward", 1)
 
     async def lower_segment(self, bridge: str) -> None:
@@ -281,33 +249,9 @@ class Fabric:
 
     # Machines
 
-    def tap(self, name: str) -> int:
-        """A new TAP: a descriptor for the machine, ours until ``let_go`` or ``leave``.
-
-        Ours stays open while the machine runs: to close the last one takes the kernel 15 ms, which would be part of
-        every machine's end.
-
-        Raises:
-            HyperError: the TAP cannot be made.
-        """
-        fd = self._held[name] = tun.open_tap(name)
-        return fd
-
-    async def let_go(self, name: str) -> None:
-        """The TAP ``name`` is not held by us any more, if it was: without a machine it is gone."""
-        fd = self._held.pop(name, None)
-        if fd is not None:
-            await asyncio.to_thread(os.close, fd)
-
-    def adopt(self, name: str, id: str) -> None:
-        """The TAP that was made under ``id`` is called ``name``: it has got its machine. It must be down.
-
-        Raises:
-            HyperError: there is no such TAP, or it cannot be renamed.
-        """
-        old = self.name("ht", id)
-        link.rename(old, name)
-        self._held[name] = self._held.pop(old)
+    @property
+    def _of_machine(self) -> MachineRules:
+        return MachineRules(self._table, self._has_rules6)
 
     async def settle(self, machine: MachinePorts) -> None:
         """The machine of ``machine.tap``, which is open, has all of ``machine`` and nothing else.
@@ -317,6 +261,7 @@ class Fabric:
         """
         async with self._turn:
             old = self._machines.get(machine.tap, MachinePorts(machine.tap))
+            of_machine = self._of_machine
             devices = {port.device for port in machine.ports if port.device}
             for port in machine.ports:
                 if port.device and not link.exists(port.device):
@@ -325,10 +270,10 @@ class Fabric:
             await self._apply(
                 [
                     *rules.guard(self._table, machine.tap, machine.ports),
-                    *self._without_ways(old),
-                    *self._ways(machine),
-                    *self._unpublished(old),
-                    *self._published(machine),
+                    *of_machine.remove(old),
+                    *of_machine.build(machine),
+                    *of_machine.unpublish(old),
+                    *of_machine.publish(machine),
                 ]
             )
             self._machines[machine.tap] = machine
@@ -337,52 +282,6 @@ class Fabric:
             for port in old.ports:
                 if port.device and port.device not in devices:
                     await self._forget(port.device)
-
-    def _ways(self, machine: MachinePorts) -> list[str]:
-        """The rules for the machine's callers, and for where its own connections go."""
-        table, tap, ports = self._table, machine.tap, machine.ports
-        built = services.build(table, tap, machine.services, ports)
-        if machine.wall is not None:
-            built += walls.build(table, tap, machine.wall, ports)
-        if machine.host_services:
-            built += rules.admit(table, ports)
-        return [*built, *self._ways6(machine)]
-
-    def _ways6(self, machine: MachinePorts) -> list[str]:
-        if not (ports := self._ports6(machine)):
-            return []
-        built = rules6.admit(self._table, ports) if machine.host_services else []
-        if machine.wall is not None:
-            built += walls.build6(self._table, machine.tap, machine.wall, ports)
-        return built
-
-    def _without_ways(self, machine: MachinePorts) -> list[str]:
-        table, tap, ports = self._table, machine.tap, machine.ports
-        gone = services.remove(table, tap, machine.services, ports)
-        if machine.wall is not None:
-            gone += walls.remove(table, tap, ports)
-        if machine.host_services:
-            gone += rules.dismiss(table, ports)
-        return [*gone, *self._without_ways6(machine)]
-
-    def _without_ways6(self, machine: MachinePorts) -> list[str]:
-        if not (ports := self._ports6(machine)):
-            return []
-        gone = rules6.dismiss(self._table, ports) if machine.host_services else []
-        if machine.wall is not None:
-            gone += walls.remove6(self._table, machine.tap, ports)
-        return gone
-
-    def _published(self, machine: MachinePorts) -> list[str]:
-        lines = [line for item in machine.published for line in rules.publish(self._table, item)]
-        return (
-            [*lines, *rules6.publish(self._table, machine.relayed)] if self._has_rules6 else lines
-        )
-
-    def _unpublished(self, machine: MachinePorts) -> list[str]:
-        lines = [line for item in machine.published for line in rules.unpublish(self._table, item)]
-        gone = rules6.unpublish(self._table, machine.relayed) if self._has_rules6 else []
-        return [*lines, *gone]
 
     def _has_walls(self) -> bool:
         return any(machine.wall is not None for machine in self._machines.values())
@@ -425,7 +324,7 @@ class Fabric:
             if machine is None or not (machine.published or machine.relayed):
                 return
             self._machines[tap] = replace(machine, published=(), relayed=())
-            await self._apply(self._unpublished(machine))
+            await self._apply(self._of_machine.unpublish(machine))
             await self._forget_flows(machine.published)
 
     async def _forget_flows(self, changed: Collection[Publication]) -> None:
@@ -442,7 +341,7 @@ class Fabric:
     async def leave(self, tap: str) -> None:
         """The machine ``tap``, which has ended, has left nothing behind. Repeatable."""
         await self.unpublish(tap)
-        await self.let_go(tap)
+        await self.taps.let_go(tap)
         async with self._turn:
             machine = self._machines.pop(tap, None)
             if link.exists(tap):
@@ -451,12 +350,13 @@ class Fabric:
                 return
             for device in (tap, *(port.device for port in machine.ports if port.device)):
                 await self._forget(device)
-            if gone := self._without_ways(machine):
+            if gone := self._of_machine.remove(machine):
                 await self._apply(gone)
                 await self._end_walls()
             # The next machine of this address has nothing to do with them.
             addresses: list[conntrack.Address] = [port.address for port in machine.ports]
-            addresses += [it.address6 for it in self._ports6(machine) if it.address6 is not None]
+            routed = ports6(machine) if self._has_rules6 else []
+            addresses += [port.address6 for port in routed if port.address6 is not None]
             await _forget([flows for address in addresses for flows in conntrack.of(address)])
 
     async def _forget(self, device: str) -> None:
@@ -492,7 +392,7 @@ class Fabric:
             max_flows=conntrack.max_flows() // _SHARE if self._counts else None,
         )
         anew = walls.nothing(self._table) if self._has_walls() else []
-        ways = [line for machine in machines for line in self._ways(machine)]
+        ways = [line for machine in machines for line in self._of_machine.build(machine)]
         return [*text.splitlines(), *anew, *ways]
 
     def _nothing(self) -> list[str]:
@@ -510,69 +410,3 @@ async def _forget(wanted: Sequence[conntrack.Flows]) -> None:
         HyperError
     ) as error:  # they end by themselves, if only when nobody has sent anything for a while
         logger.warning("%s", error.message)
-
-
-def _destinations(routes: Sequence[dict[str, object]]) -> Iterator[IPv4Network]:
-    for route in routes:
-        text = str(route.get("dst", "default"))
-        if text == "default" or route.get("type") in ("broadcast", "multicast"):
-            continue
-        with contextlib.suppress(ValueError):
-            network = IPv4Network(text, strict=False)
-            if not network.is_loopback:
-                yield network
-
-
-def _main_routes() -> Iterator[IPv4Network]:
-    """The networks in the main table, read while the lock is held. Numbers are hexadecimal, in host byte order."""
-    for line in Path("/proc/net/route").read_text().splitlines()[1:]:
-        words = line.split()
-        destination, mask = (int(words[n], 16).to_bytes(4, "little") for n in (1, 7))
-        if any(mask):
-            prefix = int.from_bytes(mask, "big").bit_count()
-            yield IPv4Network((destination, prefix), strict=False)
-
-
-def _taken6() -> list[IPv6Network]:
-    """The networks that the host already routes by IPv6, its own addresses included, without those that all cards have.
-
-    Source: linux/net/ipv6/route.c, rt6_seq_show: destination and length of its prefix first, in hexadecimal.
-    """
-    try:
-        lines = Path("/proc/net/ipv6_route").read_text().splitlines()
-    except FileNotFoundError:  # a host without IPv6
-        return []
-    found = [IPv6Network((bytes.fromhex(line[:32]), int(line[33:35], 16))) for line in lines]
-    return [it for it in found if it.prefixlen and not (it.is_link_local or it.is_multicast)]
-
-
-def _refuse_taken(
-    segment: Segment, taken: Collection[IPv4Network], taken6: Collection[IPv6Network]
-) -> None:
-    """The network's addresses have no other use on the host.
-
-    Raises:
-        Conflict: they have.
-    """
-    others = [other for other in (*taken, *_main_routes()) if other.overlaps(segment.subnet)]
-    if others:
-        raise Conflict(
-            f"cannot set up a network on {segment.subnet}: the host already has a route to {others[0]}"
-        )
-    subnet6 = None if segment.gateway6 is None else segment.gateway6.network
-    others6 = [other for other in taken6 if subnet6 is not None and other.overlaps(subnet6)]
-    if others6:
-        raise Conflict(
-            f"cannot set up a network on {subnet6}: the host already has a route to {others6[0]}"
-        )
-
-
-async def foreign_obstacle() -> bool:
-    """Whether a dockerd on this host drops what it did not forward itself: an accept of ours does not prevail."""
-    try:
-        listing = await nftables.listing("list chain ip filter FORWARD")
-        items = json.loads(listing)["nftables"]
-    except (HyperError, ValueError, KeyError):
-        return False
-    policies = [item["chain"].get("policy") for item in items if "chain" in item]
-    return "drop" in policies and "DOCKER-USER" in listing

@@ -11,21 +11,10 @@ Source: nft(8): "NUMGEN EXPRESSION", "NAT STATEMENTS", "MAPS"; docs/decisions/00
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from ipaddress import IPv4Address
 
 from hyper.network.bridge.nft_text import add_elements, remove_elements
 from hyper.network.bridge.rules import Port
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A service: what is sent by ``protocol`` (tcp, udp) to ``address``, ``port`` is led to ``hosts`` by turns."""
-
-    protocol: str
-    address: IPv4Address
-    port: int
-    hosts: tuple[tuple[IPv4Address, int], ...]
+from hyper.network.lease import Service
 
 
 def build(table: str, tap: str, services: Sequence[Service], ports: Sequence[Port]) -> list[str]:

@@ -6,9 +6,9 @@ shifted to a network that is unlikely to be one the guest wants to reach.
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 
+from hyper.network.card import mac_of_id
 from hyper.network.guest_config import GuestConfig, interface
 
 NETWORK = ipaddress.IPv4Network("10.0.2.0/24")
@@ -20,16 +20,10 @@ MTU = 1500
 
 def attach(sandbox: str) -> GuestConfig:
     """The guest configuration of ``sandbox``; the same id always gets the same hardware address."""
-    mac = mac_address(sandbox)
+    mac = mac_of_id(sandbox)
     return GuestConfig(
         interfaces=(interface(mac, GUEST, NETWORK.prefixlen, gateway=GATEWAY, mtu=MTU),),
         addresses=(str(GUEST),),
         gateway=str(GATEWAY),
         nameservers=(str(DNS),),
     )
-
-
-def mac_address(sandbox: str) -> str:
-    """A locally administered unicast address derived from the sandbox's id."""
-    digest = hashlib.sha256(sandbox.encode()).digest()
-    return "02:" + ":".join(f"{octet:02x}" for octet in digest[:5])
