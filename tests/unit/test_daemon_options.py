@@ -204,12 +204,11 @@ def test_containers_say_otherwise() -> None:
     """The daemon's word counts for what a container leaves out, and for nothing else."""
     words = "--dns 192.0.2.1 --default-ulimit nofile=10 --default-ulimit core=0 --init --default-shm-size 8m"
     config = options.read([*words.split(), "--no-new-privileges", "--log-opt", "a=1"])[0]
-    silent = HostConfig()
-    container_defaults.fill_in(silent, {}, config)
+    silent = container_defaults.filled(HostConfig(), config)
     assert (silent.dns, silent.init, silent.shm_size) == (["192.0.2.1"], True, 8 << 20)
     assert silent.ulimits == [Ulimit("nofile", 10, 10), Ulimit("core", 0, 0)]
     assert (silent.security_opt, silent.log_config.config) == (["no-new-privileges"], {"a": "1"})
-    said = HostConfig(
+    asked = HostConfig(
         dns=["192.0.2.9"],
         init=False,
         shm_size=1 << 20,
@@ -217,8 +216,7 @@ def test_containers_say_otherwise() -> None:
         security_opt=["no-new-privileges=false"],
         log_config=LogConfig("local", {}),
     )
-    raw = {"ShmSize": 1 << 20, "LogConfig": {"Type": "local"}}
-    container_defaults.fill_in(said, raw, config)
+    said = container_defaults.filled(asked, config)
     assert (said.dns, said.init, said.shm_size) == (["192.0.2.9"], False, 1 << 20)
     assert said.ulimits == [Ulimit("nofile", 5, 5), Ulimit("core", 0, 0)]
     assert said.security_opt == ["no-new-privileges=false"]
@@ -227,8 +225,7 @@ def test_containers_say_otherwise() -> None:
 
 def test_no_defaults_change_nothing() -> None:
     """A daemon that was told nothing leaves a container as it was asked for."""
-    host = HostConfig()
-    container_defaults.fill_in(host, {}, defaults())
+    host = container_defaults.filled(HostConfig(), defaults())
     assert (host.dns, host.ulimits, host.init, host.security_opt) == (None, None, None, None)
 
 

@@ -23,36 +23,35 @@ def aci(**wants: Any) -> Aci:
     return Aci("sha512-0", "example.com/app", **wants)
 
 
-def filled(host: HostConfig, image: Aci, **raw: Any) -> list[str]:
-    return app_image.fill_in(host, raw, image, BOUNDS)
+def filled(host: HostConfig, image: Aci) -> tuple[HostConfig, list[str]]:
+    return app_image.filled(host, image, BOUNDS)
 
 
 def test_limits_of_the_image_are_the_machine_s() -> None:
     """Where the client says none."""
-    host = HostConfig()
-    assert filled(host, aci(memory=256 * MIB, nano_cpus=1_500_000_000)) == []
+    host, warnings = filled(HostConfig(), aci(memory=256 * MIB, nano_cpus=1_500_000_000))
+    assert warnings == []
     assert (host.memory, host.nano_cpus) == (256 * MIB, 1_500_000_000)
 
 
 def test_the_client_s_limits_win() -> None:
     """Each by itself; CPUs however they are said."""
-    host = HostConfig(memory=64 * MIB, cpu_quota=50_000)
     wants = aci(memory=256 * MIB, nano_cpus=1_500_000_000)
-    assert filled(host, wants, Memory=64 * MIB, CpuQuota=50_000) == []
+    host, warnings = filled(HostConfig(memory=64 * MIB, cpu_quota=50_000), wants)
+    assert warnings == []
     assert (host.memory, host.nano_cpus, host.cpu_quota) == (64 * MIB, 0, 50_000)
 
 
 def test_limits_that_no_machine_here_can_have_are_brought_into_range() -> None:
     """Too much and too little, each with a warning."""
-    host = HostConfig()
-    warnings = filled(host, aci(memory=2**40, nano_cpus=64 * 10**9))
+    host, warnings = filled(HostConfig(), aci(memory=2**40, nano_cpus=64 * 10**9))
     assert (host.memory, host.nano_cpus) == (1024 * MIB, 2 * 10**9)
     assert warnings == [
         "The image's memory limit of 1048576 MiB became 1024 MiB here.",
         "The image's limit of 64 CPUs became 2 here.",
     ]
-    host = HostConfig()
-    assert len(filled(host, aci(memory=1))) == 1
+    host, warnings = filled(HostConfig(), aci(memory=1))
+    assert len(warnings) == 1
     assert host.memory == 6 * MIB
 
 
@@ -73,15 +72,14 @@ def test_capabilities_are_the_image_s_under_the_client_s(
     wants: dict[str, Any], host: HostConfig, has: str, has_not: str
 ) -> None:
     """What is kept, what is taken away, and the client's word on the same capability."""
-    filled(host, aci(**wants))
-    found = capabilities.names(host)
+    found = capabilities.names(filled(host, aci(**wants))[0])
     assert set(has.split()) <= found
     assert not set(has_not.split()) & found
 
 
 def test_unknown_capabilities_and_isolators_are_told() -> None:
     """They have no effect, and nobody is to think so."""
-    warnings = filled(HostConfig(), aci(retain=("FLY",), ignored=("resource/magic",)))
+    _, warnings = filled(HostConfig(), aci(retain=("FLY",), ignored=("resource/magic",)))
     assert warnings == [
         "Capabilities of the image that Hyper does not know: FLY.",
         "Isolators of the image without effect: resource/magic.",
@@ -90,12 +88,13 @@ def test_unknown_capabilities_and_isolators_are_told() -> None:
 
 def test_groups_and_privileges() -> None:
     """On top of the client's groups; no new privileges unless the client spoke of it."""
-    host = HostConfig(group_add=["5"])
-    filled(host, aci(groups=(5, 6), no_new_privileges=True))
+    asked = HostConfig(group_add=["5"])
+    host, _ = filled(asked, aci(groups=(5, 6), no_new_privileges=True))
+    assert asked == HostConfig(group_add=["5"])
     assert host.group_add == ["5", "6"]
     assert host.security_opt == ["no-new-privileges"]
-    host = HostConfig(security_opt=["no-new-privileges=false"])
-    filled(host, aci(no_new_privileges=True))
+    asked = HostConfig(security_opt=["no-new-privileges=false"])
+    host, _ = filled(asked, aci(no_new_privileges=True))
     assert host.security_opt == ["no-new-privileges=false"]
 
 
@@ -106,10 +105,10 @@ def test_ports_are_published_by_name(spec: str) -> None:
     ports.publish(spec)
     ip = "127.0.0.1" if spec.startswith("127") else ""
     assert ports.bindings == {"http": [{"HostIp": ip, "HostPort": "8080"}]}
-    host = HostConfig(
+    asked = HostConfig(
         port_bindings={"http": [PortBinding(ip, "8080")], "80/tcp": [PortBinding("", "81")]}
     )
-    filled(host, aci(ports=(AciPort("http", 80, "tcp"),)))
+    host, _ = filled(asked, aci(ports=(AciPort("http", 80, "tcp"),)))
     assert host.port_bindings == {"80/tcp": [PortBinding(ip, "8080"), PortBinding("", "81")]}
 
 
@@ -117,8 +116,8 @@ def test_a_range_with_a_name_is_published_whole() -> None:
     """One after the other from the host's port on; any free ones without it."""
     ports = (AciPort("data", 2000, "udp", 3),)
     for given, expected in (("9000", ["9000", "9001", "9002"]), ("", ["", "", ""])):
-        host = HostConfig(port_bindings={"data": [PortBinding("", given)]})
-        filled(host, aci(ports=ports))
+        asked = HostConfig(port_bindings={"data": [PortBinding("", given)]})
+        host, _ = filled(asked, aci(ports=ports))
         found = host.port_bindings or {}
         assert list(found) == ["2000/udp", "2001/udp", "2002/udp"]
         assert [place.host_port for places in found.values() for place in places or []] == expected
@@ -131,7 +130,7 @@ def test_a_name_that_no_port_has_is_refused() -> None:
         (None, "no ports"),
     ):
         with pytest.raises(InvalidRequest, match="no port called 'web'") as failure:
-            app_image.fill_in(HostConfig(port_bindings={"web": None}), {}, image, BOUNDS)
+            app_image.filled(HostConfig(port_bindings={"web": None}), image, BOUNDS)
         assert hint in (failure.value.hint or "")
 
 

@@ -45,7 +45,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 def test_refused(members: dict[str, Any], words: str) -> None:
     """As the client's mistake, in Docker's words where it has some."""
     with pytest.raises(InvalidRequest, match=re.escape(words)):
-        resources.check(HostConfig(**members), available=FOUR)
+        resources.checked(HostConfig(**members), available=FOUR)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_refused(members: dict[str, Any], words: str) -> None:
 )
 def test_warned(members: dict[str, Any]) -> None:
     """Accepted, with one sentence about it."""
-    assert len(resources.check(HostConfig(**members), available=FOUR)) == 1
+    assert len(resources.checked(HostConfig(**members), available=FOUR)[1]) == 1
 
 
 def test_what_limits_become() -> None:
@@ -89,23 +89,22 @@ def test_what_limits_become() -> None:
 def test_an_update_changes_what_it_names() -> None:
     """0, "" and absence leave a member alone; the number of processes is unlimited by 0 or -1."""
     old = HostConfig(memory=64 * MIB, pids_limit=5, cpu_shares=100, nano_cpus=10**9)
-    asked = {"Memory": 96 * MIB, "PidsLimit": -1, "RestartPolicy": {"Name": "always"}}
     new = HostConfig(memory=96 * MIB, pids_limit=-1, restart_policy=RestartPolicy("always"))
-    changed = resources.updated(old, asked, new)
+    changed = resources.updated(old, new)
     assert (changed.memory, changed.cpu_shares, changed.nano_cpus) == (96 * MIB, 100, 10**9)
     assert changed.restart_policy.name == "always"
-    assert old.restart_policy.name == "no"
+    assert old.restart_policy.name == ""
     told = resources.guest_change(Placement(), limits(old), limits(changed))
     assert told == ContainerUpdate(1, memory=96 * MIB, pids=UNLIMITED)
-    same = resources.updated(old, {}, HostConfig())
+    same = resources.updated(old, HostConfig())
     assert resources.guest_change(Placement(), limits(old), limits(same)) is None
     with pytest.raises(InvalidRequest, match="CPU Quota cannot be updated as NanoCPUs"):
-        resources.updated(old, {}, HostConfig(cpu_quota=1000))
+        resources.updated(old, HostConfig(cpu_quota=1000))
     swap = HostConfig(memory=64 * MIB, memory_swap=64 * MIB)
     with pytest.raises(InvalidRequest, match="already set memoryswap limit"):
-        resources.updated(swap, {}, HostConfig(memory=65 * MIB))
+        resources.updated(swap, HostConfig(memory=65 * MIB))
     with pytest.raises(InvalidRequest, match="AutoRemove is enabled"):
-        resources.updated(HostConfig(auto_remove=True), asked, new)
+        resources.updated(HostConfig(auto_remove=True), new)
 
 
 @pytest.mark.parametrize(
@@ -125,14 +124,15 @@ def test_an_update_changes_what_it_names() -> None:
 def test_modes_refused(members: dict[str, Any]) -> None:
     """What is the host's or another container's cannot be had."""
     with pytest.raises(HyperError):
-        modes.check(HostConfig(**members))
+        modes.checked(HostConfig(**members))
 
 
 def test_modes_accepted() -> None:
     """What amounts to a machine of one's own; a warning where that is not what was said."""
-    assert modes.check(HostConfig(ipc_mode="shareable", userns_mode="host", runtime="hyper")) == []
-    host = HostConfig(cgroupns_mode="host", runtime="runc")
-    assert len(modes.check(host)) == 2
+    host = HostConfig(ipc_mode="shareable", userns_mode="host", runtime="hyper")
+    assert modes.checked(host) == (host, [])
+    host, warnings = modes.checked(HostConfig(cgroupns_mode="host", runtime="runc"))
+    assert len(warnings) == 2
     assert (host.cgroupns_mode, host.runtime) == ("private", "runc")
 
 

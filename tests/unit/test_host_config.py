@@ -115,11 +115,11 @@ def outcome(member: str, value: Any) -> str:
     raw = {member: value}
     try:
         host = msgspec.convert(raw, HostConfig)
-        warnings = create.check(host, raw)
-        warnings += resources.check(host, available={0, 1})
+        host, warnings = create.checked(host)
+        host, more = resources.checked(host, available={0, 1})
     except HyperError:
         return "refused"
-    return "warning" if warnings else "honoured"
+    return "warning" if warnings + more else "honoured"
 
 
 def test_the_table_has_every_member_of_the_contract() -> None:

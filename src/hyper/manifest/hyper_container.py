@@ -199,7 +199,7 @@ def _restart(item: Fields, host: HostConfig, around: Surroundings, *, init: bool
     if init:
         if field and name != "no":
             raise item.wrong(field, "an init container runs once")
-        return
+        name, count = "no", ""
     host.restart_policy = RestartPolicy(name=name, maximum_retry_count=int(count or 0))
 
 

@@ -136,6 +136,7 @@ def _restart(item: Fields, host: HostConfig, around: Surroundings, *, init: bool
                 "an init container runs to its end, once",
                 hint="a sidecar is one of the containers here",
             )
+        host.restart_policy = RestartPolicy(name="no")
         return
     if own:
         raise item.wrong("restartPolicy", "it is the pod's", hint="set spec.restartPolicy")

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, UnsetType, field
 
-from hyper.config import DEFAULT_SHM_SIZE
 from hyper.types.mount import MountSpec
 from hyper.types.wire import Wire
 
@@ -38,12 +37,14 @@ class PortBinding(Wire):
 
 
 class LogConfig(Wire):
-    type: str = "json-file"
+    #: "": nothing was said.
+    type: str = ""
     config: dict[str, str] | None = None
 
 
 class RestartPolicy(Wire):
-    name: str = "no"
+    #: "": nothing was said.
+    name: str = ""
     maximum_retry_count: int = 0
 
 
@@ -123,7 +124,8 @@ class HostConfig(Wire):
     readonly_rootfs: bool = False
     security_opt: list[str] | None = None
     tmpfs: dict[str, str] | None = None
-    shm_size: int = DEFAULT_SHM_SIZE
+    #: Bytes; 0: nothing was said.
+    shm_size: int = 0
     sysctls: dict[str, str] | None = None
     memory: int = 0
     nano_cpus: int = 0

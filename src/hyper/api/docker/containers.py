@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import replace
 
 from hyper.api.docker import logs, render
 from hyper.api.docker.attach_ws import accept
@@ -72,14 +73,12 @@ class ContainerRoutes:
         body, plain = await body_of(request, CreateBody)
         if not _CONFIG.intersection(plain):
             raise InvalidRequest("config cannot be empty in order to create a container")
-        host = body.host_config or HostConfig()
         if asked_version(request) < _PRIVATE_IPC_SINCE:
-            host.ipc_mode = host.ipc_mode or "shareable"
+            host = body.host_config or HostConfig()
+            body.host_config = replace(host, ipc_mode=host.ipc_mode or "shareable")
         container, warnings = await self._engine.containers.create(
             request.query.get("name") or None,
             body,
-            host,
-            plain.get("HostConfig") or {},
             platform=request.query.get("platform", ""),
         )
         return json_response(wire.CreateAnswer(container.record.id, warnings), status=201)

@@ -65,9 +65,9 @@ class ResourceRoutes:
         return json_response(await top(self._get(request), ps_args))
 
     async def update(self, request: web.Request) -> web.StreamResponse:
-        body, asked = await body_of(request, HostConfig)
+        body, _ = await body_of(request, HostConfig)
         container = self._changeable(request)
-        work = update(container, body, asked)
+        work = update(container, body)
         return json_response(UpdateAnswer(await self._engine.finish(work) or None))
 
     async def pause(self, request: web.Request) -> web.StreamResponse:

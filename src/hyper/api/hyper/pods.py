@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
@@ -53,9 +53,8 @@ class PodRoutes:
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """A new pod; nothing of it runs yet."""
-        body, plain = await body_of(request, wire.PodBody)
-        said = [*_host_configs(plain.get("Init")), *_host_configs(plain.get("Containers"))]
-        pod, warnings = await self._engine.finish(self._pods.create(body, said))
+        body, _ = await body_of(request, wire.PodBody)
+        pod, warnings = await self._engine.finish(self._pods.create(body))
         return json_response(wire.PodMade(pod.record.id, pod.record.name, warnings), status=201)
 
     async def inspect(self, request: web.Request) -> web.StreamResponse:
@@ -84,9 +83,8 @@ class PodRoutes:
 
     async def add(self, request: web.Request) -> web.StreamResponse:
         """One more container of the pod, which runs if the pod does."""
-        body, plain = await body_of(request, wire.PodContainer)
-        said = _host_configs([plain])[0]
-        work = self._pods.add(self._get(request), body, said)
+        body, _ = await body_of(request, wire.PodContainer)
+        work = self._pods.add(self._get(request), body)
         container, warnings = await self._engine.finish(work)
         return json_response(wire.PodContainerMade(container.record.id, warnings), status=201)
 
@@ -95,11 +93,6 @@ class PodRoutes:
         pod, force = self._get(request), flag(request, "force")
         await self._engine.finish(self._pods.remove(pod, force=force, volumes=flag(request, "v")))
         return web.Response(status=204)
-
-
-def _host_configs(containers: Any) -> list[dict[str, Any]]:
-    """The HostConfig of each container as it came; the shape of the whole body was checked before."""
-    return [(item.get("Body") or {}).get("HostConfig") or {} for item in containers or []]
 
 
 def view(pods: Pods, pod: Container) -> wire.PodView:

@@ -9,7 +9,9 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any, Final
+from typing import Final
+
+from msgspec.structs import replace
 
 from hyper.engine.lifecycle import kernels, sharing
 from hyper.engine.lifecycle.container import Container
@@ -25,18 +27,19 @@ from hyper.engine.spec import (
     agent_requests,
     app_image,
     create,
-    defaults,
     endpoints,
     from_docker,
     health,
     links,
     mounts,
     ports,
+    request,
     resources,
     restart,
     seccomp,
     shared_sandbox,
 )
+from hyper.engine.spec.request import Facts
 from hyper.errors import Conflict, HyperError, InvalidRequest, NotFound
 from hyper.ids import NAME_PATTERN, is_valid_name, new_id, random_name
 from hyper.image import platform as image_platform
@@ -115,9 +118,7 @@ class Containers:
     async def create(
         self,
         name: str | None,
-        config: CreateBody,
-        host: HostConfig,
-        raw: dict[str, Any],
+        body: CreateBody,
         *,
         platform: str = "",
         member: Member | None = None,
@@ -137,35 +138,31 @@ class Containers:
             Conflict: the name is taken.
         """
         self._check_room()
-        warnings = shared_sandbox.check(config, host)
-        host.runtime = host.runtime or config.runtime
-        if config.network_disabled and not shared_sandbox.owner_named(host):
-            host.network_mode = "none"
-        warnings += self._settle_host(host, raw)
+        facts = self._facts()
+        host, warnings = request.of_body(body, facts)
         wanted = image_platform.parse(platform) if platform else None
-        image = self._host.images.get(config.image)
-        warnings += create.check_platform(image, config.image, wanted)
-        aci = image.config.aci
-        warnings += app_image.fill_in(host, raw, aci, _bounds())
+        image = self._host.images.get(body.image)
+        host, more = request.with_image(host, image, body, wanted, facts)
+        warnings += more
         filter_ = await seccomp.of_container(host)
         await kernels.check(from_docker.kernel(host), joins=shared_sandbox.owner_named(host) != "")
         # From here to where the name is taken nothing else happens in this daemon.
         self._check_name(name)
-        merged = create.merge(config, create.image_defaults(image.config.config))
+        merged = create.merge(body, create.image_defaults(image.config.config))
         health.check(merged.healthcheck)
-        self._settle_mode(host)
+        host = self._by_id(host)
         points = mounts.mount_points(
             merged, host, volumes_of=self._mounts_of, exists=os.path.exists
         )
-        points = app_image.protect(points, config, aci)
+        points = app_image.protect(points, body, image.config.aci)
         spec = from_docker.container_spec(
             merged,
             host,
-            size=self._size(host),
+            size=_size(host, facts),
             image=ImageUse(image.id, merged.image),
             mounts=points,
             seccomp=filter_,
-            aci=aci,
+            aci=image.config.aci,
             liveness=liveness,
         )
         record = self._record(name, merged, host, spec)
@@ -173,8 +170,8 @@ class Containers:
         record.links = links.of_new_container(host, self._linked)
         record.endpoints = endpoints.of_new_container(
             host,
-            config.networking_config,
-            config.mac_address,
+            body.networking_config,
+            body.mac_address,
             self._host.networks.get,
             late=True,
         )
@@ -194,9 +191,10 @@ class Containers:
         """
         name = (config.labels or {})[POD_LABEL]
         self._check_room()
-        warnings = self._settle_host(host, {})
+        facts = self._facts()
+        host, warnings = request.settled(host, facts)
         self._check_name(name)
-        spec = from_docker.container_spec(config, host, size=self._size(host), mounts=points)
+        spec = from_docker.container_spec(config, host, size=_size(host, facts), mounts=points)
         record = self._record(name, config, host, spec)
         record.pod = pod
         record.endpoints = endpoints.of_new_container(host, None, "", self._host.networks.get)
@@ -209,7 +207,7 @@ class Containers:
         """Names and mounts of containers that run in other machines than the one that ``record`` asks for."""
         joined = ""
         with contextlib.suppress(NotFound):
-            if named := shared_sandbox.owner_named(record.host_config):
+            if named := record.spec.network.joins:
                 joined = self.get(named).record.id
         for other in self._register:
             if other.live and joined not in (other.record.id, other.record.seat.owner or "-"):
@@ -219,20 +217,17 @@ class Containers:
         if len(self._register) >= MAX_CONTAINERS:
             raise Conflict(f"there are {MAX_CONTAINERS} containers already")
 
-    def _settle_host(self, host: HostConfig, raw: dict[str, Any]) -> list[str]:
-        """The host configuration, which came as ``raw``, is filled in; warnings about what has no effect."""
-        defaults.fill_in(host, raw, self._host.config)
-        warnings = create.check(host, raw)
-        warnings += resources.check(host, available=affinity.available())
-        create.fill_in(host)
-        return warnings
+    def _facts(self) -> Facts:
+        return Facts(self._host.config, affinity.available(), resources.host_memory_mib())
 
-    def _settle_mode(self, host: HostConfig) -> None:
-        """The network mode names a container that is to be joined by its id, if it is here: it may be renamed."""
+    def _by_id(self, host: HostConfig) -> HostConfig:
+        """The host configuration that names a container to be joined by its id, if it is here: it may be renamed."""
         owner = shared_sandbox.owner_named(host)
         if owner:
             with contextlib.suppress(NotFound):  # the start will say so
-                host.network_mode = shared_sandbox.mode_of(self.get(owner).record.id)
+                mode = shared_sandbox.mode_of(self.get(owner).record.id)
+                return replace(host, network_mode=mode)
+        return host
 
     def _check_name(self, name: str | None) -> None:
         if name is None:
@@ -286,15 +281,6 @@ class Containers:
             config=config,
             host_config=host,
             spec=spec,
-        )
-
-    def _size(self, host: HostConfig) -> MachineSize:
-        return resources.size(
-            resources.limits(host),
-            self._host.config.default_memory_mib,
-            joins=shared_sandbox.owner_named(host) != "",
-            cpus=len(affinity.available()),
-            available_mib=resources.host_memory_mib(),
         )
 
     def _mounts_of(self, name: str) -> Iterable[MountPoint]:
@@ -399,7 +385,7 @@ class Containers:
             # Links, and networks of another, lead to older containers, which are in the table already.
             needed = [
                 *container.record.links.values(),
-                shared_sandbox.owner_named(container.record.host_config),
+                container.record.spec.network.joins,
             ]
             linked = [begun[other] for other in needed if other in begun]
             begun[container.record.id] = self._host.tasks.spawn(
@@ -444,8 +430,15 @@ def _dry_run(record: ContainerRecord, find: Callable[[str], Container]) -> None:
     )
 
 
-def _bounds() -> app_image.Bounds:
-    return app_image.Bounds(int(resources.host_memory_mib()), len(affinity.available()))
+def _size(host: HostConfig, facts: Facts) -> MachineSize:
+    """The size of the machine of a container that asks for ``host``."""
+    return resources.size(
+        resources.limits(host),
+        facts.config.default_memory_mib,
+        joins=shared_sandbox.owner_named(host) != "",
+        cpus=len(facts.cpus),
+        available_mib=facts.memory_mib,
+    )
 
 
 def by_status(containers: Iterable[Container]) -> dict[Status, int]:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Final
 from weakref import WeakKeyDictionary
+
+from msgspec.structs import replace
 
 from hyper.engine.events import EngineEvent
 from hyper.engine.lifecycle import ending, sharing
@@ -115,12 +117,8 @@ class Pods:
 
     # Making
 
-    async def create(
-        self, body: wire.PodBody, said: Sequence[dict[str, Any]] = ()
-    ) -> tuple[Container, list[str]]:
+    async def create(self, body: wire.PodBody) -> tuple[Container, list[str]]:
         """A new pod and warnings about what has no effect; nothing runs yet.
-
-        ``said``: the HostConfig of each container as it came, those that run before the others first.
 
         Raises:
             NotFound: an image is not here ("No such image"), or a network.
@@ -153,7 +151,7 @@ class Pods:
             if pod.removed.done():
                 raise Conflict(f"pod {body.name} was removed while it was made")
             try:
-                warnings += await self._add_all(pod, body, said)
+                warnings += await self._add_all(pod, body)
                 _pod(pod).whole = True
                 pod.save()
             except BaseException:
@@ -170,12 +168,9 @@ class Pods:
                     hint=f"hyper pod start {name} starts it, hyper pod rm -f {name} removes it",
                 )
 
-    async def _add_all(
-        self, pod: Container, body: wire.PodBody, said: Sequence[dict[str, Any]]
-    ) -> list[str]:
+    async def _add_all(self, pod: Container, body: wire.PodBody) -> list[str]:
         warnings = []
         for order, item in enumerate((*body.init, *body.containers)):
-            raw = said[order] if order < len(said) else {}
             member = Member(
                 pod=pod.record.id,
                 name=item.name,
@@ -183,13 +178,11 @@ class Pods:
                 init=order < len(body.init),
                 share_pid=body.share_pid,
             )
-            _, more = await self._add(pod, item, member, raw)
+            _, more = await self._add(pod, item, member)
             warnings += [f"container {item.name}: {warning}" for warning in more]
         return warnings
 
-    async def add(
-        self, pod: Container, item: wire.PodContainer, said: dict[str, Any] | None = None
-    ) -> tuple[Container, list[str]]:
+    async def add(self, pod: Container, item: wire.PodContainer) -> tuple[Container, list[str]]:
         """A new container in a pod, and warnings; it runs if the pod does.
 
         Raises:
@@ -203,7 +196,7 @@ class Pods:
                 raise Conflict(f"pod {pod.record.name} has {len(members)} containers already")
             order = 1 + max((_member(other).order for other in members), default=-1)
             member = Member(pod.record.id, item.name, order, share_pid=record.share_pid)
-            container, warnings = await self._add(pod, item, member, said or {})
+            container, warnings = await self._add(pod, item, member)
             if pod.live:
                 try:
                     await container.start()
@@ -213,27 +206,31 @@ class Pods:
             return container, warnings
 
     async def _add(
-        self, pod: Container, item: wire.PodContainer, member: Member, said: dict[str, Any]
+        self, pod: Container, item: wire.PodContainer, member: Member
     ) -> tuple[Container, list[str]]:
         files = pod_spec.files(item)
         member.mounts = item.mounts
         member.files = [file.path for file in files]
-        body, host = item.body, item.body.host_config or HostConfig()
-        host.network_mode = shared_sandbox.mode_of(pod.record.id)
+        host = replace(
+            item.body.host_config or HostConfig(),
+            network_mode=shared_sandbox.mode_of(pod.record.id),
+        )
         if member.init:
-            host.restart_policy = RestartPolicy()
+            host = replace(host, restart_policy=RestartPolicy())
         labels = {
             wire.POD_LABEL: pod.record.name,
             wire.POD_ID_LABEL: pod.record.id,
             wire.CONTAINER_LABEL: item.name,
         }
-        body.labels = {**(body.labels or {}), **labels}
-        body.exposed_ports = None  # the machine has them
+        body = replace(
+            item.body,
+            host_config=host,
+            labels={**(item.body.labels or {}), **labels},
+            exposed_ports=None,  # the machine has them
+        )
         container, warnings = await self._containers.create(
             f"{pod.record.name}-{item.name}",
             body,
-            host,
-            said,
             member=member,
             liveness=item.liveness,
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import structs
 
 from hyper.engine.lifecycle.container import REQUEST_TIMEOUT_S, Container
@@ -18,8 +16,8 @@ from hyper.units import MIB
 _NOT_NOW = "takes effect when the container is started again: its machine has been made"
 
 
-async def update(container: Container, new: HostConfig, asked: dict[str, Any]) -> list[str]:
-    """The limits that ``asked`` (parsed: ``new``) names hold, at once where the container runs; warnings.
+async def update(container: Container, new: HostConfig) -> list[str]:
+    """The limits that ``new`` names hold, at once where the container runs; warnings.
 
     Raises:
         InvalidRequest: values that make no sense.
@@ -29,10 +27,9 @@ async def update(container: Container, new: HostConfig, asked: dict[str, Any]) -
     container.refuse_removed()
     await container.answering()
     available = affinity.available()
-    old = container.record.host_config
-    changed = resources.updated(old, asked, new)
-    warnings = resources.check(changed, available=available)
-    warnings += [item for item in create.check(HostConfig(), asked) if item not in warnings]
+    changed = resources.updated(container.record.host_config, new)
+    changed, warnings = resources.checked(changed, available=available)
+    warnings += [item for item in create.ignored(new) if item not in warnings]
     restart.check(changed)
     spec = structs.replace(
         container.record.spec,

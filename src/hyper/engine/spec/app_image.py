@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import msgspec
+from msgspec.structs import replace
 
 from hyper.engine.record.mount import VOLUME, MountPoint
 from hyper.engine.spec.capabilities import CAPABILITIES
@@ -25,7 +25,6 @@ from hyper.units import MIB
 _NANO: Final = 1_000_000_000
 #: An AC Name that is no number.
 _NAMED: Final = re.compile(r"(?=.*[a-z])[a-z0-9]+(?:-[a-z0-9]+)*")
-_CPU_LIMITS: Final = ("NanoCpus", "CpuQuota", "CpuPeriod", "CpusetCpus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,75 +35,84 @@ class Bounds:
     cpus: int
 
 
-def fill_in(host: HostConfig, raw: dict[str, Any], aci: Aci | None, bounds: Bounds) -> list[str]:
-    """The host configuration, which came as ``raw``, has the image's defaults where it says nothing. Returns warnings.
+def filled(host: HostConfig, aci: Aci | None, bounds: Bounds) -> tuple[HostConfig, list[str]]:
+    """The host configuration ``host`` with the image's defaults where it says nothing, and warnings.
 
     Ports that it publishes by their names in the image are numbers afterwards.
 
     Raises:
         InvalidRequest: the image has no port of such a name.
     """
-    _name_ports(host, aci)
+    host = _with_numbered_ports(host, aci)
     if aci is None:
-        return []
-    warnings = _limit(host, raw, aci, bounds)
-    warnings += _keep_capabilities(host, aci)
+        return host, []
+    host, warnings = _limited(host, aci, bounds)
+    host, more = _with_capabilities(host, aci)
+    warnings += more
+    groups, options = host.group_add or [], host.security_opt or []
     if aci.groups:
-        said = host.group_add or []
-        host.group_add = [*said, *(str(group) for group in aci.groups if str(group) not in said)]
-    if aci.no_new_privileges and not any("no-new-priv" in item for item in host.security_opt or []):
-        host.security_opt = [*(host.security_opt or []), "no-new-privileges"]
+        groups = [*groups, *(str(group) for group in aci.groups if str(group) not in groups)]
+        host = replace(host, group_add=groups)
+    if aci.no_new_privileges and not any("no-new-priv" in item for item in options):
+        host = replace(host, security_opt=[*options, "no-new-privileges"])
     if aci.ignored:
         warnings.append(f"Isolators of the image without effect: {', '.join(aci.ignored)[:500]}.")
-    return warnings
+    return host, warnings
 
 
-def _limit(host: HostConfig, raw: dict[str, Any], aci: Aci, bounds: Bounds) -> list[str]:
+def _limited(host: HostConfig, aci: Aci, bounds: Bounds) -> tuple[HostConfig, list[str]]:
     warnings = []
-    if aci.memory and not raw.get("Memory"):
+    said = host.nano_cpus or host.cpu_quota or host.cpu_period or host.cpuset_cpus
+    if aci.memory and not host.memory:
         wanted = -(-aci.memory // MIB)
         mib = max(MINIMUM_LIMIT_MIB, min(wanted, bounds.memory_mib))
-        host.memory = mib * MIB
+        host = replace(host, memory=mib * MIB)
         if mib != wanted:
             warnings.append(f"The image's memory limit of {wanted} MiB became {mib} MiB here.")
-    if aci.nano_cpus and not any(raw.get(name) for name in _CPU_LIMITS):
-        host.nano_cpus = max(_NANO // 100, min(aci.nano_cpus, bounds.cpus * _NANO))
-        if host.nano_cpus != aci.nano_cpus:
-            limit, given = aci.nano_cpus / _NANO, host.nano_cpus / _NANO
-            warnings.append(f"The image's limit of {limit:g} CPUs became {given:g} here.")
-    return warnings
+    if aci.nano_cpus and not said:
+        given = max(_NANO // 100, min(aci.nano_cpus, bounds.cpus * _NANO))
+        host = replace(host, nano_cpus=given)
+        if given != aci.nano_cpus:
+            limit = aci.nano_cpus / _NANO
+            warnings.append(f"The image's limit of {limit:g} CPUs became {given / _NANO:g} here.")
+    return host, warnings
 
 
-def _keep_capabilities(host: HostConfig, aci: Aci) -> list[str]:
+def _with_capabilities(host: HostConfig, aci: Aci) -> tuple[HostConfig, list[str]]:
     """The client's capabilities come on top of the image's, and count where both name the same one."""
     if host.privileged or (aci.retain is None and aci.remove is None):
-        return []
+        return host, []
     add, drop = _plain(host.cap_add), _plain(host.cap_drop)
     if "ALL" in add | drop:
-        return []
+        return host, []
     unknown = [
         name for name in (*(aci.retain or ()), *(aci.remove or ())) if name not in CAPABILITIES
     ]
     if aci.retain is not None:
         kept = [name for name in aci.retain if name in CAPABILITIES and name not in drop]
-        host.cap_add = [*(host.cap_add or []), *(name for name in kept if name not in add)]
-        host.cap_drop = ["ALL", *(host.cap_drop or [])]
+        host = replace(
+            host,
+            cap_add=[*(host.cap_add or []), *(name for name in kept if name not in add)],
+            cap_drop=["ALL", *(host.cap_drop or [])],
+        )
     else:
         gone = [name for name in aci.remove or () if name in CAPABILITIES and name not in add]
-        host.cap_drop = [*(host.cap_drop or []), *(name for name in gone if name not in drop)]
-    if unknown:
-        return [f"Capabilities of the image that Hyper does not know: {', '.join(unknown)[:200]}."]
-    return []
+        dropped = [*(host.cap_drop or []), *(name for name in gone if name not in drop)]
+        host = replace(host, cap_drop=dropped)
+    if not unknown:
+        return host, []
+    names = ", ".join(unknown)[:200]
+    return host, [f"Capabilities of the image that Hyper does not know: {names}."]
 
 
 def _plain(names: list[str] | None) -> set[str]:
     return {name.upper().removeprefix("CAP_") for name in names or ()}
 
 
-def _name_ports(host: HostConfig, aci: Aci | None) -> None:
+def _with_numbered_ports(host: HostConfig, aci: Aci | None) -> HostConfig:
     bindings = host.port_bindings or {}
     if not any(_NAMED.fullmatch(spec.partition("/")[0]) for spec in bindings):
-        return
+        return host
     numbered: dict[str, list[PortBinding] | None] = {}
     for spec, places in bindings.items():
         name = spec.partition("/")[0]
@@ -114,7 +122,7 @@ def _name_ports(host: HostConfig, aci: Aci | None) -> None:
         for number, key in enumerate(_named(name, aci)):
             shifted = [_shifted(place, number) for place in places or [PortBinding()]]
             numbered[key] = [*(numbered.get(key) or []), *shifted]
-    host.port_bindings = numbered
+    return replace(host, port_bindings=numbered)
 
 
 def _named(name: str, aci: Aci | None) -> list[str]:
@@ -132,7 +140,7 @@ def _shifted(place: PortBinding, number: int) -> PortBinding:
     """The place of the ``number``-th port of a range whose first is published at ``place``."""
     if not number or not place.host_port.isdecimal() or place.host_port == "0":
         return place
-    return msgspec.structs.replace(place, host_port=str(int(place.host_port) + number))
+    return replace(place, host_port=str(int(place.host_port) + number))
 
 
 def protect(
@@ -146,7 +154,7 @@ def protect(
         if point.read_only
     } - own
     return [
-        msgspec.structs.replace(point, read_only=True)
+        replace(point, read_only=True)
         if point.kind == VOLUME and point.anonymous and point.target in guarded
         else point
         for point in points

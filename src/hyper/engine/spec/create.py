@@ -6,9 +6,10 @@ Source of the rules: Docker's ``runconfig`` merge; errors in Docker's words wher
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
+from typing import Any, Final
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from hyper.config import DEFAULT_SHM_SIZE
 from hyper.engine.spec import health, kernel_paths, log_options, modes, mounts, resources, restart
@@ -22,10 +23,16 @@ from hyper.types.container import (
     ContainerConfig,
     Healthcheck,
     HostConfig,
+    LogConfig,
     is_asked_for,
 )
 from hyper.types.oci import Platform
 from hyper.types.response import ImageConfig, ImageConfigView, said
+
+#: Fields of HostConfig by their names on the wire.
+_NAMES: Final = dict(
+    zip(HostConfig.__struct_encode_fields__, HostConfig.__struct_fields__, strict=True)
+)
 
 
 def image_defaults(config: oci.ContainerConfig | None) -> ImageConfig:
@@ -177,18 +184,32 @@ def check_platform(image: ImageRecord, name: str, wanted: Platform | None) -> li
     return []
 
 
-def check(host: HostConfig, raw: dict[str, Any]) -> list[str]:
-    """Warnings about what was asked for and has no effect here; ``raw`` is HostConfig as it came.
+def ignored(host: HostConfig) -> list[str]:
+    """Warnings about members of ``host`` that never have an effect here.
+
+    Raises:
+        InvalidRequest: one makes no sense in a virtual machine.
+    """
+    for member, why in IMPOSSIBLE.items():
+        if is_asked_for(getattr(host, _NAMES[member])):
+            raise InvalidRequest(f"HostConfig.{member} is impossible: {why}")
+    return [
+        f"HostConfig.{member} has no effect and was ignored."
+        for member in IGNORED
+        if is_asked_for(getattr(host, _NAMES[member]))
+    ]
+
+
+def checked(host: HostConfig) -> tuple[HostConfig, list[str]]:
+    """The host configuration ``host`` without what has no effect here, and warnings about that.
 
     Raises:
         NotImplementedYet: something that cannot just be left out was asked for.
         InvalidRequest: something makes no sense in a virtual machine.
     """
-    for member, why in IMPOSSIBLE.items():
-        if is_asked_for(raw.get(member)):
-            raise InvalidRequest(f"HostConfig.{member} is impossible: {why}")
+    without_effect = ignored(host)
     _check_modes(host)
-    warnings = modes.check(host)
+    host, warnings = modes.checked(host)
     restart.check(host)
     warnings += log_options.check(host.log_config)
     _check_values(host)
@@ -196,30 +217,29 @@ def check(host: HostConfig, raw: dict[str, Any]) -> list[str]:
         warnings.append(
             f"Less than {resources.MINIMUM_CPUS} CPUs are not possible: that is the limit."
         )
-    for member in IGNORED:
-        if is_asked_for(raw.get(member)):
-            warnings.append(f"HostConfig.{member} has no effect and was ignored.")
-    return warnings
+    return host, warnings + without_effect
 
 
-def fill_in(host: HostConfig) -> None:
-    """Members of the host configuration that clients leave empty have the values this amounts to, as with dockerd."""
-    if host.network_mode in ("", "default"):
-        host.network_mode = "bridge"
-    host.restart_policy.name = host.restart_policy.name or restart.NEVER
+def filled(host: HostConfig) -> HostConfig:
+    """The host configuration ``host``: what clients leave empty has the value that amounts to, as with dockerd."""
+    masked, readonly = host.masked_paths, host.readonly_paths
     if not host.privileged:
-        if host.masked_paths is None:
-            host.masked_paths = list(kernel_paths.MASKED)
-        if host.readonly_paths is None:
-            host.readonly_paths = list(kernel_paths.READONLY)
-    host.cgroupns_mode = host.cgroupns_mode or "private"
-    host.ipc_mode = host.ipc_mode or "private"
-    host.runtime = host.runtime or "hyper"
-    host.log_config.type = host.log_config.type or "json-file"
-    host.log_config.config = host.log_config.config or {}
-    host.shm_size = host.shm_size or DEFAULT_SHM_SIZE
-    if (host.pids_limit or 0) <= 0:
-        host.pids_limit = None  # however "no limit" was said
+        masked = list(kernel_paths.MASKED) if masked is None else masked
+        readonly = list(kernel_paths.READONLY) if readonly is None else readonly
+    policy, log = host.restart_policy, host.log_config
+    return replace(
+        host,
+        network_mode="bridge" if host.network_mode in ("", "default") else host.network_mode,
+        restart_policy=replace(policy, name=policy.name or restart.NEVER),
+        masked_paths=masked,
+        readonly_paths=readonly,
+        cgroupns_mode=host.cgroupns_mode or "private",
+        ipc_mode=host.ipc_mode or "private",
+        runtime=host.runtime or "hyper",
+        log_config=LogConfig(type=log.type or "json-file", config=log.config or {}),
+        shm_size=host.shm_size or DEFAULT_SHM_SIZE,
+        pids_limit=host.pids_limit if (host.pids_limit or 0) > 0 else None,
+    )
 
 
 def _check_modes(host: HostConfig) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from hyper.errors import InvalidRequest, NotImplementedYet
 from hyper.types.container import HostConfig
 
@@ -15,8 +17,8 @@ _RUNTIMES = frozenset({"", "hyper"})
 _REPLACED = frozenset({"runc", "io.containerd.runc.v2"})
 
 
-def check(host: HostConfig) -> list[str]:
-    """Warnings about modes that have no effect.
+def checked(host: HostConfig) -> tuple[HostConfig, list[str]]:
+    """The host configuration ``host`` without modes that have no effect, and warnings about those.
 
     Raises:
         InvalidRequest: a name space of the host's is asked for, which a container in a machine cannot have.
@@ -44,7 +46,7 @@ def check(host: HostConfig) -> list[str]:
     warnings = []
     if host.cgroupns_mode == "host":
         warnings.append("HostConfig.CgroupnsMode host has no effect: the container sees its own.")
-        host.cgroupns_mode = "private"
+        host = replace(host, cgroupns_mode="private")
     if host.runtime in _REPLACED:
         warnings.append(f"HostConfig.Runtime {host.runtime} has no effect: hyper runs it.")
-    return warnings
+    return host, warnings

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -59,8 +59,10 @@ _NO_OOM_KILL_DISABLE: Final = (
 _NO_OOM_SCORE: Final = "HostConfig.OomScoreAdj has no effect: the machine has no neighbours whose memory it could take."
 
 
-def check(host: HostConfig, *, available: Collection[int]) -> list[str]:
-    """Warnings about limits that have no effect; those are discarded. ``available``: the host's CPUs.
+def checked(host: HostConfig, *, available: Collection[int]) -> tuple[HostConfig, list[str]]:
+    """The host configuration ``host`` without limits that have no effect, and warnings about those.
+
+    ``available``: the host's CPUs.
 
     Raises:
         InvalidRequest: a value is out of range, or two do not go together.
@@ -68,21 +70,21 @@ def check(host: HostConfig, *, available: Collection[int]) -> list[str]:
     _check_numbers(host)
     cpu_set(host, available=available)
     scratch_size(host)
-    warnings = _check_memory(host)
+    host, warnings = _checked_memory(host)
     if host.cpu_shares and host.cpu_shares not in _SHARES:
         raise InvalidRequest(
             f"invalid CPU shares {host.cpu_shares}: they range from {_SHARES[0]} to {_SHARES[-1]}"
         )
     if host.oom_kill_disable:
         warnings.append(_NO_OOM_KILL_DISABLE)
-        host.oom_kill_disable = False
+        host = replace(host, oom_kill_disable=False)
     if host.oom_score_adj not in _OOM_SCORES:
         raise InvalidRequest(
             f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]"
         )
     if host.oom_score_adj:
         warnings.append(_NO_OOM_SCORE)
-    return [*warnings, *_check_security(host.security_opt or [])]
+    return host, [*warnings, *_check_security(host.security_opt or [])]
 
 
 def _check_numbers(host: HostConfig) -> None:
@@ -92,7 +94,7 @@ def _check_numbers(host: HostConfig) -> None:
             raise InvalidRequest(f"invalid JSON: number {value} of {name} is out of range")
 
 
-def _check_memory(host: HostConfig) -> list[str]:
+def _checked_memory(host: HostConfig) -> tuple[HostConfig, list[str]]:
     warnings = []
     swappiness = host.memory_swappiness
     if host.memory_swap > 0 and not host.memory:
@@ -108,7 +110,7 @@ def _check_memory(host: HostConfig) -> list[str]:
             "Minimum memory limit can not be less than memory reservation limit, see usage"
         )
     if swappiness == -1:  # what the docker client says for nothing
-        host.memory_swappiness = UNSET
+        host = replace(host, memory_swappiness=UNSET)
     elif swappiness is not UNSET:
         if swappiness not in _SWAPPINESS:
             raise InvalidRequest(
@@ -117,8 +119,8 @@ def _check_memory(host: HostConfig) -> list[str]:
         warnings.append(_NO_SWAPPINESS)
     if host.memory_swap > 0 and host.memory_swap != host.memory:
         warnings.append(_NO_SWAP)
-        host.memory_swap = -1
-    return warnings
+        host = replace(host, memory_swap=-1)
+    return host, warnings
 
 
 def _check_security(options: list[str]) -> list[str]:
@@ -347,13 +349,12 @@ def scratch_size(host: HostConfig) -> int:
 # Update
 
 
-def updated(host: HostConfig, asked: dict[str, Any], new: HostConfig) -> HostConfig:
-    """The host configuration ``host`` after an update: ``asked`` as it came, ``new`` parsed. 0 and "" change nothing.
+def updated(host: HostConfig, new: HostConfig) -> HostConfig:
+    """The host configuration ``host`` after an update by ``new``. 0, "" and null change nothing.
 
     Raises:
         InvalidRequest: members that do not go together (Docker's words).
     """
-    result = _copy(host)
     if new.nano_cpus and host.cpu_quota > 0 and not new.cpu_quota:
         raise InvalidRequest(
             "Conflicting options: Nano CPUs cannot be updated as CPU Quota has already been set"
@@ -362,30 +363,24 @@ def updated(host: HostConfig, asked: dict[str, Any], new: HostConfig) -> HostCon
         raise InvalidRequest(
             "Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set"
         )
-    for name in _UPDATABLE:
-        if value := getattr(new, name):
-            setattr(result, name, value)
+    changes = {name: value for name in _UPDATABLE if (value := getattr(new, name))}
     if new.memory and not new.memory_swap and 0 < host.memory_swap < new.memory:
         raise InvalidRequest(
             "Memory limit should be smaller than already set memoryswap limit, "
             "update the memoryswap at the same time"
         )
-    if asked.get("PidsLimit") is not None:
-        result.pids_limit = new.pids_limit
-    if (asked.get("RestartPolicy") or {}).get("Name"):
+    if new.pids_limit is not None:
+        changes["pids_limit"] = new.pids_limit
+    if new.restart_policy.name:
         if host.auto_remove and new.restart_policy.name != "no":
             raise InvalidRequest(
                 "Restart policy cannot be updated because AutoRemove is enabled for the container"
             )
-        result.restart_policy = new.restart_policy
-    return result
+        changes["restart_policy"] = new.restart_policy
+    return replace(host, **changes)
 
 
 _UPDATABLE: Final = (
     *("memory", "memory_swap", "memory_reservation"),
     *("nano_cpus", "cpu_period", "cpu_quota", "cpu_shares", "cpuset_cpus"),
 )
-
-
-def _copy(host: HostConfig) -> HostConfig:
-    return type(host)(**{name: getattr(host, name) for name in host.__struct_fields__})
