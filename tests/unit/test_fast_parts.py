@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -15,12 +16,13 @@ from hyper.engine.identities import Identities
 from hyper.engine.lifecycle.starts import Starts
 from hyper.errors import HyperError, NotFound
 from hyper.machine import abilities
+from hyper.machine.driver import Driver
 from hyper.machine.spec import MachineSpec, Nic, SharedPath, TapNic, UserNic
 from hyper.machine.template import Card, Shape, TemplateStore, TemplateTerms
 from hyper.proto.message import GuestHello
 from hyper.sandbox.exercise import Exercise
 from hyper.sandbox.pool import IDLE_S, Pool, Warm, _Shelf
-from hyper.sandbox.shape import shape_of
+from hyper.sandbox.shape import layer_disks, shape_of
 from hyper.sandbox.templates import Place, Templates
 from hyper.sandbox.timeline import HELLO, SPAWNED, TAKEN, Timeline
 from tests.support.machine_specs import PLAIN
@@ -43,6 +45,26 @@ def test_how_many_should_wait(starts: list[float], now: float, wanted: int) -> N
     shelf.starts.extend(starts)
     shelf.last = starts[-1] if starts else 0.0
     assert shelf.wanted(now) == wanted
+
+
+@pytest.mark.parametrize(
+    ("most", "beside", "shared", "layers"),
+    [
+        (32, 1, False, 4),
+        (32, 1, True, 3),
+        (32, 3, True, 1),
+        (32, 0, False, 5),
+        (32, 31, False, 1),
+        (3, 1, False, 2),
+        (3, 2, False, 1),
+    ],
+)
+def test_layers_give_way_to_volumes_until_one_is_left(
+    most: int, beside: int, shared: bool, layers: int
+) -> None:
+    """Layers can be merged, volumes cannot; a start is fast with few disks, whatever the hypervisor takes."""
+    driver = cast(Driver, SimpleNamespace(max_disks=lambda *, shared: most))
+    assert layer_disks(driver, beside=beside, shared=shared) == layers
 
 
 def test_identities_are_nobody_elses() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from hyper.machine.driver import Driver
 from hyper.machine.spec import MachineSpec, Nic, TapNic
 from hyper.machine.template import Card, Shape, Slot
 
@@ -21,6 +22,19 @@ EMPTY_SLOTS: Final = (
     *(Slot(layer_disk(index), read_only=True) for index in range(3)),
     Slot(SCRATCH_DISK, read_only=False),
 )
+
+
+#: Disks that a start is fast with. Layers beyond them are merged, and give way to volumes, which cannot be.
+FAST_DISKS: Final = 5
+
+
+def layer_disks(driver: Driver, *, beside: int, shared: bool) -> int:
+    """The number of disks that an image's layers have in a machine with ``beside`` other ones, at least one.
+
+    ``shared``: the machine shares folders with the host, whose device counts as a disk does.
+    """
+    fast = FAST_DISKS - shared - beside
+    return max(1, min(fast, driver.max_disks(shared=shared) - beside))
 
 
 def shape_of(spec: MachineSpec) -> Shape | None:

@@ -17,6 +17,7 @@ from hyper.machine.driver import Driver
 from hyper.machine.spec import Disk, FileBlocks, MachineSpec
 from hyper.machine.template import Card, Shape
 from hyper.sandbox.sandbox import Plan
+from hyper.sandbox.shape import layer_disks
 from hyper.system import affinity
 
 #: Disks a machine has beside volumes: its scratch, and at least one with the image's layers.
@@ -64,8 +65,9 @@ async def machine_plan(
     """
     fit(record)
     await kernels.check(record.spec.kernel, joins=False)
-    most = host.driver.max_disks(shared=bool(attached.shared))
-    layers = await _layers(record, host, most - 1 - len(attached.disks))
+    beside = 1 + len(attached.disks)
+    most = layer_disks(host.driver, beside=beside, shared=bool(attached.shared))
+    layers = await _layers(record, host, most)
     guest = network.guest
     scratch = host.folder(record.id).scratch
     disks = [

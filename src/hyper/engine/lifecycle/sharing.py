@@ -27,6 +27,7 @@ from hyper.errors import Conflict, GuestError, HyperError, InvalidRequest, NotFo
 from hyper.machine.spec import Disk, FileBlocks
 from hyper.proto.message import File, ProcessInfo, ProcessSignal
 from hyper.sandbox.sandbox import Joining, Sandbox, Started
+from hyper.sandbox.shape import layer_disks
 from hyper.system.files import write_atomically
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ async def join(container: Container, owner: Container, attached: Attachment) -> 
     first = container.find(record.seat.owner).record  # whose network and share it is
     there = host.attachments.shared_paths(first) if attached.shared else ()
     mounts = in_share(attached.mounts, attached.shared, there)
-    layers = await host.images.disks(record.image_id, max_disks=host.driver.max_disks(shared=False))
+    most = layer_disks(host.driver, beside=0, shared=False)
+    layers = await host.images.disks(record.image_id, max_disks=most)
     scratch = host.folder(record.id).scratch
     disks = (
         *(

@@ -28,8 +28,9 @@ RESERVED_SLOTS = 4
 #: That controller, and how a disk on it is called.
 SCSI = "scsi"
 ADDED = "added-"
-#: Disks of a machine's start. What has no slot is a SCSI disk, and costs a start some milliseconds more.
-MAX_DISKS = 5
+#: Disks of a machine's start. What has no slot is a SCSI disk, and costs a start some milliseconds more. The controller
+#: takes 256 (LUNs without extended addressing); a guest of 64 MiB does not survive 200.
+MAX_DISKS = 32
 AGENT_PORT = "hyper.agent"
 #: Where kernel and initrd are inside the jail.
 KERNEL, INITRD = Path("/boot/vmlinux"), Path("/boot/initrd")

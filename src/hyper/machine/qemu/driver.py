@@ -112,8 +112,8 @@ class QemuDriver(Templates, SharedFolders, UserNetworking, TapNetworking, Memory
         return NAME
 
     def max_disks(self, *, shared: bool) -> int:
-        """The number of disks of one machine: five, see argv.MAX_DISKS; shared folders take the place of one."""
-        return argv.MAX_DISKS - shared
+        """The number of disks of one machine, whether it shares folders or not: see argv.MAX_DISKS."""
+        return argv.MAX_DISKS
 
     @property
     def terms(self) -> TemplateTerms:
