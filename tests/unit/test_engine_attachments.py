@@ -125,6 +125,20 @@ async def test_a_machine_that_cannot_share_is_refused_directories(
         assert len(attached.disks) == 1
 
 
+async def test_volumes_made_for_a_machine_that_cannot_share_are_images_from_then_on(
+    volumes: Volumes,
+) -> None:
+    """Said at the container's creation, not found out at its start; what says what it is stays so."""
+    record = plain_record()
+    said = MountPoint(VOLUME, "/d", volume="said", driver_options=(("type", "directory"),))
+    record.spec = structs.replace(record.spec, mounts=(volume(0), said, volume(1)))
+    await volumes.create("v1")
+    await volumes.hold(record, open_as=policy.made_for(shares=False))
+    kinds = {item.name: item.kind for item in volumes.all()}
+    assert kinds == {"v0": Kind.IMAGE, "said": Kind.DIRECTORY, "v1": Kind.UNDECIDED}
+    assert policy.made_for(shares=True) is Kind.UNDECIDED
+
+
 async def test_a_container_that_joins_a_machine_gets_disks(volumes: Volumes) -> None:
     """A machine that runs takes disks until it refuses: there is no number to hold them to."""
     record = await container(volumes, *map(volume, range(5)))

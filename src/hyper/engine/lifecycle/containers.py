@@ -40,9 +40,11 @@ from hyper.engine.spec import (
     shared_sandbox,
 )
 from hyper.engine.spec.request import Facts
+from hyper.engine.volume import policy
 from hyper.errors import Conflict, HyperError, InvalidRequest, NotFound
 from hyper.ids import NAME_PATTERN, is_valid_name, new_id, random_name
 from hyper.image import platform as image_platform
+from hyper.machine.abilities import SharedFolders
 from hyper.machine.driver import MachineRecord
 from hyper.sandbox.sandbox import Sandbox
 from hyper.system import affinity, files
@@ -312,7 +314,8 @@ class Containers:
         folder = self._host.folder(record.id)
         container = None
         try:
-            await self._host.volumes.hold(record)
+            shares = isinstance(self._host.driver, SharedFolders)
+            await self._host.volumes.hold(record, open_as=policy.made_for(shares=shares))
             if record.pod is None:
                 await images.hold(record.id, record.image_id)
             folder.path.mkdir(mode=0o700, parents=True)

@@ -8,6 +8,14 @@ from __future__ import annotations
 from hyper.engine.volume.volume_record import Kind
 
 
+def made_for(*, shares: bool) -> Kind:
+    """The kind of a volume whose options leave it open, when it is made for a container that is created.
+
+    ``shares``: the container's hypervisor can share directories. If not, an image is all that the container can have.
+    """
+    return Kind.UNDECIDED if shares else Kind.IMAGE
+
+
 def decided(*, default: Kind, joins: bool, own: bool, users: int) -> Kind:
     """The kind of a volume whose options leave it open, at the first start of a container with it.
 

@@ -155,6 +155,7 @@ class Volumes:
         options: dict[str, str] | None,
         *,
         anonymous: bool,
+        open_as: Kind = Kind.UNDECIDED,
     ) -> tuple[VolumeRecord, bool]:
         """The volume's record, and whether it was made now."""
         async with self._lock:
@@ -163,6 +164,7 @@ class Volumes:
             if len(self._by_name) >= MAX_VOLUMES:
                 raise Conflict(f"there are {MAX_VOLUMES} volumes already")
             record = new_record(name, labels=labels, options=options, anonymous=anonymous)
+            record.kind = record.kind or open_as
             try:
                 make = self.driver(record).make
                 await asyncio.to_thread(self._folders.create, record, make)
@@ -172,8 +174,10 @@ class Volumes:
         self._publish("create", name)
         return record, True
 
-    async def hold(self, container: ContainerRecord) -> None:
+    async def hold(self, container: ContainerRecord, *, open_as: Kind = Kind.UNDECIDED) -> None:
         """The container has its volumes; those that did not exist have been made.
+
+        ``open_as``: what those become whose options leave their kind open.
 
         Raises:
             InvalidRequest: one cannot be made as asked. HyperError: no room. Volumes made before are gone again.
@@ -188,7 +192,7 @@ class Volumes:
                     labels = {**(labels or {}), ANONYMOUS_LABEL: ""}
                 options = None if point.driver_options is None else dict(point.driver_options)
                 record, fresh = await self._ensure(
-                    point.volume, labels, options, anonymous=point.anonymous
+                    point.volume, labels, options, anonymous=point.anonymous, open_as=open_as
                 )
                 made += [record] if fresh else []
         except BaseException:
