@@ -136,7 +136,7 @@ def test_a_layer_that_is_shared_has_one_name_on_every_host() -> None:
         agent_requests.layer_name(joined, 0, Path(root) / "image/layers" / f"{digest}.sqfs")
         for root in ("/var/lib/hyper", "/home/user/.local/share/hyper")
     }
-    assert names == {"layer-0123456789ab"}
+    assert names == {"l0123456789abcdef012"}
 
 
 def test_tmpfs_options_become_flags_and_data() -> None:

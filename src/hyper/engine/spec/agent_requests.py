@@ -43,8 +43,9 @@ DEFAULT_PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 #: HOST_NAME_MAX of Linux, which holds for both names.
 _MAX_HOSTNAME: Final = 64
-#: Of a layer's digest in the name of its disk: names have at most 20 characters.
-_DIGITS: Final = 12
+#: Digits of a layer's digest in the name of its disk: all that a name of 20 characters has room for.
+#: With twelve (48 bits) a layer could be made that begins as another image's does, and is seen in its place.
+_DIGITS: Final = 19
 
 
 def check_paths(record: ContainerRecord) -> None:
@@ -123,7 +124,7 @@ def layer_name(placement: Placement, index: int, path: Path) -> str:
     which is the file's name, and not by the file's place on this host.
     """
     if placement.joined:
-        return f"layer-{path.stem[:_DIGITS]}"
+        return f"l{path.stem[:_DIGITS]}"
     return layer_disk(index)
 
 
