@@ -357,7 +357,9 @@ class Containers:
         records = self._host.store.containers()
         for record in records:
             self._host.volumes.held(record)
-        await self._host.container_networks.open(records)
+        await self._host.container_networks.open(
+            [record for record in records if record.machine is not None]
+        )
         whole = []
         for record in records:
             if self._is_whole(record):

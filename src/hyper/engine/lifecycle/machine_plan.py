@@ -7,6 +7,7 @@ from typing import Final
 
 from hyper.engine.lifecycle import kernels
 from hyper.engine.lifecycle.host import Host
+from hyper.engine.network import nics
 from hyper.engine.network.container_networks import MachineNetwork, request_of
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.spec import agent_requests, pod_machine, resources
@@ -61,9 +62,11 @@ async def machine_plan(
     """The plan for a start of ``record``, with its volumes and lease; ``record`` has its new size.
 
     Raises:
+        Forbidden: the hypervisor does not take the cards.
         HyperError: a layer of the image is missing, or there are more than the machine takes.
     """
     fit(record)
+    nics.check_taken(host.driver, network.nics)
     await kernels.check(record.spec.kernel, joins=False)
     beside = 1 + len(attached.disks)
     most = layer_disks(host.driver, beside=beside, shared=bool(attached.shared))

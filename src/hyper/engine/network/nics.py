@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final
+
+from hyper.errors import Forbidden
+from hyper.machine.abilities import TapNetworking, UserNetworking
+from hyper.machine.driver import Driver
 from hyper.machine.spec import Forward, Nic, TapNic, UserNic
 from hyper.network.card import Card, TapCard, UserCard
+
+#: The ability of a hypervisor that each kind of card takes.
+_ABILITIES: Final[dict[type[Nic], type]] = {TapNic: TapNetworking, UserNic: UserNetworking}
 
 
 def nic_of(card: Card) -> Nic:
@@ -17,3 +26,17 @@ def nic_of(card: Card) -> Nic:
                 for item in card.forwards
             )
             return UserNic(card.mac, card.network, tuple(forwards))
+
+
+def check_taken(driver: Driver, nics: Iterable[Nic]) -> None:
+    """The hypervisor takes cards of these kinds.
+
+    Raises:
+        Forbidden: it takes none of one.
+    """
+    for nic in nics:
+        if not isinstance(driver, _ABILITIES[type(nic)]):
+            raise Forbidden(
+                f"hypervisor {driver.name} does not take the cards of this daemon's networks",
+                hint="say --network none, or choose another hypervisor",
+            )
