@@ -13,15 +13,14 @@ from hyper.errors import Conflict
 from hyper.network.bridge import host_routes
 from hyper.network.bridge.address_book import AddressBook, check_services
 from hyper.network.bridge.fabric import Fabric
+from hyper.network.bridge.machine_ports import machine_ports
 from hyper.network.bridge.machine_rules import MachinePorts
 from hyper.network.bridge.name_servers import NameServers
 from hyper.network.bridge.networks import INSIDE6, BridgedNetworks
-from hyper.network.bridge.port_holds import PortHolds, is_ipv6
+from hyper.network.bridge.port_holds import PortHolds
 from hyper.network.bridge.relay import Target
-from hyper.network.bridge.rules import Port, Publication
-from hyper.network.bridge.rules6 import Relayed
+from hyper.network.bridge.rules import Port
 from hyper.network.bridge.segments import HOST_BINDING
-from hyper.network.bridge.walls import Wall
 from hyper.network.card import TAP, Card, TapCard, mac_of_id
 from hyper.network.driver import GuestLink, Spawn
 from hyper.network.host_ports import ANYWHERE
@@ -292,20 +291,12 @@ class BridgeDriver:
 
     def _machine(self, lease: NetworkLease) -> MachinePorts:
         """The ports of a lease's machine on bridges, and who may reach it."""
-        request, main = lease.request, primary(lease.endpoints)
         known = [it for it in lease.endpoints if self._networks.knows(it.asked.network_id)]
-        return MachinePorts(
+        return machine_ports(
+            lease,
             self._fabric.name("ht", lease.holder),
             tuple(map(self._port, known)),
-            tuple(
-                _publication(port, main)
-                for port in lease.ports
-                if main is not None and not is_ipv6(port)
-            ),
-            _wall(lease),
-            request.services,
-            self._networks.may_host(asked=request.asks_for_host),
-            tuple(_relayed(port) for port in lease.ports if is_ipv6(port)),
+            host_services=self._networks.may_host(asked=lease.request.asks_for_host),
         )
 
     def _port(self, endpoint: Endpoint) -> Port:
@@ -343,27 +334,3 @@ async def _begun(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Futur
         failure = task.exception()
     if failure is not None:
         raise failure
-
-
-def _wall(lease: NetworkLease) -> Wall | None:
-    lists = lease.request.white_lists
-    if lists is None:
-        return None
-    ports = tuple((port.protocol, port.container_port) for port in lease.ports)
-    return Wall(lists.internal, lists.external, ports)
-
-
-def _relayed(port: PublishedPort) -> Relayed:
-    host = IPv6Address(port.host_address)
-    return Relayed(port.protocol, None if host.is_unspecified else host, port.host_port)
-
-
-def _publication(port: PublishedPort, main: Endpoint) -> Publication:
-    anywhere = port.host_address == ANYWHERE
-    return Publication(
-        port.protocol,
-        None if anywhere else IPv4Address(port.host_address),
-        port.host_port,
-        IPv4Address(main.address),
-        port.container_port,
-    )

@@ -12,24 +12,21 @@ import contextlib
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from ipaddress import IPv4Interface, IPv4Network, IPv6Network
-from pathlib import Path
+from ipaddress import IPv4Network
 from typing import Final
 
 from hyper.errors import HyperError
 from hyper.network import ipam
-from hyper.network.bridge import host_routes, rules, rules6, walls
+from hyper.network.bridge import bridges, flows, host_routes, rules, rules6, walls
 from hyper.network.bridge.machine_rules import MachinePorts, MachineRules, ports6
-from hyper.network.bridge.rules import Port, Publication, Segment
+from hyper.network.bridge.rules import Port, Segment
 from hyper.network.bridge.taps import Taps
 from hyper.network.ipam import Pool
-from hyper.system import conntrack, forwarding, link, lock, nftables, tun
+from hyper.system import conntrack, forwarding, link, nftables, tun
 from hyper.system.nftables import NftFailed
 
 logger = logging.getLogger(__name__)
 
-#: Held while a subnet is chosen and its bridge made: every Hyper daemon of the host looks at the same routes.
-LOCK: Final = Path("/run/hyper-networks.lock")
 #: The part of the kernel's table of flows that one machine may fill.
 _SHARE: Final = 8
 _KINDS: Final = ("hb", "ht", "hv")
@@ -86,13 +83,13 @@ class Fabric:
             except BaseException:
                 for bridge in [name for name in self._segments if name not in before]:
                     del self._segments[bridge]
-                    await self._end(bridge)
+                    await bridges.end(bridge)
                 raise
 
     async def _open(self, machines: Collection[MachinePorts]) -> None:
         await self._open6()
         for segment in self._segments.values():
-            self._ensure_bridge(segment, (), ())
+            bridges.ensure(segment, (), ())
         wanted = set(self._segments)
         wanted |= {port.device for machine in machines for port in machine.ports if port.device}
         await self._sweep(wanted)
@@ -107,20 +104,14 @@ class Fabric:
                 if name in wanted or kind == "ht" or (kind == "hv" and name.endswith("b")):
                     continue
                 logger.warning("removing %s, which nobody needs any more", name)
-                await self._end(name)
-
-    async def _end(self, name: str) -> None:
-        if name.startswith("hv"):
-            await link.end_pair(name)
-        else:
-            await asyncio.to_thread(link.end_bridge, name)  # waits for other CPUs to let go
+                await bridges.end(name)
 
     async def close(self) -> None:
         """The bridges, TAPs and rules are all gone; for when no machine runs."""
         async with self._turn:
             await self.taps.let_go_of_all()
             for bridge in list(self._segments):
-                await self._end(bridge)
+                await bridges.end(bridge)
             self._segments.clear()
             if self._has_rules:
                 await self._apply(self._nothing())
@@ -192,7 +183,7 @@ class Fabric:
                 return
             if segment.gateway6 is not None and not await self._can_route6():
                 segment = replace(segment, gateway6=None)
-            self._ensure_bridge(segment, await host_routes.taken(), host_routes.taken6())
+            bridges.ensure(segment, await host_routes.taken(), host_routes.taken6())
             self._segments[segment.bridge] = segment
             try:
                 if self._has_rules:
@@ -204,34 +195,8 @@ class Fabric:
                     await self._apply(rules6.add_segment(self._table, segment))
             except BaseException:
                 del self._segments[segment.bridge]
-                await self._end(segment.bridge)
+                await bridges.end(segment.bridge)
                 raise
-
-    def _ensure_bridge(
-        self, segment: Segment, taken: Collection[IPv4Network], taken6: Collection[IPv6Network]
-    ) -> None:
-        with lock.exclusively(LOCK):
-            if not link.exists(segment.bridge):
-                host_routes.refuse_taken(segment, taken, taken6)
-                self._make_bridge(segment)
-            if segment.gateway6 is not None:
-                link.give_address6(segment.bridge, segment.gateway6)
-
-    def _make_bridge(self, segment: Segment) -> None:
-        address = IPv4Interface((segment.gateway, segment.subnet.prefixlen))
-        mac = ipam.mac_of(segment.gateway)
-        link.make_bridge(segment.bridge, address, mtu=segment.mtu, mac=mac)
-        try:
-            self._let_lead(segment.bridge)
-        except BaseException:
-            link.end_bridge(segment.bridge)
-            raise
-
-    def _let_lead(self, bridge: str) -> None:
-        # For published ports on the loopback: its packets leave with the gateway's address. What comes in with
-        # such an address is dropped before routing (rules.py, "early").
-        link.set_sysctl(f"net/ipv4/conf/{bridge}/route_localnet", 1)
-        link.set_sysctl("net/ipv4/ip_forward", 1)
 
     async def lower_segment(self, bridge: str) -> None:
         """The network's bridge does not exist. Repeatable."""
@@ -241,7 +206,7 @@ class Fabric:
                 await self._apply(rules.remove_segment(self._table, segment))
                 if self._has_rules6:
                     await self._apply(rules6.remove_segment(self._table, segment))
-            await self._end(bridge)
+            await bridges.end(bridge)
 
     def has(self, bridge: str) -> bool:
         """Whether the network is up."""
@@ -278,7 +243,7 @@ class Fabric:
             )
             self._machines[machine.tap] = machine
             self._join(machine, old)
-            await self._forget_flows(set(old.published) ^ set(machine.published))
+            await flows.forget_published(set(old.published) ^ set(machine.published))
             for port in old.ports:
                 if port.device and port.device not in devices:
                     await self._forget(port.device)
@@ -325,18 +290,7 @@ class Fabric:
                 return
             self._machines[tap] = replace(machine, published=(), relayed=())
             await self._apply(self._of_machine.unpublish(machine))
-            await self._forget_flows(machine.published)
-
-    async def _forget_flows(self, changed: Collection[Publication]) -> None:
-        """The flows of datagrams to changed ports are forgotten: the next go where the ports lead now, however
-        long a client has been sending them.
-
-        What a TCP client sends to a machine that is gone means nothing to another one, and ends with it (``leave``).
-        """
-        datagrams = [item for item in changed if item.protocol == "udp"]
-        await _forget(
-            [conntrack.to_port(item.protocol, item.host, item.host_port) for item in datagrams]
-        )
+            await flows.forget_published(machine.published)
 
     async def leave(self, tap: str) -> None:
         """The machine ``tap``, which has ended, has left nothing behind. Repeatable."""
@@ -357,7 +311,7 @@ class Fabric:
             addresses: list[conntrack.Address] = [port.address for port in machine.ports]
             routed = ports6(machine) if self._has_rules6 else []
             addresses += [port.address6 for port in routed if port.address6 is not None]
-            await _forget([flows for address in addresses for flows in conntrack.of(address)])
+            await flows.forget_addresses(addresses)
 
     async def _forget(self, device: str) -> None:
         if device.startswith("hv"):
@@ -401,12 +355,3 @@ class Fabric:
     async def _apply(self, lines: Sequence[str]) -> None:
         if lines:
             await nftables.apply("\n".join(lines) + "\n")
-
-
-async def _forget(wanted: Sequence[conntrack.Flows]) -> None:
-    try:
-        await conntrack.forget(wanted)
-    except (
-        HyperError
-    ) as error:  # they end by themselves, if only when nobody has sent anything for a while
-        logger.warning("%s", error.message)
