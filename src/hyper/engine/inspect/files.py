@@ -112,7 +112,7 @@ async def write(
     where = _absolute(path)
     await _make_working_dir(container, where)
     words = ["keep-kinds"] if options.keep_kinds else []
-    user = container.record.config.user if options.chown else ""
+    user = container.record.spec.program.user if options.chown else ""
     if user:
         words.append("chown")
     builtin = Builtin(("archive-put", where, *words), stdin=True, user=user)
@@ -166,7 +166,7 @@ async def _make_working_dir(container: Container, where: str) -> None:
 
     Raises: HyperError: it cannot be made.
     """
-    folder = container.record.config.working_dir.strip("/")
+    folder = container.record.spec.program.cwd.strip("/")
     parts, asked = folder.split("/"), where.strip("/.").split("/")
     common = min(len(parts), len(asked))
     if container.record.started_ns or not folder or parts[:common] != asked[:common]:

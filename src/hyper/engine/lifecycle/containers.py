@@ -32,7 +32,6 @@ from hyper.engine.spec import (
     health,
     links,
     mounts,
-    ports,
     request,
     resources,
     restart,
@@ -425,7 +424,6 @@ def _dry_run(record: ContainerRecord, find: Callable[[str], Container]) -> None:
     """The requests to the agent can be made from ``record``: mistakes are found when the container is made."""
     agent_requests.check_paths(record)
     sharing.check_mounts(record, find)
-    ports.parse(record.config, record.host_config)
     agent_requests.check_encodes(
         agent_requests.sandbox_setup(record, None),
         agent_requests.container_create(
