@@ -21,12 +21,13 @@ DEFAULT_CAPABILITIES: Final = frozenset(
     "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP "
     "NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE".split()
 )
+_NUMBERS: Final = {name: number for number, name in enumerate(CAPABILITIES)}
 ALL_CAPABILITIES: Final = (1 << len(CAPABILITIES)) - 1
 
 
 def mask(held: Collection[str]) -> int:
     """The bits of the capabilities ``held``."""
-    return sum(1 << number for number, name in enumerate(CAPABILITIES) if name in held)
+    return sum(1 << _NUMBERS[name] for name in held)
 
 
 def names(host: HostConfig) -> frozenset[str]:
