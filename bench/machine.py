@@ -24,6 +24,7 @@ from hyper.machine.qemu.driver import QemuDriver
 from hyper.machine.qemu.machine import QemuMachine
 from hyper.machine.spec import Disk, FileBlocks, MachineSpec, UserNic
 from hyper.network.card import mac_of_id
+from hyper.network.guest_config import interface
 from hyper.network.user import addresses as user
 from hyper.proto.message import (
     ContainerCreate,
@@ -170,7 +171,10 @@ async def _first_words(machine: QemuMachine) -> int:
 def _requests(args: tuple[str, ...]) -> tuple[Request, ...]:
     flags = ProcessFlag.INIT | ProcessFlag.STDIN
     return (
-        SandboxSetup("bench", user.attach("bench").interfaces),
+        SandboxSetup(
+            "bench",
+            (interface(mac_of_id("bench"), user.GUEST, 24, gateway=user.GATEWAY, mtu=user.MTU),),
+        ),
         ContainerCreate(1, ("layer0",), hostname="bench", scratch="scratch"),
         ProcessStart(MAIN_PROCESS, 1, args, flags, env=("PATH=/bin",)),
     )

@@ -10,11 +10,17 @@ import pytest
 from hyper.engine.record.sandbox import Placement
 from hyper.engine.spec import agent_requests, capabilities, from_docker, signals
 from hyper.errors import InvalidRequest
+from hyper.network.guest_config import GuestConfig
 from hyper.network.user import addresses as user
 from hyper.proto.message import ContainerFlag, ProcessFlag
 from hyper.system.resolv_conf import Lookup
 from hyper.types.container import ContainerConfig, HostConfig, Ulimit
 from tests.support.records import plain_record
+
+
+def on_user_network() -> GuestConfig:
+    """The guest configuration of a machine on a user network."""
+    return GuestConfig((), (str(user.GUEST),), str(user.GATEWAY), (str(user.DNS),))
 
 
 def test_the_environment_is_dockers_under_the_images_and_the_clients() -> None:
@@ -79,7 +85,7 @@ def test_the_three_files_say_who_and_where_the_container_is() -> None:
     """hostname, hosts, resolv.conf; with extra hosts and host-gateway."""
     host = HostConfig(extra_hosts=["db:10.1.1.1", "up:host-gateway"], dns_search=["example.org"])
     record = plain_record(ContainerConfig(cmd=["x"], hostname="box", domainname="lan"), host)
-    told = agent_requests.network_files(record, user.attach(record.id))
+    told = agent_requests.network_files(record, on_user_network())
     files = {file.path: file.content.decode() for file in told}
     assert files["/etc/hostname"] == "box\n"
     assert "10.1.1.1\tdb\n" in files["/etc/hosts"]
@@ -102,7 +108,7 @@ def test_a_container_is_known_by_its_full_name_and_its_first_part(
 ) -> None:
     """As dockerd writes it into /etc/hosts; the kernel is told the domain."""
     record = plain_record(ContainerConfig(cmd=["x"], hostname=name, domainname=domain))
-    hosts = agent_requests.network_files(record, user.attach(record.id))[1].content.decode()
+    hosts = agent_requests.network_files(record, on_user_network())[1].content.decode()
     assert f"{user.GUEST}\t{names}\n" in hosts
     told = agent_requests.sandbox_setup(record, None).sysctls
     assert told == ((("kernel.domainname", domain),) if domain else ())
@@ -192,7 +198,7 @@ def test_bad_extra_hosts_are_refused(extra: str) -> None:
 
 def test_names_are_looked_up_as_on_the_host_unless_told_otherwise() -> None:
     """Its search domains and options, and bare names first where containers have names; "." is no domain."""
-    host = replace(user.attach("x"), lookup=Lookup(("a.org", "b.org"), ("rotate",)))
+    host = replace(on_user_network(), lookup=Lookup(("a.org", "b.org"), ("rotate",)))
 
     def text(asked: HostConfig, *, embedded: bool = False) -> str:
         network = replace(host, embedded=embedded)

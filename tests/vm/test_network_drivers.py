@@ -1,4 +1,4 @@
-"""The network driver of bridges, on a host of its own: a network namespace."""
+"""Network drivers of root's daemons, on a host of their own: a network namespace."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 pytestmark = pytest.mark.root
 
 
-def test_bridge_driver_when_held_to_the_contract_passes() -> None:
-    """The suite that each network driver is held to, and the driver's own tests, with real bridges, TAPs and rules."""
+def test_network_drivers_when_held_to_the_contract_pass() -> None:
+    """The suite that each network driver is held to, and tests of each alone, with real bridges, TAPs and rules."""
     pytest_ = [sys.executable, "-m", "pytest", "--noconftest", "-q", "-p", "no:cacheprovider"]
     argv = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *pytest_]
     done = subprocess.run(
-        [*argv, "tests/contract/network_bridge.py"],
+        [*argv, "tests/contract/network_on_host.py"],
         capture_output=True,
         text=True,
         check=False,

@@ -1,6 +1,6 @@
-"""The network driver of bridges, held to the contract, and what only it does.
+"""The network drivers of root's daemons, held to the contract with a host of their own, and what only bridges do.
 
-Run in a network namespace of its own: ``unshare --net python -m pytest --noconftest tests/contract/network_bridge.py``.
+Run in a network namespace of its own, as tests/vm/test_network_drivers.py does it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from hyper.network.driver import NetworkDriver
 from hyper.network.lease import EndpointRequest, LeaseRequest, NetworkLease, Service
 from hyper.network.names import View
 from hyper.network.spec import NetworkSpec
+from hyper.network.user.driver import UserDriver
 from hyper.system import link, nftables
 from tests.contract.network import (
     LOOPBACK,
@@ -83,6 +84,19 @@ async def on_the_host() -> list[str]:
 
 def on(spec: NetworkSpec, *, address: str = "") -> EndpointRequest:
     return EndpointRequest(spec.id, spec.name, address=address)
+
+
+class TestUserDriverOfRoot(NetworkDriverContract):
+    """The suite, and the wall between machines' users and services on the host's loopback."""
+
+    @pytest.fixture
+    def maker(self) -> Maker:
+        users = range(70000, 70016)
+        return Maker(lambda: UserDriver("no TAPs", uids=users, table="hyper_feed"), on_the_host)
+
+    async def test_wall_stands_while_the_daemon_runs(self, driver: UserDriver) -> None:
+        """Whether a machine does or not."""
+        assert await on_the_host() == ["inet hyper_feed"]
 
 
 class TestBridgeDriver(NetworkDriverContract):
