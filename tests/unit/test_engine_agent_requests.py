@@ -125,7 +125,7 @@ def test_layers_are_named_lowest_first_and_read_only_is_passed_on() -> None:
 
 def test_disks_of_one_machine_have_names_of_their_own() -> None:
     """What a container brings into another's machine carries its number there; layers they share."""
-    record, mine, theirs = plain_record(), Placement("owner", 3, 7), Placement("owner", 4, 8)
+    record, mine, theirs = plain_record(), Placement(3, 7), Placement(4, 8)
     created = agent_requests.container_create(record, mine, [Path("a")], ())
     assert (created.container, created.scratch) == (3, "3-scratch")
     # A layer is a neighbour's, too, if it is the same file.
@@ -137,7 +137,7 @@ def test_disks_of_one_machine_have_names_of_their_own() -> None:
 
 def test_a_layer_that_is_shared_has_one_name_on_every_host() -> None:
     """The name is the layer's digest: a machine that moves finds the layer wherever the other host keeps it."""
-    joined, digest = Placement("owner", 3, 7), "0123456789abcdef" * 4
+    joined, digest = Placement(3, 7), "0123456789abcdef" * 4
     names = {
         agent_requests.layer_name(joined, 0, Path(root) / "image/layers" / f"{digest}.sqfs")
         for root in ("/var/lib/hyper", "/home/user/.local/share/hyper")

@@ -12,6 +12,7 @@ from msgspec import structs
 from hyper.engine.events import EventBus
 from hyper.engine.record.container import ContainerRecord, PodRecord
 from hyper.engine.record.mount import BIND, VOLUME, MountPoint
+from hyper.engine.record.sandbox import Placement
 from hyper.engine.volume import policy
 from hyper.engine.volume.attachments import Attachments, Room
 from hyper.engine.volume.drivers import local_drivers
@@ -78,11 +79,11 @@ async def test_volumes_beyond_the_room_are_refused_and_stay_undecided(volumes: V
     record = await container(volumes, *map(volume, range(4)))
     attachments = Attachments(volumes, default=Kind.IMAGE)
     with pytest.raises(Conflict, match=r"has 4 volumes that are images; .* room for 3") as error:
-        async with attachments.attach(record, room=ROOM):
+        async with attachments.attach(record, Placement(), room=ROOM):
             pass
     assert error.value.hint == "create volumes with -o type=directory"
     assert {item.kind for item in volumes.all()} == {Kind.UNDECIDED}
-    async with attachments.attach(record, room=Room(4, 3)) as attached:
+    async with attachments.attach(record, Placement(), room=Room(4, 3)) as attached:
         assert [disk.name for disk in attached.disks] == [f"volume{number}" for number in range(4)]
     assert {item.kind for item in volumes.all()} == {Kind.IMAGE}
 
@@ -92,7 +93,7 @@ async def test_a_share_takes_room_from_images(volumes: Volumes, tmp_path: Path) 
     points = [*map(volume, range(3)), MountPoint(BIND, "/b", source=str(tmp_path))]
     record = await container(volumes, *points, options=SMALL)
     with pytest.raises(Conflict, match="a machine has room for 2"):
-        async with Attachments(volumes).attach(record, room=ROOM):
+        async with Attachments(volumes).attach(record, Placement(), room=ROOM):
             pass
 
 
@@ -100,7 +101,7 @@ async def test_a_volume_mounted_twice_takes_the_room_of_one(volumes: Volumes) ->
     """Mount points are not what is counted."""
     points = [MountPoint(VOLUME, f"/{number}", volume="v0") for number in range(4)]
     record = await container(volumes, *points, options=SMALL)
-    async with Attachments(volumes).attach(record, room=Room(1, 0)) as attached:
+    async with Attachments(volumes).attach(record, Placement(), room=Room(1, 0)) as attached:
         assert len(attached.disks) == 1
         assert len(attached.mounts) == 4
 
@@ -113,15 +114,15 @@ async def test_a_machine_that_cannot_share_is_refused_directories(
     room = Room(3, 0, shares=False)
     record = await container(volumes, volume(0))
     with pytest.raises(InvalidRequest, match="volume v0 is a directory, and its hypervisor"):
-        async with attachments.attach(record, room=room):
+        async with attachments.attach(record, Placement(), room=room):
             pass
     assert volumes.get("v0").kind is Kind.UNDECIDED
     bound = await container(volumes, MountPoint(BIND, "/b", source=str(tmp_path)), name="b")
     with pytest.raises(InvalidRequest, match="it mounts paths of the host, and its hypervisor"):
-        async with attachments.attach(bound, room=room):
+        async with attachments.attach(bound, Placement(), room=room):
             pass
     image = await container(volumes, volume(1), name="c", options=SMALL)
-    async with attachments.attach(image, room=room) as attached:
+    async with attachments.attach(image, Placement(), room=room) as attached:
         assert len(attached.disks) == 1
 
 
@@ -142,7 +143,7 @@ async def test_volumes_made_for_a_machine_that_cannot_share_are_images_from_then
 async def test_a_container_that_joins_a_machine_gets_disks(volumes: Volumes) -> None:
     """A machine that runs takes disks until it refuses: there is no number to hold them to."""
     record = await container(volumes, *map(volume, range(5)))
-    async with Attachments(volumes).attach(record, room=None) as attached:
+    async with Attachments(volumes).attach(record, Placement(), room=None) as attached:
         assert len(attached.disks) == 5
     assert {item.kind for item in volumes.all()} == {Kind.IMAGE}
 
@@ -154,7 +155,7 @@ async def test_a_pods_nameless_volumes_are_images_and_its_others_are_not(volumes
     record.spec = structs.replace(record.spec, mounts=(volume(0), nameless))
     await volumes.hold(record)
     record.pod = PodRecord()
-    async with Attachments(volumes).attach(record, room=ROOM):
+    async with Attachments(volumes).attach(record, Placement(), room=ROOM):
         assert volumes.get("nameless").kind is Kind.IMAGE
         assert volumes.get("v0").kind is Kind.DIRECTORY
 
@@ -164,18 +165,18 @@ async def test_an_image_is_had_by_one_machine_until_that_is_gone(volumes: Volume
     attachments = Attachments(volumes)
     first = await container(volumes, volume(0), options=SMALL)
     second = await container(volumes, volume(1), volume(0), name="b", options=SMALL)
-    async with attachments.attach(first, room=ROOM):
+    async with attachments.attach(first, Placement(), room=ROOM):
         pass
     with pytest.raises(Conflict, match="volume v0 is in use by the running container a "):
-        async with attachments.attach(second, room=ROOM):
+        async with attachments.attach(second, Placement(), room=ROOM):
             pass
     third = await container(volumes, volume(1), name="c")
-    async with attachments.attach(third, room=ROOM):
+    async with attachments.attach(third, Placement(), room=ROOM):
         pass
     attachments.detach(third)
     attachments.ending(first)
     attachments.detach(first)
-    async with attachments.attach(second, room=ROOM):
+    async with attachments.attach(second, Placement(), room=ROOM):
         pass
 
 
@@ -184,14 +185,14 @@ async def test_two_machines_that_only_read_have_one_image(volumes: Volumes) -> N
     attachments = Attachments(volumes)
     writer = await container(volumes, volume(0), options=SMALL)
     readers = [await container(volumes, volume(0, read_only=True), name=name) for name in "bc"]
-    async with attachments.attach(writer, room=ROOM):
+    async with attachments.attach(writer, Placement(), room=ROOM):
         pass
     attachments.detach(writer)
     for reader in readers:
-        async with attachments.attach(reader, room=ROOM) as attached:
+        async with attachments.attach(reader, Placement(), room=ROOM) as attached:
             assert attached.disks[0].read_only
     with pytest.raises(Conflict, match="in use by the running container b"):
-        async with attachments.attach(writer, room=ROOM):
+        async with attachments.attach(writer, Placement(), room=ROOM):
             pass
 
 
@@ -203,7 +204,7 @@ async def test_the_share_of_a_running_machine_is_told_by_its_record(
     groups = MountPoint(BIND, "/sys/fs/cgroup", source="/sys/fs/cgroup/")
     record = await container(volumes, groups, host, volume(0))
     attachments = Attachments(volumes)
-    async with attachments.attach(record, room=ROOM) as attached:
+    async with attachments.attach(record, Placement(), room=ROOM) as attached:
         directory = SharedPath(tmp_path / "volume/v0/_data", read_only=False)
         assert attached.shared == (SharedPath(tmp_path, read_only=False), directory)
         assert attached.mounts[0].source == RootSource("/sys/fs/cgroup")

@@ -10,6 +10,7 @@ import pytest
 
 from hyper.engine.lifecycle.probing import _Probe
 from hyper.engine.record.container_spec import HealthCheck
+from hyper.engine.record.sandbox import Placement
 from hyper.proto.frame import FrameType
 from hyper.proto.message import ProcessExit, Reply, ReplyCode, encode_event, encode_reply
 from tests.support.agent import MAIN, Guest, data, talk
@@ -43,6 +44,7 @@ async def test_its_end_is_told_before_its_result_is_known(at_once: bool) -> None
         await session.meet(timeout_s=5)
         container: Any = SimpleNamespace(
             record=checked_record(),
+            placement=Placement(),
             publish=lambda action, **_: told.append(action.partition(":")[0]),
         )
         speaking = asyncio.create_task(_says(guest, at_once=at_once))

@@ -76,7 +76,7 @@ def test_what_limits_become() -> None:
     assert resources.guest_limits(Placement(), limits(HostConfig(pids_limit=7))) == (
         ContainerUpdate(1, pids=7),
     )
-    shared = resources.guest_limits(Placement("x", 3), limits(HostConfig(memory=MIB)))
+    shared = resources.guest_limits(Placement(3), limits(HostConfig(memory=MIB)))
     assert shared == (ContainerUpdate(3, memory=MIB),)
     own = resources.guest_limits(Placement(), limits(HostConfig(memory=MIB, nano_cpus=10**9)))
     assert own == (ContainerUpdate(1, memory=MIB),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,11 +11,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from hyper.engine.migrations import MIGRATIONS, migrate
 from hyper.engine.record.container import ContainerRecord, ExecRecord
+from hyper.engine.record.sandbox import Kind, Placement
 from hyper.engine.record.state import Status
 from hyper.engine.store import Store
 from hyper.errors import Conflict, HyperError
 from hyper.ids import new_id
+from hyper.machine.driver import MachineRecord
 from hyper.types.container import ContainerConfig, HostConfig
 from tests.support.records import older_document, spec_of
 
@@ -85,21 +89,59 @@ def test_identities_are_the_lowest_free_ones_and_never_shared(store: Store) -> N
 
 def test_identities_of_the_second_schema_were_user_ids(path: Path) -> None:
     """They are the same ones afterwards, without the range of their daemon."""
-    Store(path).close()
     old = record("old", identity=0x7001_0000 + 5 * 16384 + 17)
     plain = record("plain")
-    with closing(sqlite3.connect(path)) as db, db:
-        db.execute("ALTER TABLE container RENAME COLUMN identity TO uid")
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        migrate(db, path, MIGRATIONS[:2])
         for item in (old, plain):
             document = older_document(item).replace(b'"identity"', b'"uid"')
             values = (item.id, item.name, item.identity, document)
             db.execute("INSERT INTO container VALUES (?, ?, ?, ?)", values)
-        db.execute("PRAGMA user_version=2")
     with closing(Store(path)) as store:
         found = {item.name: item for item in store.containers()}
         assert found == {"old": msgspec.structs.replace(old, identity=17), "plain": plain}
         with pytest.raises(Conflict):
             store.add_container(record("other", identity=17))
+
+
+MACHINE = {"driver": "qemu", "name": "a", "state": {"pid": 7}}
+
+
+def test_machines_of_the_fifth_schema_become_sandboxes(path: Path) -> None:
+    """One that ran has its container and those that joined it; one of a container that did not run was a helper."""
+    kept = {
+        name: json.loads(msgspec.json.encode(record(name, status=status)))
+        for name, status in {
+            "own": Status.RUNNING,
+            "guest": Status.PAUSED,
+            "looked-at": Status.EXITED,
+            "plain": Status.CREATED,
+            "stray": Status.RUNNING,
+        }.items()
+    }
+    ids = {name: document["id"] for name, document in kept.items()}
+    for name in ("own", "looked-at"):
+        kept[name] |= {"machine": MACHINE, "identity": 3}
+    seat = {"container": 2, "process": 5, "disks": ["2-scratch"]}
+    kept["guest"]["seat"] = {"owner": ids["own"], **seat}
+    kept["stray"]["seat"] = {"owner": "f" * 64, **seat}
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        migrate(db, path, MIGRATIONS[:5])
+        for name, document in kept.items():
+            values = (ids[name], name, json.dumps(document))
+            db.execute("INSERT INTO container VALUES (?, ?, NULL, CAST(? AS BLOB))", values)
+    with closing(Store(path)) as store:
+        assert {item.name for item in store.containers()} == set(kept)
+        found = {item.id: item for item in store.sandboxes()}
+    own, helper = found.pop(ids["own"]), found.pop(ids["looked-at"])
+    assert found == {}
+    assert (own.kind, own.identity, own.size) == (Kind.CONTAINER, 3, record("x").spec.size)
+    assert own.machine == MachineRecord("qemu", "a", state={"pid": 7})
+    assert own.members == {
+        ids["own"]: Placement(),
+        ids["guest"]: Placement(2, 5, ("2-scratch",)),
+    }
+    assert (helper.kind, helper.members) == (Kind.HELPER, {ids["looked-at"]: Placement()})
 
 
 def test_everything_is_found_again_by_the_next_daemon(path: Path) -> None:

@@ -27,6 +27,7 @@ from hyper.engine.identities import Identities
 from hyper.engine.lifecycle import fast
 from hyper.engine.lifecycle.host import CONTAINER_UIDS, DAEMONS, MAX_DAEMONS, Host, machine_uids
 from hyper.engine.lifecycle.register import Register
+from hyper.engine.lifecycle.sandboxes import Sandboxes
 from hyper.engine.lifecycle.starts import Starts
 from hyper.engine.network.container_networks import ContainerNetworks
 from hyper.engine.network.guest_view import GuestView
@@ -181,13 +182,15 @@ def _host(
     )
     uids = None if number is None else machine_uids(number)
     identities = Identities(
-        None if uids is None else uids[CONTAINER_UIDS:], used=register.machine_uids
+        None if uids is None else uids[CONTAINER_UIDS:], used=lambda: sandboxes.uids()
     )
     table = LeaseTable()
     names = Names(table, register.id_of)
     network = _network_driver(config, store, number, uids, names.view, tasks.spawn)
     networks = Networks(store, events, network)
     leases = Leases(networks, network, table)
+    starter = fast.starter(config, driver, scratch, identities, network)
+    sandboxes = Sandboxes(store, driver, starter, config.exec_root)
     return Host(
         config=config,
         store=store,
@@ -206,8 +209,9 @@ def _host(
             networks, leases, GuestView(table, network), find=register.record_of
         ),
         identities=identities,
-        starter=fast.starter(config, driver, scratch, identities, network),
+        starter=starter,
         starts=Starts(),
+        sandboxes=sandboxes,
     )
 
 

@@ -39,7 +39,7 @@ class Engine:
 
     async def open(self) -> None:
         """The containers that an earlier daemon left are known and watched over again."""
-        await self.host.driver.recover(self.containers.kept_machines())
+        await self.host.sandboxes.open()
         await self.host.volumes.open()
         await self.containers.recover()
         await self.host.starter.open()

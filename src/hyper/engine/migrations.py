@@ -46,6 +46,47 @@ def _driver_states(db: sqlite3.Connection) -> None:
         db.execute("UPDATE container SET document = ? WHERE id = ?", (changed, id))
 
 
+def _sandboxes(db: sqlite3.Connection) -> None:
+    """Machines have records of their own, with the containers in them; until now they were parts of containers.
+
+    The machine of a container that did not run was one in which its files were looked at.
+    """
+    db.execute("CREATE TABLE sandbox (id TEXT PRIMARY KEY, document BLOB NOT NULL) STRICT")
+    sandboxes: dict[str, dict[str, Any]] = {}
+    guests: list[tuple[str, dict[str, Any]]] = []
+    for id, data in db.execute("SELECT id, document FROM container").fetchall():
+        document = json.loads(data)
+        machine, seat = document.pop("machine", None), document.pop("seat", None) or {}
+        owner = seat.pop("owner", "")
+        if owner:
+            guests.append((owner, {id: seat}))
+        if machine is not None:
+            sandboxes[id] = {
+                "id": id,
+                "kind": "container"
+                if document.get("status") in ("running", "paused")
+                else "helper",
+                "identity": document.get("identity"),
+                "size": document["spec"]["size"],
+                "machine": machine,
+                "members": {id: {} if owner else seat},
+            }
+        _put(db, "container", id, document)
+    for owner, member in guests:
+        if owner in sandboxes:
+            sandboxes[owner]["members"].update(member)
+    for id, sandbox in sandboxes.items():
+        _put(db, "sandbox", id, sandbox)
+
+
+def _put(db: sqlite3.Connection, table: str, id: str, document: dict[str, Any]) -> None:
+    data = json.dumps(document, ensure_ascii=False).encode()
+    if table == "sandbox":
+        db.execute("INSERT INTO sandbox VALUES (?, ?)", (id, data))
+    else:
+        db.execute("UPDATE container SET document = ? WHERE id = ?", (data, id))
+
+
 #: SQL scripts, or functions of the open database for what SQL cannot say of documents. Only ever added to: at the end.
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     """
@@ -72,6 +113,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     """,
     _keep_specs,
     _driver_states,
+    _sandboxes,
 )
 
 

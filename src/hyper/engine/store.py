@@ -1,4 +1,4 @@
-"""The daemon's memory: containers and execs in SQLite.
+"""The daemon's memory: containers, execs, networks and sandboxes in SQLite.
 
 Every change is one transaction, so a daemon killed at any moment finds either the old or the new. WAL with
 ``synchronous=NORMAL``: a killed daemon loses nothing, a power cut may lose the last changes but never the file.
@@ -16,6 +16,7 @@ import msgspec
 from hyper.engine.migrations import migrate
 from hyper.engine.record.container import ContainerRecord, ExecRecord
 from hyper.engine.record.network import NetworkRecord
+from hyper.engine.record.sandbox import SandboxRecord
 from hyper.errors import Conflict, HyperError
 from hyper.ids import new_id
 
@@ -36,6 +37,7 @@ class Store:
         self._containers = msgspec.json.Decoder(ContainerRecord)
         self._execs = msgspec.json.Decoder(ExecRecord)
         self._networks = msgspec.json.Decoder(NetworkRecord)
+        self._sandboxes = msgspec.json.Decoder(SandboxRecord)
         self._path = path
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
@@ -98,6 +100,21 @@ class Store:
             return [decoder.decode(row[0]) for row in self._do(query)]
         except msgspec.DecodeError as error:
             raise self._failed(error) from error
+
+    def save_sandbox(self, record: SandboxRecord) -> None:
+        """The record of the sandbox is kept as it is now."""
+        self._do(
+            "INSERT INTO sandbox VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET document=excluded.document",
+            (record.id, self._encode(record)),
+        )
+
+    def sandboxes(self) -> list[SandboxRecord]:
+        """The records of all sandboxes."""
+        return self._documents("SELECT document FROM sandbox", self._sandboxes)
+
+    def delete_sandbox(self, sandbox_id: str) -> None:
+        """The sandbox is not kept any more."""
+        self._do("DELETE FROM sandbox WHERE id=?", (sandbox_id,))
 
     def free_identity(self, count: int) -> int:
         """The lowest of ``count`` machine identities that no container has, from 0.

@@ -16,7 +16,7 @@ from hyper.api.hijack import RAW, Hijacked, hijack
 from hyper.api.http import CONTAINER, Routes, asked_version, body_of, flag, json_response, number
 from hyper.api.streams import Input, Peer, Wanted, detach_keys, join
 from hyper.engine.engine import Engine
-from hyper.engine.lifecycle import ending, joining
+from hyper.engine.lifecycle import joining, removal, stop
 from hyper.engine.lifecycle.container import Container
 from hyper.engine.output.log_file import LogQuery
 from hyper.engine.output.output import Subscription
@@ -98,7 +98,7 @@ class ContainerRoutes:
 
     async def stop(self, request: web.Request) -> web.StreamResponse:
         stopped = await self._engine.finish(
-            ending.stop(
+            stop.stop(
                 self._changeable(request), timeout_s=number(request, "t"), number=_signal(request)
             )
         )
@@ -107,7 +107,7 @@ class ContainerRoutes:
     async def restart(self, request: web.Request) -> web.StreamResponse:
         container, timeout_s = self._changeable(request), number(request, "t")
         await self._engine.finish(
-            ending.restart(container, timeout_s=timeout_s, number=_signal(request))
+            stop.restart(container, timeout_s=timeout_s, number=_signal(request))
         )
         return web.Response(status=204)
 
@@ -120,7 +120,7 @@ class ContainerRoutes:
                 f"cannot kill container: {request.match_info['id']}: "
                 f"container {container.record.id} is not running"
             )
-        await self._engine.finish(ending.kill(container, number_))
+        await self._engine.finish(stop.kill(container, number_))
         return web.Response(status=204)
 
     async def wait(self, request: web.Request) -> web.StreamResponse:
@@ -155,7 +155,9 @@ class ContainerRoutes:
             await self._engine.finish(self._remove_link(request.match_info["id"]))
             return web.Response(status=204)
         container, force = self._changeable(request), flag(request, "force")
-        await self._engine.finish(container.remove(force=force, volumes=flag(request, "v")))
+        await self._engine.finish(
+            removal.remove(container, force=force, volumes=flag(request, "v"))
+        )
         return web.Response(status=204)
 
     async def _remove_link(self, path: str) -> None:

@@ -46,8 +46,8 @@ def vm_view(container: Container) -> wire.VmView | None:
     return wire.VmView(
         driver=machine.driver if machine else container.host.driver.name,
         accelerator=shown.accelerator,
-        vcpus=record.vcpus,
-        memory_mib=record.memory_mib,
+        vcpus=container.size.vcpus,
+        memory_mib=container.size.memory_mib,
         boot_ms=round(record.boot_ms, 1) if record.boot_ms else None,
         pid=shown.pid,
         sandbox=machine.name if machine else "",

@@ -102,12 +102,12 @@ class Feed:
     async def _ask(self, sandbox: Sandbox) -> Measured:
         async with sandbox.power.awake():
             reply = await sandbox.session.call(
-                ContainerStats(self._container.record.seat.container), timeout_s=_AGENT_TIMEOUT_S
+                ContainerStats(self._container.placement.container), timeout_s=_AGENT_TIMEOUT_S
             )
         return measure(
             Stats.decode(reply.result),
             cpus=sandbox.machine.record.vcpus,
-            memory_bytes=self._container.record.memory_mib * MIB,
+            memory_bytes=self._container.size.memory_mib * MIB,
         )
 
     def _line(self, look: Look | None, *, before: Look | None) -> bytes:

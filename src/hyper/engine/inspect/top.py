@@ -26,10 +26,10 @@ async def top(container: Container, ps_args: str) -> TopAnswer:
     """
     columns = ps.columns(ps_args)
     await container.answering()
-    sandbox, _ = container.running()
+    run = container.running()
     try:
-        async with sandbox.power.awake():
-            first, lines = await _list(sandbox, container.record.seat.container)
+        async with run.sandbox.power.awake():
+            first, lines = await _list(run.sandbox, run.placement.container)
     except GuestError as error:
         if error.code == ReplyCode.NO_SUCH:
             raise Conflict(f"container {container.record.id} is not running") from error
@@ -37,7 +37,7 @@ async def top(container: Container, ps_args: str) -> TopAnswer:
     scene = ps.Scene(
         now_s=time.time(),
         up_s=first.boot_ns / 1e9,
-        memory_bytes=container.record.memory_mib * MIB,
+        memory_bytes=container.size.memory_mib * MIB,
         users=ps.users(first.passwd),
     )
     processes = [ps.parse(line) for line in lines]

@@ -47,7 +47,7 @@ class GuestClocks:
             # One that stands still is told when it goes on.
             if sandbox is None or sandbox.power.stopped or sandbox.session.closed.done():
                 continue
-            containers.setdefault(sandbox, container.record.seat.container)
+            containers.setdefault(sandbox, container.placement.container)
         told = await asyncio.gather(*(_set(*one) for one in containers.items()))
         logger.info("the host's clock was set: %d machines were told", sum(told))
 

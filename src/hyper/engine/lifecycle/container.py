@@ -6,32 +6,41 @@ import asyncio
 import contextlib
 import logging
 import shutil
-import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
-from hyper.engine.lifecycle import ending, sharing
+from hyper.engine.lifecycle import ending
 from hyper.engine.lifecycle.exits import Exits
 from hyper.engine.lifecycle.host import Host
-from hyper.engine.lifecycle.machine_plan import machine_plan, room, shape
-from hyper.engine.lifecycle.visit import Home, Visits
+from hyper.engine.lifecycle.machine_plan import join_plan, machine_plan, room, shape
+from hyper.engine.lifecycle.sandboxes import KeptSandbox, Run
+from hyper.engine.lifecycle.visit import Visits
 from hyper.engine.network.container_networks import MachineNetwork
 from hyper.engine.output.log_file import LogFile
 from hyper.engine.output.output import OutputHub
 from hyper.engine.record.container import ContainerRecord
-from hyper.engine.record.sandbox import Placement
+from hyper.engine.record.container_spec import MachineSize
+from hyper.engine.record.sandbox import Kind, Placement
 from hyper.engine.record.state import LIVE, UP, Event, Status, next_status
-from hyper.engine.spec import nfs, pod_machine, restart
+from hyper.engine.spec import nfs, pod_machine, restart, shared_sandbox
 from hyper.engine.spec.program_error import program_error
 from hyper.engine.volume.attachment import Attachment
-from hyper.errors import Conflict, GuestError, HyperError, MachineError, Unavailable, reason
+from hyper.errors import (
+    Conflict,
+    GuestError,
+    HyperError,
+    MachineError,
+    NotFound,
+    Unavailable,
+    reason,
+)
 from hyper.guest.process import GuestProcess
 from hyper.machine.driver import MachineRecord
 from hyper.proto.message import NfsSource, ProcessExit, ProcessResize, ProcessSignal, ReplyCode
 from hyper.sandbox.pool import Warm
-from hyper.sandbox.sandbox import Plan, Sandbox, Started
+from hyper.sandbox.sandbox import Plan, Sandbox
 from hyper.sandbox.timeline import Timeline
 
 logger = logging.getLogger(__name__)
@@ -59,13 +68,10 @@ class Container:
         self.host = host
         #: Another container by its name or id; raises NotFound.
         self.find = find
-        #: Containers that run in this one's machine.
-        self.guests: set[Container] = set()
         #: Number of containers that are about to run there: the machine is not without work then.
         self.expected = 0
         #: Number of restarts under way: the container outlives its run although it removes itself.
         self.restarting = 0
-        self._owner: Container | None = None
         self.lock = asyncio.Lock()
         self.hub = OutputHub(
             LogFile(
@@ -73,8 +79,10 @@ class Container:
                 record.spec.log,
             )
         )
-        self.sandbox: Sandbox | None = None
-        self.main: GuestProcess | None = None
+        #: The sandbox that the container is in; None: in none.
+        self.kept: KeptSandbox | None = None
+        #: None: the program does not run, or its machine has not answered this daemon yet.
+        self.run: Run | None = None
         self.removed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.exec_ids: list[str] = []
         #: Those of the execs that have not ended.
@@ -94,7 +102,7 @@ class Container:
         self.prepare: Callable[[], Awaitable[None]] | None = None
         #: Of the last start.
         self.timeline = Timeline()
-        self.visits = Visits(self, Home(self._plan_visit, self._made, self._unmade, self.settled))
+        self.visits = Visits(self, host.sandboxes, host.tasks, self._helper_plan)
 
     @property
     def live(self) -> bool:
@@ -102,10 +110,24 @@ class Container:
         return self.record.status in LIVE
 
     @property
+    def sandbox(self) -> Sandbox | None:
+        """The sandbox that the container's program runs in and that has answered; None: there is none."""
+        return None if self.run is None else self.run.sandbox
+
+    @property
+    def placement(self) -> Placement:
+        """The container's placement in the sandbox that it is in."""
+        return Placement() if self.kept is None else self.kept.placement(self.record.id)
+
+    @property
     def machine(self) -> MachineRecord | None:
         """The machine that the container is in, its own or another's; None: none."""
-        shared = self.sandbox if self._owner is not None else None
-        return shared.machine.record if shared is not None else self.record.machine
+        return None if self.kept is None else self.kept.record.machine
+
+    @property
+    def size(self) -> MachineSize:
+        """The size of the machine that the container is in; of its next one, where it is in none."""
+        return self.record.spec.size if self.kept is None else self.kept.record.size
 
     @property
     def silent(self) -> bool:
@@ -200,9 +222,16 @@ class Container:
         if self.record.spec.network.joins:
             await self._join()
             return
-        run_dir = self.host.run_dir(self.record.id)
-        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        disks = self.host.attachments.attach(self.record, room=room(self.host.driver))
+        record, host = self.record, self.host
+        kept = host.sandboxes.begin(record.id, Kind.CONTAINER, identity=record.identity)
+        try:
+            await self._launch_in(kept)
+        except BaseException:
+            kept.forget()
+            raise
+
+    async def _launch_in(self, kept: KeptSandbox) -> None:
+        disks = self.host.attachments.attach(self.record, Placement(), room=room(self.host.driver))
         timeline = self.timeline = self.host.starts.begin(self.record.id)
         timeline.mark("start asked for")
         async with disks as attached:
@@ -220,28 +249,26 @@ class Container:
                         network.connected.add_done_callback(
                             lambda _: timeline.mark("network joined")
                         )
-                    await self._launch_with(attached, network, warm)
+                    await self._launch_with(kept, attached, network, warm)
             except BaseException:
                 if warm is not None:
                     await warm.discard()
                 raise
 
     async def _launch_with(
-        self, attached: Attachment, network: MachineNetwork, warm: Warm | None
+        self, kept: KeptSandbox, attached: Attachment, network: MachineNetwork, warm: Warm | None
     ) -> None:
-        timeline = self.timeline
-        todo = await machine_plan(self.record, self.host, attached, network)
+        record, timeline = self.record, self.timeline
+        todo = await machine_plan(kept.record.id, record, self.host, attached, network)
         timeline.mark("machine planned")
         self.hub.begin_run()
         try:
             with nfs.named(attached.mounts):
-                started = await self.host.starter.launch(
-                    todo, made=self._made, timeline=timeline, warm=warm
-                )
+                started = await kept.launch(todo, member=record.id, timeline=timeline, warm=warm)
         except GuestError as error:
-            raise program_error(error, self.record.command[0]) from error
-        self.record.boot_ms = timeline.ready_ms
-        self._running(started)
+            raise program_error(error, record.command[0]) from error
+        record.boot_ms = timeline.ready_ms
+        self._running(Run(kept, started.sandbox, Placement(), started.program), started.pid)
 
     async def _join(self) -> None:
         if self.record.member is None:
@@ -256,7 +283,7 @@ class Container:
 
     @contextlib.contextmanager
     def expecting(self) -> Iterator[None]:
-        """A container is about to run in this one's machine (the body starts it); then it is among ``guests``."""
+        """A container is about to run in this one's machine (the body starts it); then it is an occupant there."""
         self.expected += 1
         try:
             yield
@@ -264,97 +291,105 @@ class Container:
             self.expected -= 1
 
     async def _join_running(self) -> None:
-        await sharing.owner_answers(self)
-        owner = sharing.owner_of(self)
-        sharing.sit_down(self.record, owner)
-        disks = self.host.attachments.attach(self.record, room=None)
+        other = self.find(self.record.spec.network.joins)
+        await other.answering()
+        run, record = other.joinable(), self.record
+        lead = self.find(run.kept.record.id).record
+        placement = run.kept.place()
+        shared_sandbox.take_from(record, other.record)
+        disks = self.host.attachments.attach(record, placement, room=None)
         async with disks as attached:
             self.hub.begin_run()
-            self.record.boot_ms = None
-            self._running(await sharing.join(self, owner, attached))
+            record.boot_ms = None
+            todo = await join_plan(record, placement, lead, self.host, attached)
+            try:
+                with nfs.named(todo.container.mounts):
+                    started = await run.kept.join(record.id, placement, todo)
+            except GuestError as error:
+                raise program_error(error, record.command[0]) from error
+            placement = run.kept.placement(record.id)
+            self._running(Run(run.kept, run.sandbox, placement, started.program), started.pid)
 
-    def _made(self, machine: MachineRecord) -> None:
-        self.record.machine = machine
-        self.save()
+    def joinable(self) -> Run:
+        """The container's run, whose sandbox takes one more container.
 
-    def _running(self, started: Started) -> None:
+        Raises:
+            Conflict: it does not run, or is paused.
+        """
+        if not self.live or self.run is None:
+            raise Conflict(f"cannot join network of a non running container: {self.record.id}")
+        self.refuse_paused("joining its network")
+        return self.run
+
+    def _running(self, run: Run, pid: int) -> None:
         record = self.record
         record.status = next_status(record.status, Event.START)
-        record.pid = started.pid
+        record.pid = pid
         record.exit_code, record.error, record.oom_killed = 0, "", False
         record.started_ns, record.finished_ns = time.time_ns(), 0
         self.try_save()
-        self.adopt(started.sandbox, started.program)
+        self.adopt(run)
         self.publish("start")
 
-    def adopt(self, sandbox: Sandbox, main: GuestProcess) -> None:
-        """The machine ``sandbox`` is watched over: a fresh one, or one found again."""
-        self.sandbox, self.main = sandbox, main
-        if self.record.seat.owner:
-            self._owner = self.find(self.record.seat.owner)
-            self._owner.guests.add(self)
+    def adopt(self, run: Run) -> None:
+        """The run is watched over: a fresh one, or one found again."""
+        self.kept, self.run = run.kept, run
+        run.kept.enter(self)
         self._started.set()
         self._machine_gone.clear()
         self.host.attachments.attached(self.record)
-        main.exited.add_done_callback(lambda _: self.hub.release())
-        self.host.tasks.spawn(
-            self._supervise(sandbox, main), name=f"container {self.record.id[:12]}"
-        )
+        run.program.exited.add_done_callback(lambda _: self.hub.release())
+        self.host.tasks.spawn(self._supervise(run), name=f"container {self.record.id[:12]}")
 
     @contextlib.asynccontextmanager
-    async def _plan_visit(self, *, mounted: bool) -> AsyncIterator[Plan]:
-        """The plan of a machine on no network, started in the body; ``mounted``: with those mounts the host has."""
+    async def _helper_plan(self, sandbox_id: str, *, mounted: bool) -> AsyncIterator[Plan]:
+        """The plan of a helper on no network, started in the body; ``mounted``: with those mounts the host has."""
         host = self.host
-        host.run_dir(self.record.id).mkdir(mode=0o700, parents=True, exist_ok=True)
         async with contextlib.AsyncExitStack() as stack:
             attached = Attachment()
             if mounted:
-                disks = host.attachments.attach(self.record, room=room(host.driver))
+                disks = host.attachments.attach(self.record, Placement(), room=room(host.driver))
                 attached = await stack.enter_async_context(disks)
                 here = [item for item in attached.mounts if not isinstance(item.source, NfsSource)]
                 attached = replace(attached, mounts=tuple(here))
-            yield await machine_plan(self.record, host, attached, MachineNetwork())
+            yield await machine_plan(sandbox_id, self.record, host, attached, MachineNetwork())
 
-    def _unmade(self) -> None:
-        """The machine in which the container's program did not run is gone."""
-        self.record.machine = None
-        self.try_save()
-        self._forget_run_dir()
+    def helper_gone(self) -> None:
+        """The volumes are free that a helper, whose machine is gone, had for this container."""
         self.host.attachments.detach(self.record)
 
     async def _start_failed(self, error: HyperError) -> None:
         record = self.record
-        record.machine, record.seat = None, Placement()
         record.error = str(error)
         record.exit_code = error.exit_code if error.exit_code in (126, 127) else 128
         record.ports = []
         if record.status is Status.RESTARTING:
             record.status = next_status(record.status, Event.GIVE_UP)
         self.try_save()
-        self._forget_run_dir()
         self.exits.resolve(record.exit_code)
         self.hub.finish()
         self.host.starts.failed(record.id)
         if record.spec.remove_at_end:
-            await self._remove(volumes=True)
+            await self.discard(volumes=True)
 
     # End
 
-    async def _supervise(self, sandbox: Sandbox, main: GuestProcess) -> None:
+    async def _supervise(self, run: Run) -> None:
         """The program's end is known and kept, and its machine is gone."""
+        main = run.program
         main.oom_kill = self._oom_killed
         try:
             await self.hub.pump(main)
             exit = await main.exited
         except HyperError as lost:
-            await self._lost(sandbox, lost)
+            await self._lost(run, lost)
         else:
             self._exited(exit.status, exit_event=exit)
             self.hub.finish()
             await self.visits.over()
-            await self._release(sandbox)
-        # Also those that were lost with it, or came while it ended.
-        await asyncio.gather(*(guest.settled() for guest in self.guests))
+            await self._release(run)
+        if not run.joined:
+            await run.kept.others_left(self)
         self._gone()
         if self.record.status is Status.RESTARTING:
             self._restart_later()
@@ -366,7 +401,7 @@ class Container:
         async with self.lock:
             if not self.live:
                 await self.settled()
-                await self._remove(volumes=True)
+                await self.discard(volumes=True)
 
     def _oom_killed(self) -> None:
         """The container counts as OOM-killed, as with dockerd whichever process was, also if the program goes on."""
@@ -416,7 +451,7 @@ class Container:
 
     async def _restart_after(self, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
-        await sharing.owner_is_back(self)
+        await self._owner_is_back()
         async with self.lock:
             if self.record.status is not Status.RESTARTING:
                 return
@@ -437,24 +472,22 @@ class Container:
     async def end_restarting(self) -> None:
         """The container is not RESTARTING any more: the restart is given up, unless it was under way."""
         async with self.lock:
-            if self.record.status is Status.RESTARTING:
-                self._give_up_restart()
+            self.give_up_restart()
 
-    async def _release(self, sandbox: Sandbox) -> None:
-        if self.record.seat.owner:
-            sandbox.session.forget(self.record.seat.process)  # the machine goes on
-            await sandbox.part(self.record.seat.container, self.record.seat.disks)
+    async def _release(self, run: Run) -> None:
+        if run.joined:
+            await run.kept.part(self.record.id)  # the machine goes on
             return
-        await asyncio.gather(*(ending.end_with_machine(guest) for guest in self.guests))
+        await run.kept.end_others(self)
         if self.goes_at_end and not self.host.volumes.survive(self.record):
-            await sandbox.destroy()  # its file systems are thrown away: no need to unmount them
+            await run.sandbox.destroy()  # its file systems are thrown away: no need to unmount them
         else:
-            await sandbox.shut_down()
+            await run.sandbox.shut_down()
 
-    async def _lost(self, sandbox: Sandbox, reason: HyperError) -> None:
+    async def _lost(self, run: Run, reason: HyperError) -> None:
         """The run has ended: the agent is not heard any more (machine killed, panicked, or talking nonsense)."""
-        autopsy = await sandbox.autopsy()
-        whose = "that it shared " if self.record.seat.owner else ""
+        autopsy = await run.sandbox.autopsy()
+        whose = "that it shared " if run.joined else ""
         text = f"the machine {whose}ended unexpectedly: {autopsy.cause or reason.message}"
         if autopsy.console:
             text += f"\n--- end of the machine's console ---\n{autopsy.console}"
@@ -463,27 +496,48 @@ class Container:
         self.hub.finish()
 
     def _gone(self) -> None:
+        """The container is in no sandbox any more; if it was its own, that is gone."""
+        kept, own = self.kept, not self.placement.joined
+        self.kept = self.run = None
         self.host.container_networks.release(self.record)
-        self.sandbox = self.main = None
-        if self._owner is not None:
-            self._owner.guests.discard(self)
-            self._owner = None
-        self.record.machine, self.record.seat = None, Placement()
         self.try_save()
-        self._forget_run_dir()
+        if kept is not None:
+            kept.leave(self, last=own)
         self.host.attachments.detach(self.record)
         self.timeline.mark("machine gone")
         self._machine_gone.set()
 
-    def _forget_run_dir(self) -> None:
-        shutil.rmtree(self.host.run_dir(self.record.id), ignore_errors=True)
+    async def end_with_sandbox(self) -> None:
+        """The program has ended, since the machine is about to: it was not stopped by a client."""
+        await ending.end_with_machine(self)
+
+    async def _owner_is_back(self) -> None:
+        """The container whose machine this one wants is not about to be started again: it runs, or will not."""
+        name = self.record.spec.network.joins
+        with contextlib.suppress(NotFound):
+            other = self.find(name) if name else self
+            if other is not self and other.record.status is Status.RESTARTING:
+                await other.restarted()
+
+    async def restarted(self) -> None:
+        """The container, which is RESTARTING, runs, or will not."""
+        either: list[asyncio.Future[Any]] = [
+            asyncio.ensure_future(self.wait_started()),
+            self.exits.next(),
+        ]
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for future in either:
+                future.cancel()
 
     # A machine that an earlier daemon has started
 
-    def await_machine(self, machine: MachineRecord | None) -> None:
-        """The container's machine is to be found again: meanwhile it keeps what it has, volumes among it."""
+    def await_machine(self, kept: KeptSandbox | None) -> None:
+        """The machine of ``kept`` is to be found again: meanwhile the container keeps what it has, volumes among it."""
         self.found.clear()
-        if machine is not None:
+        self.kept = kept
+        if kept is not None:
             self._machine_gone.clear()
         if self.live:
             self.host.attachments.attached(self.record)
@@ -519,8 +573,8 @@ class Container:
 
     # What may be asked of a running one
 
-    def running(self) -> tuple[Sandbox, GuestProcess]:
-        """The running container's machine and program.
+    def running(self) -> Run:
+        """The run of the container, which runs.
 
         Raises:
             Conflict: it does not run.
@@ -528,9 +582,9 @@ class Container:
         """
         if self.live and self.silent:
             raise self._silence()
-        if not self.live or self.sandbox is None or self.main is None:
+        if not self.live or self.run is None:
             raise self._not_running()
-        return self.sandbox, self.main
+        return self.run
 
     def _not_running(self) -> Conflict:
         if self.record.status is Status.RESTARTING:
@@ -570,10 +624,10 @@ class Container:
         """
         await self.start_over()
         await self.answering()
-        sandbox, _ = self.running()
+        run = self.running()
         if self.paused:
             raise Conflict(f"Container {self.record.id} is already paused")
-        await sandbox.power.pause(self.record.seat.container)
+        await run.sandbox.power.pause(run.placement.container)
         self.note_pause(Event.PAUSE)
 
     async def unpause(self, *before: ProcessSignal) -> None:
@@ -584,9 +638,9 @@ class Container:
             MachineError: the machine does not go on.
         """
         await self.answering()
-        if not self.paused or self.sandbox is None:
+        if not self.paused or self.run is None:
             raise Conflict(f"Container {self.record.id} is not paused")
-        await self.sandbox.power.unpause(self.record.seat.container, *before)
+        await self.run.sandbox.power.unpause(self.run.placement.container, *before)
         if self.paused:  # else it ended at once
             self.note_pause(Event.UNPAUSE)
 
@@ -604,7 +658,7 @@ class Container:
             GuestError, MachineError: the request failed for another reason.
         """
         await self.answering()
-        sandbox, _ = self.running()
+        sandbox = self.running().sandbox
         try:
             async with sandbox.power.awake():
                 await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)
@@ -620,8 +674,8 @@ class Container:
     async def wait_started(self) -> GuestProcess:
         """The container's program, as soon as it runs."""
         await self._started.wait()
-        assert self.main is not None
-        return self.main
+        assert self.run is not None
+        return self.run.program
 
     def note_stop(self, number: int) -> None:
         """The client's wish for an end is on disk first: a daemon killed now must not start the container again."""
@@ -636,45 +690,18 @@ class Container:
         Raises:
             Conflict: it does not run.
         """
-        await self.ask(ProcessResize(self.record.seat.process, rows, columns))
+        await self.ask(ProcessResize(self.placement.process, rows, columns))
         self.publish("resize", height=str(rows), width=str(columns))
 
     # Removal
 
-    async def remove(self, *, force: bool, volumes: bool = False) -> None:
-        """The container is gone; ``volumes``: so are its anonymous volumes.
+    def give_up_restart(self) -> None:
+        """The container, should it be RESTARTING, is EXITED: no start is under way, and the caller holds the lock."""
+        if self.record.status is Status.RESTARTING:
+            self._give_up_restart()
 
-        Raises:
-            Conflict: the container runs and ``force`` was not said.
-        """
-        self._check_removable(force=force)
-        async with self.lock:
-            if self.removed.done():
-                return
-            self._check_removable(force=force)  # it may just have been started
-            if self.record.status is Status.RESTARTING:
-                self._give_up_restart()
-            if self.live:
-                with contextlib.suppress(Conflict):
-                    await ending.kill(self, signal.SIGKILL)
-            await self.settled()
-            await self._remove(volumes=volumes)
-
-    def _check_removable(self, *, force: bool) -> None:
-        if self.paused and not force:
-            raise Conflict(
-                f'cannot remove container "/{self.record.name}": container is paused and must be '
-                "unpaused first"
-            )
-        if self.up and not force:
-            raise Conflict(
-                f'cannot remove container "/{self.record.name}": '
-                f"container is {self.record.status.value}: "
-                "stop the container before removing or force remove"
-            )
-
-    async def _remove(self, *, volumes: bool) -> None:
-        """The container is gone. The lock is held by the caller and no machine runs."""
+    async def discard(self, *, volumes: bool) -> None:
+        """The container is gone; ``volumes``: its anonymous ones, too. The caller holds the lock; no machine runs."""
         record = self.record
         if self.removed.done():
             return
@@ -682,7 +709,6 @@ class Container:
         record.status = next_status(record.status, Event.REMOVE)
         record.remove_volumes = volumes
         self.try_save()
-        self._forget_run_dir()
         self.exits.resolve(record.exit_code)
         self.hub.close()
         await asyncio.to_thread(_remove_tree, str(self.host.folder(record.id).path))
@@ -695,8 +721,8 @@ class Container:
     async def let_go(self) -> None:
         """The container is let go of: the daemon ends, the machine does not."""
         await self.visits.leave()
-        if self.sandbox is not None:
-            await self.sandbox.detach()
+        if self.run is not None:
+            await self.run.sandbox.detach()
         self.hub.close()
 
 

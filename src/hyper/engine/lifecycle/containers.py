@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from hyper.engine.lifecycle import kernels, sharing
+from hyper.engine.lifecycle import kernels, removal
 from hyper.engine.lifecycle.container import Container
 from hyper.engine.lifecycle.host import CONTAINER_UIDS, Host
 from hyper.engine.lifecycle.recovery import Recovery
@@ -22,6 +22,7 @@ from hyper.engine.output import log_segment
 from hyper.engine.record.container import ContainerRecord, Member, PodRecord
 from hyper.engine.record.container_spec import ContainerSpec, ImageUse, MachineSize
 from hyper.engine.record.mount import MountPoint
+from hyper.engine.record.sandbox import Placement
 from hyper.engine.record.state import Status
 from hyper.engine.spec import (
     agent_requests,
@@ -44,8 +45,6 @@ from hyper.errors import Conflict, HyperError, InvalidRequest, NotFound
 from hyper.ids import NAME_PATTERN, is_valid_name, new_id, random_name
 from hyper.image import platform as image_platform
 from hyper.machine.abilities import SharedFolders
-from hyper.machine.driver import MachineRecord
-from hyper.sandbox.sandbox import Sandbox
 from hyper.system import affinity, files
 from hyper.types.container import ContainerConfig, CreateBody, Healthcheck, HostConfig
 from hyper.types.pod import POD_LABEL
@@ -176,7 +175,7 @@ class Containers:
             self._host.networks.get,
             late=True,
         )
-        _dry_run(record, self.get)
+        _dry_run(record, self._register.record_of)
         warnings += mounts.warnings(record.mounts, is_socket=files.is_socket)
         shared = self._host.volumes.shared(record.mounts)
         warnings += mounts.shared_warnings(shared, self._in_other_machines(record))
@@ -199,7 +198,7 @@ class Containers:
         record = self._record(name, config, host, spec)
         record.pod = pod
         record.endpoints = endpoints.of_new_container(host, None, "", self._host.networks.get)
-        _dry_run(record, self.get)
+        _dry_run(record, self._register.record_of)
         return await self._keep(record), warnings
 
     def _in_other_machines(
@@ -211,7 +210,7 @@ class Containers:
             if named := record.spec.network.joins:
                 joined = self.get(named).record.id
         for other in self._register:
-            if other.live and joined not in (other.record.id, other.record.seat.owner or "-"):
+            if other.live and not (other.kept is not None and joined in other.kept.record.members):
                 yield other.record.name, other.record.mounts
 
     def _check_room(self) -> None:
@@ -335,7 +334,7 @@ class Containers:
 
     async def _undo(self, record: ContainerRecord, container: Container | None) -> None:
         if container is not None:
-            await container.remove(force=True, volumes=True)
+            await removal.remove(container, force=True, volumes=True)
             return
         await self._host.images.release(record.id)
         await self._host.volumes.release(record, anonymous=True)
@@ -346,19 +345,13 @@ class Containers:
 
     # Coming back
 
-    def kept_machines(self) -> list[MachineRecord]:
-        """The machines that containers of an earlier daemon were in."""
-        machines = (record.machine for record in self._host.store.containers())
-        return [machine for machine in machines if machine is not None]
-
     async def recover(self) -> None:
         """The kept containers are known; those whose machines still run are watched over again."""
         records = self._host.store.containers()
         for record in records:
             self._host.volumes.held(record)
-        await self._host.container_networks.open(
-            [record for record in records if record.machine is not None]
-        )
+        leads = [item for item in records if self._host.sandboxes.of_id(item.id) is not None]
+        await self._host.container_networks.open(leads)
         whole = []
         for record in records:
             if self._is_whole(record):
@@ -380,7 +373,7 @@ class Containers:
         async def start(container: Container, linked: list[asyncio.Task[None]]) -> None:
             if linked:
                 await asyncio.wait(linked)
-            await sharing.owner_is_found(container)
+            await self._owner_is_found(container)
             async with room:
                 await container.start_with_daemon()
 
@@ -396,6 +389,13 @@ class Containers:
                 start(container, linked), name=f"start of {container.record.id[:12]}"
             )
 
+    async def _owner_is_found(self, container: Container) -> None:
+        """The machine that ``container`` is to join, if it is to, has answered, or is known to be gone."""
+        name = container.record.spec.network.joins
+        if name:
+            with contextlib.suppress(NotFound):
+                await self.get(name).found.wait()
+
     def _is_whole(self, record: ContainerRecord) -> bool:
         """Whether the container's creation had come to its end, and a removal not gone far."""
         folder = self._host.folder(record.id)
@@ -404,11 +404,11 @@ class Containers:
     async def _discard(self, record: ContainerRecord) -> None:
         """The container, which a killed daemon had begun to make or to remove, is gone."""
         logger.warning("container %s is not whole: it is removed", record.id[:12])
-        if record.machine is not None:
-            await Sandbox.end(self._host.driver, record.machine)
-        await self._host.driver.clear(self._host.run_dir(record.id))
+        kept = self._host.sandboxes.of_id(record.id)
+        if kept is not None:
+            await kept.kill()
+            kept.forget()
         self._host.container_networks.release(record)
-        shutil.rmtree(self._host.run_dir(record.id), ignore_errors=True)
         folder = self._host.folder(record.id)
         await asyncio.to_thread(shutil.rmtree, folder.path, ignore_errors=True)
         await self._host.images.release(record.id)
@@ -420,16 +420,17 @@ class Containers:
         await asyncio.gather(*(container.let_go() for container in self._register))
 
 
-def _dry_run(record: ContainerRecord, find: Callable[[str], Container]) -> None:
+def _dry_run(record: ContainerRecord, find: Callable[[str], ContainerRecord | None]) -> None:
     """The requests to the agent can be made from ``record``: mistakes are found when the container is made."""
     agent_requests.check_paths(record)
-    sharing.check_mounts(record, find)
+    if named := record.spec.network.joins:
+        shared_sandbox.check_mounts(record, find(named))
     agent_requests.check_encodes(
         agent_requests.sandbox_setup(record, None),
         agent_requests.container_create(
-            record, record.seat, [], agent_requests.network_files(record, None)
+            record, Placement(), [], agent_requests.network_files(record, None)
         ),
-        agent_requests.main_program(record, record.seat),
+        agent_requests.main_program(record, Placement()),
     )
 
 

@@ -1,4 +1,7 @@
-"""Ending a container's program: asked to, then made to."""
+"""The end of a container's run: its program is asked to end, then made to.
+
+Below the container, which is known here by what its end takes. What clients call stop and kill is in stop.py.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,15 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
-from hyper.engine.record.state import Status
+from hyper.engine.lifecycle.exits import Exits
+from hyper.engine.lifecycle.sandboxes import KeptSandbox, Run
+from hyper.engine.record.container import ContainerRecord
 from hyper.engine.spec.restart import ends_the_policy
 from hyper.errors import Conflict, HyperError, MachineError
 from hyper.proto.message import ProcessSignal
 from hyper.sandbox.sandbox import Sandbox
-
-if TYPE_CHECKING:
-    from hyper.engine.lifecycle.container import Container
 
 DEFAULT_STOP_TIMEOUT_S: Final = 10
 #: How long a program may take to die of SIGKILL before its machine is ended.
@@ -28,28 +30,57 @@ SILENCE_S: Final = 5.0
 _WORK_NS: Final = 100_000_000
 
 
-async def kill(container: Container, number: int) -> None:
-    """The signal ``number`` was sent to the container's program; after SIGKILL that has ended.
+class Endable(Protocol):
+    """A container as far as the end of its run goes. Members are those of Container, which says what they mean."""
+
+    record: ContainerRecord
+    kept: KeptSandbox | None
+    run: Run | None
+    exits: Exits
+    found: asyncio.Event
+
+    @property
+    def live(self) -> bool:
+        """Whether a machine runs the container's program."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether the container is live and none of its processes executes."""
+
+    def running(self) -> Run:
+        """The run. Raises: Conflict: there is none. Unavailable: its machine is silent."""
+
+    async def answering(self) -> None:
+        """The machine answers. Raises: Unavailable: it does not."""
+
+    async def settled(self) -> None:
+        """The machine of the last run is gone."""
+
+    async def ask(self, request: ProcessSignal) -> None:
+        """The agent has done ``request``. Raises: HyperError."""
+
+    async def unpause(self, *before: ProcessSignal) -> None:
+        """The processes go on; the signals ``before`` were sent first. Raises: HyperError."""
+
+    def note_stop(self, number: int) -> None:
+        """The wish for an end by the signal ``number`` is kept."""
+
+    def publish(self, action: str, **attributes: str) -> None:
+        """An event says that ``action`` happened."""
+
+
+async def kill_heard(container: Endable, number: int) -> None:
+    """The signal ``number`` was sent to the program of a container that answers; after SIGKILL that has ended.
 
     Raises:
         Conflict: the container does not run.
     """
-    await container.start_over()
-    if container.record.status is Status.RESTARTING:
-        container.note_stop(number)
-        if container.record.stays_down:
-            await container.end_restarting()
-        if not container.live:
-            return
-    if container.silent and container.live:
-        await _kill_silent(container, number)
-        return
     container.running()
     container.note_stop(number)
     await _send(container, number)
 
 
-async def _kill_silent(container: Container, number: int) -> None:
+async def kill_silent(container: Endable, number: int) -> None:
     """The signal was sent to a silent container: for SIGKILL the machine is ended; others wait for its answer.
 
     Raises:
@@ -57,46 +88,17 @@ async def _kill_silent(container: Container, number: int) -> None:
     """
     if number != signal.SIGKILL:
         await container.answering()
-        await kill(container, number)
+        await kill_heard(container, number)
         return
     container.note_stop(number)
     container.publish("kill", signal=str(number))
-    await _end_machine(container)
-
-
-async def _end_machine(container: Container) -> None:
-    """The container's machine, which an earlier daemon has started, is gone, and the container has exited."""
-    owner = container.record.seat.owner
-    first = container.find(owner) if owner else container
     ended = container.exits.next()
-    if first.record.machine is not None:
-        await Sandbox.end(first.host.driver, first.record.machine)
+    if container.kept is not None:
+        await container.kept.kill()
     await ended
 
 
-async def stop(container: Container, *, timeout_s: int | None, number: int | None) -> bool:
-    """The program was asked to end, then made to. Returns False when it did not run. ``timeout_s`` < 0: no limit.
-
-    The run's machine is gone in either case: it may still be closing its disks when its program has ended.
-    """
-    await container.start_over()
-    if container.record.status is Status.RESTARTING:
-        container.note_stop(signal.SIGKILL)
-        await container.end_restarting()
-        if not container.live:
-            await container.settled()
-            container.publish("stop")
-            return True
-    if not container.live:
-        await container.settled()
-        return False
-    container.note_stop(signal.SIGKILL)
-    await _end(container, number, _stop_timeout_s(container) if timeout_s is None else timeout_s)
-    container.publish("stop")
-    return True
-
-
-async def _is_found(container: Container, timeout_s: int) -> bool:
+async def _is_found(container: Endable, timeout_s: int) -> bool:
     """Whether the container's machine answers, or is known to be gone, within ``timeout_s`` (< 0: no limit)."""
     try:
         async with asyncio.timeout(timeout_s if timeout_s >= 0 else None):
@@ -106,30 +108,30 @@ async def _is_found(container: Container, timeout_s: int) -> bool:
     return True
 
 
-async def end_with_machine(guest: Container) -> None:
+async def end_with_machine(guest: Endable) -> None:
     """The container ``guest`` has ended (asked to, then made to), since the machine that it shares is about to.
 
     It was not stopped by a client: its policy may start it again. A stop timeout without limit is the default one here.
     """
-    if guest.live and guest.sandbox is not None:
-        timeout_s = _stop_timeout_s(guest)
-        await _end(guest, None, timeout_s if timeout_s >= 0 else DEFAULT_STOP_TIMEOUT_S)
+    if guest.live and guest.run is not None:
+        timeout_s = stop_timeout_s(guest)
+        await end(guest, None, timeout_s if timeout_s >= 0 else DEFAULT_STOP_TIMEOUT_S)
     await guest.settled()
 
 
-async def _end(container: Container, number: int | None, timeout_s: int) -> None:
+async def end(container: Endable, number: int | None, timeout_s: int) -> None:
     """The program was sent ``number`` (or its stop signal), after ``timeout_s`` SIGKILL; its machine is gone."""
     if not await _is_found(container, timeout_s):
-        await _kill_silent(container, signal.SIGKILL)
+        await kill_silent(container, signal.SIGKILL)
     if container.live:
         await _end_heard(container, number, timeout_s)
     await container.settled()
 
 
-async def _end_heard(container: Container, number: int | None, timeout_s: int) -> None:
+async def _end_heard(container: Endable, number: int | None, timeout_s: int) -> None:
     ended = container.exits.next()
     try:
-        sandbox, _ = container.running()
+        sandbox = container.running().sandbox
         before_ns = await _worked_ns(sandbox)
         async with asyncio.timeout(max(timeout_s, SILENCE_S) if timeout_s >= 0 else None):
             await _send(
@@ -151,13 +153,13 @@ async def _end_heard(container: Container, number: int | None, timeout_s: int) -
             await _send(container, signal.SIGKILL)
 
 
-async def _send(container: Container, number: int) -> None:
+async def _send(container: Endable, number: int) -> None:
     """The signal ``number`` was sent to the program, and an event says so; after SIGKILL the program has ended.
 
     Raises:
         Conflict: the container does not run.
     """
-    sandbox, _ = container.running()
+    sandbox = container.running().sandbox
     if number != signal.SIGKILL:
         await _signal(container, number)
         container.publish("kill", signal=str(number))
@@ -192,30 +194,14 @@ async def _worked_ns(sandbox: Sandbox) -> int:
         return 0
 
 
-def _stop_timeout_s(container: Container) -> int:
+def stop_timeout_s(container: Endable) -> int:
     asked = container.record.spec.program.stop_timeout_s
     return DEFAULT_STOP_TIMEOUT_S if asked is None else asked
 
 
-async def restart(container: Container, *, timeout_s: int | None, number: int | None) -> None:
-    """The container was stopped, if it ran, and runs again. Raises: as ``stop`` and ``start``.
-
-    A container that removes itself does so only when it does not run at the end of this.
-    """
-    container.restarting += 1
-    try:
-        await stop(container, timeout_s=timeout_s, number=number)
-        await container.start()
-    finally:
-        container.restarting -= 1
-        if container.goes_at_end and not container.up:
-            await container.remove_ended()
-    container.publish("restart")
-
-
-async def _signal(container: Container, number: int) -> None:
+async def _signal(container: Endable, number: int) -> None:
     """The signal was sent. One that asks the program to end lifts a pause, as with dockerd; others wait for its end."""
-    request = ProcessSignal(container.record.seat.process, number)
+    request = ProcessSignal(container.running().placement.process, number)
     if container.paused and ends_the_policy(container.record.spec.program, number):
         await container.unpause(request)
     else:

@@ -142,7 +142,8 @@ class Execs:
         await container.answering()
         if record.process:
             raise already_run(record)
-        sandbox, _ = container.running()
+        run = container.running()
+        sandbox = run.sandbox
         container.refuse_paused("exec")
         record.process = sandbox.new_process()
         self._host.store.save_exec(record)  # first: a daemon killed now must know it again
@@ -153,7 +154,7 @@ class Execs:
             record,
             record.process,
             console_size(size),
-            container=container.record.seat.container,
+            container=run.placement.container,
         )
         try:
             reply = await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)

@@ -9,6 +9,7 @@ from typing import Final
 from hyper.config import Config
 from hyper.engine.events import EventBus
 from hyper.engine.identities import Identities
+from hyper.engine.lifecycle.sandboxes import Sandboxes
 from hyper.engine.lifecycle.starts import Starts
 from hyper.engine.network.container_networks import ContainerNetworks
 from hyper.engine.network.leases import Leases
@@ -64,6 +65,7 @@ class Host:
     identities: Identities
     starter: Starter
     starts: Starts
+    sandboxes: Sandboxes
 
     @property
     def privileged(self) -> bool:
@@ -77,7 +79,3 @@ class Host:
     def folder(self, container_id: str) -> ContainerFolder:
         """The folder of a container: its files beside its record."""
         return ContainerFolder(self.config.data_root / "containers" / container_id)
-
-    def run_dir(self, container_id: str) -> Path:
-        """The folder of a running machine's sockets; short, since socket paths must be < 108 bytes."""
-        return self.config.exec_root / "vm" / container_id[:16]

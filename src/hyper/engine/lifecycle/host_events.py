@@ -74,7 +74,7 @@ class HostEvents:
         record = container.record
         paths = self._host.attachments.shared_paths(record)
         bound = {point.source for point in record.mounts if point.kind == BIND}
-        if record.seat.owner or not bound:
+        if container.placement.joined or not bound:
             return
         roots = {number: path.host for number, path in enumerate(paths) if str(path.host) in bound}
         watch = _Watch(container, roots)
@@ -222,7 +222,7 @@ class _Watch:
             return
         sandbox = container.sandbox
         builtin = Builtin(("events", SHARE_TAG, *events), outside=True)
-        start = builtin.start(container.record.seat, sandbox.new_process(), running=True)
+        start = builtin.start(container.placement, sandbox.new_process(), running=True)
         process = sandbox.session.process(start.process, tty=False)
         try:
             await sandbox.session.call(start, timeout_s=START_TIMEOUT_S)

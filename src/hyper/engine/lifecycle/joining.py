@@ -143,13 +143,15 @@ async def _refresh(container: Container) -> None:
     for routed in networks.default_routes(record):
         await _ask(container, InterfaceAdd(routed))
     guest = networks.guest_config(record)
-    for reader in (container, *container.guests):
+    kept = container.running().kept
+    for reader in (container, *kept.others(container)):
         files = agent_requests.network_files(record, guest, reader=reader.record)
-        await _ask(container, ContainerFiles(reader.record.seat.container, files))
+        number = kept.placement(reader.record.id).container
+        await _ask(container, ContainerFiles(number, files))
 
 
 async def _ask(container: Container, request: Request) -> None:
-    sandbox, _ = container.running()
+    sandbox = container.running().sandbox
     try:
         await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)
     except HyperError:

@@ -1,23 +1,25 @@
-"""The plan of a container's machine, from its record, and its volumes and network."""
+"""Plans of machines and of what comes into them, from containers' records, volumes and networks."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Final
 
-from hyper.engine.lifecycle import kernels
+from hyper.engine.lifecycle import kernels, own_files
 from hyper.engine.lifecycle.host import Host
 from hyper.engine.network import nics
 from hyper.engine.network.container_networks import MachineNetwork, request_of
 from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.sandbox import Placement
 from hyper.engine.spec import agent_requests, pod_machine, resources
-from hyper.engine.volume.attachment import Attachment
+from hyper.engine.volume.attachment import Attachment, in_share
 from hyper.engine.volume.attachments import Room
 from hyper.machine.abilities import SharedFolders
 from hyper.machine.driver import Driver
 from hyper.machine.spec import Disk, FileBlocks, MachineSpec
 from hyper.machine.template import Card, Shape
-from hyper.sandbox.sandbox import Plan
+from hyper.sandbox.sandbox import Joining, Plan
 from hyper.sandbox.shape import layer_disks
 from hyper.system import affinity
 
@@ -57,9 +59,13 @@ async def _layers(record: ContainerRecord, host: Host, most: int) -> list[Path]:
 
 
 async def machine_plan(
-    record: ContainerRecord, host: Host, attached: Attachment, network: MachineNetwork
+    sandbox_id: str,
+    record: ContainerRecord,
+    host: Host,
+    attached: Attachment,
+    network: MachineNetwork,
 ) -> Plan:
-    """The plan for a start of ``record``, with its volumes and lease; ``record`` has its new size.
+    """The plan of a sandbox of ``record``'s own, with its volumes and lease; ``record`` has its new size.
 
     Raises:
         Forbidden: the hypervisor does not take the cards.
@@ -74,23 +80,23 @@ async def machine_plan(
     guest = network.guest
     scratch = host.folder(record.id).scratch
     disks = [
-        Disk(agent_requests.layer_name(record.seat, n, path), FileBlocks(path), True)
+        Disk(agent_requests.layer_name(Placement(), n, path), FileBlocks(path), True)
         for n, path in enumerate(layers)
     ]
     spec = MachineSpec(
-        name=record.id[:16],
+        name=sandbox_id[:16],
         vcpus=record.vcpus,
         memory_mib=record.memory_mib,
         kernel=kernels.of(record.spec, host.config),
         initrd=host.config.guest_initrd,
         disks=(
             *disks,
-            Disk(agent_requests.scratch_name(record.seat), FileBlocks(scratch), False),
+            Disk(agent_requests.scratch_name(Placement()), FileBlocks(scratch), False),
             *attached.disks,
         ),
         shared=attached.shared,
         nics=network.nics,
-        run_dir=host.run_dir(record.id),
+        run_dir=host.sandboxes.run_dir(sandbox_id),
         uid=host.uid(record.identity),
         limits=resources.machine_limits(record.spec.limits, available=affinity.available()),
     )
@@ -99,12 +105,51 @@ async def machine_plan(
         setup=agent_requests.sandbox_setup(record, guest),
         container=agent_requests.container_create(
             record,
-            record.seat,
+            Placement(),
             layers,
             agent_requests.network_files(record, guest),
             attached.mounts,
         ),
-        program=agent_requests.main_program(record, record.seat),
-        limits=resources.guest_limits(record.seat, record.spec.limits),
+        program=agent_requests.main_program(record, Placement()),
+        limits=resources.guest_limits(Placement(), record.spec.limits),
         connected=network.connected,
+    )
+
+
+async def join_plan(
+    record: ContainerRecord,
+    placement: Placement,
+    lead: ContainerRecord,
+    host: Host,
+    attached: Attachment,
+) -> Joining:
+    """The plan for a start of ``record`` in the running machine of ``lead``, whose network and share it has there.
+
+    Raises:
+        Conflict: the container mounts a directory of the host that is not in the machine's share.
+        HyperError: a layer of the image is missing, or there are more than the machine takes.
+    """
+    there = host.attachments.shared_paths(lead) if attached.shared else ()
+    mounts = in_share(attached.mounts, attached.shared, there)
+    most = layer_disks(host.driver, beside=0, shared=False)
+    layers = await host.images.disks(record.image_id, max_disks=most)
+    scratch = host.folder(record.id).scratch
+    files = agent_requests.network_files(
+        lead, host.container_networks.guest_config(lead), reader=record
+    )
+    if record.member is not None:
+        mounts = (*pod_machine.member_mounts(record, lead), *mounts)
+        files = (*files, *await asyncio.to_thread(own_files.read, host.folder(record.id)))
+    return Joining(
+        disks=(
+            *(
+                Disk(agent_requests.layer_name(placement, n, path), FileBlocks(path), True)
+                for n, path in enumerate(layers)
+            ),
+            Disk(agent_requests.scratch_name(placement), FileBlocks(scratch), False),
+            *attached.disks,
+        ),
+        container=agent_requests.container_create(record, placement, layers, files, mounts),
+        program=agent_requests.main_program(record, placement),
+        limits=resources.guest_limits(placement, record.spec.limits),
     )

@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 from msgspec.structs import replace
 
 from hyper.engine.events import EngineEvent
-from hyper.engine.lifecycle import ending, sharing
+from hyper.engine.lifecycle import own_files, removal, stop
 from hyper.engine.lifecycle.container import Container
 from hyper.engine.lifecycle.containers import Containers
 from hyper.engine.lifecycle.host import Host
@@ -237,9 +237,9 @@ class Pods:
         if files:
             folder = self._host.folder(container.record.id)
             try:
-                await asyncio.to_thread(sharing.keep_files, folder, files)
+                await asyncio.to_thread(own_files.keep, folder, files)
             except OSError as error:
-                await container.remove(force=True, volumes=True)
+                await removal.remove(container, force=True, volumes=True)
                 raise HyperError(
                     f"container {container.record.name}: its files cannot be kept: {error.strerror}"
                 ) from error
@@ -347,9 +347,9 @@ class Pods:
     async def _stop(self, pod: Container, *, timeout_s: int | None) -> None:
         members = [item for item in self.members(pod) if item.up]
         await asyncio.gather(
-            *(ending.stop(item, timeout_s=timeout_s, number=None) for item in members)
+            *(stop.stop(item, timeout_s=timeout_s, number=None) for item in members)
         )
-        await ending.stop(pod, timeout_s=timeout_s, number=signal.SIGKILL)
+        await stop.stop(pod, timeout_s=timeout_s, number=signal.SIGKILL)
 
     def _end_soon(self, pod: Container) -> None:
         self._host.tasks.spawn(self._end_if_idle(pod), name=f"end of pod {pod.record.name}")
@@ -391,8 +391,8 @@ class Pods:
         pod.try_save()  # first: a daemon killed now must not leave a part of it
         await self._stop(pod, timeout_s=_AT_ONCE_S)
         for container in self.members(pod):
-            await container.remove(force=True, volumes=volumes)
-        await pod.remove(force=True)
+            await removal.remove(container, force=True, volumes=volumes)
+        await removal.remove(pod, force=True)
 
     # Waiting
 

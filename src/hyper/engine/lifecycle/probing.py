@@ -71,7 +71,7 @@ class HealthChecks:
         sandbox = container.sandbox
         if sandbox is not None and container.live:
             beside = [item for item in self._containers.all() if item.sandbox is sandbox]
-            if not container.record.seat.owner:
+            if not container.placement.joined:
                 self._end_strays(sandbox, beside)
             self._go_on(container)
 
@@ -148,11 +148,11 @@ class HealthChecks:
                 container.publish("liveness: failed")
                 # Nobody wanted it to stay down: its policy says what follows.
                 with contextlib.suppress(Conflict):  # it has ended meanwhile
-                    await container.ask(ProcessSignal(record.seat.process, signal.SIGKILL))
+                    await container.ask(ProcessSignal(container.placement.process, signal.SIGKILL))
 
     def _end_strays(self, sandbox: Sandbox, containers: list[Container]) -> None:
         """Probes of a killed daemon are ended: programs of the machine that are no container's own and no exec's."""
-        known = {container.record.seat.process for container in containers}
+        known = {container.placement.process for container in containers}
         known.update(*(self._execs.processes(container) for container in containers))
         for info in sandbox.hello.processes:
             if info.process in known:
@@ -235,11 +235,11 @@ class _Probe:
             record,
             process.number,
             (0, 0),
-            container=container.record.seat.container,
+            container=container.placement.container,
         )
         if self._builtin:
             asked = Builtin(tuple(record.args), outside=True)
-            request = asked.start(container.record.seat, process.number, running=True)
+            request = asked.start(container.placement, process.number, running=True)
         container.publish(f"exec_start: {words}", execID=record.id)
         try:
             await session.call(request, timeout_s=REQUEST_TIMEOUT_S)

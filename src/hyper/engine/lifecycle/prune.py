@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from hyper.engine.lifecycle import removal
 from hyper.engine.lifecycle.container import Container
 from hyper.engine.lifecycle.containers import Containers
 from hyper.engine.lifecycle.host import Host
@@ -34,7 +35,7 @@ async def prune_containers(
             continue
         written = await written_bytes(container)
         try:
-            await container.remove(force=False)
+            await removal.remove(container, force=False)
         except Conflict:
             continue  # it was started meanwhile
         deleted.append(container.record.id)

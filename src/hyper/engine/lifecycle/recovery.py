@@ -11,17 +11,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Final
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
 
-from hyper.engine.lifecycle import sharing
+from hyper.engine.lifecycle import removal
 from hyper.engine.lifecycle.container import CODE_KILLED, Container
 from hyper.engine.lifecycle.host import Host
-from hyper.engine.record.container import ContainerRecord
+from hyper.engine.lifecycle.sandboxes import KeptSandbox, Run
+from hyper.engine.record.sandbox import Kind
 from hyper.engine.record.state import Event, Status
 from hyper.errors import HyperError, ProtocolError, Unreachable
 from hyper.machine.driver import MachineRecord
-from hyper.proto.message import ProcessInfo
+from hyper.proto.message import ProcessInfo, ProcessSignal
 from hyper.sandbox.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
@@ -32,7 +34,9 @@ PATIENCE_S: Final = 2.0
 _FIRST_DELAY_S: Final = 1.0
 _MAX_DELAY_S: Final = 30.0
 #: How long a machine in which no program of the container's runs is waited for: it is only to end.
-_VISIT_TIMEOUT_S: Final = 5.0
+_HELPER_TIMEOUT_S: Final = 5.0
+#: How long a program may take to die that a killed daemon had only just started.
+_END_TIMEOUT_S: Final = 10.0
 SILENT_END: Final = "the machine had not answered since the daemon started, and was ended"
 
 
@@ -42,7 +46,7 @@ class Recovery:
     def __init__(self, host: Host, find: Callable[[str], Container | None]) -> None:
         self._host = host
         self._find = find
-        #: Containers whose machines ran when this daemon came and did not answer, with the error for their end.
+        #: Sandboxes whose machines ran when this daemon came and did not answer, with the error for their end.
         self._silent: dict[str, str] = {}
 
     async def run(self, containers: list[Container]) -> None:
@@ -51,42 +55,68 @@ class Recovery:
         All machines that are gone are known to be: only silent ones are not waited for.
         """
         inside: dict[str, list[Container]] = {}
+        outside: list[Container] = []
         for container in containers:
-            inside.setdefault(container.record.seat.owner, []).append(container)
-        work: list[asyncio.Task[None]] = []
+            kept = self._sandbox_of(container)
+            container.await_machine(kept)
+            if kept is None:
+                outside.append(container)
+            else:
+                inside.setdefault(kept.record.id, []).append(container)
+        work = [self._spawn(item.record.id, self._guarded(item, self._recover)) for item in outside]
         silent: list[asyncio.Task[None]] = []
-        for first in inside.pop("", []):
-            guests = inside.pop(first.record.id, [])
-            for container in (first, *guests):
-                container.await_machine(first.record.machine)
-            name = f"recovery of {first.record.id[:12]}"
-            machine = first.record.machine
+        for kept in self._host.sandboxes:
+            machine = kept.record.machine
             runs = machine is not None and self._host.driver.runs(machine)
-            task = self._host.tasks.spawn(self._recover_all(first, guests), name=name)
+            members = sorted(
+                inside.get(kept.record.id, []),
+                key=lambda item: kept.placement(item.record.id).container,
+            )
+            task = self._spawn(kept.record.id, self._recover_all(kept, members))
             (silent if runs else work).append(task)
-        for strays in inside.values():  # whose machine's own container is no more
-            for stray in strays:
-                name = f"recovery of {stray.record.id[:12]}"
-                work.append(
-                    self._host.tasks.spawn(self._guarded(stray, self._recover_guest), name=name)
-                )
         if silent:
             await asyncio.wait(silent, timeout=PATIENCE_S)
         if work:
             await asyncio.wait(work)
 
-    async def _recover_all(self, first: Container, guests: list[Container]) -> None:
-        """A machine's own container is recovered, then the others in it; none is served before all are known."""
+    def _sandbox_of(self, container: Container) -> KeptSandbox | None:
+        """The sandbox that the container was in when the last daemon died."""
+        id = container.record.id
+        found = (item for item in self._host.sandboxes if id in item.record.members)
+        return next(found, None)
+
+    def _spawn(self, id: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._host.tasks.spawn(work, name=f"recovery of {id[:12]}")
+
+    async def _recover_all(self, kept: KeptSandbox, members: list[Container]) -> None:
+        """A sandbox is found again, then the containers in it; none is served before all are known."""
         try:
-            await self._guarded(first, self._recover)
-            for guest in guests:
-                await self._guarded(guest, self._recover_guest)
-            if first.sandbox is not None:
+            await self._find_again(kept, members)
+            for container in members:
+                await self._guarded(container, self._recover)
+            if kept.sandbox is not None:
                 with contextlib.suppress(HyperError):  # it has just ended
-                    await first.sandbox.power.settle()
+                    await kept.sandbox.power.settle()
+            elif not any(item.kept is kept for item in members):
+                kept.forget()  # also that of a container that is no more
         finally:
-            for container in (first, *guests):
+            for container in members:
                 container.found.set()
+
+    async def _find_again(self, kept: KeptSandbox, members: list[Container]) -> None:
+        """The machine of ``kept`` has answered, or is gone: also one that is of no use to any container."""
+        lead = next((item for item in members if item.record.id == kept.record.id), None)
+        wanted = lead is not None and lead.live and lead.record.status is not Status.REMOVING
+        if kept.record.machine is None or kept.record.kind is Kind.HELPER or not wanted:
+            await self._end_cleanly(kept)
+            return
+        try:
+            kept.sandbox = await self._until_answered(kept)
+        except HyperError as error:
+            logger.error("sandbox %s: cannot be found again: %s", kept.record.id[:12], error)
+        if kept.sandbox is not None:
+            for placement in kept.record.members.values():
+                kept.sandbox.found(placement.container, placement.disks)
 
     async def _guarded(
         self, container: Container, recover: Callable[[Container], Awaitable[None]]
@@ -99,64 +129,63 @@ class Recovery:
             container.lost_in_absence()
 
     async def _recover(self, container: Container) -> None:
-        record, sandbox = container.record, None
-        if record.machine is None:
-            # Killed between a launch and keeping its record, the last daemon left a machine nobody knows.
-            await self._host.driver.clear(self._host.run_dir(record.id))
-        elif record.status is Status.REMOVING:
-            await Sandbox.end(self._host.driver, record.machine)
-        elif not container.live:
-            await self._end_visits(record.machine)
-        else:
-            sandbox = await self._until_answered(container, record.machine)
-        if sandbox is None:
+        """The container is watched over again, or is known to have exited; nothing of it is left where it was."""
+        record, kept = container.record, container.kept
+        sandbox = None if kept is None else kept.sandbox
+        info = _main_of(container, sandbox)
+        if kept is None or sandbox is None:
             await self._is_lost(container)
-        elif (info := _main_of(record, sandbox)) is None:
+        elif info is not None and container.live:
+            self._go_on(container, kept, sandbox, info)
+        elif not container.placement.joined:
             await sandbox.shut_down()
+            kept.sandbox = None
             await self._is_lost(container)
         else:
-            self._go_on(container, sandbox, info)
-
-    async def _recover_guest(self, container: Container) -> None:
-        """The container, which ran in another's machine, is watched over again, or is known to have exited."""
-        found = await sharing.recover(container, self._find(container.record.seat.owner))
-        if found is None or container.record.status is Status.REMOVING:
+            if info is not None:
+                await _end(sandbox, info)
+            await kept.part(record.id)
             await self._is_lost(container)
-        else:
-            self._go_on(container, *found)
 
-    async def _end_visits(self, machine: MachineRecord) -> None:
-        """The helper machine, in which only builtins ran, is gone, cleanly if its agent answers soon."""
+    async def _end_cleanly(self, kept: KeptSandbox) -> None:
+        """The machine, in which no program of a container's is wanted, is gone, cleanly if its agent answers soon."""
+        machine = kept.record.machine
+        if machine is None:
+            return
         try:
-            sandbox = await Sandbox.reattach(self._host.driver, machine, timeout_s=_VISIT_TIMEOUT_S)
+            sandbox = await Sandbox.reattach(
+                self._host.driver, machine, timeout_s=_HELPER_TIMEOUT_S
+            )
         except HyperError as error:
             logger.warning("machine %s is ended: %s", machine.name, error.message)
-            await Sandbox.end(self._host.driver, machine)
+            await kept.kill()
         else:
             if sandbox is not None:
                 await sandbox.shut_down()
 
-    async def _until_answered(self, container: Container, machine: MachineRecord) -> Sandbox | None:
-        """The sandbox of a container, once its agent answers; None: its machine has ended or is out of reach."""
+    async def _until_answered(self, kept: KeptSandbox) -> Sandbox | None:
+        """The sandbox, once its agent answers; None: its machine has ended or is out of reach."""
+        machine = kept.record.machine
+        assert machine is not None
         delay_s = _FIRST_DELAY_S
         while True:
             try:
                 return await Sandbox.reattach(self._host.driver, machine)
             except (ProtocolError, Unreachable) as error:
-                logger.warning("container %s: %s", container.record.id[:12], error.message)
-                self._silent[container.record.id] = f"the machine was ended: {error.message}"
-                await Sandbox.end(self._host.driver, machine)
+                logger.warning("sandbox %s: %s", kept.record.id[:12], error.message)
+                self._silent[kept.record.id] = f"the machine was ended: {error.message}"
+                await kept.kill()
                 return None
             except HyperError as error:
-                self._note_silence(container, error)
+                self._note_silence(kept, error)
             await self._pause(machine, delay_s)
             delay_s = min(2 * delay_s, _MAX_DELAY_S)
 
-    def _note_silence(self, container: Container, error: HyperError) -> None:
-        if container.record.id not in self._silent:
-            self._silent[container.record.id] = SILENT_END
-            name, text = container.record.id[:12], error.message
-            logger.warning("container %s: its machine runs and is silent: %s", name, text)
+    def _note_silence(self, kept: KeptSandbox, error: HyperError) -> None:
+        if kept.record.id not in self._silent:
+            self._silent[kept.record.id] = SILENT_END
+            name, text = kept.record.id[:12], error.message
+            logger.warning("sandbox %s: its machine runs and is silent: %s", name, text)
 
     async def _pause(self, machine: MachineRecord, delay_s: float) -> None:
         """The delay ``delay_s`` has passed, or the machine has ended."""
@@ -174,19 +203,21 @@ class Recovery:
     async def _is_lost(self, container: Container) -> None:
         """The container's machine is known to have ended; a removal that had begun or was to follow is done."""
         record = container.record
-        why = self._silent.get(record.seat.owner or record.id)
+        why = None if container.kept is None else self._silent.get(container.kept.record.id)
         if why is not None:
             container.lost_in_absence(CODE_KILLED, why)
         else:
             container.lost_in_absence()
         container.found.set()
         if record.status is Status.REMOVING:
-            await container.remove(force=True, volumes=record.remove_volumes)
+            await removal.remove(container, force=True, volumes=record.remove_volumes)
         elif record.spec.remove_at_end:
-            await container.remove(force=True, volumes=True)
+            await removal.remove(container, force=True, volumes=True)
 
-    def _go_on(self, container: Container, sandbox: Sandbox, info: ProcessInfo) -> None:
-        if container.record.id in self._silent:
+    def _go_on(
+        self, container: Container, kept: KeptSandbox, sandbox: Sandbox, info: ProcessInfo
+    ) -> None:
+        if kept.record.id in self._silent:
             logger.warning("container %s: its machine answers", container.record.id[:12])
         log = container.hub.log
         assert log is not None
@@ -197,14 +228,28 @@ class Recovery:
         main = sandbox.session.process(
             info.process, tty=container.record.spec.program.tty, start=start
         )
-        container.adopt(sandbox, main)
+        placement = kept.placement(container.record.id)
+        container.adopt(Run(kept, sandbox, placement, main))
         main.resume()
-        paused = sandbox.power.found(container.record.seat.container, paused=container.paused)
+        paused = sandbox.power.found(placement.container, paused=container.paused)
         if paused and not container.paused:
             container.note_pause(Event.PAUSE)
 
 
-def _main_of(record: ContainerRecord, sandbox: Sandbox) -> ProcessInfo | None:
+def _main_of(container: Container, sandbox: Sandbox | None) -> ProcessInfo | None:
     """The container's own program, as the agent of a machine found again tells of it; None: it does not."""
-    found = (info for info in sandbox.hello.processes if info.process == record.seat.process)
+    processes = () if sandbox is None else sandbox.hello.processes
+    found = (info for info in processes if info.process == container.placement.process)
     return next(found, None)
+
+
+async def _end(sandbox: Sandbox, info: ProcessInfo) -> None:
+    """The program, whose start an earlier daemon did not live to keep, has ended, unless the agent does not answer."""
+    process = sandbox.session.process(
+        info.process, tty=False, start={0: info.stdin, 1: info.stdout, 2: info.stderr}
+    )
+    process.resume()
+    sandbox.session.post(ProcessSignal(info.process, signal.SIGKILL))
+    with contextlib.suppress(TimeoutError, HyperError):
+        async with asyncio.timeout(_END_TIMEOUT_S):
+            await process.exited

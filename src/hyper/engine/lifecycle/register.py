@@ -71,11 +71,6 @@ class Register:
         record = self.record_of(name)
         return None if record is None else record.id
 
-    def machine_uids(self) -> set[int]:
-        """The identities of all machines that containers are in."""
-        machines = (item.record.machine for item in self._by_id.values())
-        return {machine.uid for machine in machines if machine and machine.uid is not None}
-
     def names(self) -> set[str]:
         """The names that are taken."""
         return set(self._by_name)

@@ -48,7 +48,7 @@ async def update(container: Container, new: HostConfig) -> list[str]:
         _check_fits(container, spec.limits)
         await _apply(container, container.sandbox, spec.limits)
         there = container.sandbox.machine.record.vcpus
-        if size.vcpus > there and not container.record.seat.owner:
+        if size.vcpus > there and not container.placement.joined:
             warnings.append(f"More than {there} CPUs {_NOT_NOW}.")
     if not container.live and not joins:
         spec = resources.resized(spec, available=available)
@@ -59,7 +59,7 @@ async def update(container: Container, new: HostConfig) -> list[str]:
 
 
 def _check_fits(container: Container, limits: ResourceLimits) -> None:
-    size = container.record.memory_mib
+    size = container.size.memory_mib
     if limits.memory_bytes > size * MIB:
         raise Conflict(
             f"Cannot update container {container.record.id}: its running machine has {size} MiB of memory",
@@ -69,7 +69,7 @@ def _check_fits(container: Container, limits: ResourceLimits) -> None:
 
 async def _apply(container: Container, sandbox: Sandbox, changed: ResourceLimits) -> None:
     old = container.record.spec.limits
-    request = resources.guest_change(container.record.seat, old, changed)
+    request = resources.guest_change(container.placement, old, changed)
     if request is not None:
         try:
             async with sandbox.power.awake():
@@ -80,6 +80,6 @@ async def _apply(container: Container, sandbox: Sandbox, changed: ResourceLimits
             ) from error
     available = affinity.available()
     limits = resources.machine_limits(changed, available=available)
-    shared = bool(container.record.seat.owner)  # the machine is another's
+    shared = container.placement.joined  # the machine is another's
     if limits != resources.machine_limits(old, available=available) and not shared:
         await sandbox.machine.limit(limits)

@@ -1,9 +1,8 @@
 """Builtins of the agent run for one container, whether its program runs or not.
 
-Of a running container they are processes beside its program. For one that does not run a machine is booted without the
-program; it stays for a moment, since clients mostly ask twice (stat, then archive), and is shut down before
-anything else happens to the container. Such a machine is kept in the record like any other: a daemon that comes back
-ends it.
+Of a running container they are processes beside its program. For one that does not run a *helper* is launched, a
+sandbox without the program; it stays for a moment, since clients mostly ask twice (stat, then archive), and is shut
+down before anything else happens to the container. A daemon that comes back finds it among the sandboxes, and ends it.
 """
 
 from __future__ import annotations
@@ -11,22 +10,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Generator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
-from hyper.engine.record.sandbox import Placement
+from hyper.engine.lifecycle.sandboxes import KeptSandbox, Run, Sandboxes
+from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.sandbox import Kind, Placement
+from hyper.engine.tasks import Tasks
 from hyper.errors import GuestError, HyperError, MachineError, NotFound
 from hyper.guest.process import STDOUT, GuestProcess, Output
-from hyper.machine.driver import MachineRecord
+from hyper.ids import new_id
 from hyper.proto.message import ProcessFlag, ProcessSignal, ProcessStart, ReplyCode
 from hyper.proto.record import END_RECORD, Record, RecordDecoder
 from hyper.sandbox.sandbox import Plan, Sandbox
 from hyper.sandbox.timeline import Timeline
-
-if TYPE_CHECKING:
-    from hyper.engine.lifecycle.container import Container
 
 logger = logging.getLogger(__name__)
 
@@ -118,32 +117,44 @@ class Visit:
 
 
 class Planner(Protocol):
-    """A maker of a machine's plan; ``mounted``: with what the container mounts."""
+    """A maker of helpers' plans: for the sandbox of an id; ``mounted``: with what the container mounts."""
 
-    def __call__(self, *, mounted: bool) -> AbstractAsyncContextManager[Plan]: ...
+    def __call__(self, sandbox_id: str, *, mounted: bool) -> AbstractAsyncContextManager[Plan]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
-    """The operations of a container that does not run, as a helper machine for visits needs them."""
+class Visited(Protocol):
+    """A container as far as builtins run for it. Members are those of Container, which says what they mean."""
 
-    #: The plan of the helper machine, which is started in the body.
-    plan: Planner
-    #: The helper machine's record is kept.
-    made: Callable[[MachineRecord], None]
-    #: The helper machine's record is forgotten.
-    unmade: Callable[[], None]
-    #: The machine of the container's last run is gone.
-    settled: Callable[[], Awaitable[None]]
+    record: ContainerRecord
+    lock: asyncio.Lock
+    run: Run | None
+    removed: asyncio.Future[int]
+
+    @property
+    def live(self) -> bool:
+        """Whether a machine runs the container's program."""
+
+    async def answering(self) -> None:
+        """The machine answers, if there is one. Raises: Unavailable: it does not."""
+
+    async def settled(self) -> None:
+        """The machine of the last run is gone."""
+
+    def helper_gone(self) -> None:
+        """The volumes are free that a helper had."""
 
 
 class Visits:
-    """The visits to one container."""
+    """The visits to one container. ``plan`` is entered while a helper is launched."""
 
-    def __init__(self, container: Container, home: Home) -> None:
+    def __init__(
+        self, container: Visited, sandboxes: Sandboxes, tasks: Tasks, plan: Planner
+    ) -> None:
         self._container = container
-        self._home = home
-        self._sandbox: Sandbox | None = None
+        self._sandboxes = sandboxes
+        self._tasks = tasks
+        self._plan = plan
+        self._helper: KeptSandbox | None = None
         self._mounted = False
         self._timer: asyncio.Task[None] | None = None
         self._running = 0
@@ -168,12 +179,13 @@ class Visits:
     async def _join(self, stack: AsyncExitStack, builtin: Builtin) -> Visit | None:
         """A visit to the running program; None if none runs."""
         container = self._container
-        if not container.live or container.sandbox is None:
+        run = container.run
+        if not container.live or run is None:
             return None
-        sandbox = container.sandbox
+        sandbox = run.sandbox
         stack.enter_context(self._counted())
         await stack.enter_async_context(sandbox.power.awake())
-        start = builtin.start(container.record.seat, sandbox.new_process(), running=True)
+        start = builtin.start(run.placement, sandbox.new_process(), running=True)
         try:
             return await self._start(stack, sandbox, start)
         except GuestError as error:
@@ -202,43 +214,53 @@ class Visits:
     async def _boot(self, stack: AsyncExitStack, builtin: Builtin) -> Visit:
         container = self._container
         await stack.enter_async_context(container.lock)
-        await self._home.settled()
+        await container.settled()
         if container.removed.done():
             raise NotFound(f"No such container: {container.record.id}")
         if container.live:  # somebody was quicker
             visit = await self._join(stack, builtin)
             if visit is not None:
                 return visit
-            await self._home.settled()
+            await container.settled()
         self._cancel_timer()
         stack.push_async_callback(self._linger)
         lacks_mounts = not (self._mounted or builtin.outside)
-        if self._sandbox is not None and (lacks_mounts or self._sandbox.session.closed.done()):
+        if (sandbox := self._sandbox) and (lacks_mounts or sandbox.session.closed.done()):
             await self.leave()
-        if self._sandbox is None:
+        if (sandbox := self._sandbox) is None:
             return await self._launch(stack, builtin)
-        start = builtin.start(Placement(), self._sandbox.new_process(), running=False)
-        return await self._start(stack, self._sandbox, start)
+        start = builtin.start(Placement(), sandbox.new_process(), running=False)
+        return await self._start(stack, sandbox, start)
+
+    @property
+    def _sandbox(self) -> Sandbox | None:
+        """The helper's machine and session."""
+        return None if self._helper is None else self._helper.sandbox
 
     async def _launch(self, stack: AsyncExitStack, builtin: Builtin) -> Visit:
-        container = self._container
+        record = self._container.record
         start = builtin.start(Placement(), Placement().process, running=False)
         self._mounted = not builtin.outside
+        helper = self._sandboxes.begin(new_id(), Kind.HELPER, identity=record.identity)
         try:
-            async with self._home.plan(mounted=self._mounted) as plan:
-                started = await container.host.starter.launch(
+            async with self._plan(helper.record.id, mounted=self._mounted) as plan:
+                started = await helper.launch(
                     replace(plan, program=start),
-                    made=self._home.made,
+                    member=record.id,
                     timeline=Timeline(),
                     again=False,
                 )
         except BaseException:
-            self._home.unmade()
+            self._forget(helper)
             raise
-        self._sandbox = started.sandbox
+        self._helper = helper
         visit = Visit(started.program)
-        stack.push_async_callback(self._end, visit, self._sandbox)
+        stack.push_async_callback(self._end, visit, started.sandbox)
         return visit
+
+    def _forget(self, helper: KeptSandbox) -> None:
+        helper.forget()
+        self._container.helper_gone()
 
     async def _start(self, stack: AsyncExitStack, sandbox: Sandbox, start: ProcessStart) -> Visit:
         process = sandbox.session.process(start.process, tty=False)
@@ -255,7 +277,7 @@ class Visits:
     async def _end(self, visit: Visit, sandbox: Sandbox) -> None:
         """The visit has ended, even if the visitor is cancelled once more: no other ends it, and it holds the lock."""
         name = f"end of a visit to {self._container.record.id[:12]}"
-        await _through(self._container.host.tasks.spawn(self._end_whole(visit, sandbox), name=name))
+        await _through(self._tasks.spawn(self._end_whole(visit, sandbox), name=name))
 
     async def _end_whole(self, visit: Visit, sandbox: Sandbox) -> None:
         if visit.refused:
@@ -271,14 +293,14 @@ class Visits:
 
     async def _linger(self) -> None:
         """The helper machine ends after LINGER_S; at once if it has mounts, which others may want. The lock is held."""
-        if self._sandbox is None:
+        if self._helper is None:
             return
         name = f"visits to {self._container.record.id[:12]}"
         if self._mounted and self._container.record.mounts:
-            task = self._container.host.tasks.spawn(self.leave(), name=name)
+            task = self._tasks.spawn(self.leave(), name=name)
             await _through(task)
         else:
-            self._timer = self._container.host.tasks.spawn(self._leave_later(), name=name)
+            self._timer = self._tasks.spawn(self._leave_later(), name=name)
 
     async def _leave_later(self) -> None:
         await asyncio.sleep(LINGER_S)
@@ -294,10 +316,11 @@ class Visits:
     async def leave(self) -> None:
         """The helper machine is gone. The container's lock is held, or no other task works on it any more."""
         self._cancel_timer()
-        sandbox, self._sandbox = self._sandbox, None
-        if sandbox is not None:
-            await sandbox.shut_down()
-            self._home.unmade()
+        helper, self._helper = self._helper, None
+        if helper is not None:
+            if helper.sandbox is not None:
+                await helper.sandbox.shut_down()
+            self._forget(helper)
 
 
 async def _through(task: asyncio.Task[None]) -> None:

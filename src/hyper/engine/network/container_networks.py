@@ -185,7 +185,7 @@ def _asked(endpoint: EndpointRecord) -> EndpointRequest:
 
 
 def _holds(record: ContainerRecord) -> bool:
-    """Whether the container, which has a machine, has a lease. One booted for a look at files is on no network."""
+    """Whether the container may have a lease. A machine booted for a look at files is on no network."""
     if not record.spec.network.own:
         return False
     return record.status in LIVE or any(endpoint.id for endpoint in record.endpoints)

@@ -7,9 +7,7 @@ from msgspec import Struct, field
 from hyper.engine.record.container_spec import ContainerSpec
 from hyper.engine.record.mount import MountPoint, MountRecord
 from hyper.engine.record.network import EndpointRecord
-from hyper.engine.record.sandbox import Placement
 from hyper.engine.record.state import Status
-from hyper.machine.driver import MachineRecord
 from hyper.network.port import PublishedPort
 from hyper.types.container import ContainerConfig, HostConfig
 from hyper.types.pod import PodMount, PodService, PodVolume, PodWhiteLists
@@ -94,9 +92,6 @@ class ContainerRecord(Struct):
     health: Health | None = None
     #: Which of the identities of the daemon's machines is its, from 0; None: the daemon is not root.
     identity: int | None = None
-    machine: MachineRecord | None = None
-    #: Counts while it runs; else it is that of a machine of its own.
-    seat: Placement = Placement()
     boot_ms: float | None = None
     ports: list[PublishedPort] = field(default_factory=list)
     #: The container's removal also removes its own volumes.

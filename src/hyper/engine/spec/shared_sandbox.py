@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec import structs
+
+from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.mount import BIND
+from hyper.engine.spec import agent_requests
 from hyper.errors import InvalidRequest
 from hyper.types.container import CreateBody, HostConfig
 
@@ -58,3 +63,29 @@ def check(config: CreateBody, host: HostConfig) -> list[str]:
         if asked:
             raise InvalidRequest(f"conflicting options: {what}")
     return [_NO_CPU_CHOICE] if host.cpu_shares or host.cpuset_cpus else []
+
+
+def check_mounts(record: ContainerRecord, joined: ContainerRecord | None) -> None:
+    """The mounts of ``record`` can be brought into a machine that runs, or are there with ``joined``.
+
+    ``joined``: the container whose machine ``record`` asks for; None: there is no such one, which the start will say.
+
+    Raises:
+        InvalidRequest: other paths of the host than the joined container's: a machine gets its share when it is made.
+    """
+    mounts = [] if joined is None else joined.mounts
+    there = {point.source for point in mounts if point.kind == BIND}
+    for point in record.mounts:
+        if point.kind == BIND and point.source not in there:
+            raise InvalidRequest(
+                f"conflicting options: bind mount {point.source} and the container type network mode: "
+                "paths of the host cannot be brought into a machine that runs",
+                hint="use a volume, or mount the path in the container that is joined",
+            )
+
+
+def take_from(record: ContainerRecord, joined: ContainerRecord) -> None:
+    """The record has the host name and domain name of the machine of ``joined``."""
+    hostname, domainname = agent_requests.hostname(joined), joined.spec.domainname
+    record.spec = structs.replace(record.spec, hostname=hostname, domainname=domainname)
+    record.config.hostname, record.config.domainname = hostname, domainname

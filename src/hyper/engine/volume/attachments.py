@@ -19,6 +19,7 @@ from typing import Final
 from hyper.engine.keyed_locks import KeyedLocks
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.record.mount import BIND, TMPFS, VOLUME, MountPoint
+from hyper.engine.record.sandbox import Placement
 from hyper.engine.spec import agent_requests, mount_options
 from hyper.engine.spec.mounts import source_is_missing
 from hyper.engine.volume import policy
@@ -61,7 +62,7 @@ class Attachments:
 
     @contextlib.asynccontextmanager
     async def attach(
-        self, record: ContainerRecord, *, room: Room | None
+        self, record: ContainerRecord, placement: Placement, *, room: Room | None
     ) -> AsyncIterator[Attachment]:
         """The volumes of ``record`` for a machine with ``room``. The body starts it, which fills new volumes.
 
@@ -84,7 +85,7 @@ class Attachments:
                 await self._decide(record, names, room)
                 self._claim(record, points)
             try:
-                attached = await self._attachment(record)
+                attached = await self._attachment(record, placement)
                 # Before anything runs, which may be over before we are.
                 self._volumes.publish_mounts(record, mounted=True)
             except BaseException:
@@ -185,8 +186,8 @@ class Attachments:
             return SharedPath(Path(point.source), point.read_only)
         return None
 
-    async def _attachment(self, record: ContainerRecord) -> Attachment:
-        builder = AttachmentBuilder(partial(agent_requests.disk_name, record.seat))
+    async def _attachment(self, record: ContainerRecord, placement: Placement) -> Attachment:
+        builder = AttachmentBuilder(partial(agent_requests.disk_name, placement))
         for point in record.mounts:
             if point.kind == TMPFS:
                 builder.mount(agent_requests.tmpfs(point.target, point.options))
