@@ -9,34 +9,35 @@ from hyper.network.lease import Endpoint, LeaseRequest, NetworkLease
 
 
 class LeaseTable:
-    """The leases by holder, and their endpoints by network."""
+    """The leases by holder, and holders by network."""
 
     def __init__(self) -> None:
         self._leases: dict[str, NetworkLease] = {}
-        self._on: dict[str, dict[str, Endpoint]] = {}
-        #: Who is to be on a network, or is: while its lease is being acquired, too.
-        self._wanted: dict[str, dict[str, LeaseRequest]] = {}
+        #: What is asked for, by holder: from before the lease is had until it is released.
+        self._requests: dict[str, LeaseRequest] = {}
+        #: Holders that are on a network, or about to be, in the order in which they came.
+        self._on: dict[str, dict[str, None]] = {}
 
     def begin(self, request: LeaseRequest) -> None:
         """The lease that ``request`` asks for is being acquired: its networks are in use from now on."""
+        self._requests[request.holder] = request
         for asked in request.endpoints:
-            self._wanted.setdefault(asked.network_id, {})[request.holder] = request
+            self._on.setdefault(asked.network_id, {})[request.holder] = None
 
     def put(self, lease: NetworkLease) -> None:
         """The lease is held, in place of one that its holder had."""
         self.drop(lease.holder)
         self.begin(lease.request)
         self._leases[lease.holder] = replace(lease, cards=(), connected=None)
-        for endpoint in lease.endpoints:
-            network_id = endpoint.asked.network_id
-            self._on.setdefault(network_id, {})[lease.holder] = endpoint
-            self._wanted.setdefault(network_id, {})[lease.holder] = lease.request
 
     def drop(self, holder: str) -> NetworkLease | None:
         """The holder has no lease and wants none. Returned: the lease that it had."""
-        for table in (self._on, self._wanted):
-            for network_id in [key for key, on in table.items() if on.pop(holder, None) and not on]:
-                del table[network_id]
+        request = self._requests.pop(holder, None)
+        for asked in () if request is None else request.endpoints:
+            on = self._on.get(asked.network_id, {})
+            on.pop(holder, None)
+            if not on:
+                self._on.pop(asked.network_id, None)
         return self._leases.pop(holder, None)
 
     def get(self, holder: str) -> NetworkLease | None:
@@ -45,8 +46,11 @@ class LeaseTable:
 
     def on(self, network_id: str) -> Iterator[tuple[NetworkLease, Endpoint]]:
         """The leases that are on a network, each with its endpoint there."""
-        for holder, endpoint in self._on.get(network_id, {}).items():
-            yield self._leases[holder], endpoint
+        for holder in self._on.get(network_id, ()):
+            lease = self._leases.get(holder)
+            endpoint = None if lease is None else lease.on(network_id)
+            if lease is not None and endpoint is not None:
+                yield lease, endpoint
 
     def at(self, network_id: str, address: str) -> NetworkLease | None:
         """The lease that has an address on a network; None: nobody has it."""
@@ -57,4 +61,4 @@ class LeaseTable:
 
     def names_on(self, network_id: str) -> list[str]:
         """The names of holders that are on a network, or about to be."""
-        return [request.name for request in self._wanted.get(network_id, {}).values()]
+        return [self._requests[holder].name for holder in self._on.get(network_id, ())]
