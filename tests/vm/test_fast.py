@@ -63,7 +63,7 @@ def waiting(daemon: Hyperd) -> int:
     """The process of the machine that waits, once there is one."""
     settled(daemon)
     [record] = (daemon.exec_root / "pool").glob("pool-*/machine.json")
-    return int(json.loads(record.read_bytes())["pid"])
+    return int(json.loads(record.read_bytes())["state"]["pid"])
 
 
 def hyper(daemon: Hyperd, *words: str) -> subprocess.CompletedProcess[str]:
@@ -441,7 +441,7 @@ def test_a_killed_daemon_leaves_no_waiting_machine(own_daemon: Hyperd, busybox: 
     folders = [own_daemon.exec_root / name for name in ("vm", "pool")]
     assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o711}
     kept = (own_daemon.data_root / "machine/machines").iterdir()
-    assert pid not in {json.loads(path.read_bytes())["pid"] for path in kept}
+    assert pid not in {json.loads(path.read_bytes())["state"]["pid"] for path in kept}
     assert own_daemon.run("exec", "second", "echo", "here") == b"here\n"
     assert own_daemon.run("stop", "-t", "0", "second") == b"second\n"
 
