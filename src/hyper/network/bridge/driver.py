@@ -133,7 +133,8 @@ class BridgeDriver:
     async def ensure(self, network_id: str) -> NetworkSpec:
         """The network has a bridge and a name server. See ``NetworkDriver.ensure``."""
         spec = await self._networks.ensure(network_id)
-        await self._names.serve(spec, self._networks.segment(spec).bridge)
+        if not self._names.serves(network_id):
+            await self._names.serve(spec, self._networks.segment(spec).bridge)
         return spec
 
     async def remove(self, network_id: str) -> None:

@@ -23,6 +23,10 @@ class NameServers:
         self._servers: dict[str, NameServer] = {}
         self._warnings: dict[str, str] = {}
 
+    def serves(self, network_id: str) -> bool:
+        """Whether the network has its name server."""
+        return network_id in self._servers
+
     async def serve(self, network: NetworkSpec, bridge: str) -> None:
         """The network, whose bridge is up, has its name server, or a warning says why not. Repeatable."""
         if network.id in self._servers:

@@ -36,6 +36,8 @@ class BridgedNetworks:
         self._pools = pools
         self._host_services = host_services
         self._known: dict[str, NetworkSpec] = {}
+        #: Segments by network, and what they were made of: to parse addresses takes longer than all else that is asked.
+        self._segments: dict[str, tuple[tuple[NetworkSpec, str], Segment]] = {}
         #: Held while a network comes up: of two who want one without a subnet, one chooses.
         self._turn = asyncio.Lock()
 
@@ -65,7 +67,11 @@ class BridgedNetworks:
             spec = replace(spec, subnet6=str(chosen), gateway6=str(chosen[1]))
         self._check_overlap6(spec)
         async with self._turn:
-            made = await self._bring_up(spec)
+            try:
+                made = await self._bring_up(spec)
+            except BaseException:
+                self._segments.pop(spec.id, None)
+                raise
             self._known[made.id] = made
         return made, self._warning(made)
 
@@ -121,11 +127,20 @@ class BridgedNetworks:
         """The network is not known any more, and its bridge is gone. See ``NetworkDriver.remove``."""
         async with self._turn:
             spec = self._known.pop(network_id, None)
+            self._segments.pop(network_id, None)
             if spec is not None:
                 await self._fabric.lower_segment(self.segment(spec).bridge)
 
     def segment(self, spec: NetworkSpec) -> Segment:
         """The network's segment, as it is on this host."""
+        made_of = (spec, self._fabric.obstacle6)
+        known, segment = self._segments.get(spec.id, (None, None))
+        if segment is None or known != made_of:
+            segment = self._make_segment(spec)
+            self._segments[spec.id] = (made_of, segment)
+        return segment
+
+    def _make_segment(self, spec: NetworkSpec) -> Segment:
         asked = segment_of(spec, self._fabric.name("hb", spec.id))
         opened = self._host_services == "all" or self.may_host(asked=asked.host_services)
         gateway6 = None if self._fabric.obstacle6 else asked.gateway6
