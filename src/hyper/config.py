@@ -48,7 +48,9 @@ class Config:
     no_proxy: str = ""
     #: Pulled layers are kept as squashfs only, and fetched again when they are pushed or saved.
     discard_blobs: bool = False
-    #: "auto" probes; "kvm" and "tcg" insist.
+    #: What runs machines that do not say: a name, or "auto": the first that works.
+    hypervisor: str = "auto"
+    #: QEMU's: "auto" probes; "kvm" and "tcg" insist.
     accelerator: str = "auto"
     #: What serves shared paths: "qemu" (C), "rust"; "auto" takes the one that passes on locks.
     file_server: str = "auto"

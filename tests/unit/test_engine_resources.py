@@ -118,7 +118,6 @@ def test_an_update_changes_what_it_names() -> None:
         {"userns_mode": "x"},
         {"cgroupns_mode": "x"},
         {"isolation": "hyperv"},
-        {"runtime": "x"},
     ],
 )
 def test_modes_refused(members: dict[str, Any]) -> None:
@@ -167,3 +166,15 @@ def test_limit_within_a_joined_machine_is_no_size() -> None:
     for joins in (True, False):
         with pytest.raises(InvalidRequest, match="Minimum memory limit allowed is 6MB"):
             resources.size(limits(HostConfig(memory=MIB)), 128, joins=joins, **facts)
+
+
+def test_runtime_is_a_hypervisor_by_name() -> None:
+    """Docker's own runtimes and ours are the default one; any other name has to be one of a hypervisor here."""
+    for name in ("", "hyper", "runc", "io.containerd.runc.v2"):
+        assert modes.hypervisor(HostConfig(runtime=name)) == ""
+        modes.check_runtime(HostConfig(runtime=name), ["qemu"])
+    assert modes.hypervisor(HostConfig(runtime="qemu")) == "qemu"
+    modes.check_runtime(HostConfig(runtime="qemu"), ["qemu"])
+    with pytest.raises(InvalidRequest, match="unknown or invalid runtime name: x") as caught:
+        modes.check_runtime(HostConfig(runtime="x"), ["qemu", "remote"])
+    assert caught.value.hint == "hypervisors here: qemu, remote"

@@ -68,7 +68,7 @@ HOST: tuple[tuple[str, Flag], ...] = (
     ("Privileged", Flag("--privileged", help="Give it all capabilities and devices of its VM")),
     ("PublishAllPorts", Flag("-P", "--publish-all", help="Publish all exposed ports on free ones of the host")),
     ("ReadonlyRootfs", Flag("--read-only", help="Make its root file system read-only")),
-    ("Runtime", _one("--runtime", "NAME", "Runtime of the daemon's that runs it")),
+    ("Runtime", _one("--hypervisor --runtime", "NAME", "Hypervisor that runs it (default: the daemon's)")),
     ("SecurityOpt", _many("--security-opt", "OPTION", "Security option, as docker's", values.security)),
     ("ShmSize", _one("--shm-size", "SIZE", "Size of /dev/shm", values.size)),
     ("UTSMode", _one("--uts", "MODE", "Host name namespace")),

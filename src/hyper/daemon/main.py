@@ -19,7 +19,8 @@ from hyper.api import connections
 from hyper.api.browsers import Browsers
 from hyper.api.server import build_app
 from hyper.config import Config, certs_dirs
-from hyper.daemon import options
+from hyper.daemon import hypervisors, options
+from hyper.daemon.hypervisors import Makers
 from hyper.daemon.listen import listen
 from hyper.engine.engine import Engine
 from hyper.engine.events import EventBus
@@ -47,7 +48,7 @@ from hyper.image import proxy
 from hyper.image.images import Images
 from hyper.image.nearest import LocalEngines
 from hyper.machine import kernel_file
-from hyper.machine.qemu.driver import QemuDriver
+from hyper.machine.drivers import Drivers
 from hyper.network import ipam
 from hyper.network.bridge import taps
 from hyper.network.bridge.driver import BridgeDriver
@@ -56,7 +57,6 @@ from hyper.network.bridge.networks import BridgedNetworks
 from hyper.network.driver import NetworkDriver, Spawn
 from hyper.network.names import Views
 from hyper.network.user.driver import UserDriver
-from hyper.sandbox import probe
 from hyper.sandbox.scratch import ScratchDisks
 from hyper.system import files, lock, numbers, pidfile
 
@@ -68,20 +68,20 @@ _SHUTDOWN_S: Final = 2.0
 _DIGITS: Final = 3
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run hyperd; returns its exit code."""
+def main(argv: Sequence[str] | None = None, *, makers: Makers = hypervisors.BUILT_IN) -> int:
+    """Run hyperd with the hypervisors of ``makers``; returns its exit code."""
     try:
         config, ready_fd = options.read(argv)
         defaults.check(config)
         log.set_up(config.log_level)
-        asyncio.run(serve(config, ready_fd))
+        asyncio.run(serve(config, ready_fd, makers))
     except (HyperError, OSError) as error:
         print(f"hyperd: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-async def serve(config: Config, ready_fd: int | None) -> None:
+async def serve(config: Config, ready_fd: int | None, makers: Makers) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
@@ -96,7 +96,7 @@ async def serve(config: Config, ready_fd: int | None) -> None:
     async with AsyncExitStack() as stack:
         if config.pidfile is not None:
             stack.enter_context(pidfile.written(config.pidfile))
-        engine = await stack.enter_async_context(_engine(config))
+        engine = await stack.enter_async_context(_engine(config, makers))
         await stack.enter_async_context(_http(config, engine))
         _say_ready(ready_fd)
         await stopped.wait()
@@ -109,7 +109,7 @@ def _stay() -> None:
 
 
 @asynccontextmanager
-async def _engine(config: Config) -> AsyncIterator[Engine]:
+async def _engine(config: Config, makers: Makers) -> AsyncIterator[Engine]:
     """The engine with its roots locked, its store open and its walls up; released in reverse."""
     async with AsyncExitStack() as stack:
         # The group that may use the socket has to get to it; what else is there has modes of its own.
@@ -122,6 +122,7 @@ async def _engine(config: Config) -> AsyncIterator[Engine]:
             folder.mkdir(mode=0o711, exist_ok=True)
             folder.chmod(0o711)
         _check_guest(config)
+        drivers = hypervisors.make(config, makers)
         images = Images(
             config.data_root / "image",
             insecure_registries=config.insecure_registries,
@@ -136,7 +137,7 @@ async def _engine(config: Config) -> AsyncIterator[Engine]:
         stack.push_async_callback(images.close)
         store = Store(config.data_root / "hyper.db")
         register = Register()
-        engine = Engine(_host(config, images, store, register, _number(store)), register)
+        engine = Engine(_host(config, drivers, images, store, register, _number(store)), register)
         stack.callback(_give_number_back, engine)
         stack.push_async_callback(engine.close)
         await engine.open()
@@ -166,20 +167,17 @@ def _volume_kind(config: Config, *, root: bool) -> Kind:
 
 
 def _host(
-    config: Config, images: Images, store: Store, register: Register, number: int | None
+    config: Config,
+    drivers: Drivers,
+    images: Images,
+    store: Store,
+    register: Register,
+    number: int | None,
 ) -> Host:
     events, tasks = EventBus(), Tasks()
     scratch = ScratchDisks(config.data_root / "scratch")
     folder = config.data_root / "volume"
     volumes = Volumes(folder, events, local_drivers(folder, scratch))
-    driver = QemuDriver(
-        assets=config.assets,
-        state_dir=config.data_root / "machine",
-        meet=probe.meet,
-        accelerator=config.accelerator,
-        kernel=config.kernel,
-        server=config.file_server,
-    )
     uids = None if number is None else machine_uids(number)
     identities = Identities(
         None if uids is None else uids[CONTAINER_UIDS:], used=lambda: sandboxes.uids()
@@ -189,13 +187,13 @@ def _host(
     network = _network_driver(config, store, number, uids, names.view, tasks.spawn)
     networks = Networks(store, events, network)
     leases = Leases(networks, network, table)
-    starter = fast.starter(config, driver, scratch, identities, network)
-    sandboxes = Sandboxes(store, driver, starter, config.exec_root)
+    starter = fast.starter(config, drivers, scratch, identities, network)
+    sandboxes = Sandboxes(store, drivers, starter, config.exec_root)
     return Host(
         config=config,
         store=store,
         images=images,
-        driver=driver,
+        drivers=drivers,
         scratch=scratch,
         volumes=volumes,
         attachments=Attachments(volumes, default=_volume_kind(config, root=uids is not None)),

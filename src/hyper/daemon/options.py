@@ -93,9 +93,14 @@ def parser() -> argparse.ArgumentParser:
         help="fetch pulled layers again for push and save instead of keeping them (saves disk)",
     )
     add(
+        "--hypervisor",
+        metavar="NAME",
+        help="what runs machines that do not say (default: auto, the first that works)",
+    )
+    add(
         "--accelerator",
         choices=_CHOICES["accelerator"],
-        help="what runs the machines (default: auto, found out by booting one)",
+        help="how QEMU runs them (default: auto, found out by booting one)",
     )
     add(
         "--file-server",

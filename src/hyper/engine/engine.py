@@ -32,7 +32,7 @@ class Engine:
         self.execs = Execs(host, self.containers)
         self.pods = Pods(host, self.containers)
         self.stats = Feeds(host)
-        self.hypervisors = Hypervisors(host.driver, host.tasks)
+        self.hypervisors = Hypervisors(host.drivers, host.tasks)
         self._health = HealthChecks(host, self.containers, self.execs)
         self._host_events = HostEvents(host, self.containers)
         self._clocks = GuestClocks(self.containers, host.tasks)

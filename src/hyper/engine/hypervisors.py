@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 from hyper.engine.tasks import Tasks
+from hyper.errors import MachineError
 from hyper.machine.driver import Driver, Verdict
+from hyper.machine.drivers import Drivers
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A finding about one accelerator of a driver; ``verdict`` None: it is being probed."""
+
+    driver: Driver
+    accelerator: str
+    verdict: Verdict | None
 
 
 class Hypervisors:
-    """The driver's verdicts. An accelerator that was never tried is tried in the background at the first question."""
+    """The drivers' verdicts. An accelerator that was never tried is tried in the background at the first question."""
 
-    def __init__(self, driver: Driver, tasks: Tasks) -> None:
-        self._driver = driver
+    def __init__(self, drivers: Drivers, tasks: Tasks) -> None:
+        self._drivers = drivers
         self._tasks = tasks
-        self._probing: asyncio.Task[None] | None = None
+        self._probing: dict[str, asyncio.Task[None]] = {}
 
-    def verdicts(self) -> dict[str, Verdict | None]:
-        """The verdicts by accelerator, best first; None: being probed. Never waits.
+    def findings(self) -> list[Finding]:
+        """The findings about all accelerators, best first. Never waits."""
+        return [finding for driver in self._drivers for finding in self._of(driver)]
 
-        Raises:
-            MachineError: the hypervisor or the guest's files are missing.
-        """
-        found = self._driver.verdicts()
-        if None in found.values() and (self._probing is None or self._probing.done()):
-            self._probing = self._tasks.spawn(self._probe(), name="probing the hypervisor")
-        return found
+    def _of(self, driver: Driver) -> list[Finding]:
+        try:
+            known = driver.verdicts()
+        except MachineError as error:  # the hypervisor or the guest's files are missing
+            known = {"": Verdict(driver.name, "", usable=False, reason=error.message)}
+        probing = self._probing.get(driver.name)
+        if None in known.values() and (probing is None or probing.done()):
+            name = f"probing {driver.name}"
+            self._probing[driver.name] = self._tasks.spawn(self._probe(driver), name=name)
+        return [Finding(driver, name, verdict) for name, verdict in known.items()]
 
-    async def _probe(self) -> None:
-        await self._driver.probe()
+    async def _probe(self, driver: Driver) -> None:
+        await driver.probe()

@@ -19,6 +19,7 @@ from hyper.guest.process import GuestProcess
 from hyper.guest.session import Session, checked
 from hyper.machine.abilities import HotplugDisks, SharingMachine
 from hyper.machine.driver import Driver, Machine, MachineExit, MachineRecord
+from hyper.machine.drivers import Drivers
 from hyper.machine.spec import Disk, MachineSpec
 from hyper.proto.message import (
     ContainerCreate,
@@ -56,6 +57,7 @@ _NOT_UNDERSTOOD: Final = frozenset({ReplyCode.MALFORMED, ReplyCode.UNKNOWN_OP})
 class Plan:
     """The plan of a start: everything it needs, decided before anything is acquired."""
 
+    driver: Driver
     spec: MachineSpec
     setup: SandboxSetup
     container: ContainerCreate
@@ -130,7 +132,6 @@ class Sandbox:
     @classmethod
     async def launch(
         cls,
-        driver: Driver,
         plan: Plan,
         *,
         made: Callable[[MachineRecord], None],
@@ -143,7 +144,7 @@ class Sandbox:
             GuestError: the agent refused the set-up or the program.
             In all cases nothing is left running.
         """
-        machine = await driver.launch(plan.spec)
+        machine = await plan.driver.launch(plan.spec)
         session = None
         try:
             made(machine.record)
@@ -171,7 +172,7 @@ class Sandbox:
 
     @classmethod
     async def reattach(
-        cls, driver: Driver, record: MachineRecord, *, timeout_s: float = REATTACH_TIMEOUT_S
+        cls, drivers: Drivers, record: MachineRecord, *, timeout_s: float = REATTACH_TIMEOUT_S
     ) -> Sandbox | None:
         """The sandbox of a machine that an earlier daemon started; None when it is gone.
 
@@ -181,7 +182,7 @@ class Sandbox:
                 be spoken to (OutdatedAgent). Nothing has changed then.
             ProtocolError: the agent answers nonsense, or is newer than this daemon.
         """
-        machine = await driver.attach(record)
+        machine = await drivers.attach(record)
         if machine is None:
             return None
         try:
@@ -195,9 +196,9 @@ class Sandbox:
         return cls(machine, session, hello, stopped=paused, inherited=True)
 
     @staticmethod
-    async def end(driver: Driver, record: MachineRecord) -> None:
+    async def end(drivers: Drivers, record: MachineRecord) -> None:
         """The machine, which an earlier daemon started, is gone, whether it would answer or not."""
-        machine = await driver.attach(record)
+        machine = await drivers.attach(record)
         if machine is not None:
             await end_machine(machine)
 

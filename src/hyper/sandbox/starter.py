@@ -18,7 +18,6 @@ from hyper.guest.session import checked
 from hyper.machine import abilities
 from hyper.machine.abilities import OpenMachine
 from hyper.machine.driver import Driver, MachineRecord
-from hyper.machine.spec import MachineSpec
 from hyper.machine.template import Shape, Template
 from hyper.proto.message import Reply, SandboxClock
 from hyper.sandbox.connection import end_machine, greet, program_of
@@ -45,8 +44,7 @@ class FastStart:
 class Starter:
     """The starter of sandboxes. ``fast`` None: every machine boots."""
 
-    def __init__(self, driver: Driver, fast: FastStart | None, *, boot_timeout_s: float) -> None:
-        self._driver = driver
+    def __init__(self, fast: FastStart | None, *, boot_timeout_s: float) -> None:
         self.fast = fast
         self._boot_timeout_s = boot_timeout_s
         self._tasks: set[asyncio.Task[None]] = set()
@@ -57,9 +55,11 @@ class Starter:
             await self.fast.templates.open()
             await self.fast.pool.open()
 
-    def warm(self, shape: Shape | None, timeline: Timeline) -> Warm | None:
-        """A pooled machine of ``shape``, the caller's from now on: given to ``launch``, or discarded."""
+    def warm(self, driver: Driver, shape: Shape | None, timeline: Timeline) -> Warm | None:
+        """A pooled machine of ``driver`` and ``shape``, the caller's from now on: given to ``launch``, or discarded."""
         if self.fast is None or shape is None or not self.fast.pool.limit_mib:
+            return None
+        if driver is not self.fast.driver:
             return None
         warm = self.fast.pool.take(shape)
         if warm is None:
@@ -94,7 +94,7 @@ class Starter:
 
     async def _launch(self, plan: Plan, made: Made, timeline: Timeline, *, again: bool) -> Started:
         """The sandbox, started without a pooled machine."""
-        template = await self._template(plan.spec, timeline, again=again)
+        template = await self._template(plan, timeline, again=again)
         if self.fast is not None and template is not None:
             try:
                 return await self._from_template(plan, self.fast, template, made, timeline)
@@ -104,19 +104,19 @@ class Starter:
                 if timeline.way is not Way.TEMPLATE:
                     self.fast.templates.drop(template, str(failure))
         timeline.way = Way.BOOT
-        started = await Sandbox.launch(
-            self._driver, plan, made=made, boot_timeout_s=self._boot_timeout_s
-        )
+        started = await Sandbox.launch(plan, made=made, boot_timeout_s=self._boot_timeout_s)
         timeline.mark(SPAWNED, started.sandbox.machine.record.spawned_ns)
         timeline.mark(HELLO, started.sandbox.session.hello_ns)
         timeline.mark("program started")
         return started
 
-    async def _template(
-        self, spec: MachineSpec, timeline: Timeline, *, again: bool
-    ) -> Template | None:
+    async def _template(self, plan: Plan, timeline: Timeline, *, again: bool) -> Template | None:
         if self.fast is None:
             return None
+        if plan.driver is not self.fast.driver:
+            timeline.note(f"machines of {plan.driver.name} are not made from templates")
+            return None
+        spec = plan.spec
         if spec.kernel != self.fast.templates.kernel:
             timeline.note("machines with a kernel of their own are not made from templates")
             return None

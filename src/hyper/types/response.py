@@ -447,16 +447,23 @@ class VersionAnswer(Wire):
 
 
 class HypervisorView(Wire):
-    """The verdict of probing one way to run machines, and its reason. ``usable`` None: being probed."""
+    """The verdict of probing one way to run machines, and its reason. ``usable`` None: being probed.
+
+    ``abilities``: what the driver can do beyond the core.
+    """
 
     driver: str
     accelerator: str
     usable: bool | None
     reason: str
     boot_ms: float | None
+    abilities: list[str] = field(default_factory=list)
 
 
 class HyperInfo(Wire):
+    """Hyper's own part of /info. ``hypervisor``: the one that machines get that name none."""
+
+    hypervisor: str
     hypervisors: list[HypervisorView]
     kernel: dict[str, str]
     default_memory_mib: int = field(name="DefaultMemoryMiB")

@@ -120,7 +120,7 @@ class RemoteDriver(Driver):
     async def call(self, op: str, **members: Any) -> AsyncIterator[socket.socket]:
         """The connection of a call that was asked. Raises: MachineError."""
         loop = asyncio.get_running_loop()
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
             sock.setblocking(False)
             try:
                 await loop.sock_connect(sock, self._address)

@@ -232,7 +232,7 @@ async def _answer(writer: asyncio.StreamWriter, answer: Call) -> None:
 async def main() -> None:
     """Serve for ever."""
     assets, folder = map(Path, sys.argv[1:])
-    server = await asyncio.start_server(Host(assets, folder).serve, "::", 0)
+    server = await asyncio.start_server(Host(assets, folder).serve, "0.0.0.0", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_HERE, _THERE = "2001:db8:78::1", "2001:db8:78::2"
+_HERE, _THERE = "198.51.100.1", "198.51.100.2"
 _CARD = "ho-other"
 
 
@@ -55,10 +55,9 @@ def _lay_cable(pid: int) -> None:
     peer = ["type", "veth", "peer", "name", end, "netns", str(pid)]
     subprocess.run(["ip", "link", "add", _CARD, *peer], check=True)
     there = ["nsenter", f"--net=/proc/{pid}/ns/net"]
-    Path(f"/proc/sys/net/ipv6/conf/{_CARD}/disable_ipv6").write_text("0")
     for prefix, card, address in (([], _CARD, _HERE), (there, end, _THERE)):
         for words in (
-            ["ip", "address", "add", f"{address}/64", "dev", card, "nodad"],
+            ["ip", "address", "add", f"{address}/24", "dev", card],
             ["ip", "link", "set", card, "up"],
         ):
             subprocess.run([*prefix, *words], check=True)

@@ -44,7 +44,7 @@ def vm_view(container: Container) -> wire.VmView | None:
     record, machine = container.record, container.machine
     shown = _description(container)
     return wire.VmView(
-        driver=machine.driver if machine else container.host.driver.name,
+        driver=machine.driver if machine else _driver_name(container),
         accelerator=shown.accelerator,
         vcpus=container.size.vcpus,
         memory_mib=container.size.memory_mib,
@@ -59,7 +59,13 @@ def vm_view(container: Container) -> wire.VmView | None:
 def _description(container: Container) -> Description:
     """The description of the machine behind a container; an empty one where there is none."""
     machine = container.machine
-    return Description() if machine is None else container.host.driver.describe(machine)
+    return Description() if machine is None else container.host.drivers.describe(machine)
+
+
+def _driver_name(container: Container) -> str:
+    """The hypervisor of the next machine of a container, which may be one that this daemon does not have."""
+    asked = container.record.spec.hypervisor
+    return asked or container.host.drivers.default.name
 
 
 def inspect(container: Container) -> wire.ContainerInspect:

@@ -20,13 +20,16 @@ from hyper.api.http import Routes, asked_version, filters_of, json_lines, json_r
 from hyper.config import Config
 from hyper.engine.engine import Engine
 from hyper.engine.events import EngineEvent
+from hyper.engine.hypervisors import Finding
 from hyper.engine.lifecycle.containers import by_status
 from hyper.engine.record.network import PREDEFINED
 from hyper.engine.record.state import Status
 from hyper.engine.spec import log_options
+from hyper.engine.spec.modes import RUNTIME
 from hyper.errors import InvalidRequest
 from hyper.image import proxy
 from hyper.image.reference import DEFAULT_DOMAIN
+from hyper.machine.abilities import OF_DRIVERS
 from hyper.types import response as wire
 from hyper.units import rfc3339
 
@@ -78,13 +81,16 @@ class SystemRoutes:
             "MinAPIVersion": MIN_API_VERSION,
             "Os": "linux",
         }
-        driver = self._engine.host.driver
+        drivers = [
+            wire.Component(driver.name, await driver.version(), {})
+            for driver in self._engine.host.drivers
+        ]
         return json_response(
             wire.VersionAnswer(
                 platform=wire.Platform("Hyper"),
                 components=[
                     wire.Component("Engine", HYPER_VERSION, details),
-                    wire.Component(driver.name, await driver.version(), {}),
+                    *drivers,
                 ],
                 version=HYPER_VERSION,
                 api_version=API_VERSION,
@@ -148,8 +154,10 @@ class SystemRoutes:
                 labels=list(config.labels),
                 experimental_build=False,
                 server_version=HYPER_VERSION,
-                runtimes={"hyper": {"path": "hyperd"}},
-                default_runtime="hyper",
+                runtimes={
+                    name: {"path": "hyperd"} for name in (RUNTIME, *engine.host.drivers.names)
+                },
+                default_runtime=RUNTIME,
                 swarm=wire.SwarmInfo(),
                 live_restore_enabled=True,
                 isolation="",
@@ -159,6 +167,7 @@ class SystemRoutes:
                 else _SECURITY,
                 warnings=await shortcomings(engine) or None,
                 hyper=wire.HyperInfo(
+                    hypervisor=engine.host.drivers.default.name,
                     hypervisors=_hypervisors(engine),
                     kernel={"Path": str(config.guest_kernel)},
                     default_memory_mib=config.default_memory_mib,
@@ -193,12 +202,24 @@ def _registries(config: Config) -> wire.RegistryServiceConfig:
 
 
 def _hypervisors(engine: Engine) -> list[wire.HypervisorView]:
-    return [
-        wire.HypervisorView(item.driver, name, item.usable, item.reason, item.boot_ms)
-        if item is not None
-        else wire.HypervisorView(engine.host.driver.name, name, None, BEING_PROBED, None)
-        for name, item in engine.hypervisors.verdicts().items()
-    ]
+    return [_hypervisor(found) for found in engine.hypervisors.findings()]
+
+
+def _hypervisor(found: Finding) -> wire.HypervisorView:
+    driver, verdict = found.driver, found.verdict
+    able = [name for name, kind in OF_DRIVERS.items() if isinstance(driver, kind)]
+    if verdict is None:
+        return wire.HypervisorView(
+            driver.name, found.accelerator, None, BEING_PROBED, None, abilities=able
+        )
+    return wire.HypervisorView(
+        driver.name,
+        found.accelerator,
+        verdict.usable,
+        verdict.reason,
+        verdict.boot_ms,
+        abilities=able,
+    )
 
 
 def _operating_system() -> str:

@@ -231,7 +231,9 @@ class Container:
             raise
 
     async def _launch_in(self, kept: KeptSandbox) -> None:
-        disks = self.host.attachments.attach(self.record, Placement(), room=room(self.host.driver))
+        disks = self.host.attachments.attach(
+            self.record, Placement(), room=room(self.host.driver(self.record.spec))
+        )
         timeline = self.timeline = self.host.starts.begin(self.record.id)
         timeline.mark("start asked for")
         async with disks as attached:
@@ -239,7 +241,9 @@ class Container:
             if self.record.pod is not None:
                 attached = replace(attached, mounts=pod_machine.shared(attached.mounts))
                 self.record.pod.mounts = pod_machine.kept(attached.mounts)
-            warm = self.host.starter.warm(shape(self.record, self.host, attached), timeline)
+            wanted = shape(self.record, self.host, attached)
+            driver = self.host.driver(self.record.spec)
+            warm = self.host.starter.warm(driver, wanted, timeline)
             try:
                 spare = None if warm is None else warm.card
                 networks = self.host.container_networks
@@ -348,7 +352,9 @@ class Container:
         async with contextlib.AsyncExitStack() as stack:
             attached = Attachment()
             if mounted:
-                disks = host.attachments.attach(self.record, Placement(), room=room(host.driver))
+                disks = host.attachments.attach(
+                    self.record, Placement(), room=room(host.driver(self.record.spec))
+                )
                 attached = await stack.enter_async_context(disks)
                 here = [item for item in attached.mounts if not isinstance(item.source, NfsSource)]
                 attached = replace(attached, mounts=tuple(here))

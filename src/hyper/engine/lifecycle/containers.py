@@ -18,6 +18,7 @@ from hyper.engine.lifecycle.container import Container
 from hyper.engine.lifecycle.host import CONTAINER_UIDS, Host
 from hyper.engine.lifecycle.recovery import Recovery
 from hyper.engine.lifecycle.register import Register
+from hyper.engine.network import nics
 from hyper.engine.output import log_segment
 from hyper.engine.record.container import ContainerRecord, Member, PodRecord
 from hyper.engine.record.container_spec import ContainerSpec, ImageUse, MachineSize
@@ -165,6 +166,8 @@ class Containers:
             aci=image.config.aci,
             liveness=liveness,
         )
+        if spec.hypervisor:
+            self._check_hypervisor(spec)
         record = self._record(name, merged, host, spec)
         record.member = member
         record.links = links.of_new_container(host, self._linked)
@@ -213,12 +216,26 @@ class Containers:
             if other.live and not (other.kept is not None and joined in other.kept.record.members):
                 yield other.record.name, other.record.mounts
 
+    def _check_hypervisor(self, spec: ContainerSpec) -> None:
+        """A check of the hypervisor that a client has named, which can be found out before the start.
+
+        Raises:
+            InvalidRequest: the container runs in another's machine. Forbidden: it cannot be connected.
+        """
+        if spec.network.joins:
+            raise InvalidRequest(
+                f"hypervisor {spec.hypervisor}: a container that runs in another's machine has its hypervisor"
+            )
+        if spec.network.own:
+            nics.check_kind(self._host.driver(spec), self._host.network_driver.card)
+
     def _check_room(self) -> None:
         if len(self._register) >= MAX_CONTAINERS:
             raise Conflict(f"there are {MAX_CONTAINERS} containers already")
 
     def _facts(self) -> Facts:
-        return Facts(self._host.config, affinity.available(), resources.host_memory_mib())
+        memory_mib, names = resources.host_memory_mib(), self._host.drivers.names
+        return Facts(self._host.config, affinity.available(), memory_mib, names)
 
     def _by_id(self, host: HostConfig) -> HostConfig:
         """The host configuration that names a container to be joined by its id, if it is here: it may be renamed."""
@@ -312,7 +329,7 @@ class Containers:
         folder = self._host.folder(record.id)
         container = None
         try:
-            shares = isinstance(self._host.driver, SharedFolders)
+            shares = isinstance(self._host.driver(record.spec), SharedFolders)
             await self._host.volumes.hold(record, open_as=policy.made_for(shares=shares))
             if record.pod is None:
                 await images.hold(record.id, record.image_id)

@@ -13,7 +13,7 @@ from hyper.engine.identities import Identities
 from hyper.engine.network.nics import nic_of
 from hyper.engine.spec import capabilities, kernel_paths, resources
 from hyper.machine import abilities
-from hyper.machine.driver import Driver
+from hyper.machine.drivers import Drivers
 from hyper.machine.spec import Nic
 from hyper.machine.template import Card, TemplateStore
 from hyper.network.driver import NetworkDriver
@@ -38,16 +38,17 @@ _MTU: Final = 1500
 
 def starter(
     config: Config,
-    driver: Driver,
+    drivers: Drivers,
     scratch: ScratchDisks,
     identities: Identities,
     network: NetworkDriver,
 ) -> Starter:
-    """The starter of sandboxes, as ``config`` wants it."""
+    """The starter of sandboxes, as ``config`` wants it: fast for the best driver that makes templates."""
     fast = None
-    if config.templates and isinstance(driver, abilities.Templates):
-        fast = _fast(config, driver, scratch, identities, network)
-    return Starter(driver, fast, boot_timeout_s=config.boot_timeout_s)
+    able = [driver for driver in drivers if isinstance(driver, abilities.Templates)]
+    if config.templates and able:
+        fast = _fast(config, able[0], scratch, identities, network)
+    return Starter(fast, boot_timeout_s=config.boot_timeout_s)
 
 
 def _exercise(config: Config, scratch: ScratchDisks) -> Exercise:

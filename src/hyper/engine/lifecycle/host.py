@@ -14,6 +14,7 @@ from hyper.engine.lifecycle.starts import Starts
 from hyper.engine.network.container_networks import ContainerNetworks
 from hyper.engine.network.leases import Leases
 from hyper.engine.network.networks import Networks
+from hyper.engine.record.container_spec import ContainerSpec
 from hyper.engine.record.folder import ContainerFolder
 from hyper.engine.store import Store
 from hyper.engine.tasks import Tasks
@@ -21,6 +22,7 @@ from hyper.engine.volume.attachments import Attachments
 from hyper.engine.volume.volumes import Volumes
 from hyper.image.images import Images
 from hyper.machine.driver import Driver
+from hyper.machine.drivers import Drivers
 from hyper.network.driver import NetworkDriver
 from hyper.sandbox.scratch import ScratchDisks
 from hyper.sandbox.starter import Starter
@@ -51,7 +53,7 @@ class Host:
     config: Config
     store: Store
     images: Images
-    driver: Driver
+    drivers: Drivers
     scratch: ScratchDisks
     volumes: Volumes
     attachments: Attachments
@@ -75,6 +77,14 @@ class Host:
     def uid(self, identity: int | None) -> int | None:
         """The user id of the machine of a container with ``identity``; None: the daemon's own."""
         return None if self.uids is None or identity is None else self.uids[identity]
+
+    def driver(self, spec: ContainerSpec) -> Driver:
+        """The driver of the hypervisor that ``spec`` asks for.
+
+        Raises:
+            InvalidRequest: this daemon does not have it.
+        """
+        return self.drivers.get(spec.hypervisor)
 
     def folder(self, container_id: str) -> ContainerFolder:
         """The folder of a container: its files beside its record."""

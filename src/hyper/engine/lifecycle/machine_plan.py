@@ -72,10 +72,11 @@ async def machine_plan(
         HyperError: a layer of the image is missing, or there are more than the machine takes.
     """
     fit(record)
-    nics.check_taken(host.driver, network.nics)
+    driver = host.driver(record.spec)
+    nics.check_taken(driver, network.nics)
     await kernels.check(record.spec.kernel, joins=False)
     beside = 1 + len(attached.disks)
-    most = layer_disks(host.driver, beside=beside, shared=bool(attached.shared))
+    most = layer_disks(driver, beside=beside, shared=bool(attached.shared))
     layers = await _layers(record, host, most)
     guest = network.guest
     scratch = host.folder(record.id).scratch
@@ -101,6 +102,7 @@ async def machine_plan(
         limits=resources.machine_limits(record.spec.limits, available=affinity.available()),
     )
     return Plan(
+        driver=driver,
         spec=spec,
         setup=agent_requests.sandbox_setup(record, guest),
         container=agent_requests.container_create(
@@ -131,7 +133,7 @@ async def join_plan(
     """
     there = host.attachments.shared_paths(lead) if attached.shared else ()
     mounts = in_share(attached.mounts, attached.shared, there)
-    most = layer_disks(host.driver, beside=0, shared=False)
+    most = layer_disks(host.driver(lead.spec), beside=0, shared=False)
     layers = await host.images.disks(record.image_id, max_disks=most)
     scratch = host.folder(record.id).scratch
     files = agent_requests.network_files(

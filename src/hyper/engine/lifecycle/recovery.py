@@ -21,7 +21,7 @@ from hyper.engine.lifecycle.host import Host
 from hyper.engine.lifecycle.sandboxes import KeptSandbox, Run
 from hyper.engine.record.sandbox import Kind
 from hyper.engine.record.state import Event, Status
-from hyper.errors import HyperError, ProtocolError, Unreachable
+from hyper.errors import HyperError, MachineError, ProtocolError, Unreachable
 from hyper.machine.driver import MachineRecord
 from hyper.proto.message import ProcessInfo, ProcessSignal
 from hyper.sandbox.sandbox import Sandbox
@@ -67,7 +67,7 @@ class Recovery:
         silent: list[asyncio.Task[None]] = []
         for kept in self._host.sandboxes:
             machine = kept.record.machine
-            runs = machine is not None and self._host.driver.runs(machine)
+            runs = machine is not None and self._host.drivers.runs(machine)
             members = sorted(
                 inside.get(kept.record.id, []),
                 key=lambda item: kept.placement(item.record.id).container,
@@ -154,7 +154,7 @@ class Recovery:
             return
         try:
             sandbox = await Sandbox.reattach(
-                self._host.driver, machine, timeout_s=_HELPER_TIMEOUT_S
+                self._host.drivers, machine, timeout_s=_HELPER_TIMEOUT_S
             )
         except HyperError as error:
             logger.warning("machine %s is ended: %s", machine.name, error.message)
@@ -170,7 +170,7 @@ class Recovery:
         delay_s = _FIRST_DELAY_S
         while True:
             try:
-                return await Sandbox.reattach(self._host.driver, machine)
+                return await Sandbox.reattach(self._host.drivers, machine)
             except (ProtocolError, Unreachable) as error:
                 logger.warning("sandbox %s: %s", kept.record.id[:12], error.message)
                 self._silent[kept.record.id] = f"the machine was ended: {error.message}"
@@ -189,7 +189,11 @@ class Recovery:
 
     async def _pause(self, machine: MachineRecord, delay_s: float) -> None:
         """The delay ``delay_s`` has passed, or the machine has ended."""
-        found = await self._host.driver.attach(machine)
+        try:
+            found = await self._host.drivers.attach(machine)
+        except MachineError:  # another host does not say, or nobody here can ask it
+            await asyncio.sleep(delay_s)
+            return
         if found is None:
             return
         try:

@@ -22,7 +22,8 @@ from hyper.engine.record.sandbox import Kind, Placement, SandboxRecord
 from hyper.engine.store import Store
 from hyper.errors import HyperError
 from hyper.guest.process import GuestProcess
-from hyper.machine.driver import Driver, MachineRecord
+from hyper.machine.driver import MachineRecord
+from hyper.machine.drivers import Drivers
 from hyper.sandbox.pool import Warm
 from hyper.sandbox.sandbox import Joining, Plan, Sandbox, Started
 from hyper.sandbox.starter import Starter
@@ -185,15 +186,15 @@ class KeptSandbox:
     async def kill(self) -> None:
         """The machine is gone, whether it would answer or not."""
         if self.record.machine is not None:
-            await Sandbox.end(self._sandboxes.driver, self.record.machine)
+            await Sandbox.end(self._sandboxes.drivers, self.record.machine)
 
 
 class Sandboxes:
     """The sandboxes of this daemon, by id. ``open`` before use."""
 
-    def __init__(self, store: Store, driver: Driver, starter: Starter, exec_root: Path) -> None:
+    def __init__(self, store: Store, drivers: Drivers, starter: Starter, exec_root: Path) -> None:
         self.store = store
-        self.driver = driver
+        self.drivers = drivers
         self.starter = starter
         self._exec_root = exec_root
         self._by_id: dict[str, KeptSandbox] = {}
@@ -209,12 +210,20 @@ class Sandboxes:
         """
         for record in self.store.sandboxes():
             self._by_id[record.id] = KeptSandbox(record, self)
-        await self.driver.recover(self.machines())
+        await self.drivers.recover(self.machines())
         known = {self.run_dir(id) for id in self._by_id}
         for folder in await asyncio.to_thread(_folders, self._exec_root / "vm"):
             if folder not in known:
-                await self.driver.clear(folder)
-                shutil.rmtree(folder, ignore_errors=True)
+                await self._clear(folder)
+
+    async def _clear(self, folder: Path) -> None:
+        """The folder is gone with the machine that was launched with it; both stay if that cannot be said."""
+        try:
+            await self.drivers.clear(folder)
+        except HyperError as error:
+            logger.warning("a machine of %s may run: %s", folder, error.message)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def of_id(self, id: str) -> KeptSandbox | None:
         """The sandbox of an id; None: there is none."""

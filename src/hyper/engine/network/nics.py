@@ -9,10 +9,12 @@ from hyper.errors import Forbidden
 from hyper.machine.abilities import TapNetworking, UserNetworking
 from hyper.machine.driver import Driver
 from hyper.machine.spec import Forward, Nic, TapNic, UserNic
+from hyper.network import card
 from hyper.network.card import Card, TapCard, UserCard
 
-#: The ability of a hypervisor that each kind of card takes.
-_ABILITIES: Final[dict[type[Nic], type]] = {TapNic: TapNetworking, UserNic: UserNetworking}
+#: The ability of a hypervisor that each kind of card takes, by the words of network drivers.
+_ABILITIES: Final[dict[str, type]] = {card.TAP: TapNetworking, card.USER: UserNetworking}
+_KINDS: Final[dict[type[Nic], str]] = {TapNic: card.TAP, UserNic: card.USER}
 
 
 def nic_of(card: Card) -> Nic:
@@ -35,8 +37,17 @@ def check_taken(driver: Driver, nics: Iterable[Nic]) -> None:
         Forbidden: it takes none of one.
     """
     for nic in nics:
-        if not isinstance(driver, _ABILITIES[type(nic)]):
-            raise Forbidden(
-                f"hypervisor {driver.name} does not take the cards of this daemon's networks",
-                hint="say --network none, or choose another hypervisor",
-            )
+        check_kind(driver, _KINDS[type(nic)])
+
+
+def check_kind(driver: Driver, kind: str) -> None:
+    """The hypervisor takes cards of ``kind``: a word of network/card.py.
+
+    Raises:
+        Forbidden: it does not.
+    """
+    if not isinstance(driver, _ABILITIES[kind]):
+        raise Forbidden(
+            f"hypervisor {driver.name} does not take the cards of this daemon's networks",
+            hint="say --network none, or choose another hypervisor",
+        )

@@ -196,6 +196,8 @@ class ContainerSpec(Struct, frozen=True, omit_defaults=True):
     tmpfs: Pairs = ()
     #: Bytes of /dev/shm; 0: as many as is usual.
     shm_size: int = 0
+    #: The hypervisor that runs its machine, by name; "": the daemon's default one.
+    hypervisor: str = ""
     #: "": the container's short id.
     hostname: str = ""
     domainname: str = ""

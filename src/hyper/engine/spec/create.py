@@ -235,7 +235,7 @@ def filled(host: HostConfig) -> HostConfig:
         readonly_paths=readonly,
         cgroupns_mode=host.cgroupns_mode or "private",
         ipc_mode=host.ipc_mode or "private",
-        runtime=host.runtime or "hyper",
+        runtime=host.runtime or modes.RUNTIME,
         log_config=LogConfig(type=log.type or "json-file", config=log.config or {}),
         shm_size=host.shm_size or DEFAULT_SHM_SIZE,
         pids_limit=host.pids_limit if (host.pids_limit or 0) > 0 else None,

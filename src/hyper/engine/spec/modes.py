@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Final
+
 from msgspec.structs import replace
 
 from hyper.errors import InvalidRequest, NotImplementedYet
@@ -12,7 +15,8 @@ _OWN = {
     "PidMode": frozenset({"", "private"}),
     "UTSMode": frozenset({"", "host"}),
 }
-_RUNTIMES = frozenset({"", "hyper"})
+#: Docker's word for what runs a container is a runtime: here a hypervisor by its name, or the daemon's default one.
+RUNTIME: Final = "hyper"
 #: Runtimes of Docker's that files in circulation name; what they would do is done anyway.
 _REPLACED = frozenset({"runc", "io.containerd.runc.v2"})
 
@@ -41,8 +45,6 @@ def checked(host: HostConfig) -> tuple[HostConfig, list[str]]:
         raise InvalidRequest(f"invalid cgroup namespace mode: {host.cgroupns_mode[:100]}")
     if host.isolation not in ("", "default"):
         raise InvalidRequest(f"invalid isolation ({host.isolation[:100]}) on linux")
-    if host.runtime not in _RUNTIMES | _REPLACED:
-        raise InvalidRequest(f"unknown or invalid runtime name: {host.runtime[:100]}")
     warnings = []
     if host.cgroupns_mode == "host":
         warnings.append("HostConfig.CgroupnsMode host has no effect: the container sees its own.")
@@ -50,3 +52,21 @@ def checked(host: HostConfig) -> tuple[HostConfig, list[str]]:
     if host.runtime in _REPLACED:
         warnings.append(f"HostConfig.Runtime {host.runtime} has no effect: hyper runs it.")
     return host, warnings
+
+
+def hypervisor(host: HostConfig) -> str:
+    """The name of the hypervisor that is asked for; "": the daemon's default one."""
+    return "" if host.runtime in _REPLACED | {RUNTIME} else host.runtime
+
+
+def check_runtime(host: HostConfig, hypervisors: Collection[str]) -> None:
+    """A check that the hypervisor that is asked for is one of ``hypervisors``.
+
+    Raises:
+        InvalidRequest: it is none of them (Docker's words).
+    """
+    if (asked := hypervisor(host)) and asked not in hypervisors:
+        raise InvalidRequest(
+            f"unknown or invalid runtime name: {asked[:100]}",
+            hint=f"hypervisors here: {', '.join(hypervisors)}",
+        )

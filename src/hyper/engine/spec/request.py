@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from hyper.config import Config
-from hyper.engine.spec import app_image, create, defaults, resources, shared_sandbox
+from hyper.engine.spec import app_image, create, defaults, modes, resources, shared_sandbox
 from hyper.image.record import ImageRecord
 from hyper.types.container import CreateBody, HostConfig
 from hyper.types.oci import Platform
@@ -19,11 +19,12 @@ from hyper.types.oci import Platform
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The facts that requests are judged by: the daemon's configuration, the CPUs and the memory of its host."""
+    """The facts that requests are judged by: the daemon's configuration and hypervisors, its host's CPUs and memory."""
 
     config: Config
     cpus: Collection[int]
     memory_mib: float
+    hypervisors: Collection[str] = ()
 
 
 def of_body(body: CreateBody, facts: Facts) -> tuple[HostConfig, list[str]]:
@@ -48,6 +49,7 @@ def settled(host: HostConfig, facts: Facts) -> tuple[HostConfig, list[str]]:
         As ``of_body``.
     """
     host, warnings = create.checked(defaults.filled(host, facts.config))
+    modes.check_runtime(host, facts.hypervisors)
     host, more = resources.checked(host, available=facts.cpus)
     return create.filled(host), warnings + more
 
