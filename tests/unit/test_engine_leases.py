@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +23,7 @@ from hyper.engine.network.leases import Leases
 from hyper.engine.network.names import Names
 from hyper.engine.network.networks import Networks
 from hyper.engine.network.nics import check_taken
+from hyper.engine.network.recorded_leases import asked
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.record.network import EndpointRecord, NetworkRecord
 from hyper.engine.store import Store
@@ -33,6 +34,7 @@ from hyper.machine.spec import UserNic
 from hyper.network.driver import GuestLink
 from hyper.network.lease import Endpoint, EndpointRequest, LeaseRequest, NetworkLease
 from hyper.network.names import View
+from hyper.network.port import PublishedPort
 from hyper.network.spec import BRIDGE
 from hyper.network.user.driver import UserDriver
 from hyper.types.container import HostConfig, PortBinding
@@ -146,16 +148,16 @@ async def world(store: Store) -> World:
 
 async def test_events_of_a_lease_come_in_pairs(world: World) -> None:
     """One at its begin and one at its end, none where the launch failed; a second release says nothing."""
-    asked = LeaseRequest("w" * 64, "web", endpoints=(world.on(BRIDGE),))
+    wanted = LeaseRequest("w" * 64, "web", endpoints=(world.on(BRIDGE),))
     with pytest.raises(Conflict):
-        async with world.leases.acquire(asked):
+        async with world.leases.acquire(wanted):
             raise Conflict("the machine did not start")
-    assert (world.events, world.leases.get(asked.holder)) == ([], None)
+    assert (world.events, world.leases.get(wanted.holder)) == ([], None)
     await world.hold("web", world.on(BRIDGE))
-    assert world.events == [("connect", BRIDGE, asked.holder)]
+    assert world.events == [("connect", BRIDGE, wanted.holder)]
     for _ in range(2):
-        world.leases.release(asked.holder)
-    assert world.events[1:] == [("disconnect", BRIDGE, asked.holder)]
+        world.leases.release(wanted.holder)
+    assert world.events[1:] == [("disconnect", BRIDGE, wanted.holder)]
 
 
 async def test_events_tell_of_networks_joined_and_left(world: World) -> None:
@@ -170,14 +172,14 @@ async def test_events_tell_of_networks_joined_and_left(world: World) -> None:
 async def test_network_in_use_is_not_removed(world: World) -> None:
     """Also while a lease on it is being acquired; the name of who is on it is told. Then nobody can be on it."""
     network = world.networks.get("mine")
-    asked = LeaseRequest("w" * 64, "web", endpoints=(world.on("mine"),))
-    async with world.leases.acquire(asked):
+    wanted = LeaseRequest("w" * 64, "web", endpoints=(world.on("mine"),))
+    async with world.leases.acquire(wanted):
         with pytest.raises(Forbidden, match=r"active endpoints \(name:web\)"):
             await world.leases.remove_network(network)
-    world.leases.release(asked.holder)
+    world.leases.release(wanted.holder)
     await world.leases.remove_network(network)
     with pytest.raises(NotFound):
-        async with world.leases.acquire(asked):
+        async with world.leases.acquire(wanted):
             raise AssertionError("there is no such network")
 
 
@@ -343,3 +345,31 @@ def test_hypervisor_that_takes_no_such_cards_is_refused() -> None:
     check_taken(cast(Driver, Bare()), [])
     with pytest.raises(Forbidden, match="hypervisor bare does not take"):
         check_taken(cast(Driver, Bare()), nics)
+
+
+@dataclass
+class PlainRecord:
+    """A record of something that is no container: a sandbox, or a member of one."""
+
+    id: str
+    endpoints: list[EndpointRecord]
+    ports: list[PublishedPort] = field(default_factory=list)
+
+
+async def test_records_of_two_members_have_leases_of_their_own(world: World) -> None:
+    """Nothing of a lease asks what its record is of: each has an address, a card and names, until it is released."""
+    members = [PlainRecord(letter * 64, [EndpointRecord("mine", "mine")]) for letter in "ab"]
+    for member in members:
+        request = LeaseRequest(
+            member.id, f"app-{member.id[0]}", endpoints=tuple(map(asked, member.endpoints))
+        )
+        async with world.containers.acquire_for(member, request):
+            pass
+    first, second = (member.endpoints[0] for member in members)
+    assert first.id and second.id and first.address != second.address
+    lease = world.leases.get(members[0].id)
+    assert lease is not None
+    assert world.resolved(lease, "app-b") == [second.address]
+    assert world.containers.guest_config(members[1]) is not None
+    world.containers.release(members[1])
+    assert (second.id, world.resolved(lease, "app-b")) == ("", None)

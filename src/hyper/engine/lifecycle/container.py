@@ -17,7 +17,7 @@ from hyper.engine.lifecycle.host import Host
 from hyper.engine.lifecycle.machine_plan import join_plan, machine_plan, room, shape
 from hyper.engine.lifecycle.sandboxes import KeptSandbox, Run
 from hyper.engine.lifecycle.visit import Visits
-from hyper.engine.network.container_networks import MachineNetwork
+from hyper.engine.network.recorded_leases import MachineNetwork
 from hyper.engine.output.log_file import LogFile
 from hyper.engine.output.output import OutputHub
 from hyper.engine.record.container import ContainerRecord

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from hyper.engine.lifecycle.container import REQUEST_TIMEOUT_S, Container
-from hyper.engine.network.container_networks import endpoint_on
+from hyper.engine.network.recorded_leases import endpoint_on
 from hyper.engine.record.container_spec import NetworkKind
 from hyper.engine.record.network import EndpointRecord, NetworkRecord
 from hyper.engine.spec import agent_requests, endpoints

@@ -9,7 +9,8 @@ from typing import Final
 from hyper.engine.lifecycle import kernels, own_files
 from hyper.engine.lifecycle.host import Host
 from hyper.engine.network import nics
-from hyper.engine.network.container_networks import MachineNetwork, request_of
+from hyper.engine.network.container_networks import request_of
+from hyper.engine.network.recorded_leases import MachineNetwork
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.record.sandbox import Placement
 from hyper.engine.spec import agent_requests, pod_machine, resources
