@@ -31,4 +31,3 @@ def set_up(level: str) -> None:
     logging.basicConfig(level=LEVELS[level], handlers=[handler])
     logging.getLogger("asyncio").setLevel(max(LEVELS[level], logging.INFO))
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
-    logging.getLogger("qemu.qmp").setLevel(logging.ERROR)

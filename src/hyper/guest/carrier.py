@@ -1,6 +1,6 @@
 """The carrier: a disk of the machine that takes the payload of streams past the agent's port.
 
-Through the port QEMU and the guest move 4 KiB at a time, each with its own interrupt; a disk moves a block with one.
+Through the port hypervisor and guest move 4 KiB at a time, each with its own interrupt; a disk moves a block with one.
 A CARRIED frame says where a piece lies; offsets, windows and acknowledgements are those of any other DATA.
 
 Source: docs/protocol.md, "The carrier".

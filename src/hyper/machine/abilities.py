@@ -51,6 +51,9 @@ class HotplugDisks(ABC):
 class SharedFolders:
     """The ability of a driver to show machines folders and files of this host: ``launch`` takes ``spec.shared``.
 
+    The guest mounts SHARE_TAG as SHARE_FILE_SYSTEM and finds the first path there as ``0``, the next as ``1``… A
+    hypervisor with another file system (Xen's is 9p) will have to say so: this is the one that the agent is told now.
+
     Its machines that share are `SharingMachine`. *Failed or cancelled*: with the launch; nothing is left that serves.
     """
 
@@ -79,9 +82,10 @@ class SharingMachine(ABC):
 class UserNetworking:
     """The ability of a driver to connect machines by itself, without privilege: ``launch`` takes `UserNic`.
 
-    Its forwards are bound when the machine is made, and only then. *Failed*: a port that is taken is a Conflict in
-    Docker's words, naming it. *Failed or cancelled*: with the launch; no port stays bound. *Twice*: two machines cannot
-    have the same port.
+    A guest's network is ``UserNic.network``: its second address leads to the host and beyond, the third is a
+    name server, the fifteenth the guest's own (network/user/addresses.py). Forwards are bound when the machine
+    is made, and only then. *Failed*: a port that is taken is a Conflict in Docker's words, naming it. *Failed
+    or cancelled*: with the launch; no port stays bound. *Twice*: two machines cannot have the same port.
     """
 
 

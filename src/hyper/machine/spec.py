@@ -60,8 +60,9 @@ class TapNic:
 Nic = UserNic | TapNic
 
 
-#: What the guest mounts to see ``MachineSpec.shared``.
+#: What the guest mounts to see ``MachineSpec.shared``, and as what: the file system of the virtio standard.
 SHARE_TAG = "hyper"
+SHARE_FILE_SYSTEM = "virtiofs"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The wall between guests and services on the host's loopback.
 
-QEMU's user networking leads 10.0.2.2 to the host's 127.0.0.1, and QEMU shares the host's network namespace. So packets
+User networking (libslirp's) leads 10.0.2.2 to the host's 127.0.0.1 from within the host's network namespace. So packets
 of machines' user ids to loopback and link-local addresses are refused, but for replies to published ports and the
 resolver. All of it lives in one table, ``inet hyper_wall`` if not named otherwise (two daemons on one host: one each);
 no other is ever touched. Root only.

@@ -1,7 +1,7 @@
 """The system calls a jailed hypervisor has no business with, as a classic BPF program.
 
-A deny list around QEMU's own ``-sandbox``, in force before its first instruction: every call on it fails with EPERM, so
-that libraries probing for a feature carry on without. A foreign instruction set kills.
+A deny list around whatever filter it has of its own, in force before its first instruction: every call on it fails
+with EPERM, so that libraries probing for a feature carry on without. A foreign instruction set kills.
 
 Source: seccomp(2), linux/arch/x86/entry/syscalls/syscall_64.tbl.
 """

@@ -19,7 +19,7 @@ _DEVICE = "/dev/net/tun"
 _TUNSETIFF, _TUNSETPERSIST, _TUNSETVNETHDRSZ = 0x400454CA, 0x400454CB, 0x400454D8
 _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 _FLAGS = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR
-#: sizeof(struct virtio_net_hdr_mrg_rxbuf): what QEMU expects.
+#: sizeof(struct virtio_net_hdr_mrg_rxbuf): the header of modern virtio cards.
 _HEADER_SIZE = 12
 
 

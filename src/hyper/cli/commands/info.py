@@ -56,6 +56,8 @@ def _tell_hyper(hyper: dict[str, Any]) -> None:
         kernel = ", ".join(f"{name}: {value}" for name, value in kernel.items())
     if kernel:
         tell(f"{'Guest kernel:':<18} {kernel}")
+    if hyper.get("Hypervisor"):
+        tell(f"{'Hypervisor:':<18} {hyper['Hypervisor']}")
     hypervisors = hyper.get("Hypervisors") or ()
     if hypervisors:
         rows = [["DRIVER", "ACCELERATOR", "USABLE", "BOOT", "WHY"], *map(_row, hypervisors)]

@@ -29,7 +29,7 @@ from hyper.engine.volume.holders import Holders
 from hyper.engine.volume.volume_record import Kind, VolumeRecord
 from hyper.engine.volume.volumes import Volumes
 from hyper.errors import Conflict, HyperError, InvalidRequest
-from hyper.machine.spec import SharedPath
+from hyper.machine.spec import SHARE_FILE_SYSTEM, SharedPath
 from hyper.proto.message import MS_BIND, Mount, RootSource
 
 logger = logging.getLogger(__name__)
@@ -228,7 +228,9 @@ async def _bound(point: MountPoint, builder: AttachmentBuilder) -> Mount:
         flags |= MS_BIND | mount_options.SAFE
         return Mount("", RootSource(_GROUPS), point.target, flags)
     path = await asyncio.to_thread(_source, point)
-    return Mount("virtiofs", builder.share(SharedPath(path, point.read_only)), point.target, flags)
+    return Mount(
+        SHARE_FILE_SYSTEM, builder.share(SharedPath(path, point.read_only)), point.target, flags
+    )
 
 
 def _source(point: MountPoint) -> Path:

@@ -20,7 +20,7 @@ from hyper.engine.volume.attachment import AttachmentBuilder
 from hyper.engine.volume.driver import Needs, Use, VolumeDriver
 from hyper.engine.volume.volume_record import Kind, VolumeRecord
 from hyper.errors import InvalidRequest
-from hyper.machine.spec import FileBlocks, SharedPath
+from hyper.machine.spec import SHARE_FILE_SYSTEM, FileBlocks, SharedPath
 from hyper.proto.message import DiskSource, Mount, MountFlag
 from hyper.sandbox import ext4
 from hyper.sandbox.scratch import ScratchDisks
@@ -76,7 +76,7 @@ class _HostDirectory:
         source = replace(to.share(path), sub=use.point.subpath)
         flags = _flags(use, held=path.read_only)
         flags |= mount_options.RDONLY if path.read_only else 0
-        return Mount("virtiofs", source, use.point.target, flags)
+        return Mount(SHARE_FILE_SYSTEM, source, use.point.target, flags)
 
 
 class DirectoryDriver(_HostDirectory):

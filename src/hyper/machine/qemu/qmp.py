@@ -28,6 +28,7 @@ Awaited = tuple[str, Callable[[dict[str, Any]], bool]]
 #: The library logs as errors what it also raises, a machine's ordinary end among them: once is enough.
 _library_log = logging.getLogger(f"{__name__}.library")
 _library_log.setLevel(logging.CRITICAL)
+logging.getLogger("qemu.qmp").setLevel(logging.ERROR)
 
 
 #: For each name of an event who is told its data.

@@ -1,6 +1,6 @@
 """Addresses of user-mode networks: every machine sees the same small network of its own.
 
-Nothing of it exists on the host. Constants are those of libslirp.
+Nothing of it exists on the host. What its addresses are for, hypervisors that are `UserNetworking` keep to.
 """
 
 from __future__ import annotations
