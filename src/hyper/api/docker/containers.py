@@ -16,7 +16,7 @@ from hyper.api.hijack import RAW, Hijacked, hijack
 from hyper.api.http import CONTAINER, Routes, asked_version, body_of, flag, json_response, number
 from hyper.api.streams import Input, Peer, Wanted, detach_keys, join
 from hyper.engine.engine import Engine
-from hyper.engine.lifecycle import joining, removal, stop
+from hyper.engine.lifecycle import network_connect, removal, stop
 from hyper.engine.lifecycle.container import Container
 from hyper.engine.output.log_file import LogQuery
 from hyper.engine.output.output import Subscription
@@ -165,7 +165,7 @@ class ContainerRoutes:
         container = self._engine.containers.get(owner)
         if not alias:
             raise Conflict("Conflict, cannot remove the default link name of the container")
-        await joining.unlink(container, alias)
+        await network_connect.unlink(container, alias)
 
     async def logs(self, request: web.Request) -> web.StreamResponse:
         return await logs.serve(request, self._get(request))

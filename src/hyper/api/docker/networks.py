@@ -18,7 +18,7 @@ from hyper.api.http import (
     moment,
 )
 from hyper.engine.engine import Engine
-from hyper.engine.lifecycle import joining
+from hyper.engine.lifecycle import network_connect
 from hyper.engine.record.network import PREDEFINED, NetworkRecord
 from hyper.errors import InvalidRequest, NotFound
 from hyper.types.container import EndpointAsked
@@ -145,13 +145,13 @@ class NetworkRoutes:
         body, _ = await body_of(request, ConnectBody)
         network, container = self._get(request), self._engine.containers.get(body.container)
         asked = body.endpoint_config or EndpointAsked()
-        await self._engine.finish(joining.connect(container, network, asked))
+        await self._engine.finish(network_connect.connect(container, network, asked))
         return web.Response(status=200)
 
     async def disconnect(self, request: web.Request) -> web.StreamResponse:
         body, _ = await body_of(request, DisconnectBody)
         network, container = self._get(request), self._engine.containers.get(body.container)
-        await self._engine.finish(joining.disconnect(container, network, force=body.force))
+        await self._engine.finish(network_connect.disconnect(container, network, force=body.force))
         return web.Response(status=200)
 
     async def prune(self, request: web.Request) -> web.StreamResponse:

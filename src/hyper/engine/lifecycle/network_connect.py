@@ -1,4 +1,4 @@
-"""Networks that containers join and leave, running or not."""
+"""Networks that containers are connected to and disconnected from, running or not."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ async def connect(container: Container, network: NetworkRecord, asked: EndpointA
         if not container.live:
             record.endpoints.append(endpoint)
         else:
-            await _join(container, endpoint)
+            await _connect_running(container, endpoint)
         container.host.store.save_container(record)
 
 
-async def _join(container: Container, endpoint: EndpointRecord) -> None:
+async def _connect_running(container: Container, endpoint: EndpointRecord) -> None:
     container.refuse_paused("connecting it")
     networks, record = container.host.container_networks, container.record
     await networks.connect(record, endpoint)
@@ -92,11 +92,13 @@ async def disconnect(container: Container, network: NetworkRecord, *, force: boo
         if not container.live:
             record.endpoints.remove(endpoint)
         else:
-            await _leave(container, endpoint, force=force)
+            await _disconnect_running(container, endpoint, force=force)
         host.store.save_container(record)
 
 
-async def _leave(container: Container, endpoint: EndpointRecord, *, force: bool) -> None:
+async def _disconnect_running(
+    container: Container, endpoint: EndpointRecord, *, force: bool
+) -> None:
     container.refuse_paused("disconnecting it")
     # The host first: what a guest says about it does not matter.
     await container.host.container_networks.disconnect(container.record, endpoint)
