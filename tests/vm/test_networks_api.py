@@ -103,6 +103,13 @@ def test_inspect_shows_what_the_network_was_made_with(daemon: Hyperd, network: s
     assert carry == [True, False]
 
 
+def test_inspect_of_a_scope_finds_what_is_in_it(daemon: Hyperd, network: str) -> None:
+    """All networks are local: one of a swarm is not found, by its name."""
+    for scope in ("", "local"):
+        assert daemon.api.get(f"/networks/net?scope={scope}")["Id"] == network
+    assert refused(daemon, "GET", "/networks/net?scope=swarm") == (404, "network net not found")
+
+
 def test_unknown_networks_and_those_all_have_are_refused(daemon: Hyperd) -> None:
     """To look at what is not there, and to remove what is always there."""
     assert refused(daemon, "GET", "/networks/nope") == (404, NOT_FOUND)
