@@ -18,14 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from hyper.errors import MachineError, reason
 from hyper.machine.process.file_server import FileServer
 from hyper.machine.spec import MachineSpec
 from hyper.system import files, launch
 from hyper.system import socket as sockets
 from hyper.system.cgroup import Group
 from hyper.system.jail import Bind, JailSpec
+from hyper.system.launch import LaunchFailed
 from hyper.system.pidfd import Pidfd
-from hyper.system.process import Process
+from hyper.system.process import Process, ProcessFailed
 
 #: What it may take beside the machine's own.
 SERVER_MIB: Final = 128
@@ -119,6 +121,34 @@ async def start(
         undo.pop_all()
     stream.setblocking(True)
     return ShareServer(jailed.inner, jailed.outer), stream
+
+
+async def serve(
+    spec: MachineSpec,
+    group: Group,
+    choose: Callable[[], FileServer],
+    ours: contextlib.ExitStack,
+    undo: contextlib.AsyncExitStack,
+) -> tuple[ShareServer | None, int | None]:
+    """The server of the shared paths of ``spec`` and the hypervisor's stream to it; nothing where there are none.
+
+    ``ours`` closes our copy of the stream, ``undo`` ends the server.
+
+    Raises:
+        MachineError: there is no server (``choose`` says so), or it does not start.
+    """
+    if not spec.shared:
+        return None, None
+    try:
+        server, stream = await start(spec, group, choose())
+    except OSError as error:
+        raise MachineError(f"machine {spec.name} cannot share files: {reason(error)}") from error
+    except (LaunchFailed, ProcessFailed) as error:
+        raise MachineError(f"machine {spec.name} cannot share files: {error.message}") from error
+    ours.callback(stream.close)
+    undo.callback(server.close)
+    undo.push_async_callback(end, spec.run_dir)
+    return server, stream.fileno()
 
 
 def find(run_dir: Path) -> ShareServer | None:

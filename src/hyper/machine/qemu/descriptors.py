@@ -1,16 +1,13 @@
-"""The descriptors QEMU inherits: listening sockets bound and disks opened by us, so that it need open no path."""
+"""The descriptors QEMU inherits."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 
-from hyper.machine.process.disk import open_disk
+from hyper.machine.process import descriptors
 from hyper.machine.qemu.argv import MachineFds
 from hyper.machine.qemu.machine import AGENT_SOCKET, CONSOLE_SOCKET, MONITOR_SOCKET, SOCKETS
 from hyper.machine.qemu.spec import QemuSpec
-from hyper.machine.spec import Disk
-from hyper.system import socket as sockets
 
 
 def open_all(
@@ -26,14 +23,8 @@ def open_all(
         MachineError: a disk cannot be opened.
         Conflict: another machine uses the run folder.
     """
-    disks = tuple(_open(disk, ours) for disk in spec.disks)
-    listeners = []
-    for name in SOCKETS:
-        listener = sockets.listen(spec.run_dir / name)
-        ours.callback(listener.close)
-        undo.callback((spec.run_dir / name).unlink, missing_ok=True)
-        listeners.append(listener.fileno())
-    numbers = dict(zip(SOCKETS, listeners, strict=True))
+    disks = descriptors.open_disks(spec.disks, ours)
+    numbers = {name: descriptors.listen(spec.run_dir / name, ours, undo) for name in SOCKETS}
     return MachineFds(
         agent=numbers[AGENT_SOCKET],
         monitor=numbers[MONITOR_SOCKET],
@@ -41,9 +32,3 @@ def open_all(
         disks=disks,
         share=share,
     )
-
-
-def _open(disk: Disk, owner: contextlib.ExitStack) -> int:
-    fd = open_disk(disk)
-    owner.callback(os.close, fd)
-    return fd

@@ -8,7 +8,6 @@ import hashlib
 import logging
 import os
 import shutil
-import signal
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
@@ -27,8 +26,9 @@ from hyper.machine.driver import Description, MachineRecord, Verdict
 from hyper.machine.probe import Host, Meet, Probe
 from hyper.machine.process import file_server, share, state
 from hyper.machine.process.console import Console
+from hyper.machine.process.file_server import FileServer
 from hyper.machine.process.inventory import Inventory
-from hyper.machine.process.share import ShareServer
+from hyper.machine.process.remains import Remains
 from hyper.machine.process.state import RECORD_FILE
 from hyper.machine.qemu import argv, saving
 from hyper.machine.qemu.accelerators import ACCELERATORS, KVM_DEVICE
@@ -97,9 +97,10 @@ class QemuDriver(Templates, SharedFolders, UserNetworking, TapNetworking, Memory
         uid = _PROBE_UID if os.geteuid() == 0 else None
         self._probe = Probe(NAME, launch=self.launch_on, meet=meet, state_dir=state_dir, uid=uid)
         self._state_dir = state_dir
-        self._inventory = Inventory(state_dir / "machines")
         self._assets, self._server = assets, server
         self._groups = cgroup.discover()
+        inventory = Inventory(state_dir / "machines")
+        self._remains = Remains(NAME, self._groups, inventory, SOCKETS)
         self._tsc = TscMeter()
         self._version = BinaryVersion(binary)
         self._chosen: str | None = None
@@ -168,11 +169,7 @@ class QemuDriver(Templates, SharedFolders, UserNetworking, TapNetworking, Memory
 
     async def recover(self, kept: Collection[MachineRecord]) -> None:
         """The machines of probes run no more, nor any other that is not ``kept``."""
-        known = [QemuState.of(record) for record in kept if record.driver == NAME]
-        for record in self._inventory.all():
-            process = QemuState.of(record)
-            if not any(process.is_process_of(other) for other in known):
-                await self._end_stray(record, process)
+        await self._remains.end_strays(kept)
         for accelerator in self._accelerators:
             run_dir = self._probe.run_dir(ACCELERATORS[accelerator])
             if run_dir.exists():
@@ -259,7 +256,7 @@ class QemuDriver(Templates, SharedFolders, UserNetworking, TapNetworking, Memory
         with contextlib.ExitStack() as ours:
             group = self._make_group(spec)
             undo.callback(group.remove)
-            server, stream = await self._serve_files(spec, group, ours, undo)
+            server, stream = await share.serve(spec, group, self._chosen_server, ours, undo)
             fds = open_all(spec, ours, undo, share=stream)
             # Connected before QEMU runs: no waiting for it to listen.
             console = Console(sockets.connect(spec.run_dir / CONSOLE_SOCKET))
@@ -288,34 +285,13 @@ class QemuDriver(Templates, SharedFolders, UserNetworking, TapNetworking, Memory
             )
         return QemuMachine(
             record,
-            Parts(jailed.inner, jailed.outer, group, monitor, console, server, self._inventory),
+            Parts(
+                jailed.inner, jailed.outer, group, monitor, console, server, self._remains.inventory
+            ),
         )
 
-    async def _serve_files(
-        self,
-        spec: QemuSpec,
-        group: cgroup.Group,
-        ours: contextlib.ExitStack,
-        undo: contextlib.AsyncExitStack,
-    ) -> tuple[ShareServer | None, int | None]:
-        """The server of the shared paths and QEMU's stream to it; nothing where there are no shared paths."""
-        if not spec.shared:
-            return None, None
-        try:
-            chosen = file_server.find(self._server, self._assets)
-            server, stream = await share.start(spec, group, chosen)
-        except OSError as error:
-            raise MachineError(
-                f"machine {spec.name} cannot share files: {reason(error)}"
-            ) from error
-        except (LaunchFailed, process.ProcessFailed) as error:
-            raise MachineError(
-                f"machine {spec.name} cannot share files: {error.message}"
-            ) from error
-        ours.callback(stream.close)
-        undo.callback(server.close)
-        undo.push_async_callback(share.end, spec.run_dir)
-        return server, stream.fileno()
+    def _chosen_server(self) -> FileServer:
+        return file_server.find(self._server, self._assets)
 
     def _make_group(self, spec: QemuSpec) -> cgroup.Group:
         log.debug("machine %s is made", spec.name)
@@ -374,11 +350,7 @@ class QemuDriver(Templates, SharedFolders, UserNetworking, TapNetworking, Memory
             record = process.kept_in(
                 MachineRecord(NAME, spec.name, spec.vcpus, spec.uid, spawned_ns)
             )
-            state.save(record, spec.run_dir)
-            try:
-                self._inventory.add(record)
-            except OSError as error:  # its run folder says the same, unless that is wiped
-                log.warning("machine %s is not in the inventory: %s", record.name, error)
+            self._remains.note(record, spec.run_dir)
             if spec.limits.cpu_set:
                 affinity.set_all(pid, spec.limits.cpu_set)
 
@@ -386,34 +358,7 @@ class QemuDriver(Templates, SharedFolders, UserNetworking, TapNetworking, Memory
 
     async def clear(self, run_dir: Path) -> None:
         """No machine launched with ``run_dir`` runs any more; its leavings are gone."""
-        # A folder is called as its machine was at first: what a daemon that was killed early has left is found by that.
-        first = self._groups.find(run_dir.name)
-        record = state.read(run_dir / RECORD_FILE)
-        if record is not None and record.driver != NAME:
-            return
-        if record is None:
-            await share.end(run_dir)
-            await _remove(first)
-            return
-        await _end_unknown(record)
-        await self._tidy(record, run_dir)  # it may have moved a moment ago
-        await _remove(first)
-
-    async def _end_stray(self, record: MachineRecord, process: QemuState) -> None:
-        await _end_unknown(record)
-        run_dir = Path(process.run_dir)
-        other = state.read(run_dir / RECORD_FILE)
-        if other is None or _is_of(other, process):
-            await self._tidy(record, run_dir)
-        self._inventory.remove(record)
-
-    async def _tidy(self, record: MachineRecord, run_dir: Path) -> None:
-        """Remove what the dead machine of ``record`` left."""
-        self._inventory.remove(record)
-        await share.end(run_dir)
-        await _remove(self._groups.find(record.name))
-        for name in (*SOCKETS, RECORD_FILE):  # the record last: by it the rest is found
-            (run_dir / name).unlink(missing_ok=True)
+        await self._remains.clear(run_dir)
 
     def _devices(self) -> tuple[View, ...]:
         """The device node /dev/kvm for machines. Ordinary users have the host's own or nothing."""
@@ -439,14 +384,10 @@ class QemuDriver(Templates, SharedFolders, UserNetworking, TapNetworking, Memory
 
     async def attach(self, record: MachineRecord) -> QemuMachine | None:
         """The machine of ``record`` if it still runs, else None: then what it left is gone too."""
-        process = QemuState.of(record)
-        held, run_dir = process.open(), Path(process.run_dir)
+        held = await self._remains.find(record)
         if held is None:
-            # Of another machine in the same folder nothing is touched.
-            other = state.read(run_dir / RECORD_FILE)
-            if other is not None and _is_of(other, process):
-                await self._tidy(record, run_dir)
             return None
+        run_dir = Path(QemuState.of(record).run_dir)
         monitor = Monitor(run_dir / MONITOR_SOCKET)
         group = self._groups.find(record.name)
         parts = Parts(
@@ -456,30 +397,9 @@ class QemuDriver(Templates, SharedFolders, UserNetworking, TapNetworking, Memory
             monitor,
             connect_console(run_dir),
             share.find(run_dir),
-            self._inventory,
+            self._remains.inventory,
         )
         return QemuMachine(record, parts)
-
-
-def _is_of(record: MachineRecord, process: QemuState) -> bool:
-    """Whether ``record`` is of the machine that is, or was, ``process``."""
-    return record.driver == NAME and process.is_process_of(QemuState.of(record))
-
-
-async def _end_unknown(record: MachineRecord) -> None:
-    """The machine of ``record``, which nobody knows any more, does not run."""
-    held = QemuState.of(record).open()
-    if held is not None:
-        log.warning("ending machine %s, which nobody knows any more", record.name)
-        held.send(signal.SIGKILL)
-        await held.wait()
-        held.close()
-
-
-async def _remove(group: cgroup.Group) -> None:
-    """The control group is gone, also a process in it whose daemon died before it could keep a record of it."""
-    await group.end()
-    group.remove()
 
 
 def _digest(text: str) -> str:
