@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NoReturn
 
 from hyper.engine.spec import nfs
 from hyper.engine.volume.volume_record import MAXIMUM_SIZE, MINIMUM_SIZE, Kind, VolumeRecord
@@ -31,25 +32,14 @@ def new_record(
             raise InvalidRequest(f'create {name}: invalid option: "{name_[:100]}"')
     _check_complete(name, wanted)
     record = VolumeRecord(name, time.time_ns(), labels, options, anonymous)
-    kind, mount, device = wanted.get("type", ""), wanted.get("o", ""), wanted.get("device", "")
+    kind = wanted.get("type", "")
     if "size" in wanted:
         record.size = _size(name, wanted["size"])
         if kind not in ("", Kind.IMAGE):
             raise InvalidRequest(f"create {name}: size is an option of images (type=image) only")
-        record.kind = Kind.IMAGE
-    if kind in (Kind.IMAGE, Kind.DIRECTORY):
-        record.kind = Kind(kind)
-    elif kind == Kind.TMPFS:
-        record.kind, record.mount_options = Kind.TMPFS, mount
-        return record
-    elif kind in nfs.TYPES:
-        nfs.check(name, mount, device)
-        record.kind, record.mount_options, record.path = Kind.NFS, mount, device
-        return record
-    elif kind or mount or device:
-        return _bind(record, kind, mount, device)
-    if mount or device:
-        raise InvalidRequest(f"create {name}: o and device are no options of type {kind}")
+        kind = Kind.IMAGE
+    read = _TYPES.get(kind, _unknown)
+    read(record, wanted.get("o", ""), wanted.get("device", ""))
     return record
 
 
@@ -66,20 +56,47 @@ def _check_complete(name: str, wanted: dict[str, str]) -> None:
             raise InvalidRequest(f'create {name}: missing required option: "{option}"')
 
 
-def _bind(record: VolumeRecord, kind: str, mount: str, device: str) -> VolumeRecord:
+def _image(record: VolumeRecord, mount: str, device: str) -> None:
+    _check_bare(record, mount, device, Kind.IMAGE)
+
+
+def _directory(record: VolumeRecord, mount: str, device: str) -> None:
+    _check_bare(record, mount, device, Kind.DIRECTORY)
+
+
+def _check_bare(record: VolumeRecord, mount: str, device: str, kind: Kind) -> None:
+    if mount or device:
+        raise InvalidRequest(f"create {record.name}: o and device are no options of type {kind}")
+    record.kind = kind
+
+
+def _tmpfs(record: VolumeRecord, mount: str, device: str) -> None:
+    record.kind, record.mount_options = Kind.TMPFS, mount
+
+
+def _nfs(record: VolumeRecord, mount: str, device: str) -> None:
+    nfs.check(record.name, mount, device)
+    record.kind, record.mount_options, record.path = Kind.NFS, mount, device
+
+
+def _bind(record: VolumeRecord, mount: str, device: str) -> None:
     words = set(mount.split(","))
-    if kind not in ("none", "bind") or not words & {"bind", "rbind"}:
-        raise InvalidRequest(
-            f"create {record.name}: volumes of type {kind[:100]} are not supported",
-            hint="types are image, directory, tmpfs, nfs, and none with o=bind",
-        )
+    if not words & {"bind", "rbind"}:
+        _unknown(record, mount, device)
     if words - {"bind", "rbind", "ro", "rw"}:
         raise InvalidRequest(f"create {record.name}: mount options are bind and ro, not {mount}")
     if not device.startswith("/") or "\0" in device:
         raise InvalidRequest(f"create {record.name}: device must be an absolute path")
     record.kind, record.path = Kind.BIND, device
     record.mount_options = "ro" if "ro" in words else ""
-    return record
+
+
+def _unknown(record: VolumeRecord, mount: str, device: str) -> NoReturn:
+    kind = (record.options or {}).get("type", "")
+    raise InvalidRequest(
+        f"create {record.name}: volumes of type {kind[:100]} are not supported",
+        hint="types are image, directory, tmpfs, nfs, and none with o=bind",
+    )
 
 
 def _size(name: str, text: str) -> int:
@@ -92,3 +109,14 @@ def _size(name: str, text: str) -> int:
             f"create {name}: size must be from {MINIMUM_SIZE // MIB} MiB to {MAXIMUM_SIZE // GIB} GiB"
         )
     return size - size % 4096
+
+
+#: For each type, what reads the options ``o`` and ``device`` into the record.
+_TYPES: Final[dict[str, Callable[[VolumeRecord, str, str], None]]] = {
+    "": lambda record, mount, device: None,
+    Kind.IMAGE: _image,
+    Kind.DIRECTORY: _directory,
+    Kind.TMPFS: _tmpfs,
+    **dict.fromkeys(nfs.TYPES, _nfs),
+    **dict.fromkeys(("none", "bind"), _bind),
+}
