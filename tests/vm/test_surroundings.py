@@ -148,11 +148,16 @@ def test_programs_that_cannot_be_executed_end_as_dockers(
         shared_daemon.run("rm", "-f", "cannot")
 
 
-#: Its processes are in a group of its own making, as under systemd or Docker in Docker.
+#: Its processes are in a group of its own making, as under systemd or Docker in Docker; also an exec's that comes
+#: between the two steps.
 NESTED = """
 mkdir /sys/fs/cgroup/inner
-for pid in $(cat /sys/fs/cgroup/cgroup.procs); do echo $pid >/sys/fs/cgroup/inner/cgroup.procs; done 2>/dev/null
-echo +cpu +memory +pids >/sys/fs/cgroup/cgroup.subtree_control && echo nested
+cd /sys/fs/cgroup
+until
+  for pid in $(cat cgroup.procs); do echo $pid >inner/cgroup.procs; done
+  echo +cpu +memory +pids >cgroup.subtree_control
+do :; done 2>/dev/null
+echo nested
 head -c4 /dev/vda; echo
 dd if=/dev/zero of=/img bs=1M count=1 2>/dev/null; losetup -f /img && losetup -a
 stat -c '%n %a %t:%T' /dev/fuse /dev/net/tun /dev/loop-control
