@@ -82,7 +82,7 @@ def test_a_machine_has_room_for_its_kernel_beside_the_containers_limit() -> None
     """Docker's minimum, and no machine that does not boot."""
     assert resources.memory_mib(0, 128) == 128
     assert resources.memory_mib((100 << 20) + 1, 128) == 101 + 32 + 2
-    assert resources.memory_mib(2 << 30, 128) == 2048 + 32 + 40
+    assert resources.memory_mib(2 << 30, 128) == 2048 + 32 + 51
     assert resources.memory_mib(6 << 20, 128) == 48
     with pytest.raises(InvalidRequest, match="Minimum memory limit allowed is 6MB"):
         resources.memory_mib((6 << 20) - 1, 128)

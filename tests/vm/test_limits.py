@@ -59,7 +59,7 @@ def test_limits_when_updated_hold_at_once(daemon: Hyperd, busybox: str) -> None:
         "limit"
     ] == (64 * MIB)
     refused = daemon.docker("update", "--memory", "160m", "box")
-    assert b"its running machine has 129 MiB of memory" in refused.stderr
+    assert b"its running machine has 130 MiB of memory" in refused.stderr
     done = daemon.docker("update", "--cpus", "2", "--cpuset-cpus", "0", "--pids-limit", "-1", "box")
     if (os.cpu_count() or 1) > 1:
         assert b"when the container is started again" in done.stderr + done.stdout
@@ -72,13 +72,13 @@ def test_limits_when_updated_hold_at_once(daemon: Hyperd, busybox: str) -> None:
 
     daemon.run("kill", "box")
     daemon.run("update", "--memory", "128m", "box")
-    assert daemon.api.get("/containers/box/json")["Hyper"]["MemoryMiB"] == 128 + 32 + 2
+    assert daemon.api.get("/containers/box/json")["Hyper"]["MemoryMiB"] == 128 + 32 + 3
     with pytest.raises(ApiError, match="Minimum memory limit allowed") as bad:
         daemon.api.post("/containers/box/update", {"Memory": MIB})
     assert bad.value.status == 400
     daemon.run("start", "box")
     total = int(inside(daemon, "box", "grep MemTotal /proc/meminfo").split()[1])
-    assert 131_072 < total < 162 * 1024
+    assert 131_072 < total < 163 * 1024
 
 
 def test_an_init_reaps_forwards_signals_and_ends_as_the_program_does(
@@ -114,3 +114,18 @@ def test_full_scratch_disk_is_the_containers_alone(daemon: Hyperd, busybox: str)
     daemon.run("stop", "-t", "0", "full")
     shown = daemon.api.get("/containers/full/json?size=1")
     assert 10 * MIB <= shown["SizeRw"] < 11 * MIB
+
+
+@pytest.mark.parametrize(("limit", "size"), [("", "225m"), ("512m", "600m")])
+def test_program_that_fills_a_tmpfs_beyond_the_memory_is_killed(
+    daemon: Hyperd, busybox: str, limit: str, size: str
+) -> None:
+    """By the OOM killer, as with Docker, and not after minutes in which the machine stands still; with a limit of
+    the container's own, too. The container has its memory again when the tmpfs is emptied."""
+    words = ["--name", "full", "--tmpfs", f"/t:size={size}", *(["-m", limit] if limit else [])]
+    fill = "dd if=/dev/zero of=/t/f bs=1M; echo dd=$?; rm /t/f; echo gone; read line"
+    daemon.run("run", "-di", *words, busybox, "sh", "-c", fill)
+    follow(daemon, "full", "dd=137")
+    follow(daemon, "full", "gone")
+    assert inside(daemon, "full", "dd if=/dev/zero of=/t/g bs=1M count=200 && echo fits") == "fits"
+    assert daemon.api.get("/containers/full/json")["State"]["OOMKilled"]

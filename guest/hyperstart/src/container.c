@@ -10,6 +10,7 @@
 #include "cgroup.h"
 #include "devices.h"
 #include "disk.h"
+#include "groups.h"
 
 struct container *containers[MAX_CONTAINERS];
 size_t container_count;
@@ -138,7 +139,7 @@ static bool container_fill(struct container *c, struct error *e)
 {
     struct create_request *create = &c->request.create;
     join(c->directory, sizeof c->directory, RUN "/c", DEC(c->id), NULL);
-    join(c->cgroup, sizeof c->cgroup, "/cgroup/", DEC(c->id), NULL);
+    join(c->cgroup, sizeof c->cgroup, CONTAINERS, "/", DEC(c->id), NULL);
     c->sources = arena_alloc(&c->request.arena, (create->mount_count + 1) * sizeof *c->sources);
     if (!c->sources)
         return fail(e, CODE_SYSTEM, ENOMEM, "create container", NULL);
@@ -300,6 +301,7 @@ bool container_update(const struct update_request *u, struct error *e)
         return fail(e, CODE_SYSTEM, errno, "freeze container ", DEC(c->id), NULL);
     if (u->flags)
         c->frozen_by = 0; /* that is what counts from now on */
+    cgroups_allow(u->memory);
     return set_limit(c, "/memory.max", u->memory, "", e) &&
            set_limit(c, "/pids.max", u->pids, "", e) &&
            set_limit(c, "/cpu.max", u->cpu_us, " 100000", e);

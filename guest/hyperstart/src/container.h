@@ -9,7 +9,7 @@ struct container {
     uint32_t id;
     struct request request;        /* CONTAINER_CREATE, kept: a start mounts what it says */
     char directory[48];            /* RUN/cN: root, files, upper and work in a tmpfs */
-    char cgroup[48];               /* /cgroup/N */
+    char cgroup[48];               /* CONTAINERS/N */
     char *upper, *lower;           /* what it changed; the layers, as overlayfs lists them */
     uint32_t frozen_by;            /* the process it stands still for, 0 for none */
     struct shared_source *sources; /* one per mount of the request */

@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "groups.h"
 #include "tunables.h"
 
 /* A free place has no source. */
@@ -34,11 +35,8 @@ bool runtime_prepare(struct error *e)
     if (!mount_once("proc", "/proc", NULL, e) || !mount_once("sysfs", "/sys", NULL, e) ||
         !mount_once("cgroup2", "/cgroup", NULL, e))
         return false;
-    /* All that Docker gives a container: a JVM that misses cpu or cpuset among its controllers
-     * takes the machine's memory for its own, whatever memory.max says. Counting memory tells a
-     * kill by the OOM killer from any other. A kernel of the user's may lack the first two. */
-    if (!write_file("/cgroup/cgroup.subtree_control", "+cpuset +cpu +io +memory +pids"))
-        write_file("/cgroup/cgroup.subtree_control", "+io +memory +pids");
+    if (!cgroups_prepare(e))
+        return false;
     tunables_set();
     if (mkdir("/run", 0755) && errno != EEXIST)
         return fail(e, CODE_SYSTEM, errno, "mkdir /run", NULL);

@@ -29,10 +29,10 @@ from hyper.units import GIB, MIB, parse_size
 NANO = 1_000_000_000
 #: Docker's.
 MINIMUM_LIMIT_MIB = 6
-#: What a machine has beside its container's limit: kernel and agent take some 24 MiB, and a kernel's notes of its
-#: pages 1/57 of the memory (docs/decisions/0024-memory-defaults.md).
+#: What a machine has beside its container's limit: kernel and agent take some 24 MiB, a kernel's notes of its pages
+#: 1/57 of the memory, and some has to be free (docs/decisions/0024-memory-defaults.md).
 _KERNEL_MIB = 32
-_SHARE = 50
+_SHARE = 40
 #: The kernel bounds no group to less.
 MINIMUM_CPUS = 0.01
 _MAX_NUMBER: Final = 2**63 - 1
