@@ -81,7 +81,7 @@ class Remains:
         self.inventory.remove(record)
 
     async def take_away(self, record: MachineRecord, run_dir: Path) -> None:
-        """What the dead machine of ``record`` left is gone."""
+        """The remains of the dead machine of ``record`` are gone."""
         self.inventory.remove(record)
         await share.end(run_dir)
         await _remove(self._groups.find(record.name))
