@@ -56,7 +56,7 @@ CONFIGURATIONS = {
     "a list": (b"[]", "is no JSON object"),
     "no text": (b'{"debug": "\xff"}', "is no JSON object"),
     "deep": (b'{"labels":' + b"[" * 100_000, "is no JSON object"),
-    "unknown key": (b'{"storage-engine": "x"}', "unknown key: storage-engine\nknown keys: accelerator, assets"),
+    "unknown key": (b'{"storage-engine": "x"}', "unknown key: storage-engine\nknown keys: accelerator, allowed-hosts"),
     "key with one answer": (b'{"storage-driver": "x"}', "configuration key storage-driver: x cannot be had"),
     "our own name of a key": (b'{"data_root": "/x"}', "unknown key: data_root"),
     "number for text": (b'{"data-root": 5}', "configuration key data-root"),

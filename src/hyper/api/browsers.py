@@ -82,8 +82,7 @@ class Browsers:
         Raises:
             InvalidRequest: one of them is no name, or no origin.
         """
-        served = [urlsplit(host).hostname for host in config.hosts if host.startswith("tcp://")]
-        names = {socket.gethostname(), *filter(None, served)}
+        names = {socket.gethostname(), *filter(None, map(_served, config.hosts))}
         known = [name for name in names if _NAME.fullmatch(name.lower())]
         return cls(hosts=[*known, *config.allowed_hosts], origins=config.allowed_origins)
 
@@ -124,6 +123,14 @@ def _name(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0].rstrip(".")
+
+
+def _served(host: str) -> str | None:
+    """The name in an address of hyperd's; None: it has none, or is no address, which the listener says."""
+    try:
+        return urlsplit(host).hostname if host.startswith("tcp://") else None
+    except ValueError:
+        return None
 
 
 def _host(text: str) -> str:
