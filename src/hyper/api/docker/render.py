@@ -165,6 +165,7 @@ def _time(timestamp_ns: int) -> str:
 def _config(record: ContainerRecord) -> dict[str, Any]:
     members = _shown(record.config)
     members["Hostname"] = hostname(record)
+    members["Domainname"] = record.spec.domainname
     members["Labels"] = members["Labels"] or {}
     return members
 

@@ -79,6 +79,8 @@ async def commit(container: Container, request: CommitRequest) -> str:
 
 def _own(container: Container) -> Config:
     config: Config = to_json(container.record.config)
+    spec = container.record.spec
+    config |= {"Hostname": spec.hostname, "Domainname": spec.domainname}
     return {key: value for key, value in config.items() if value is not None}
 
 

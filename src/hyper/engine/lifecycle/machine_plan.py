@@ -37,20 +37,16 @@ def room(driver: Driver) -> Room:
     )
 
 
-def fit(record: ContainerRecord) -> None:
-    """The record says how large its next machine is."""
-    record.spec = resources.resized(record.spec, available=affinity.available())
-
-
 def shape(record: ContainerRecord, host: Host, attached: Attachment) -> Shape | None:
     """The shape of a pooled machine that would do for ``record``; None: none would."""
-    fit(record)
-    if attached.shared or record.spec.kernel:
+    spec = record.spec
+    if attached.shared or spec.kernel:
         return None
-    if not record.spec.network.own:
-        return Shape(record.vcpus, record.memory_mib, Card.NONE)
+    size = resources.next_size(spec, available=affinity.available())
+    if not spec.network.own:
+        return Shape(size.vcpus, size.memory_mib, Card.NONE)
     kind = host.network_driver.spare_kind(request_of(record))
-    return None if kind is None else Shape(record.vcpus, record.memory_mib, Card(kind))
+    return None if kind is None else Shape(size.vcpus, size.memory_mib, Card(kind))
 
 
 async def _layers(record: ContainerRecord, host: Host, most: int) -> list[Path]:
@@ -66,13 +62,14 @@ async def machine_plan(
     attached: Attachment,
     network: MachineNetwork,
 ) -> Plan:
-    """The plan of a sandbox of ``record``'s own, with its volumes and lease; ``record`` has its new size.
+    """The plan of a sandbox of ``record``'s own, with its volumes and lease.
 
     Raises:
         Forbidden: the hypervisor does not take the cards.
         HyperError: a layer of the image is missing, or there are more than the machine takes.
     """
-    fit(record)
+    available = affinity.available()
+    size = resources.next_size(record.spec, available=available)
     driver = host.driver(record.spec)
     nics.check_taken(driver, network.nics)
     await kernels.check(record.spec.kernel, joins=False)
@@ -87,8 +84,8 @@ async def machine_plan(
     ]
     spec = MachineSpec(
         name=sandbox_id[:16],
-        vcpus=record.vcpus,
-        memory_mib=record.memory_mib,
+        vcpus=size.vcpus,
+        memory_mib=size.memory_mib,
         kernel=kernels.of(record.spec, host.config),
         initrd=host.config.guest_initrd,
         disks=(
@@ -100,7 +97,7 @@ async def machine_plan(
         nics=network.nics,
         run_dir=host.sandboxes.run_dir(sandbox_id),
         uid=host.uid(record.identity),
-        limits=resources.machine_limits(record.spec.limits, available=affinity.available()),
+        limits=resources.machine_limits(record.spec.limits, available=available),
     )
     return Plan(
         driver=driver,

@@ -50,8 +50,9 @@ async def update(container: Container, new: HostConfig) -> list[str]:
         there = container.sandbox.machine.record.vcpus
         if size.vcpus > there and not container.placement.joined:
             warnings.append(f"More than {there} CPUs {_NOT_NOW}.")
-    if not container.live and not joins:
-        spec = resources.resized(spec, available=available)
+    if not joins:
+        size = resources.next_size(spec, available=available)
+        spec = structs.replace(spec, size=size)
     container.record.host_config, container.record.spec = changed, spec
     container.save()
     container.publish("update")

@@ -76,7 +76,7 @@ class ContainerRecord(Struct):
     #: What clients are shown again of what they asked: their words merged with the image's defaults.
     config: ContainerConfig
     host_config: HostConfig
-    #: What is to run. An update, and a join of another's machine, put another in its place.
+    #: What is to run. An update, and a start in another's machine, put another in its place.
     spec: ContainerSpec
     status: Status = Status.CREATED
     pid: int = 0
@@ -119,16 +119,6 @@ class ContainerRecord(Struct):
     def mounts(self) -> tuple[MountPoint, ...]:
         """The container's mounts."""
         return self.spec.mounts
-
-    @property
-    def vcpus(self) -> int:
-        """The number of the machine's virtual CPUs."""
-        return self.spec.size.vcpus
-
-    @property
-    def memory_mib(self) -> int:
-        """The machine's memory in MiB."""
-        return self.spec.size.memory_mib
 
     @property
     def command(self) -> list[str]:

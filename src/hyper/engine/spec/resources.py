@@ -263,18 +263,17 @@ def vcpus(limits: ResourceLimits, *, available: int) -> int:
     return max(1, math.ceil(limits.cpus))
 
 
-def resized(spec: ContainerSpec, *, available: Collection[int]) -> ContainerSpec:
-    """The spec of which the next machine is made: its size is what its limits say by now.
+def next_size(spec: ContainerSpec, *, available: Collection[int]) -> MachineSize:
+    """The size of the next machine that is made of ``spec``: what its limits say, on a host with ``available`` CPUs.
 
-    ``available``: the host's CPUs. Memory that was never limited stays as it was.
+    Memory that was never limited is as the spec has it.
     """
     limits = spec.limits
     usable = set(limits.cpu_set) & set(available) or available
-    size = MachineSize(
+    return MachineSize(
         vcpus=min(vcpus(limits, available=_MAX_CPU), len(usable)),
         memory_mib=memory_mib(limits.memory_bytes, spec.size.memory_mib),
     )
-    return replace(spec, size=size)
 
 
 def host_memory_mib() -> float:

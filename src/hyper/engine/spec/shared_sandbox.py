@@ -88,4 +88,3 @@ def take_from(record: ContainerRecord, joined: ContainerRecord) -> None:
     """The record has the host name and domain name of the machine of ``joined``."""
     hostname, domainname = agent_requests.hostname(joined), joined.spec.domainname
     record.spec = structs.replace(record.spec, hostname=hostname, domainname=domainname)
-    record.config.hostname, record.config.domainname = hostname, domainname
