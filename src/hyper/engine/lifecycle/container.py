@@ -126,8 +126,10 @@ class Container:
 
     @property
     def size(self) -> MachineSize:
-        """The size of the machine that the container is in; of its next one, where it is in none."""
-        return self.record.spec.size if self.kept is None else self.kept.record.size
+        """The size of the machine that the container runs in; of its next one, where it does not run."""
+        if self.live and self.kept is not None:
+            return self.kept.record.size
+        return self.record.spec.size
 
     @property
     def silent(self) -> bool:
