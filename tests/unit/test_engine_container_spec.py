@@ -105,7 +105,9 @@ def test_agent_is_asked_for_a_bundle_without_a_word_of_dockers() -> None:
 def test_next_machine_of_a_bundle_has_the_size_its_limits_say() -> None:
     """The rule is the same whoever built the spec."""
     spec = replace(spec_of_bundle(BUNDLE), size=MachineSize(1, 128))
-    assert resources.next_size(spec, available=range(4)) == MachineSize(2, 256 + 32 + 5)
+    assert resources.next_size(spec, available=range(4)) == MachineSize(
+        2, resources.memory_mib(256 << 20, 128)
+    )
 
 
 def test_spec_imports_no_face() -> None:
