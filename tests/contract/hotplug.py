@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from pathlib import Path
 from typing import cast
@@ -120,3 +121,42 @@ class HotplugContract(MachineFixtures):
             await machine.add_disks(Disk("late", FileBlocks(tmp_path / "image"), read_only=True))
         with pytest.raises(MachineError):
             await machine.remove_disk("late")
+
+    async def test_cancelled_coming_of_a_disk_is_put_right_by_a_removal(
+        self, launch: Launcher, spec: MachineSpec, tmp_path: Path
+    ) -> None:
+        """Whenever a coming is cancelled, the name is free after its removal, and the next coming is whole."""
+        image = tmp_path / "image"
+        image.write_bytes(b"content\n".ljust(4096, b"\0"))
+        machine, disk = plugs(await launch(spec)), Disk("own", FileBlocks(image), read_only=True)
+        async with talk(machine) as guest:
+            for steps in (1, 2, 3, 5, 8, 13):
+                coming = asyncio.ensure_future(machine.add_disks(disk))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                coming.cancel()
+                await asyncio.wait([coming])
+                await machine.remove_disk("own")
+            await machine.add_disks(disk)
+            assert await guest.ask("read own") == "content"
+
+    async def test_failed_coming_leaves_those_before_it(
+        self, launch: Launcher, spec: MachineSpec, tmp_path: Path
+    ) -> None:
+        """Of several disks those before the one that cannot be opened are there, it and those after it are not."""
+        for name in ("first", "third"):
+            (tmp_path / name).write_bytes(f"{name}\n".encode().ljust(4096, b"\0"))
+        names = ("first", "second", "third")
+        disks = [Disk(name, FileBlocks(tmp_path / name), read_only=True) for name in names]
+        machine = plugs(await launch(spec))
+        async with talk(machine) as guest:
+            with pytest.raises(MachineError, match="second"):
+                await machine.add_disks(*disks)
+            assert await guest.ask("read first") == "first"
+            assert await guest.ask("read third") == "?"
+            for name in names:
+                await machine.remove_disk(name)
+            (tmp_path / "second").write_bytes(b"second\n".ljust(4096, b"\0"))
+            assert await guest.ask("forget") == "forgotten"
+            await machine.add_disks(*disks)
+            assert await guest.ask("read third") == "third"

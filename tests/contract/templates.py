@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -152,3 +153,21 @@ class TemplatesContract(MachineFixtures):
         disk = Disk("own", FileBlocks(tmp_path / "own"), read_only=False)
         with pytest.raises(InvalidRequest, match="open machine"):
             await driver.launch_open(replace(spec, disks=(disk,)), slots=SLOTS, memory=None)
+
+    async def test_cancelled_filling_of_a_slot_is_put_right_by_emptying_it(
+        self, launch_open: OpenLauncher, spec: MachineSpec, tmp_path: Path
+    ) -> None:
+        """Whenever a filling is cancelled, the slot is empty after the removal, and takes the next disk."""
+        (tmp_path / "own").write_bytes(b"content\n".ljust(65536, b"\0"))
+        disk = Disk("own", FileBlocks(tmp_path / "own"), read_only=False)
+        machine = await launch_open(spec, None)
+        async with talk(machine) as guest:
+            for steps in (1, 2, 3, 5, 8, 13):
+                filling = asyncio.ensure_future(machine.add_disks(disk))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                filling.cancel()
+                await asyncio.wait([filling])
+                await machine.remove_disk("own")
+            await machine.add_disks(disk)
+            assert await guest.ask("read own") == "content"

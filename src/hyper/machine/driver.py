@@ -256,7 +256,8 @@ class Driver(ABC):
     async def attach(self, record: MachineRecord) -> Machine | None:
         """The machine of ``record`` if it still runs, else None: then what it left on its host is gone too.
 
-        Each call makes another object for the machine; objects do not mind each other.
+        Each call makes another object for the machine. One is spoken with at a time: ``close`` it before another is
+        asked for anything but ``wait`` and ``kill``.
 
         Raises:
             MachineError: the machine's host does not say. The machine may run.
