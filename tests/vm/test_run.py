@@ -148,7 +148,7 @@ def test_limits_are_the_containers(daemon: Hyperd, busybox: str) -> None:
     assert 200 * 1024 < int(memory.split()[1]) < 236 * 1024
     assert int(limit) == 200 << 20
     view = daemon.api.get(f"/containers/{container}/json")["Hyper"]
-    assert (view["VCPUs"], view["MemoryMiB"]) == (2, 200 + 32 + 4)
+    assert (view["VCPUs"], view["MemoryMiB"]) == (2, 200 + 32 + 5)
 
 
 def test_a_read_only_root_is_and_tmpfs_is_not(daemon: Hyperd, busybox: str) -> None:
