@@ -26,8 +26,10 @@ class Program(Struct, frozen=True, omit_defaults=True):
     """A container's own program, and how it is ended."""
 
     args: tuple[str, ...]
-    #: ``NAME=value``; a name alone takes a variable away that the program would have without being asked for.
+    #: ``NAME=value``; a name alone takes a variable away that the program would have without it.
     env: tuple[str, ...] = ()
+    #: PATH, HOSTNAME and, with a terminal, TERM are set where ``env`` does not name them; also for execs.
+    usual_env: bool = False
     #: "": the root directory.
     cwd: str = ""
     #: ``NAME``, ``UID``, ``NAME:GROUP``…, looked up in the container; "": root.

@@ -354,12 +354,13 @@ def exec_program(
 
 
 def environment(record: ContainerRecord, *, tty: bool) -> tuple[str, ...]:
-    """The program's variables: Docker's, overridden by those of image and client."""
-    env = [DEFAULT_PATH, f"HOSTNAME={hostname(record)}"]
-    if tty:
+    """The program's variables: the usual ones where the spec has them, and links', overridden by those asked for."""
+    program = record.spec.program
+    env = [DEFAULT_PATH, f"HOSTNAME={hostname(record)}"] if program.usual_env else []
+    if tty and program.usual_env:
         env.append("TERM=xterm")
     env += record.link_variables
-    return _overlaid(env, record.spec.program.env)
+    return _overlaid(env, program.env)
 
 
 def _overlaid(base: Sequence[str], over: Sequence[str]) -> tuple[str, ...]:

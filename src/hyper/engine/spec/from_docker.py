@@ -111,6 +111,7 @@ def _program(config: ContainerConfig, host: HostConfig, aci: Aci | None) -> Prog
     return Program(
         args=(*(config.entrypoint or ()), *(config.cmd or ())),
         env=tuple(config.env or ()),
+        usual_env=True,
         cwd=config.working_dir,
         user=config.user,
         groups=tuple(host.group_add or ()),
