@@ -30,6 +30,7 @@ from hyper.errors import InvalidRequest
 from hyper.image import proxy
 from hyper.image.reference import DEFAULT_DOMAIN
 from hyper.machine.abilities import OF_DRIVERS
+from hyper.system import memory
 from hyper.types import response as wire
 from hyper.units import rfc3339
 
@@ -144,7 +145,7 @@ class SystemRoutes:
                 os_type="linux",
                 architecture=system.machine,
                 ncpu=os.cpu_count() or 1,
-                mem_total=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+                mem_total=memory.total_bytes(),
                 index_server_address="https://index.docker.io/v1/",
                 registry_config=_registries(config),
                 http_proxy=proxy.masked(config.http_proxy),

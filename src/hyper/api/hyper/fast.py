@@ -13,7 +13,7 @@ from hyper.engine.spec import resources
 from hyper.errors import InvalidRequest, NotFound, Unavailable
 from hyper.machine.template import About, Card, Shape
 from hyper.sandbox.starter import FastStart
-from hyper.system import affinity
+from hyper.system import affinity, memory
 from hyper.types import fast as wire
 from hyper.units import MIB, rfc3339
 
@@ -67,7 +67,7 @@ class FastRoutes:
     def _memory_mib(self, limit_mib: int) -> int:
         """The memory (MiB) of machines of containers that have this limit in MiB; 0: no limit."""
         default = self._engine.host.config.default_memory_mib
-        available = resources.host_memory_mib()
+        available = memory.total_mib()
         return resources.memory_mib(limit_mib * MIB, default, available_mib=available)
 
     def _card(self, name: str) -> Card:

@@ -46,7 +46,7 @@ from hyper.errors import Conflict, HyperError, InvalidRequest, NotFound
 from hyper.ids import NAME_PATTERN, is_valid_name, new_id, random_name
 from hyper.image import platform as image_platform
 from hyper.machine.abilities import SharedFolders
-from hyper.system import affinity, files
+from hyper.system import affinity, files, memory
 from hyper.types.container import ContainerConfig, CreateBody, Healthcheck, HostConfig
 from hyper.types.pod import POD_LABEL
 
@@ -234,7 +234,7 @@ class Containers:
             raise Conflict(f"there are {MAX_CONTAINERS} containers already")
 
     def _facts(self) -> Facts:
-        memory_mib, names = resources.host_memory_mib(), self._host.drivers.names
+        memory_mib, names = memory.total_mib(), self._host.drivers.names
         return Facts(self._host.config, affinity.available(), memory_mib, names)
 
     def _by_id(self, host: HostConfig) -> HostConfig:

@@ -11,7 +11,7 @@ from typing import Final
 from hyper.config import Config
 from hyper.engine.identities import Identities
 from hyper.engine.network.nics import nic_of
-from hyper.engine.spec import capabilities, kernel_paths, resources
+from hyper.engine.spec import capabilities, kernel_paths
 from hyper.machine import abilities
 from hyper.machine.drivers import Drivers
 from hyper.machine.spec import Nic
@@ -26,6 +26,7 @@ from hyper.sandbox.scratch import ScratchDisks
 from hyper.sandbox.shape import SCRATCH_DISK, layer_disk
 from hyper.sandbox.starter import FastStart, Starter
 from hyper.sandbox.templates import Place, Templates
+from hyper.system import memory
 from hyper.types.container import HostConfig
 
 #: The exercise's layer, in the folder of the guest's files.
@@ -116,6 +117,6 @@ def _fast(
         place,
         work,
         limit_mib=config.pool_memory_mib,
-        available_mib=resources.available_memory_mib,
+        available_mib=memory.available_mib,
     )
     return FastStart(driver, templates, pool)

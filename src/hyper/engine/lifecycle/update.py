@@ -9,7 +9,7 @@ from hyper.engine.record.container_spec import NetworkKind, ResourceLimits
 from hyper.engine.spec import create, from_docker, resources, restart
 from hyper.errors import Conflict, GuestError
 from hyper.sandbox.sandbox import Sandbox
-from hyper.system import affinity
+from hyper.system import affinity, memory
 from hyper.types.container import HostConfig
 from hyper.units import MIB
 
@@ -42,7 +42,7 @@ async def update(container: Container, new: HostConfig) -> list[str]:
         spec.size.memory_mib,
         joins=joins,
         cpus=len(available),
-        available_mib=resources.host_memory_mib(),
+        available_mib=memory.total_mib(),
     )
     if container.live and container.sandbox is not None:
         _check_fits(container, spec.limits)

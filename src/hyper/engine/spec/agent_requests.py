@@ -1,4 +1,4 @@
-"""Requests to a container's agent, made from its record. Pure, but for the host's own name."""
+"""Requests to a container's agent, made of its spec and its placement. Pure, but for the host's own name."""
 
 from __future__ import annotations
 

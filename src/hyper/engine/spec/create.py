@@ -1,4 +1,4 @@
-"""The container spec of a new container: the client's words, the image's defaults and the host's limits merged. Pure.
+"""Rules of what clients of the Engine API may ask for, what it amounts to, and how it is merged with an image's. Pure.
 
 Source of the rules: Docker's ``runconfig`` merge; errors in Docker's words where clients match on them.
 """

@@ -69,7 +69,7 @@ def container_spec(
     aci: Aci | None = None,
     liveness: Healthcheck | None = None,
 ) -> ContainerSpec:
-    """The spec of a container: ``config`` is whole, ``host`` filled in (engine/spec/create.py).
+    """The spec of a container: ``config`` is whole, ``host`` settled (engine/spec/request.py).
 
     ``aci``: what the image says beyond an OCI configuration. ``liveness``: the check whose failure ends the program.
 

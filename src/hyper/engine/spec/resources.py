@@ -1,4 +1,6 @@
-"""Limits of a container: of its machine on the host, of its control group in the guest, of its scratch disk. Pure.
+"""Memory and CPUs: the limits of a container, on the host and in the guest, and the size of its machine. Pure.
+
+Here, too, is how large its scratch disk may be.
 
 Source of the rules: moby, daemon/daemon_unix.go verifyPlatformContainerResources; errors and warnings in its words.
 """
@@ -6,10 +8,8 @@ Source of the rules: moby, daemon/daemon_unix.go verifyPlatformContainerResource
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Collection
-from pathlib import Path
 from typing import Final
 
 from msgspec import UNSET
@@ -274,19 +274,6 @@ def next_size(spec: ContainerSpec, *, available: Collection[int]) -> MachineSize
         vcpus=min(vcpus(limits, available=_MAX_CPU), len(usable)),
         memory_mib=memory_mib(limits.memory_bytes, spec.size.memory_mib),
     )
-
-
-def host_memory_mib() -> float:
-    """The memory of this host in MiB."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / MIB
-
-
-def available_memory_mib() -> int:
-    """Memory in MiB that programs can still take without others losing theirs. Source: proc(5), MemAvailable."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) // 1024
-    return int(host_memory_mib())
 
 
 def machine_limits(limits: ResourceLimits, *, available: Collection[int]) -> Limits:
