@@ -9,6 +9,7 @@ from msgspec import structs
 
 from hyper.engine.record.container import ContainerRecord, Health
 from hyper.engine.record.container_spec import ContainerSpec, ImageUse, MachineSize
+from hyper.engine.record.pod import PodRecord
 from hyper.engine.spec import from_docker
 from hyper.types.container import ContainerConfig, Healthcheck, HostConfig
 
@@ -54,3 +55,9 @@ def older_document(record: ContainerRecord, **members: Any) -> bytes:
     made |= {"image_id": spec["image"]["id"], "image_ref": spec["image"]["reference"]}
     made |= spec["size"] | {"mounts": [], "seccomp": "", "handlers": []}
     return msgspec.json.encode(made | members)
+
+
+def pod_record(**more: Any) -> PodRecord:
+    """A pod record of id pppp…; ``more``: its members."""
+    members = {"id": "p" * 64, "name": "shop", "created_ns": 1, "spec": spec_of(), **more}
+    return PodRecord(**members)

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from hyper.engine.events import EventBus
-from hyper.engine.record.container import ContainerRecord, PodRecord
+from hyper.engine.record.container import ContainerRecord
 from hyper.engine.record.mount import BIND, VOLUME, MountPoint
 from hyper.engine.record.sandbox import Placement
 from hyper.engine.volume import policy
@@ -22,7 +22,7 @@ from hyper.errors import Conflict, InvalidRequest
 from hyper.machine.spec import SharedPath
 from hyper.proto.message import RootSource
 from hyper.sandbox.scratch import ScratchDisks
-from tests.support.records import plain_record
+from tests.support.records import plain_record, pod_record, spec_of
 
 ROOM = Room(disks=3, disks_beside_share=2)
 SMALL = {"size": "16m"}
@@ -151,10 +151,8 @@ async def test_a_container_that_joins_a_machine_gets_disks(volumes: Volumes) -> 
 async def test_a_pods_nameless_volumes_are_images_and_its_others_are_not(volumes: Volumes) -> None:
     """Nameless ones live as long as the pod's machine; others may be wanted by other machines."""
     nameless = MountPoint(VOLUME, "/n", volume="nameless", anonymous=True)
-    record = plain_record()
-    record.spec = structs.replace(record.spec, mounts=(volume(0), nameless))
+    record = pod_record(spec=structs.replace(spec_of(), mounts=(volume(0), nameless)))
     await volumes.hold(record)
-    record.pod = PodRecord()
     async with Attachments(volumes).attach(record, Placement(), room=ROOM):
         assert volumes.get("nameless").kind is Kind.IMAGE
         assert volumes.get("v0").kind is Kind.DIRECTORY

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from hyper.engine.record.container import Member, PodRecord
+from hyper.engine.record.mount import MountRecord
+from hyper.engine.record.pod import Member
 from hyper.engine.spec import pod_machine
 from hyper.errors import InvalidRequest
 from hyper.proto.message import (
@@ -20,15 +21,15 @@ from hyper.proto.message import (
     ShareSource,
 )
 from hyper.types.pod import PodMount, PodVolume
-from tests.support.records import plain_record
+from tests.support.records import plain_record, pod_record
 
 #: As hyperd wrote it at commit 4c860e0, while the pod ran: a host directory, memory, a disk, a file server.
-OLDER = b"""{"volumes": [], "mounts": [
+OLDER = b"""[
     {"type": "virtiofs", "source": "tag:hyper:/0", "target": "/volumes/0", "flags": 1, "data": ""},
     {"type": "tmpfs", "source": "tag:memory1:/", "target": "/volumes/1", "flags": 3221225486, "data": "mode=1777"},
     {"type": "ext4", "source": "disk:volume0:/data", "target": "/volumes/2", "flags": 3221225476, "data": ""},
     {"type": "nfs", "source": "net::[::1]:/x", "target": "/volumes/3", "flags": 3221225476, "data": "vers=4.2"},
-    {"type": "tmpfs", "source": "tag:shm:/", "target": "/dev/shm", "flags": 14, "data": ""}]}"""
+    {"type": "tmpfs", "source": "tag:shm:/", "target": "/dev/shm", "flags": 14, "data": ""}]"""
 PLACED = (
     ShareSource("hyper", "/0"),
     ShareSource("memory1"),
@@ -44,23 +45,23 @@ def given(sources: tuple[MountSource, ...], sub_path: str = "") -> list[Mount]:
         Mount("", source, f"/volumes/{number}", flags[number])
         for number, source in enumerate(sources)
     ]
-    first, record = plain_record(), plain_record()
+    record = plain_record()
     volumes = [PodVolume(f"v{number}") for number in range(len(sources))]
-    first.pod = PodRecord(volumes, mounts=pod_machine.kept(mounts))
+    pod = pod_record(volumes=volumes, volume_mounts=pod_machine.kept(mounts))
     asked = [PodMount(volume.name, f"/{volume.name}", False, sub_path) for volume in volumes]
     record.member = Member("pod", "a", 0, mounts=asked)
-    shm, *found = pod_machine.member_mounts(record, first)
+    shm, *found = pod_machine.member_mounts(record, pod)
     assert (shm.source, shm.target) == (ShareSource("shm"), "/dev/shm")
     return found
 
 
 def test_the_record_of_a_running_pod_of_an_older_daemon_is_read_and_kept_the_same() -> None:
     """A pod that runs while hyperd is exchanged gives its volumes to containers that are started later."""
-    pod = msgspec.json.decode(OLDER, type=PodRecord)
-    mounts = [kept.mount() for kept in pod.mounts]
+    kept = msgspec.json.decode(OLDER, type=list[MountRecord])
+    mounts = [item.mount() for item in kept]
     assert tuple(mount.source for mount in mounts) == (*PLACED, ShareSource("shm"))
-    assert pod_machine.kept(mounts) == pod.mounts
-    assert msgspec.to_builtins(pod)["mounts"] == msgspec.json.decode(OLDER)["mounts"]
+    assert pod_machine.kept(mounts) == kept
+    assert msgspec.to_builtins(kept) == msgspec.json.decode(OLDER)
 
 
 def test_a_tmpfs_of_a_pod_has_a_name_in_its_machine() -> None:

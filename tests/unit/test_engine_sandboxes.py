@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from hyper.engine.lifecycle.sandboxes import KeptSandbox, Sandboxes
 from hyper.engine.record.sandbox import Kind, Placement
@@ -17,9 +18,11 @@ from hyper.engine.store import Store
 from hyper.errors import MachineError
 from hyper.machine.driver import MachineRecord
 from hyper.sandbox.timeline import Timeline
+from tests.support.records import plain_record
 
 MACHINE = MachineRecord("test", "m", uid=1234)
 OWNER, GUEST = "a" * 64, "b" * 64
+LEAD = structs.replace(plain_record(), identity=3)
 
 
 class Machine:
@@ -77,7 +80,7 @@ def sandboxes(store: Store, machine: Machine, tmp_path: Path) -> Sandboxes:
 
 async def launched(sandboxes: Sandboxes) -> KeptSandbox:
     """A sandbox that runs with its first container."""
-    kept = sandboxes.begin(OWNER, Kind.CONTAINER, identity=3)
+    kept = sandboxes.begin(OWNER, Kind.CONTAINER, LEAD)
     plan: Any = SimpleNamespace(spec=SimpleNamespace(vcpus=2, memory_mib=96))
     await kept.launch(plan, member=OWNER, timeline=Timeline())
     return kept
@@ -92,7 +95,7 @@ async def test_a_sandbox_is_kept_from_its_machine_on_until_it_is_forgotten(
     sandboxes: Sandboxes, store: Store
 ) -> None:
     """Before there is a machine nothing is kept; the folder is there from the beginning to the end."""
-    kept = sandboxes.begin(OWNER, Kind.CONTAINER, identity=3)
+    kept = sandboxes.begin(OWNER, Kind.CONTAINER, LEAD)
     assert (kept.run_dir.is_dir(), store.sandboxes()) == (True, [])
     kept = await launched(sandboxes)
     [record] = store.sandboxes()
@@ -110,7 +113,7 @@ async def test_the_next_daemon_knows_sandboxes_and_who_is_in_them(
 ) -> None:
     """Their machines are still to be found; what was launched and not kept is cleared away."""
     await launched(sandboxes)
-    stray = sandboxes.begin(GUEST, Kind.HELPER, identity=3).run_dir
+    stray = sandboxes.begin(GUEST, Kind.HELPER, LEAD).run_dir
     cleared: list[Path] = []
     recovered: list[MachineRecord] = []
 

@@ -144,6 +144,45 @@ def test_machines_of_the_fifth_schema_become_sandboxes(path: Path) -> None:
     assert (helper.kind, helper.members) == (Kind.HELPER, {ids["looked-at"]: Placement()})
 
 
+def test_pods_of_the_sixth_schema_were_containers(path: Path) -> None:
+    """The first container of each is the pod's record; its sandbox is the pod's. Other containers stay."""
+    first = json.loads(msgspec.json.encode(record("shop", status=Status.RUNNING, started_ns=5)))
+    first["host_config"] |= {"NetworkMode": "net1", "Memory": 1 << 27}
+    first["config"]["ExposedPorts"] = {"80/tcp": {}}
+    first["identity"] = 4
+    mounts = [
+        {"type": "tmpfs", "source": "tag:shm:/", "target": "/dev/shm", "flags": 14, "data": ""}
+    ]
+    first["pod"] = {"volumes": [{"Name": "v"}], "share_pid": True, "whole": True, "mounts": mounts}
+    plain = json.loads(msgspec.json.encode(record("plain"))) | {"pod": None}
+    sandbox = {"id": first["id"], "kind": "container", "members": {first["id"]: {}, "m": {}}}
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        migrate(db, path, MIGRATIONS[:6])
+        for document in (first, plain):
+            values = (document["id"], document["name"], None, json.dumps(document))
+            db.execute("INSERT INTO container VALUES (?, ?, ?, CAST(? AS BLOB))", values)
+        values_ = (first["id"], json.dumps(sandbox))
+        db.execute("INSERT INTO sandbox VALUES (?, CAST(? AS BLOB))", values_)
+    with closing(Store(path)) as store:
+        assert [item.name for item in store.containers()] == ["plain"]
+        [pod], [kept] = store.pods(), store.sandboxes()
+        assert store.free_identity(6) == 0
+    assert (pod.id, pod.name, pod.status, pod.started_ns) == (
+        first["id"],
+        "shop",
+        Status.RUNNING,
+        5,
+    )
+    assert (pod.network, pod.exposed, pod.memory) == ("net1", ["80/tcp"], 1 << 27)
+    assert ([volume.name for volume in pod.volumes], pod.share_pid, pod.whole) == (
+        ["v"],
+        True,
+        True,
+    )
+    assert [mount.target for mount in pod.volume_mounts] == ["/dev/shm"]
+    assert (kept.kind, list(kept.members)) == (Kind.POD, [first["id"], "m"])
+
+
 def test_everything_is_found_again_by_the_next_daemon(path: Path) -> None:
     """Containers, execs, the daemon's id; also without a close, as after kill -9."""
     first = Store(path)

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from hyper.addresses import parse_host, parse_network
-from hyper.engine.record.container import PodRecord
 from hyper.engine.spec import pod_network
 from hyper.errors import Conflict, Forbidden, InvalidRequest
 from hyper.network.bridge import services, walls
@@ -129,7 +128,7 @@ def test_services_need_bridges() -> None:
     """The hypervisor's own network has nowhere to lead them."""
     asked = [PodService(ip="10.254.0.1", port=80, hosts=[PodServiceHost(ip="10.0.0.1", port=80)])]
     with pytest.raises(Forbidden, match="services cannot be had: no root"):
-        NO_BRIDGES.check_policy(None, pod_network.services(PodRecord(services=asked)))
+        NO_BRIDGES.check_policy(None, pod_network.services(asked))
 
 
 def segment(**more: bool) -> Segment:
@@ -177,13 +176,13 @@ def test_each_address_of_a_machine_has_its_services_and_what_was_built_is_remove
 def test_without_bridges_only_lists_that_keep_nobody_out() -> None:
     """Anything else would be a wall that is not there."""
     for fine in (None, PodWhiteLists(), PodWhiteLists(external_networks=["0.0.0.0/0"])):
-        NO_BRIDGES.check_policy(pod_network.white_lists(PodRecord(white_lists=fine)), ())
+        NO_BRIDGES.check_policy(pod_network.white_lists(fine), ())
     for lists in (
         PodWhiteLists(external_networks=["10.0.0.0/8"]),
         PodWhiteLists(internal_networks=["::/0"]),
     ):
         with pytest.raises(Forbidden, match="white lists cannot be had: no root"):
-            NO_BRIDGES.check_policy(pod_network.white_lists(PodRecord(white_lists=lists)), ())
+            NO_BRIDGES.check_policy(pod_network.white_lists(lists), ())
 
 
 def test_no_two_networks_overlap_and_each_is_in_its_family() -> None:

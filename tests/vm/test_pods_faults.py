@@ -53,7 +53,7 @@ def until_gone(daemon: Hyperd) -> None:
     ],
 )
 def test_docker_does_not_change_a_pod(daemon: Hyperd, busybox: str, words: tuple[str, ...]) -> None:
-    """Its first container lives with the pod: the error says whose words are meant, and all goes on."""
+    """A pod is no container: the error says whose words are meant, and all goes on."""
     before = make(daemon, sleeper(busybox, "a", HostConfig=ALWAYS), sleeper(busybox, "b"))
     done = daemon.docker(*words)
     assert done.returncode == 1

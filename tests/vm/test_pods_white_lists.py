@@ -10,7 +10,6 @@ import pytest
 from tests.support.containers import follow
 from tests.support.hyperd import Hyperd, hyperd
 from tests.support.networks import (
-    address_of,
     fetch,
     hosts_own_address,
     rules,
@@ -107,7 +106,9 @@ def test_white_lists_when_the_daemon_is_killed_hold(walled: Hyperd) -> None:
 def test_white_lists_when_a_network_is_joined_hold_there(walled: Hyperd) -> None:
     """A network that is joined while the pod runs has the wall, too."""
     walled.run("network", "connect", "bridge", "web")
-    assert not gets(walled, "stranger", f"{address_of(walled, 'web', 'bridge')}:80", wait_s=3)
+    there = walled.api.get("/networks/bridge")["Containers"][view(walled)["Id"]]
+    address = there["IPv4Address"].partition("/")[0]
+    assert not gets(walled, "stranger", f"{address}:80", wait_s=3)
     port = published(walled)
     assert (answers("127.0.0.2", port), answers("127.0.0.1", port)) == (True, False)
     walled.run("network", "disconnect", "bridge", "web")

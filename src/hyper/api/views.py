@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hyper.engine.record.container import ContainerRecord
+from collections.abc import Iterable
+
+from hyper.engine.record.lead import Lead
 from hyper.engine.record.state import LIVE
 from hyper.network.port import PublishedPort
 from hyper.sandbox.timeline import Timeline
@@ -20,16 +22,16 @@ def start_view(timeline: Timeline) -> wire.StartView | None:
     return wire.StartView(str(timeline.way), marks, timeline.notes)
 
 
-def reachable_ports(record: ContainerRecord) -> list[PublishedPort]:
+def reachable_ports(record: Lead) -> list[PublishedPort]:
     """Ports of the host that lead to the container: none once it has left all its networks."""
     return record.ports if record.endpoints else []
 
 
-def port_map(record: ContainerRecord) -> dict[str, list[PortBinding] | None]:
-    """Every port the container has while it runs, with where it is published."""
+def port_map(record: Lead, exposed: Iterable[str]) -> dict[str, list[PortBinding] | None]:
+    """Every port the container or pod has while it runs, with where it is published; ``exposed``: also if nowhere."""
     if record.status not in LIVE:
         return {}
-    result: dict[str, list[PortBinding] | None] = dict.fromkeys(record.config.exposed_ports or {})
+    result: dict[str, list[PortBinding] | None] = dict.fromkeys(exposed)
     for port in reachable_ports(record):
         spec = f"{port.container_port}/{port.protocol}"
         binding = PortBinding(host_ip=port.host_address, host_port=str(port.host_port))

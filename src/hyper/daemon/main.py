@@ -155,7 +155,7 @@ def _number(store: Store) -> int | None:
 
 
 def _give_number_back(engine: Engine) -> None:
-    if engine.host.privileged and not engine.containers.any_live():
+    if engine.host.privileged and not engine.host.sandboxes.any():
         numbers.give_back(DAEMONS, engine.host.store.daemon_id)
 
 

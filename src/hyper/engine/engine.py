@@ -30,18 +30,18 @@ class Engine:
         self.host = host
         self.containers = Containers(host, register)
         self.execs = Execs(host, self.containers)
-        self.pods = Pods(host, self.containers)
+        self.pods = Pods(host, self.containers, register)
         self.stats = Feeds(host)
         self.hypervisors = Hypervisors(host.drivers, host.tasks)
         self._health = HealthChecks(host, self.containers, self.execs)
-        self._host_events = HostEvents(host, self.containers)
-        self._clocks = GuestClocks(self.containers, host.tasks)
+        self._host_events = HostEvents(host)
+        self._clocks = GuestClocks(host.sandboxes, host.tasks)
 
     async def open(self) -> None:
         """The containers that an earlier daemon left are known and watched over again."""
         await self.host.sandboxes.open()
         await self.host.volumes.open()
-        await self.containers.recover()
+        await self.containers.recover(self.pods.load())
         await self.host.starter.open()
         silent = self.containers.silent()
         self.execs.recover()
@@ -78,7 +78,7 @@ class Engine:
 
     async def prune_networks(self, wanted: Callable[[NetworkRecord], bool]) -> list[str]:
         """The names of networks that were removed; see lifecycle.prune.prune_networks."""
-        return await prune.prune_networks(self.host, self.containers, wanted)
+        return await prune.prune_networks(self.host, self.containers, self.pods.all(), wanted)
 
     async def close(self) -> None:
         """Tasks of this process that work on containers have ended; their machines go on."""
@@ -86,6 +86,7 @@ class Engine:
         await self.host.leases.settled()
         await self.host.tasks.close()
         await self.host.starter.close()
+        await self.pods.close()
         await self.containers.close()
         await self.host.leases.close()
         self.host.store.close()

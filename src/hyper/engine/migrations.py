@@ -79,6 +79,43 @@ def _sandboxes(db: sqlite3.Connection) -> None:
         _put(db, "sandbox", id, sandbox)
 
 
+def _pods(db: sqlite3.Connection) -> None:
+    """Pods have records of their own; until now a pod was a container whose program only waited."""
+    db.execute(
+        "CREATE TABLE pod (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, identity INTEGER UNIQUE,"
+        " document BLOB NOT NULL) STRICT"
+    )
+    for id, data in db.execute("SELECT id, document FROM container").fetchall():
+        document = json.loads(data)
+        pod = document.pop("pod", None)
+        if pod is None:
+            _put(db, "container", id, document)
+            continue
+        kept = {name: document[name] for name in _OF_PODS if name in document}
+        host = document.get("host_config", {})
+        kept |= {name: pod[name] for name in pod if name != "mounts"}
+        kept |= {
+            "network": host.get("NetworkMode", "default"),
+            "exposed": list(document.get("config", {}).get("ExposedPorts") or ()),
+            "memory": host.get("Memory", 0),
+            "volume_mounts": pod.get("mounts", []),
+        }
+        values = (id, document["name"], document.get("identity"), json.dumps(kept).encode())
+        db.execute("INSERT INTO pod VALUES (?, ?, ?, ?)", values)
+        db.execute("DELETE FROM container WHERE id = ?", (id,))
+        for row in db.execute("SELECT document FROM sandbox WHERE id = ?", (id,)).fetchall():
+            sandbox = json.loads(row[0]) | {"kind": "pod"}
+            changed = json.dumps(sandbox, ensure_ascii=False).encode()
+            db.execute("UPDATE sandbox SET document = ? WHERE id = ?", (changed, id))
+
+
+#: What the record of a pod's first container had that is the pod's.
+_OF_PODS: Final = (
+    *("id", "name", "created_ns", "spec", "status", "started_ns", "finished_ns", "restart_count"),
+    *("identity", "ports", "endpoints", "remove_volumes", "stays_down"),
+)
+
+
 def _put(db: sqlite3.Connection, table: str, id: str, document: dict[str, Any]) -> None:
     data = json.dumps(document, ensure_ascii=False).encode()
     if table == "sandbox":
@@ -114,6 +151,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     _keep_specs,
     _driver_states,
     _sandboxes,
+    _pods,
 )
 
 

@@ -1,4 +1,4 @@
-"""The daemon's memory: containers, execs, networks and sandboxes in SQLite.
+"""The daemon's memory: containers, pods, execs, networks and sandboxes in SQLite.
 
 Every change is one transaction, so a daemon killed at any moment finds either the old or the new. WAL with
 ``synchronous=NORMAL``: a killed daemon loses nothing, a power cut may lose the last changes but never the file.
@@ -16,6 +16,7 @@ import msgspec
 from hyper.engine.migrations import migrate
 from hyper.engine.record.container import ContainerRecord, ExecRecord
 from hyper.engine.record.network import NetworkRecord
+from hyper.engine.record.pod import PodRecord
 from hyper.engine.record.sandbox import SandboxRecord
 from hyper.errors import Conflict, HyperError
 from hyper.ids import new_id
@@ -37,6 +38,7 @@ class Store:
         self._containers = msgspec.json.Decoder(ContainerRecord)
         self._execs = msgspec.json.Decoder(ExecRecord)
         self._networks = msgspec.json.Decoder(NetworkRecord)
+        self._pods = msgspec.json.Decoder(PodRecord)
         self._sandboxes = msgspec.json.Decoder(SandboxRecord)
         self._path = path
         try:
@@ -116,14 +118,40 @@ class Store:
         """The sandbox is not kept any more."""
         self._do("DELETE FROM sandbox WHERE id=?", (sandbox_id,))
 
+    def add_pod(self, record: PodRecord) -> None:
+        """The record of a new pod is kept. Raises: Conflict: the pod's name is another pod's."""
+        try:
+            self._do(
+                "INSERT INTO pod (id, name, identity, document) VALUES (?, ?, ?, ?)",
+                (record.id, record.name, record.identity, self._encode(record)),
+            )
+        except sqlite3.IntegrityError:
+            raise Conflict(f"The pod name {record.name!r} is already in use") from None
+
+    def save_pod(self, record: PodRecord) -> None:
+        """The record of the pod is kept as it is now."""
+        self._do("UPDATE pod SET document=? WHERE id=?", (self._encode(record), record.id))
+
+    def pods(self) -> list[PodRecord]:
+        """The records of all pods."""
+        return self._documents("SELECT document FROM pod", self._pods)
+
+    def delete_pod(self, pod_id: str) -> None:
+        """The pod is not kept any more."""
+        self._do("DELETE FROM pod WHERE id=?", (pod_id,))
+
     def free_identity(self, count: int) -> int:
-        """The lowest of ``count`` machine identities that no container has, from 0.
+        """The lowest of ``count`` machine identities that neither a container nor a pod has, from 0.
 
         Raises:
             HyperError: all are taken.
         """
         taken = {
-            row[0] for row in self._do("SELECT identity FROM container WHERE identity NOTNULL")
+            row[0]
+            for row in self._do(
+                "SELECT identity FROM container WHERE identity NOTNULL UNION"
+                " SELECT identity FROM pod WHERE identity NOTNULL"
+            )
         }
         for identity in range(count):
             if identity not in taken:

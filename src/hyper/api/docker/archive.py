@@ -72,7 +72,7 @@ class ArchiveRoutes:
         query = request.query
         if not query.get("container"):
             raise InvalidRequest('invalid name or ID supplied: ""')
-        container = self._engine.containers.changeable(query["container"])
+        container = self._engine.containers.get(query["container"])
         asked = commit.CommitRequest(
             repository=query.get("repo", ""),
             tag=query.get("tag", ""),

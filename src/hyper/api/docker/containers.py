@@ -64,9 +64,6 @@ class ContainerRoutes:
     def _get(self, request: web.Request) -> Container:
         return self._engine.containers.get(request.match_info["id"])
 
-    def _changeable(self, request: web.Request) -> Container:
-        return self._engine.containers.changeable(request.match_info["id"])
-
     async def create(self, request: web.Request) -> web.StreamResponse:
         if not request.body_exists:
             raise InvalidRequest("invalid JSON: got EOF while reading request body")
@@ -93,26 +90,24 @@ class ContainerRoutes:
         return json_response(answer)
 
     async def start(self, request: web.Request) -> web.StreamResponse:
-        started = await self._engine.finish(self._changeable(request).start())
+        started = await self._engine.finish(self._get(request).start())
         return web.Response(status=204 if started else 304)
 
     async def stop(self, request: web.Request) -> web.StreamResponse:
         stopped = await self._engine.finish(
-            stop.stop(
-                self._changeable(request), timeout_s=number(request, "t"), number=_signal(request)
-            )
+            stop.stop(self._get(request), timeout_s=number(request, "t"), number=_signal(request))
         )
         return web.Response(status=204 if stopped else 304)
 
     async def restart(self, request: web.Request) -> web.StreamResponse:
-        container, timeout_s = self._changeable(request), number(request, "t")
+        container, timeout_s = self._get(request), number(request, "t")
         await self._engine.finish(
             stop.restart(container, timeout_s=timeout_s, number=_signal(request))
         )
         return web.Response(status=204)
 
     async def kill(self, request: web.Request) -> web.StreamResponse:
-        container = self._changeable(request)
+        container = self._get(request)
         number_ = _signal(request) or 9
         await container.start_over()
         if not container.up:
@@ -154,7 +149,7 @@ class ContainerRoutes:
         if flag(request, "link"):
             await self._engine.finish(self._remove_link(request.match_info["id"]))
             return web.Response(status=204)
-        container, force = self._changeable(request), flag(request, "force")
+        container, force = self._get(request), flag(request, "force")
         await self._engine.finish(
             removal.remove(container, force=force, volumes=flag(request, "v"))
         )

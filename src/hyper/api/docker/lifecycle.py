@@ -53,7 +53,7 @@ class LifecycleRoutes:
         everything = flag(request, "all") or limit > 0 or bool(filters.get("status"))
         chosen = [
             container
-            for container in self._engine.containers.shown()
+            for container in self._engine.containers.all()
             if (everything or container.up) and all(check(container) for check in checks)
         ]
         if limit > 0:
@@ -71,7 +71,7 @@ class LifecycleRoutes:
         return json_response(rows)
 
     async def rename(self, request: web.Request) -> web.StreamResponse:
-        container = self._engine.containers.changeable(request.match_info["id"])
+        container = self._engine.containers.get(request.match_info["id"])
         self._engine.containers.rename(container, request.query.get("name", ""))
         return web.Response(status=204)
 

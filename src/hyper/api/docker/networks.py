@@ -143,14 +143,14 @@ class NetworkRoutes:
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         body, _ = await body_of(request, ConnectBody)
-        network, container = self._get(request), self._engine.containers.get(body.container)
+        network, container = self._get(request), self._engine.containers.lead(body.container)
         asked = body.endpoint_config or EndpointAsked()
         await self._engine.finish(network_connect.connect(container, network, asked))
         return web.Response(status=200)
 
     async def disconnect(self, request: web.Request) -> web.StreamResponse:
         body, _ = await body_of(request, DisconnectBody)
-        network, container = self._get(request), self._engine.containers.get(body.container)
+        network, container = self._get(request), self._engine.containers.lead(body.container)
         await self._engine.finish(network_connect.disconnect(container, network, force=body.force))
         return web.Response(status=200)
 

@@ -10,8 +10,9 @@ from msgspec import UNSET, UnsetType, structs
 
 from hyper.api import STORAGE_DRIVER
 from hyper.api.views import port_map, reachable_ports, start_view
-from hyper.engine.lifecycle.container import SILENT, Container
+from hyper.engine.lifecycle.container import Container
 from hyper.engine.lifecycle.execs import Exec
+from hyper.engine.lifecycle.sandboxes import SILENT
 from hyper.engine.record.container import ContainerRecord, Health
 from hyper.engine.record.mount import VOLUME, MountPoint
 from hyper.engine.record.network import BRIDGE, PREDEFINED, EndpointRecord
@@ -234,7 +235,7 @@ def _network(container: Container) -> wire.NetworkSettings:
     shown = networks.get(BRIDGE, wire.Endpoint())
     return wire.NetworkSettings(
         sandbox_id=record.id if container.live else "",
-        ports=port_map(record),
+        ports=port_map(record, record.config.exposed_ports or {}),
         ip_address=shown.ip_address,
         ip_prefix_len=shown.ip_prefix_len,
         gateway=shown.gateway,
@@ -281,7 +282,7 @@ def _brief(endpoint: wire.Endpoint) -> wire.Endpoint:
 def _image_name(container: Container) -> str:
     """The name of the image as the client gave it; the image's id once that names another image, or none."""
     record, images = container.record, container.host.images
-    if record.image_ref == record.image_id or record.pod is not None:
+    if record.image_ref == record.image_id:
         return record.image_ref
     try:
         same = images.id_of(record.image_ref) == record.image_id

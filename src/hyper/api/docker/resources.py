@@ -40,9 +40,6 @@ class ResourceRoutes:
     def _get(self, request: web.Request) -> Container:
         return self._engine.containers.get(request.match_info["id"])
 
-    def _changeable(self, request: web.Request) -> Container:
-        return self._engine.containers.changeable(request.match_info["id"])
-
     async def stats(self, request: web.Request) -> web.StreamResponse:
         container = self._get(request)
         feed = self._engine.stats.of(container)
@@ -66,16 +63,16 @@ class ResourceRoutes:
 
     async def update(self, request: web.Request) -> web.StreamResponse:
         body, _ = await body_of(request, HostConfig)
-        container = self._changeable(request)
+        container = self._get(request)
         work = update(container, body)
         return json_response(UpdateAnswer(await self._engine.finish(work) or None))
 
     async def pause(self, request: web.Request) -> web.StreamResponse:
-        await self._engine.finish(self._changeable(request).pause())
+        await self._engine.finish(self._get(request).pause())
         return web.Response(status=204)
 
     async def unpause(self, request: web.Request) -> web.StreamResponse:
-        await self._engine.finish(self._changeable(request).unpause())
+        await self._engine.finish(self._get(request).unpause())
         return web.Response(status=204)
 
 

@@ -107,7 +107,7 @@ class SystemRoutes:
 
     async def info(self, request: web.Request) -> web.StreamResponse:
         engine, config = self._engine, self._engine.host.config
-        counts = by_status(engine.containers.shown())
+        counts = by_status(engine.containers.all())
         system = os.uname()
         stopped = counts[Status.EXITED] + counts[Status.CREATED]
         return json_response(

@@ -42,7 +42,7 @@ class UsageRoutes:
         if "image" in kinds:
             self._add_images(answer, asked_version(request))
         if "container" in kinds:
-            containers = self._engine.containers.shown()
+            containers = self._engine.containers.all()
             answer.containers = [await sized(render.summary(one), one) for one in containers]
         if "volume" in kinds:
             answer.volumes = await self._volumes()

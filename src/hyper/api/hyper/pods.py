@@ -10,6 +10,7 @@ from hyper.api.http import Routes, body_of, flag, json_response, number
 from hyper.api.views import port_map
 from hyper.engine.engine import Engine
 from hyper.engine.lifecycle.container import Container
+from hyper.engine.lifecycle.pod import Pod
 from hyper.engine.lifecycle.pods import Pods, is_ready
 from hyper.engine.record.state import Status
 from hyper.engine.spec import agent_requests
@@ -44,7 +45,7 @@ class PodRoutes:
     def _pods(self) -> Pods:
         return self._engine.pods
 
-    def _get(self, request: web.Request) -> Container:
+    def _get(self, request: web.Request) -> Pod:
         return self._pods.get(request.match_info["id"])
 
     async def list(self, request: web.Request) -> web.StreamResponse:
@@ -95,33 +96,33 @@ class PodRoutes:
         return web.Response(status=204)
 
 
-def view(pods: Pods, pod: Container) -> wire.PodView:
+def view(pods: Pods, pod: Pod) -> wire.PodView:
     """The pod as it is now."""
-    record, kept = pod.record, pod.record.pod
-    assert kept is not None
+    record = pod.record
+    size = record.spec.size if pod.kept is None else pod.kept.record.size
     return wire.PodView(
         id=record.id,
         name=record.name,
         hostname=agent_requests.hostname(record),
         created=rfc3339(record.created_ns),
-        labels=record.config.labels or {},
+        labels=dict(record.spec.labels),
         status=_status(pod),
         ready=pods.is_ready(pod),
-        cpus=pod.size.vcpus,
-        memory=record.spec.limits.memory_bytes or pod.size.memory_mib * MIB,
+        cpus=size.vcpus,
+        memory=record.memory or size.memory_mib * MIB,
         ip=next((item.address for item in record.endpoints if pod.live), ""),
-        network=record.host_config.network_mode,
-        ports=port_map(record),
-        white_lists=kept.white_lists,
-        services=kept.services,
-        volumes=kept.volumes,
+        network=record.network,
+        ports=port_map(record, record.exposed),
+        white_lists=record.white_lists,
+        services=record.services,
+        volumes=record.volumes,
         containers=[_container(item) for item in pods.members(pod)],
-        error=kept.error,
+        error=record.error,
     )
 
 
-def _status(pod: Container) -> str:
-    if pod.record.pod is not None and pod.record.pod.starting:
+def _status(pod: Pod) -> str:
+    if pod.record.starting:
         return "starting"
     if pod.up:
         return "running"

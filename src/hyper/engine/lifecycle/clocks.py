@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from hyper.engine.lifecycle.containers import Containers
+from hyper.engine.lifecycle.sandboxes import Sandboxes
 from hyper.engine.tasks import Tasks
 from hyper.errors import HyperError
 from hyper.guest.clock import set_clock
-from hyper.sandbox.sandbox import Sandbox
+from hyper.sandbox.sandbox import MAIN_CONTAINER, Sandbox
 from hyper.system.clock import ClockWatch
 
 logger = logging.getLogger(__name__)
@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 class GuestClocks:
     """The clocks of all running guests. ``open`` before use, ``close`` at the end."""
 
-    def __init__(self, containers: Containers, tasks: Tasks) -> None:
-        self._containers = containers
+    def __init__(self, sandboxes: Sandboxes, tasks: Tasks) -> None:
+        self._sandboxes = sandboxes
         self._tasks = tasks
         self._watch: ClockWatch | None = None
 
@@ -42,12 +42,12 @@ class GuestClocks:
     async def _tell(self) -> None:
         """Every guest that executes has the host's clock, or cannot be told."""
         containers: dict[Sandbox, int] = {}
-        for container in self._containers.all():
-            sandbox = container.sandbox
+        for kept in self._sandboxes:
+            sandbox = kept.sandbox
             # One that stands still is told when it goes on.
             if sandbox is None or sandbox.power.stopped or sandbox.session.closed.done():
                 continue
-            containers.setdefault(sandbox, container.placement.container)
+            containers[sandbox] = MAIN_CONTAINER
         told = await asyncio.gather(*(_set(*one) for one in containers.items()))
         logger.info("the host's clock was set: %d machines were told", sum(told))
 

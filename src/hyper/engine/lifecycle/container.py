@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any, Final
 
 from hyper.engine.lifecycle import ending
 from hyper.engine.lifecycle.exits import Exits
 from hyper.engine.lifecycle.host import Host
-from hyper.engine.lifecycle.machine_plan import join_plan, machine_plan, room, shape
-from hyper.engine.lifecycle.sandboxes import KeptSandbox, Run
+from hyper.engine.lifecycle.launch import launch
+from hyper.engine.lifecycle.machine_plan import join_plan, machine_plan, room
+from hyper.engine.lifecycle.pod import Pod
+from hyper.engine.lifecycle.sandboxes import ANSWER_TIMEOUT_S, SILENT, KeptSandbox, Run
 from hyper.engine.lifecycle.visit import Visits
 from hyper.engine.network.recorded_leases import MachineNetwork
 from hyper.engine.output.log_file import LogFile
@@ -24,7 +25,7 @@ from hyper.engine.record.container import ContainerRecord
 from hyper.engine.record.container_spec import MachineSize
 from hyper.engine.record.sandbox import Kind, Placement
 from hyper.engine.record.state import LIVE, UP, Event, Status, next_status
-from hyper.engine.spec import nfs, pod_machine, restart, shared_sandbox
+from hyper.engine.spec import nfs, restart, shared_sandbox
 from hyper.engine.spec.program_error import program_error
 from hyper.engine.volume.attachment import Attachment
 from hyper.errors import (
@@ -39,7 +40,6 @@ from hyper.errors import (
 from hyper.guest.process import GuestProcess
 from hyper.machine.driver import MachineRecord
 from hyper.proto.message import NfsSource, ProcessExit, ProcessResize, ProcessSignal, ReplyCode
-from hyper.sandbox.pool import Warm
 from hyper.sandbox.sandbox import Plan, Sandbox
 from hyper.sandbox.timeline import Timeline
 
@@ -49,10 +49,6 @@ REQUEST_TIMEOUT_S: Final = 20.0
 #: Exit code of a program whose machine went away under it: as if killed; unknown: as Docker after a reboot.
 CODE_KILLED: Final = 137
 CODE_UNKNOWN: Final = 255
-#: What clients are told of a container whose machine runs and has not been heard of.
-SILENT: Final = "its machine runs and has not answered since the daemon started"
-#: How long an operation waits for a machine that has not answered since the daemon started.
-ANSWER_TIMEOUT_S: Final = 10.0
 
 
 class Container:
@@ -62,14 +58,18 @@ class Container:
     """
 
     def __init__(
-        self, record: ContainerRecord, host: Host, find: Callable[[str], Container]
+        self,
+        record: ContainerRecord,
+        host: Host,
+        *,
+        find: Callable[[str], Container | Pod],
+        find_pod: Callable[[str], Pod],
     ) -> None:
         self.record = record
         self.host = host
-        #: Another container by its name or id; raises NotFound.
+        #: Another container or a pod by its name or id, a pod by its id; both raise NotFound.
         self.find = find
-        #: Number of containers that are about to run there: the machine is not without work then.
-        self.expected = 0
+        self.find_pod = find_pod
         #: Number of restarts under way: the container outlives its run although it removes itself.
         self.restarting = 0
         self.lock = asyncio.Lock()
@@ -98,8 +98,6 @@ class Container:
         self._machine_gone.set()
         self._backoff = restart.Backoff()
         self._restart: asyncio.Task[None] | None = None
-        #: A pod's first container: what comes before the others in each of its machines.
-        self.prepare: Callable[[], Awaitable[None]] | None = None
         #: Of the last start.
         self.timeline = Timeline()
         self.visits = Visits(self, host.sandboxes, host.tasks, self._helper_plan)
@@ -225,89 +223,39 @@ class Container:
             await self._join()
             return
         record, host = self.record, self.host
-        kept = host.sandboxes.begin(record.id, Kind.CONTAINER, identity=record.identity)
+        kept = host.sandboxes.begin(record.id, Kind.CONTAINER, record)
+        timeline = self.timeline = host.starts.begin(record.id)
         try:
-            await self._launch_in(kept)
+            started = await launch(kept, record, host, timeline, begins=self.hub.begin_run)
         except BaseException:
             kept.forget()
             raise
-
-    async def _launch_in(self, kept: KeptSandbox) -> None:
-        disks = self.host.attachments.attach(
-            self.record, Placement(), room=room(self.host.driver(self.record.spec))
-        )
-        timeline = self.timeline = self.host.starts.begin(self.record.id)
-        timeline.mark("start asked for")
-        async with disks as attached:
-            timeline.mark("volumes attached")
-            if self.record.pod is not None:
-                attached = replace(attached, mounts=pod_machine.shared(attached.mounts))
-                self.record.pod.mounts = pod_machine.kept(attached.mounts)
-            wanted = shape(self.record, self.host, attached)
-            driver = self.host.driver(self.record.spec)
-            warm = self.host.starter.warm(driver, wanted, timeline)
-            try:
-                spare = None if warm is None else warm.card
-                networks = self.host.container_networks
-                async with networks.acquire(self.record, spare=spare) as network:
-                    timeline.mark("addresses chosen")
-                    if network.connected is not None:
-                        network.connected.add_done_callback(
-                            lambda _: timeline.mark("network joined")
-                        )
-                    await self._launch_with(kept, attached, network, warm)
-            except BaseException:
-                if warm is not None:
-                    await warm.discard()
-                raise
-
-    async def _launch_with(
-        self, kept: KeptSandbox, attached: Attachment, network: MachineNetwork, warm: Warm | None
-    ) -> None:
-        record, timeline = self.record, self.timeline
-        todo = await machine_plan(kept.record.id, record, self.host, attached, network)
-        timeline.mark("machine planned")
-        self.hub.begin_run()
-        try:
-            with nfs.named(attached.mounts):
-                started = await kept.launch(todo, member=record.id, timeline=timeline, warm=warm)
-        except GuestError as error:
-            raise program_error(error, record.command[0]) from error
         record.boot_ms = timeline.ready_ms
         self._running(Run(kept, started.sandbox, Placement(), started.program), started.pid)
 
     async def _join(self) -> None:
-        if self.record.member is None:
-            await self._join_running()
+        member = self.record.member
+        if member is None:
+            await self._join_running(self.find(self.record.spec.network.joins))
             return
-        first = self.find(self.record.member.pod)
-        with first.expecting():
-            await first.start()  # unless its machine runs
-            if first.prepare is not None and not self.record.member.init:
-                await first.prepare()
-            await self._join_running()
+        pod = self.find_pod(member.pod)
+        with pod.expecting():
+            await pod.start()  # unless its machine runs
+            if pod.prepare is not None and not member.init:
+                await pod.prepare()
+            await self._join_running(pod)
 
-    @contextlib.contextmanager
-    def expecting(self) -> Iterator[None]:
-        """A container is about to run in this one's machine (the body starts it); then it is an occupant there."""
-        self.expected += 1
-        try:
-            yield
-        finally:
-            self.expected -= 1
-
-    async def _join_running(self) -> None:
-        other = self.find(self.record.spec.network.joins)
+    async def _join_running(self, other: Container | Pod) -> None:
         await other.answering()
         run, record = other.joinable(), self.record
-        lead = self.find(run.kept.record.id).record
+        assert run.kept.lead is not None
         placement = run.kept.place()
         shared_sandbox.take_from(record, other.record)
         disks = self.host.attachments.attach(record, placement, room=None)
         async with disks as attached:
             self.hub.begin_run()
             record.boot_ms = None
-            todo = await join_plan(record, placement, lead, self.host, attached)
+            todo = await join_plan(record, placement, run.kept.lead, self.host, attached)
             try:
                 with nfs.named(todo.container.mounts):
                     started = await run.kept.join(record.id, placement, todo)
@@ -520,15 +468,18 @@ class Container:
         await ending.end_with_machine(self)
 
     async def _owner_is_back(self) -> None:
-        """The container whose machine this one wants is not about to be started again: it runs, or will not."""
-        name = self.record.spec.network.joins
+        """The container or pod whose machine this one wants is not about to be started again: it runs, or will not."""
+        member, name = self.record.member, self.record.spec.network.joins
         with contextlib.suppress(NotFound):
-            other = self.find(name) if name else self
-            if other is not self and other.record.status is Status.RESTARTING:
+            if member is not None:
+                await self.find_pod(member.pod).restarted()
+            elif name and (other := self.find(name)) is not self:
                 await other.restarted()
 
     async def restarted(self) -> None:
-        """The container, which is RESTARTING, runs, or will not."""
+        """The container, should it be RESTARTING, runs, or will not."""
+        if self.record.status is not Status.RESTARTING:
+            return
         either: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(self.wait_started()),
             self.exits.next(),
@@ -719,9 +670,9 @@ class Container:
         self.try_save()
         self.exits.resolve(record.exit_code)
         self.hub.close()
-        await asyncio.to_thread(_remove_tree, str(self.host.folder(record.id).path))
+        await self.host.remove_folder(record.id)
         await self.host.images.release(record.id)
-        await self.host.volumes.release(record, anonymous=volumes or record.pod is not None)
+        await self.host.volumes.release(record, anonymous=volumes)
         self.host.store.delete_container(record.id)
         self.removed.set_result(record.exit_code)
         self.publish("destroy")
@@ -732,8 +683,3 @@ class Container:
         if self.run is not None:
             await self.run.sandbox.detach()
         self.hub.close()
-
-
-def _remove_tree(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(path)

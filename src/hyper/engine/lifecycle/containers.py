@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from msgspec.structs import replace
@@ -16,13 +16,16 @@ from msgspec.structs import replace
 from hyper.engine.lifecycle import kernels, removal
 from hyper.engine.lifecycle.container import Container
 from hyper.engine.lifecycle.host import CONTAINER_UIDS, Host
+from hyper.engine.lifecycle.pod import Pod
 from hyper.engine.lifecycle.recovery import Recovery
 from hyper.engine.lifecycle.register import Register
 from hyper.engine.network import nics
 from hyper.engine.output import log_segment
-from hyper.engine.record.container import ContainerRecord, Member, PodRecord
+from hyper.engine.record.container import ContainerRecord
 from hyper.engine.record.container_spec import ContainerSpec, ImageUse, MachineSize
+from hyper.engine.record.lead import Lead
 from hyper.engine.record.mount import MountPoint
+from hyper.engine.record.pod import Member
 from hyper.engine.record.sandbox import Placement
 from hyper.engine.record.state import Status
 from hyper.engine.spec import (
@@ -48,7 +51,6 @@ from hyper.image import platform as image_platform
 from hyper.machine.abilities import SharedFolders
 from hyper.system import affinity, files, memory
 from hyper.types.container import ContainerConfig, CreateBody, Healthcheck, HostConfig
-from hyper.types.pod import POD_LABEL
 
 logger = logging.getLogger(__name__)
 
@@ -72,45 +74,22 @@ class Containers:
     # Finding
 
     def get(self, name: str) -> Container:
-        """The container called ``name``: as Register.get. Raises: NotFound, InvalidRequest."""
+        """The container called ``name``: as Register.get. Raises: NotFound, InvalidRequest; Conflict: it is a pod."""
         return self._register.get(name)
 
-    def changeable(self, name: str) -> Container:
-        """The container called ``name``, to be changed; not a pod's first one, which lives and ends with the pod.
-
-        Raises:
-            As ``get``. Conflict: it is a pod's first one.
-        """
-        found = self.get(name)
-        if found.record.pod is not None:
-            name = found.record.name
-            raise Conflict(
-                f"{name} is a pod, not a container",
-                hint=f"hyper pod stop, start, rm… act on it; its containers are called {name}-NAME",
-            )
-        return found
+    def lead(self, name: str) -> Container | Pod:
+        """The container or pod called ``name``: as Register.lead. Raises: NotFound, InvalidRequest."""
+        return self._register.lead(name)
 
     def all(self) -> list[Container]:
         """All containers, the newest first."""
         return sorted(self._register, key=lambda item: -item.record.created_ns)
 
-    def members(self, pod: Container) -> list[Container]:
-        """The members of the pod whose first container is ``pod``, in the order of Register.members."""
-        return self._register.members(pod.record.id)
-
-    def any_live(self) -> bool:
-        """Whether a machine runs."""
-        return any(container.live for container in self._register)
-
-    def shown(self) -> list[Container]:
-        """The containers that clients are shown, the newest first: all but the first ones of pods."""
-        return [item for item in self.all() if item.record.pod is None]
-
     def by_image(self, *, up: bool = False) -> dict[str, list[str]]:
         """The ids of containers by their images' ids; with ``up`` only of those that run or will."""
         found: dict[str, list[str]] = {}
         for item in self._register:
-            if (item.up or not up) and item.record.pod is None:
+            if item.up or not up:
                 found.setdefault(item.record.image_id, []).append(item.record.id)
         return found
 
@@ -138,8 +117,8 @@ class Containers:
             InvalidRequest, NotImplementedYet: the container cannot be as asked.
             Conflict: the name is taken.
         """
-        self._check_room()
-        facts = self._facts()
+        self.check_room()
+        facts = self.facts()
         host, warnings = request.of_body(body, facts)
         wanted = image_platform.parse(platform) if platform else None
         image = self._host.images.get(body.image)
@@ -148,7 +127,7 @@ class Containers:
         filter_ = await seccomp.of_container(host)
         await kernels.check(from_docker.kernel(host), joins=shared_sandbox.owner_named(host) != "")
         # From here to where the name is taken nothing else happens in this daemon.
-        self._check_name(name)
+        self.check_name(name)
         merged = create.merge(body, create.image_defaults(image.config.config))
         health.check(merged.healthcheck)
         host = self._by_id(host)
@@ -159,7 +138,7 @@ class Containers:
         spec = from_docker.container_spec(
             merged,
             host,
-            size=_size(host, facts),
+            size=size_of(host, facts),
             image=ImageUse(image.id, merged.image),
             mounts=points,
             seccomp=filter_,
@@ -178,40 +157,27 @@ class Containers:
             self._host.networks.get,
             late=True,
         )
-        _dry_run(record, self._register.record_of)
+        dry_run(record, self._joined(record))
         warnings += mounts.warnings(record.mounts, is_socket=files.is_socket)
         shared = self._host.volumes.shared(record.mounts)
         warnings += mounts.shared_warnings(shared, self._in_other_machines(record))
         return await self._keep(record), warnings
 
-    async def create_first(
-        self, config: ContainerConfig, host: HostConfig, pod: PodRecord, points: list[MountPoint]
-    ) -> tuple[Container, list[str]]:
-        """A pod's first container, which only holds its machine, and warnings; nothing runs yet.
-
-        Raises:
-            As ``create``.
-        """
-        name = (config.labels or {})[POD_LABEL]
-        self._check_room()
-        facts = self._facts()
-        host, warnings = request.settled(host, facts)
-        self._check_name(name)
-        spec = from_docker.container_spec(config, host, size=_size(host, facts), mounts=points)
-        record = self._record(name, config, host, spec)
-        record.pod = pod
-        record.endpoints = endpoints.of_new_container(host, None, "", self._host.networks.get)
-        _dry_run(record, self._register.record_of)
-        return await self._keep(record), warnings
+    def _joined(self, record: ContainerRecord) -> Lead | None:
+        """The record of the container or pod whose machine ``record`` asks for; None: it asks for its own."""
+        if record.member is not None:
+            return self._register.pod_of_id(record.member.pod).record
+        try:
+            return self._register.lead(record.spec.network.joins).record
+        except NotFound:  # the start will say so
+            return None
 
     def _in_other_machines(
         self, record: ContainerRecord
     ) -> Iterator[tuple[str, Iterable[MountPoint]]]:
         """Names and mounts of containers that run in other machines than the one that ``record`` asks for."""
-        joined = ""
-        with contextlib.suppress(NotFound):
-            if named := record.spec.network.joins:
-                joined = self.get(named).record.id
+        lead = self._joined(record)
+        joined = "" if lead is None else lead.id
         for other in self._register:
             if other.live and not (other.kept is not None and joined in other.kept.record.members):
                 yield other.record.name, other.record.mounts
@@ -229,11 +195,13 @@ class Containers:
         if spec.network.own:
             nics.check_kind(self._host.driver(spec), self._host.network_driver.card)
 
-    def _check_room(self) -> None:
+    def check_room(self) -> None:
+        """There is room for one more container. Raises: Conflict: there is none."""
         if len(self._register) >= MAX_CONTAINERS:
             raise Conflict(f"there are {MAX_CONTAINERS} containers already")
 
-    def _facts(self) -> Facts:
+    def facts(self) -> Facts:
+        """The facts of the host that a request is settled with."""
         memory_mib, names = memory.total_mib(), self._host.drivers.names
         return Facts(self._host.config, affinity.available(), memory_mib, names)
 
@@ -242,11 +210,12 @@ class Containers:
         owner = shared_sandbox.owner_named(host)
         if owner:
             with contextlib.suppress(NotFound):  # the start will say so
-                mode = shared_sandbox.mode_of(self.get(owner).record.id)
+                mode = shared_sandbox.mode_of(self._register.lead(owner).record.id)
                 return replace(host, network_mode=mode)
         return host
 
-    def _check_name(self, name: str | None) -> None:
+    def check_name(self, name: str | None) -> None:
+        """The name is fit for a container, and free. Raises: InvalidRequest, Conflict (Docker's words)."""
         if name is None:
             return
         bare = name.removeprefix("/")
@@ -260,6 +229,8 @@ class Containers:
                 f'"{other.record.id}". You have to remove (or rename) that container '
                 "to be able to reuse that name."
             )
+        if bare in self._register.names():
+            raise Conflict(f'Conflict. The container name "/{bare}" is already in use by a pod.')
 
     def rename(self, container: Container, name: str) -> None:
         """The container is called ``name``.
@@ -273,7 +244,7 @@ class Containers:
             raise InvalidRequest("Neither old nor new names may be empty")
         if bare == record.name:
             raise InvalidRequest("Renaming a container with the same name as its current name")
-        self._check_name(name)
+        self.check_name(name)
         old = record.name
         self._register.rename(container, bare)
         try:
@@ -331,10 +302,9 @@ class Containers:
         try:
             shares = isinstance(self._host.driver(record.spec), SharedFolders)
             await self._host.volumes.hold(record, open_as=policy.made_for(shares=shares))
-            if record.pod is None:
-                await images.hold(record.id, record.image_id)
+            await images.hold(record.id, record.image_id)
             folder.path.mkdir(mode=0o700, parents=True)
-            container = Container(record, self._host, self.get)
+            container = self._container(record)
             # Who is quick to start or to remove it waits until it is whole.
             async with container.lock:
                 self._adopt(container)
@@ -357,26 +327,32 @@ class Containers:
         await self._host.volumes.release(record, anonymous=True)
         self._host.store.delete_container(record.id)
 
+    def _container(self, record: ContainerRecord) -> Container:
+        return Container(
+            record, self._host, find=self._register.lead, find_pod=self._register.pod_of_id
+        )
+
     def _adopt(self, container: Container) -> None:
         self._register.add(container)
 
     # Coming back
 
-    async def recover(self) -> None:
-        """The kept containers are known; those whose machines still run are watched over again."""
+    async def recover(self, pods: list[Pod]) -> None:
+        """The kept containers are known; those and ``pods`` whose machines still run are watched over again."""
         records = self._host.store.containers()
-        for record in records:
+        all_: list[Lead] = [*records, *(pod.record for pod in pods)]
+        for record in all_:
             self._host.volumes.held(record)
-        leads = [item for item in records if self._host.sandboxes.of_id(item.id) is not None]
+        leads = [item for item in all_ if self._host.sandboxes.of_id(item.id) is not None]
         await self._host.container_networks.open(leads)
         whole = []
         for record in records:
             if self._is_whole(record):
-                whole.append(Container(record, self._host, self.get))
+                whole.append(self._container(record))
                 self._adopt(whole[-1])
             else:
                 await self._discard(record)
-        await Recovery(self._host, self._register.of_id).run(whole)
+        await Recovery(self._host).run(whole, pods)
 
     def silent(self) -> list[Container]:
         """Containers whose machines run, or may, and have not answered this daemon yet."""
@@ -408,10 +384,12 @@ class Containers:
 
     async def _owner_is_found(self, container: Container) -> None:
         """The machine that ``container`` is to join, if it is to, has answered, or is known to be gone."""
-        name = container.record.spec.network.joins
-        if name:
-            with contextlib.suppress(NotFound):
-                await self.get(name).found.wait()
+        member, name = container.record.member, container.record.spec.network.joins
+        with contextlib.suppress(NotFound):
+            if member is not None:
+                await self._register.pod_of_id(member.pod).found.wait()
+            elif name:
+                await self._register.lead(name).found.wait()
 
     def _is_whole(self, record: ContainerRecord) -> bool:
         """Whether the container's creation had come to its end, and a removal not gone far."""
@@ -437,11 +415,17 @@ class Containers:
         await asyncio.gather(*(container.let_go() for container in self._register))
 
 
-def _dry_run(record: ContainerRecord, find: Callable[[str], ContainerRecord | None]) -> None:
-    """The requests to the agent can be made from ``record``: mistakes are found when the container is made."""
+def dry_run(record: Lead, joined: Lead | None = None) -> None:
+    """The requests to the agent can be made from ``record``: mistakes are found when it is made.
+
+    ``joined``: whose machine it asks for.
+
+    Raises:
+        InvalidRequest: they cannot.
+    """
     agent_requests.check_paths(record)
-    if named := record.spec.network.joins:
-        shared_sandbox.check_mounts(record, find(named))
+    if isinstance(record, ContainerRecord) and record.spec.network.joins:
+        shared_sandbox.check_mounts(record, joined)
     agent_requests.check_encodes(
         agent_requests.sandbox_setup(record, None),
         agent_requests.container_create(
@@ -451,7 +435,7 @@ def _dry_run(record: ContainerRecord, find: Callable[[str], ContainerRecord | No
     )
 
 
-def _size(host: HostConfig, facts: Facts) -> MachineSize:
+def size_of(host: HostConfig, facts: Facts) -> MachineSize:
     """The size of the machine of a container that asks for ``host``."""
     return resources.size(
         resources.limits(host),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -87,5 +90,14 @@ class Host:
         return self.drivers.get(spec.hypervisor)
 
     def folder(self, container_id: str) -> ContainerFolder:
-        """The folder of a container: its files beside its record."""
+        """The folder of a container or pod: its files beside its record."""
         return ContainerFolder(self.config.data_root / "containers" / container_id)
+
+    async def remove_folder(self, id: str) -> None:
+        """The folder of a container or pod is gone, with all that it held. Raises: OSError."""
+        await asyncio.to_thread(_remove_tree, self.folder(id).path)
+
+
+def _remove_tree(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path)

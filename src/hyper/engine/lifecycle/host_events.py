@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Final
 
 from hyper.engine.events import EngineEvent
-from hyper.engine.lifecycle.container import Container
-from hyper.engine.lifecycle.containers import Containers
 from hyper.engine.lifecycle.host import Host
+from hyper.engine.lifecycle.sandboxes import KeptSandbox
 from hyper.engine.lifecycle.visit import START_TIMEOUT_S, Builtin, Visit
 from hyper.engine.record.mount import BIND
-from hyper.errors import HyperError, NotFound
+from hyper.engine.record.sandbox import Kind, Placement
+from hyper.errors import HyperError
 from hyper.machine.spec import SHARE_TAG
 from hyper.proto.record import Failure
+from hyper.sandbox.sandbox import Sandbox
 from hyper.system import inotify
 from hyper.system.inotify import Change, Inotify
 
@@ -48,46 +49,47 @@ _OPEN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 class HostEvents:
     """Watches over the bind mounts of all machines, begun and ended with each container's run."""
 
-    def __init__(self, host: Host, containers: Containers) -> None:
+    def __init__(self, host: Host) -> None:
         self._host = host
-        self._containers = containers
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def open(self) -> None:
         """The bind mounts of running machines are watched, and from now on of all that will run."""
-        for container in self._containers.all():
-            if container.live and container.sandbox is not None:
-                self._begin(container)
+        for kept in self._host.sandboxes:
+            self._begin(kept)
         self._host.events.listen(self._on_event)
 
     def _on_event(self, event: EngineEvent) -> None:
-        if event.type != "container" or event.action not in ("start", "die"):
+        if event.type not in ("container", "pod") or event.action not in ("start", "die"):
             return
         task = self._running.pop(event.actor, None)
         if task is not None:
             task.cancel()
-        with contextlib.suppress(NotFound):
-            if event.action == "start":
-                self._begin(self._containers.get(event.actor))
+        kept = self._host.sandboxes.of_id(
+            event.actor
+        )  # none of a container's that has joined another's
+        if event.action == "start" and kept is not None:
+            self._begin(kept)
 
-    def _begin(self, container: Container) -> None:
-        record = container.record
-        paths = self._host.attachments.shared_paths(record)
-        bound = {point.source for point in record.mounts if point.kind == BIND}
-        if container.placement.joined or not bound:
+    def _begin(self, kept: KeptSandbox) -> None:
+        if kept.sandbox is None or kept.lead is None or kept.record.kind is Kind.HELPER:
             return
+        paths = self._host.attachments.shared_paths(kept.lead)
+        bound = {point.source for point in kept.lead.mounts if point.kind == BIND}
         roots = {number: path.host for number, path in enumerate(paths) if str(path.host) in bound}
-        watch = _Watch(container, roots)
-        self._running[record.id] = self._host.tasks.spawn(
-            watch.run(), name=f"events of the host for {record.id[:12]}"
-        )
+        if roots:
+            name = f"events of the host for {kept.record.id[:12]}"
+            self._running[kept.record.id] = self._host.tasks.spawn(
+                _Watch(kept, kept.sandbox, roots).run(), name=name
+            )
 
 
 class _Watch:
     """A watch over one machine's bind mounts ``roots`` (host paths by their places in the share)."""
 
-    def __init__(self, container: Container, roots: dict[int, Path]) -> None:
-        self._container = container
+    def __init__(self, kept: KeptSandbox, sandbox: Sandbox, roots: dict[int, Path]) -> None:
+        self._name = kept.record.id[:12]
+        self._sandbox = sandbox
         self._roots = roots
         #: {watch: the place in the share, "/0/src"}
         self._places: dict[int, str] = {}
@@ -158,7 +160,7 @@ class _Watch:
             self._full = True
             logger.warning(
                 "container %s: of more than %d directories in its bind mounts not all changes of the host are told",
-                self._container.record.id[:12],
+                self._name,
                 MAX_WATCHES,
             )
 
@@ -217,18 +219,17 @@ class _Watch:
 
     async def _tell(self) -> None:
         events, self._waiting = tuple(self._waiting), {}
-        container, now = self._container, time.monotonic()
-        if not events or now < self._quiet_until or container.paused or container.sandbox is None:
+        sandbox, now = self._sandbox, time.monotonic()
+        if not events or now < self._quiet_until or sandbox.power.stopped:
             return
-        sandbox = container.sandbox
         builtin = Builtin(("events", SHARE_TAG, *events), outside=True)
-        start = builtin.start(container.placement, sandbox.new_process(), running=True)
+        start = builtin.start(Placement(), sandbox.new_process(), running=True)
         process = sandbox.session.process(start.process, tty=False)
         try:
             await sandbox.session.call(start, timeout_s=START_TIMEOUT_S)
         except HyperError as error:
             sandbox.session.drop(start.process)
-            logger.debug("container %s: %s", container.record.id[:12], error)
+            logger.debug("container %s: %s", self._name, error)
             return
         visit = Visit(process)
         with contextlib.suppress(HyperError):  # it ends

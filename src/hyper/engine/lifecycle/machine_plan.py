@@ -12,6 +12,8 @@ from hyper.engine.network import nics
 from hyper.engine.network.container_networks import request_of
 from hyper.engine.network.recorded_leases import MachineNetwork
 from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.lead import Lead
+from hyper.engine.record.pod import PodRecord
 from hyper.engine.record.sandbox import Placement
 from hyper.engine.spec import agent_requests, pod_machine, resources
 from hyper.engine.volume.attachment import Attachment, in_share
@@ -37,7 +39,7 @@ def room(driver: Driver) -> Room:
     )
 
 
-def shape(record: ContainerRecord, host: Host, attached: Attachment) -> Shape | None:
+def shape(record: Lead, host: Host, attached: Attachment) -> Shape | None:
     """The shape of a pooled machine that would do for ``record``; None: none would."""
     spec = record.spec
     if attached.shared or spec.kernel:
@@ -49,15 +51,15 @@ def shape(record: ContainerRecord, host: Host, attached: Attachment) -> Shape | 
     return None if kind is None else Shape(size.vcpus, size.memory_mib, Card(kind))
 
 
-async def _layers(record: ContainerRecord, host: Host, most: int) -> list[Path]:
-    if record.pod is not None:
+async def _layers(record: Lead, host: Host, most: int) -> list[Path]:
+    if isinstance(record, PodRecord):
         return [pod_machine.layer(host.config)]
-    return await host.images.disks(record.image_id, max_disks=most)
+    return await host.images.disks(record.spec.image.id, max_disks=most)
 
 
 async def machine_plan(
     sandbox_id: str,
-    record: ContainerRecord,
+    record: Lead,
     host: Host,
     attached: Attachment,
     network: MachineNetwork,
@@ -119,7 +121,7 @@ async def machine_plan(
 async def join_plan(
     record: ContainerRecord,
     placement: Placement,
-    lead: ContainerRecord,
+    lead: Lead,
     host: Host,
     attached: Attachment,
 ) -> Joining:
@@ -137,7 +139,7 @@ async def join_plan(
     files = agent_requests.network_files(
         lead, host.container_networks.guest_config(lead), reader=record
     )
-    if record.member is not None:
+    if record.member is not None and isinstance(lead, PodRecord):
         mounts = (*pod_machine.member_mounts(record, lead), *mounts)
         files = (*files, *await asyncio.to_thread(own_files.read, host.folder(record.id)))
     return Joining(

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from hyper.engine.lifecycle.container import REQUEST_TIMEOUT_S, Container
+from hyper.engine.lifecycle.pod import Pod
 from hyper.engine.network.recorded_leases import endpoint_on
 from hyper.engine.record.container_spec import NetworkKind
 from hyper.engine.record.network import EndpointRecord, NetworkRecord
@@ -19,8 +20,8 @@ from hyper.types.container import EndpointAsked
 MAX_ENDPOINTS: Final = 24
 
 
-async def connect(container: Container, network: NetworkRecord, asked: EndpointAsked) -> None:
-    """The container is on the network: from its next start on, or at once if it runs.
+async def connect(container: Container | Pod, network: NetworkRecord, asked: EndpointAsked) -> None:
+    """The container or pod is on the network: from its next start on, or at once if it runs.
 
     Raises:
         Forbidden: the container runs and is on it already, or there are no networks to join here.
@@ -55,10 +56,10 @@ async def connect(container: Container, network: NetworkRecord, asked: EndpointA
             record.endpoints.append(endpoint)
         else:
             await _connect_running(container, endpoint)
-        container.host.store.save_container(record)
+        container.save()
 
 
-async def _connect_running(container: Container, endpoint: EndpointRecord) -> None:
+async def _connect_running(container: Container | Pod, endpoint: EndpointRecord) -> None:
     container.refuse_paused("connecting it")
     networks, record = container.host.container_networks, container.record
     await networks.connect(record, endpoint)
@@ -73,8 +74,8 @@ async def _connect_running(container: Container, endpoint: EndpointRecord) -> No
         raise
 
 
-async def disconnect(container: Container, network: NetworkRecord, *, force: bool) -> None:
-    """The container is not on the network any more. ``force``: also where its agent does not answer.
+async def disconnect(container: Container | Pod, network: NetworkRecord, *, force: bool) -> None:
+    """The container or pod is not on the network any more. ``force``: also where its agent does not answer.
 
     Raises:
         Forbidden: it was not.
@@ -93,11 +94,11 @@ async def disconnect(container: Container, network: NetworkRecord, *, force: boo
             record.endpoints.remove(endpoint)
         else:
             await _disconnect_running(container, endpoint, force=force)
-        host.store.save_container(record)
+        container.save()
 
 
 async def _disconnect_running(
-    container: Container, endpoint: EndpointRecord, *, force: bool
+    container: Container | Pod, endpoint: EndpointRecord, *, force: bool
 ) -> None:
     container.refuse_paused("disconnecting it")
     # The host first: what a guest says about it does not matter.
@@ -126,7 +127,7 @@ async def unlink(container: Container, alias: str) -> None:
         if container.live:
             container.refuse_paused("removing a link of it")
         del record.links[alias]
-        container.host.store.save_container(record)
+        container.save()
         container.host.container_networks.rename(record)
         if container.live:
             await _refresh(container)
@@ -139,20 +140,20 @@ def _removal(endpoint: EndpointRecord) -> InterfaceRemove:
     return InterfaceRemove(bytes.fromhex(endpoint.mac.replace(":", "")), tuple(addresses))
 
 
-async def _refresh(container: Container) -> None:
+async def _refresh(container: Container | Pod) -> None:
     """The guest's default route and files are up to date with the container's networks."""
     networks, record = container.host.container_networks, container.record
     for routed in networks.default_routes(record):
         await _ask(container, InterfaceAdd(routed))
     guest = networks.guest_config(record)
     kept = container.running().kept
-    for reader in (container, *kept.others(container)):
-        files = agent_requests.network_files(record, guest, reader=reader.record)
-        number = kept.placement(reader.record.id).container
-        await _ask(container, ContainerFiles(number, files))
+    readers = {item.record.id: item.record for item in kept.others(None)}
+    for reader in {record.id: record, **readers}.values():
+        files = agent_requests.network_files(record, guest, reader=reader)
+        await _ask(container, ContainerFiles(kept.placement(reader.id).container, files))
 
 
-async def _ask(container: Container, request: Request) -> None:
+async def _ask(container: Container | Pod, request: Request) -> None:
     sandbox = container.running().sandbox
     try:
         await sandbox.session.call(request, timeout_s=REQUEST_TIMEOUT_S)

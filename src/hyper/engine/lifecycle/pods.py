@@ -1,15 +1,14 @@
-"""All pods: several containers in one machine, which is held by a first container whose program only waits.
+"""All pods: several containers in one sandbox, which is the pod's (pod.py).
 
-To the engine a pod is that first container, and its other containers run in the first one's machine as with
-``--network container:X`` (engine/lifecycle/sharing.py). Here they are made one thing: made together or not at all,
-started in order, ready together, ended together.
+Here they are made one thing: made together or not at all, started in order, ready together, ended together.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,14 +21,26 @@ from msgspec.structs import replace
 from hyper.engine.events import EngineEvent
 from hyper.engine.lifecycle import own_files, removal, stop
 from hyper.engine.lifecycle.container import Container
-from hyper.engine.lifecycle.containers import Containers
-from hyper.engine.lifecycle.host import Host
-from hyper.engine.record.container import Member, PodRecord
+from hyper.engine.lifecycle.containers import Containers, dry_run, size_of
+from hyper.engine.lifecycle.host import CONTAINER_UIDS, Host
+from hyper.engine.lifecycle.pod import Pod
+from hyper.engine.lifecycle.register import Register
+from hyper.engine.record.pod import Member, PodRecord
 from hyper.engine.record.state import Status
-from hyper.engine.spec import pod_machine, pod_network, pod_spec, shared_sandbox
+from hyper.engine.spec import (
+    endpoints,
+    from_docker,
+    pod_machine,
+    pod_network,
+    pod_spec,
+    request,
+    shared_sandbox,
+)
 from hyper.engine.spec.health import HEALTHY
+from hyper.engine.volume import policy
 from hyper.errors import Conflict, HyperError, NotFound
-from hyper.ids import random_name
+from hyper.ids import new_id, random_name
+from hyper.machine.abilities import SharedFolders
 from hyper.types import pod as wire
 from hyper.types.container import HostConfig, RestartPolicy
 
@@ -54,12 +65,19 @@ class _Life:
 class Pods:
     """The pods of this daemon. ``open`` before use."""
 
-    def __init__(self, host: Host, containers: Containers) -> None:
+    def __init__(self, host: Host, containers: Containers, register: Register) -> None:
         self._host = host
         self._containers = containers
-        self._lives: WeakKeyDictionary[Container, _Life] = WeakKeyDictionary()
+        self._register = register
+        self._lives: WeakKeyDictionary[Pod, _Life] = WeakKeyDictionary()
         #: Set, and replaced, whenever something happened to a container.
         self._happened = asyncio.Event()
+
+    def load(self) -> list[Pod]:
+        """The pods that an earlier daemon has kept, which are in the register from now on."""
+        for record in self._host.store.pods():
+            self._adopt(Pod(record, self._host))
+        return self.all()
 
     async def open(self) -> None:
         """Pods that an earlier daemon left half made are gone, and starts that it had begun go on.
@@ -69,8 +87,8 @@ class Pods:
         self._host.events.listen(self._on_event)
         self._host.starts.listen(self._on_failed_start)
         for pod in self.all():
-            self._adopt(pod)
-            record = _pod(pod)
+            record = pod.record
+            pod.restart_after(0)
             if not record.whole or record.removing:
                 logger.warning("pod %s is not whole: it is removed", pod.record.name)
                 volumes = pod.record.remove_volumes or not record.removing
@@ -80,8 +98,9 @@ class Pods:
             elif pod.live:
                 self._end_soon(pod)
 
-    async def _go_on(self, pod: Container) -> None:
-        for item in (pod, *self.members(pod)):
+    async def _go_on(self, pod: Pod) -> None:
+        await pod.found.wait()
+        for item in self.members(pod):
             await item.found.wait()
         try:
             await self.start(pod)
@@ -90,34 +109,28 @@ class Pods:
 
     # Finding
 
-    def all(self) -> list[Container]:
-        """The first containers of all pods, the newest first."""
-        return [item for item in self._containers.all() if item.record.pod is not None]
+    def all(self) -> list[Pod]:
+        """All pods, the newest first."""
+        return self._register.pods()
 
-    def get(self, name: str) -> Container:
-        """The first container of the pod of this name, id or unique start of an id.
+    def get(self, name: str) -> Pod:
+        """The pod of this name, id or unique start of an id. Raises: NotFound: there is no such pod."""
+        return self._register.pod(name)
 
-        Raises:
-            NotFound: there is no such pod.
-        """
-        try:
-            found = self._containers.get(name)
-        except NotFound:
-            found = None
-        if found is None or found.record.pod is None:
-            raise NotFound(f"No such pod: {name[:300]}")
-        return found
+    async def close(self) -> None:
+        """All pods are let go of by this daemon; machines go on."""
+        await asyncio.gather(*(pod.let_go() for pod in self.all()))
 
-    def members(self, pod: Container) -> list[Container]:
+    def members(self, pod: Pod) -> list[Container]:
         """The pod's containers, in the order they were asked for, those that run before the others first."""
-        return self._containers.members(pod)
+        return self._register.members(pod.record.id)
 
-    def _mains(self, pod: Container) -> list[Container]:
+    def _mains(self, pod: Pod) -> list[Container]:
         return [item for item in self.members(pod) if not _is_init(item)]
 
     # Making
 
-    async def create(self, body: wire.PodBody) -> tuple[Container, list[str]]:
+    async def create(self, body: wire.PodBody) -> tuple[Pod, list[str]]:
         """A new pod and warnings about what has no effect; nothing runs yet.
 
         Raises:
@@ -128,47 +141,86 @@ class Pods:
         """
         body.name = body.name or random_name()
         pod_spec.check(body)
-        made = PodRecord(
+        self._host.network_driver.check_policy(
+            pod_network.white_lists(body.white_lists), pod_network.services(body.services)
+        )
+        for item in (*body.init, *body.containers):
+            self._host.images.get(item.body.image)
+        self._check_name(body.name)
+        record, warnings = self._record(body)
+        pod = Pod(record, self._host)
+        async with self._life(pod).lock:
+            await self._keep(pod)
+            try:
+                warnings += await self._add_all(pod, body)
+                record.whole = True
+                pod.save()
+            except BaseException:
+                await self._remove(pod, volumes=True)
+                raise
+        pod.publish("create")
+        return pod, warnings
+
+    def _record(self, body: wire.PodBody) -> tuple[PodRecord, list[str]]:
+        """The record of a new pod, and warnings about what has no effect."""
+        facts = self._containers.facts()
+        host, warnings = request.settled(pod_machine.anchor_host_config(body), facts)
+        spec = from_docker.container_spec(
+            pod_machine.anchor_config(body),
+            host,
+            size=size_of(host, facts),
+            mounts=pod_machine.mount_points(body.volumes),
+        )
+        record = PodRecord(
+            id=new_id(),
+            name=body.name,
+            created_ns=time.time_ns(),
+            spec=spec,
+            network=host.network_mode,
+            exposed=list(pod_machine.exposed(body) or ()),
+            memory=host.memory,
+            endpoints=endpoints.of_new_container(host, None, "", self._host.networks.get),
             volumes=body.volumes,
             share_pid=body.share_pid,
             white_lists=body.white_lists,
             services=body.services,
         )
-        self._host.network_driver.check_policy(
-            pod_network.white_lists(made), pod_network.services(made)
-        )
-        for item in (*body.init, *body.containers):
-            self._host.images.get(item.body.image)
-        self._check_name(body.name)
-        pod, warnings = await self._containers.create_first(
-            pod_machine.first_config(body),
-            pod_machine.first_host_config(body),
-            made,
-            pod_machine.mount_points(body.volumes),
-        )
+        dry_run(record)
+        return record, warnings
+
+    async def _keep(self, pod: Pod) -> None:
+        """The new pod is kept on disk, then in the register; all is undone when any step fails."""
+        host, record = self._host, pod.record
+        if host.privileged:
+            record.identity = host.store.free_identity(CONTAINER_UIDS)
+        host.store.add_pod(record)
         self._adopt(pod)
-        async with self._life(pod).lock:
-            if pod.removed.done():
-                raise Conflict(f"pod {body.name} was removed while it was made")
-            try:
-                warnings += await self._add_all(pod, body)
-                _pod(pod).whole = True
-                pod.save()
-            except BaseException:
-                await self._remove(pod, volumes=True)
-                raise
-        return pod, warnings
+        try:
+            shares = isinstance(host.driver(record.spec), SharedFolders)
+            await host.volumes.hold(record, open_as=policy.made_for(shares=shares))
+            folder = host.folder(record.id)
+            folder.path.mkdir(mode=0o700, parents=True)
+            await host.scratch.create(folder.scratch, size=record.spec.root.size)
+        except BaseException:
+            await self._discard(pod)
+            raise
+
+    async def _discard(self, pod: Pod) -> None:
+        """The pod, which has no containers any more, is gone."""
+        await pod.discard()
+        self._register.remove_pod(pod)
 
     def _check_name(self, name: str) -> None:
-        """The name is no other pod's. (Names of containers are checked where these are made.)"""
-        for found in self._containers.all():
-            if found.record.name == name and found.record.pod is not None:
-                raise Conflict(
-                    f"there is a pod {name} already",
-                    hint=f"hyper pod start {name} starts it, hyper pod rm -f {name} removes it",
-                )
+        """The name is no other pod's, and no container's."""
+        if any(pod.record.name == name for pod in self.all()):
+            raise Conflict(
+                f"there is a pod {name} already",
+                hint=f"hyper pod start {name} starts it, hyper pod rm -f {name} removes it",
+            )
+        self._containers.check_room()
+        self._containers.check_name(name)
 
-    async def _add_all(self, pod: Container, body: wire.PodBody) -> list[str]:
+    async def _add_all(self, pod: Pod, body: wire.PodBody) -> list[str]:
         warnings = []
         for order, item in enumerate((*body.init, *body.containers)):
             member = Member(
@@ -182,7 +234,7 @@ class Pods:
             warnings += [f"container {item.name}: {warning}" for warning in more]
         return warnings
 
-    async def add(self, pod: Container, item: wire.PodContainer) -> tuple[Container, list[str]]:
+    async def add(self, pod: Pod, item: wire.PodContainer) -> tuple[Container, list[str]]:
         """A new container in a pod, and warnings; it runs if the pod does.
 
         Raises:
@@ -190,7 +242,7 @@ class Pods:
         """
         async with self._life(pod).lock:
             self._refuse_ending(pod)
-            record, members = _pod(pod), self.members(pod)
+            record, members = pod.record, self.members(pod)
             pod_spec.check_container(item, record.volumes)
             if len(members) >= pod_spec.MAX_CONTAINERS:
                 raise Conflict(f"pod {pod.record.name} has {len(members)} containers already")
@@ -206,7 +258,7 @@ class Pods:
             return container, warnings
 
     async def _add(
-        self, pod: Container, item: wire.PodContainer, member: Member
+        self, pod: Pod, item: wire.PodContainer, member: Member
     ) -> tuple[Container, list[str]]:
         files = pod_spec.files(item)
         member.mounts = item.mounts
@@ -247,11 +299,15 @@ class Pods:
 
     # Start
 
-    def _adopt(self, pod: Container) -> None:
-        """Init containers run before any start of a member, also by a client alone or by its restart policy."""
-        pod.prepare = partial(self._prepare, pod)
+    def _adopt(self, pod: Pod) -> None:
+        """The pod is in the register, and its init containers run before any start of another one.
 
-    async def _prepare(self, pod: Container) -> None:
+        Also before one by a client alone, or by a restart policy.
+        """
+        pod.prepare = partial(self._prepare, pod)
+        self._register.add_pod(pod)
+
+    async def _prepare(self, pod: Pod) -> None:
         """The init containers have all ended well in the machine that runs now, one after the other.
 
         Raises:
@@ -262,7 +318,7 @@ class Pods:
                 if _is_init(container) and not _has_done_its_part(container, pod):
                     await self._run_through(pod, container)
 
-    async def start(self, pod: Container) -> bool:
+    async def start(self, pod: Pod) -> bool:
         """The pod's containers run, after its init containers have ended well. Returns False if they already did.
 
         Raises:
@@ -271,7 +327,7 @@ class Pods:
         """
         async with self._life(pod).lock:
             self._refuse_ending(pod)
-            record = _pod(pod)
+            record = pod.record
             if pod.live and not record.starting and all(it.up for it in self._mains(pod)):
                 return False
             await pod.answering()
@@ -287,19 +343,18 @@ class Pods:
         self._end_soon(pod)
         return True
 
-    def _start_is_over(self, pod: Container, error: str = "") -> None:
-        record = _pod(pod)
+    def _start_is_over(self, pod: Pod, error: str = "") -> None:
+        record = pod.record
         record.starting, record.error = False, error
         pod.try_save()
         self._tell()
 
-    def _refuse_ending(self, pod: Container) -> None:
-        if pod.removed.done():
-            raise NotFound(f"No such pod: {pod.record.name}")
+    def _refuse_ending(self, pod: Pod) -> None:
+        pod.check_there()
         if self._life(pod).ending:
             raise Conflict(f"pod {pod.record.name} is being ended")
 
-    async def _start(self, pod: Container) -> None:
+    async def _start(self, pod: Pod) -> None:
         await pod.start()
         await self._prepare(pod)
         starts = [item.start() for item in self._mains(pod)]
@@ -309,7 +364,7 @@ class Pods:
             if isinstance(failure, BaseException):
                 raise failure
 
-    async def _run_through(self, pod: Container, container: Container) -> None:
+    async def _run_through(self, pod: Pod, container: Container) -> None:
         self._refuse_ending(pod)
         ended = container.exits.next()
         await container.start()
@@ -324,9 +379,9 @@ class Pods:
 
     # End
 
-    async def stop(self, pod: Container, *, timeout_s: int | None) -> bool:
+    async def stop(self, pod: Pod, *, timeout_s: int | None) -> bool:
         """The pod's containers were asked to end, then made to; none runs. Returns False if none did."""
-        ran = _pod(pod).starting or any(item.up for item in (pod, *self.members(pod)))
+        ran = pod.record.starting or (pod.up or any(item.up for item in self.members(pod)))
         with self._ending(pod):
             # Not under the lock: a start that waits for an init container is ended so.
             await self._stop(pod, timeout_s=timeout_s)
@@ -335,7 +390,7 @@ class Pods:
         return ran
 
     @contextmanager
-    def _ending(self, pod: Container) -> Iterator[None]:
+    def _ending(self, pod: Pod) -> Iterator[None]:
         """Starts of the pod that are under way fail, and no other begins, while the body runs."""
         life = self._life(pod)
         life.ending += 1
@@ -344,25 +399,30 @@ class Pods:
         finally:
             life.ending -= 1
 
-    async def _stop(self, pod: Container, *, timeout_s: int | None) -> None:
+    async def _stop(self, pod: Pod, *, timeout_s: int | None) -> None:
+        await self._stop_members(pod, timeout_s=timeout_s)
+        await pod.end()
+
+    async def _stop_members(self, pod: Pod, *, timeout_s: int | None) -> None:
         members = [item for item in self.members(pod) if item.up]
         await asyncio.gather(
             *(stop.stop(item, timeout_s=timeout_s, number=None) for item in members)
         )
-        await stop.stop(pod, timeout_s=timeout_s, number=signal.SIGKILL)
 
-    def _end_soon(self, pod: Container) -> None:
+    def _end_soon(self, pod: Pod) -> None:
         self._host.tasks.spawn(self._end_if_idle(pod), name=f"end of pod {pod.record.name}")
 
-    async def _end_if_idle(self, pod: Container) -> None:
+    async def _end_if_idle(self, pod: Pod) -> None:
         """The pod's machine is ended if all its containers have ended, and will not run again by themselves."""
-        # The container's lock, too: who comes into the machine now waits for its end, and gets another one.
+        # The pod's lock, too: who comes into the machine now waits for its end, and gets another one.
         async with self._life(pod).lock, pod.lock:
             idle = pod.live and not pod.expected and not any(item.up for item in self._mains(pod))
-            if idle and not pod.removed.done():
-                await self._stop(pod, timeout_s=_AT_ONCE_S)
+            if idle and not pod.gone:
+                pod.record.stays_down = True
+                await self._stop_members(pod, timeout_s=_AT_ONCE_S)
+                await pod.end_now()
 
-    async def remove(self, pod: Container, *, force: bool, volumes: bool) -> None:
+    async def remove(self, pod: Pod, *, force: bool, volumes: bool) -> None:
         """The pod is gone; ``volumes``: so are anonymous volumes that its containers have of their own.
 
         Raises:
@@ -373,36 +433,36 @@ class Pods:
             if force:
                 await self._stop(pod, timeout_s=_AT_ONCE_S)
             async with self._life(pod).lock:
-                if pod.removed.done():
+                if pod.gone:
                     return
                 self._check_removable(pod, force=force)  # one of it may just have been started
                 await self._remove(pod, volumes=volumes)
 
-    def _check_removable(self, pod: Container, *, force: bool) -> None:
-        up = _pod(pod).starting or any(item.up for item in (pod, *self.members(pod)))
+    def _check_removable(self, pod: Pod, *, force: bool) -> None:
+        up = pod.record.starting or (pod.up or any(item.up for item in self.members(pod)))
         if up and not force:
             raise Conflict(
                 f"cannot remove pod {pod.record.name}: it is running",
                 hint=f"stop it first, or use force: hyper pod rm -f {pod.record.name}",
             )
 
-    async def _remove(self, pod: Container, *, volumes: bool) -> None:
-        _pod(pod).removing, pod.record.remove_volumes = True, volumes
+    async def _remove(self, pod: Pod, *, volumes: bool) -> None:
+        pod.record.removing, pod.record.remove_volumes = True, volumes
         pod.try_save()  # first: a daemon killed now must not leave a part of it
         await self._stop(pod, timeout_s=_AT_ONCE_S)
         for container in self.members(pod):
             await removal.remove(container, force=True, volumes=volumes)
-        await removal.remove(pod, force=True)
+        await self._discard(pod)
 
     # Waiting
 
-    async def until_exited(self, pod: Container) -> int:
+    async def until_exited(self, pod: Pod) -> int:
         """The pod has exited: no container runs, or will by itself. Returns the highest exit code of its containers."""
         await self._until(lambda: not self._is_up(pod))
         await pod.settled()
         return max((item.record.exit_code for item in self._mains(pod)), default=0)
 
-    async def until_ready(self, pod: Container) -> None:
+    async def until_ready(self, pod: Pod) -> None:
         """The pod's containers are all ready.
 
         Raises:
@@ -412,12 +472,12 @@ class Pods:
         if not self.is_ready(pod):
             raise Conflict(f"pod {pod.record.name} is not running")
 
-    def _is_up(self, pod: Container) -> bool:
-        return not pod.removed.done() and (_pod(pod).starting or pod.up)
+    def _is_up(self, pod: Pod) -> bool:
+        return not pod.gone and (pod.record.starting or pod.up)
 
-    def is_ready(self, pod: Container) -> bool:
+    def is_ready(self, pod: Pod) -> bool:
         """Whether the pod runs with all its containers, which are healthy if they have health checks."""
-        record = _pod(pod)
+        record = pod.record
         mains = self._mains(pod)
         known = not (pod.silent or record.starting)
         return pod.live and known and all(is_ready(item) for item in mains)
@@ -427,7 +487,7 @@ class Pods:
             await self._happened.wait()
 
     def _on_event(self, event: EngineEvent) -> None:
-        if event.type != "container":
+        if event.type not in ("container", "pod"):
             return
         self._tell()
         # A machine that was started again by itself may be without work as well as one that has lost some.
@@ -438,23 +498,27 @@ class Pods:
         self._tell()
         self._look_after(container_id)
 
-    def _look_after(self, container_id: str) -> None:
-        """The pod of a container, if it is in one, ends soon if it has nothing to run any more."""
-        try:
-            container = self._containers.get(container_id)
-            member = container.record.member
-            pod = container if member is None else self._containers.get(member.pod)
-        except NotFound:  # it is just being removed
-            return
-        if pod.record.pod is not None and pod.live:
-            self._end_soon(pod)
+    def _look_after(self, actor: str) -> None:
+        """The pod ``actor``, or that of the container ``actor``, ends soon if it has nothing to run any more."""
+        with contextlib.suppress(NotFound):  # it is just being removed
+            pod = self._pod_of(actor)
+            if pod is not None and pod.live:
+                self._end_soon(pod)
+
+    def _pod_of(self, id: str) -> Pod | None:
+        """The pod that has the id, or that the container of it is in; None: a container in none."""
+        container = self._register.of_id(id)
+        if container is None:
+            return self._register.pod_of_id(id)
+        member = container.record.member
+        return None if member is None else self._register.pod_of_id(member.pod)
 
     def _tell(self) -> None:
         """Tasks that wait for a change look again."""
         happened, self._happened = self._happened, asyncio.Event()
         happened.set()
 
-    def _life(self, pod: Container) -> _Life:
+    def _life(self, pod: Pod) -> _Life:
         return self._lives.setdefault(pod, _Life())
 
 
@@ -466,17 +530,12 @@ def is_ready(container: Container) -> bool:
     return record.health is None or record.health.status == HEALTHY
 
 
-def _pod(container: Container) -> PodRecord:
-    assert container.record.pod is not None
-    return container.record.pod
-
-
 def _member(container: Container) -> Member:
     assert container.record.member is not None
     return container.record.member
 
 
-def _has_done_its_part(container: Container, pod: Container) -> bool:
+def _has_done_its_part(container: Container, pod: Pod) -> bool:
     """Whether the init container has ended with code 0 in the machine that is there now."""
     record = container.record
     ended_well = record.status is Status.EXITED and record.exit_code == 0

@@ -32,7 +32,7 @@ from hyper.guest.session import Session
 from hyper.ids import new_id
 from hyper.proto.message import ProcessExit, ProcessSignal, Reply
 from hyper.proto.record import Failure, RecordDecoder
-from hyper.sandbox.sandbox import Sandbox
+from hyper.sandbox.sandbox import MAIN_PROCESS, Sandbox
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ class HealthChecks:
 
     def _end_strays(self, sandbox: Sandbox, containers: list[Container]) -> None:
         """Probes of a killed daemon are ended: programs of the machine that are no container's own and no exec's."""
-        known = {container.placement.process for container in containers}
+        known = {MAIN_PROCESS, *(container.placement.process for container in containers)}
         known.update(*(self._execs.processes(container) for container in containers))
         for info in sandbox.hello.processes:
             if info.process in known:

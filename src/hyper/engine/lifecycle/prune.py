@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from hyper.engine.lifecycle import removal
 from hyper.engine.lifecycle.container import Container
 from hyper.engine.lifecycle.containers import Containers
 from hyper.engine.lifecycle.host import Host
+from hyper.engine.lifecycle.pod import Pod
 from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.lead import Lead
 from hyper.engine.record.network import PREDEFINED, NetworkRecord
 from hyper.errors import Conflict
 
@@ -28,7 +30,7 @@ async def prune_containers(
     A container that is started meanwhile stays. Cancelled: what was removed is gone, and no event says so.
     """
     deleted, reclaimed = [], 0
-    for container in containers.shown():
+    for container in containers.all():
         if container.record.member is not None:
             continue  # it goes with its pod
         if container.up or not wanted(container.record):
@@ -45,14 +47,14 @@ async def prune_containers(
 
 
 async def prune_networks(
-    host: Host, containers: Containers, wanted: Callable[[NetworkRecord], bool]
+    host: Host,
+    containers: Containers,
+    pods: Iterable[Pod],
+    wanted: Callable[[NetworkRecord], bool],
 ) -> list[str]:
     """Networks of users that no container is on, running or not, and that are ``wanted`` are removed: their names."""
-    connected = {
-        endpoint.network_id
-        for container in containers.all()
-        for endpoint in container.record.endpoints
-    }
+    leads: list[Lead] = [*(item.record for item in containers.all()), *(pod.record for pod in pods)]
+    connected = {endpoint.network_id for lead in leads for endpoint in lead.endpoints}
     deleted = []
     for record in host.networks.all():
         if record.name in PREDEFINED or record.id in connected or not wanted(record):

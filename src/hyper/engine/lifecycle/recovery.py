@@ -1,4 +1,4 @@
-"""The recovery of containers whose machines an earlier daemon started: all at once, none at another's expense.
+"""The recovery of sandboxes that an earlier daemon launched: all at once, none at another's expense.
 
 A machine that answers is watched over again. One that has ended is told as gone. One that runs and does not answer
 (its host has no time for it, its guest took the agent's port away) is *silent*: no time-out ends it. Its container is
@@ -18,13 +18,14 @@ from typing import Any, Final
 from hyper.engine.lifecycle import removal
 from hyper.engine.lifecycle.container import CODE_KILLED, Container
 from hyper.engine.lifecycle.host import Host
+from hyper.engine.lifecycle.pod import Pod
 from hyper.engine.lifecycle.sandboxes import KeptSandbox, Run
-from hyper.engine.record.sandbox import Kind
+from hyper.engine.record.sandbox import Kind, Placement
 from hyper.engine.record.state import Event, Status
 from hyper.errors import HyperError, MachineError, ProtocolError, Unreachable
 from hyper.machine.driver import MachineRecord
 from hyper.proto.message import ProcessInfo, ProcessSignal
-from hyper.sandbox.sandbox import Sandbox
+from hyper.sandbox.sandbox import MAIN_PROCESS, Sandbox
 
 logger = logging.getLogger(__name__)
 
@@ -41,21 +42,23 @@ SILENT_END: Final = "the machine had not answered since the daemon started, and 
 
 
 class Recovery:
-    """The recovery of all containers of a daemon that starts. ``run`` once, when all are in the table."""
+    """The recovery of all containers and pods of a daemon that starts. ``run`` once, when all are in the table."""
 
-    def __init__(self, host: Host, find: Callable[[str], Container | None]) -> None:
+    def __init__(self, host: Host) -> None:
         self._host = host
-        self._find = find
         #: Sandboxes whose machines ran when this daemon came and did not answer, with the error for their end.
         self._silent: dict[str, str] = {}
 
-    async def run(self, containers: list[Container]) -> None:
-        """The machine of each container has answered, is gone, or is asked again in the background until it is either.
+    async def run(self, containers: list[Container], pods: list[Pod]) -> None:
+        """The machine of each has answered, is gone, or is asked again in the background until it is either.
 
         All machines that are gone are known to be: only silent ones are not waited for.
         """
         inside: dict[str, list[Container]] = {}
         outside: list[Container] = []
+        by_id = {pod.record.id: pod for pod in pods}
+        for pod in pods:
+            pod.await_machine(self._host.sandboxes.of_id(pod.record.id))
         for container in containers:
             kept = self._sandbox_of(container)
             container.await_machine(kept)
@@ -64,6 +67,9 @@ class Recovery:
             else:
                 inside.setdefault(kept.record.id, []).append(container)
         work = [self._spawn(item.record.id, self._guarded(item, self._recover)) for item in outside]
+        for pod in pods:
+            if pod.kept is None:
+                self._pod_is_lost(pod)
         silent: list[asyncio.Task[None]] = []
         for kept in self._host.sandboxes:
             machine = kept.record.machine
@@ -72,7 +78,8 @@ class Recovery:
                 inside.get(kept.record.id, []),
                 key=lambda item: kept.placement(item.record.id).container,
             )
-            task = self._spawn(kept.record.id, self._recover_all(kept, members))
+            leader = by_id.get(kept.record.id)
+            task = self._spawn(kept.record.id, self._recover_all(kept, members, leader))
             (silent if runs else work).append(task)
         if silent:
             await asyncio.wait(silent, timeout=PATIENCE_S)
@@ -88,28 +95,34 @@ class Recovery:
     def _spawn(self, id: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._host.tasks.spawn(work, name=f"recovery of {id[:12]}")
 
-    async def _recover_all(self, kept: KeptSandbox, members: list[Container]) -> None:
-        """A sandbox is found again, then the containers in it; none is served before all are known."""
+    async def _recover_all(
+        self, kept: KeptSandbox, members: list[Container], pod: Pod | None
+    ) -> None:
+        """A sandbox is found again, then what is in it; none is served before all are known."""
         try:
-            await self._find_again(kept, members)
+            await self._find_again(kept, _lead(kept, members, pod))
+            if pod is not None:
+                await self._recover_pod(pod, kept)
             for container in members:
                 await self._guarded(container, self._recover)
             if kept.sandbox is not None:
                 with contextlib.suppress(HyperError):  # it has just ended
                     await kept.sandbox.power.settle()
-            elif not any(item.kept is kept for item in members):
+            else:
                 kept.forget()  # also that of a container that is no more
         finally:
             for container in members:
                 container.found.set()
+            if pod is not None:
+                pod.found.set()
 
-    async def _find_again(self, kept: KeptSandbox, members: list[Container]) -> None:
+    async def _find_again(self, kept: KeptSandbox, lead: Container | Pod | None) -> None:
         """The machine of ``kept`` has answered, or is gone: also one that is of no use to any container."""
-        lead = next((item for item in members if item.record.id == kept.record.id), None)
-        wanted = lead is not None and lead.live and lead.record.status is not Status.REMOVING
+        wanted = lead is not None and lead.live
         if kept.record.machine is None or kept.record.kind is Kind.HELPER or not wanted:
             await self._end_cleanly(kept)
             return
+        kept.lead = None if lead is None else lead.record
         try:
             kept.sandbox = await self._until_answered(kept)
         except HyperError as error:
@@ -117,6 +130,28 @@ class Recovery:
         if kept.sandbox is not None:
             for placement in kept.record.members.values():
                 kept.sandbox.found(placement.container, placement.disks)
+
+    async def _recover_pod(self, pod: Pod, kept: KeptSandbox) -> None:
+        """The pod's anchor is watched over again, or the pod is known to have exited, and its machine is gone."""
+        info = _program(kept.sandbox, MAIN_PROCESS)
+        if kept.sandbox is None or info is None:
+            if kept.sandbox is not None:
+                await kept.sandbox.shut_down()
+                kept.sandbox = None
+            self._pod_is_lost(pod)
+            return
+        start = {0: info.stdin, 1: info.stdout, 2: info.stderr}
+        anchor = kept.sandbox.session.process(info.process, tty=False, start=start)
+        pod.adopt(Run(kept, kept.sandbox, Placement(), anchor))
+        anchor.resume()
+
+    def _pod_is_lost(self, pod: Pod) -> None:
+        why = self._silent.get(pod.record.id)
+        if why is None:
+            pod.lost_in_absence()
+        else:
+            pod.lost_in_absence(why)
+        pod.found.set()
 
     async def _guarded(
         self, container: Container, recover: Callable[[Container], Awaitable[None]]
@@ -240,11 +275,20 @@ class Recovery:
             container.note_pause(Event.PAUSE)
 
 
+def _lead(kept: KeptSandbox, members: list[Container], pod: Pod | None) -> Container | Pod | None:
+    """The container or pod whose sandbox it is; None: that is no more."""
+    own = (item for item in members if item.record.id == kept.record.id)
+    return pod or next(own, None)
+
+
 def _main_of(container: Container, sandbox: Sandbox | None) -> ProcessInfo | None:
     """The container's own program, as the agent of a machine found again tells of it; None: it does not."""
+    return _program(sandbox, container.placement.process)
+
+
+def _program(sandbox: Sandbox | None, number: int) -> ProcessInfo | None:
     processes = () if sandbox is None else sandbox.hello.processes
-    found = (info for info in processes if info.process == container.placement.process)
-    return next(found, None)
+    return next((info for info in processes if info.process == number), None)
 
 
 async def _end(sandbox: Sandbox, info: ProcessInfo) -> None:

@@ -18,6 +18,7 @@ from msgspec import structs
 
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.record.container_spec import MachineSize
+from hyper.engine.record.lead import Lead
 from hyper.engine.record.sandbox import Kind, Placement, SandboxRecord
 from hyper.engine.store import Store
 from hyper.errors import HyperError
@@ -31,6 +32,10 @@ from hyper.sandbox.timeline import Timeline
 
 logger = logging.getLogger(__name__)
 
+#: What clients are told of a container or pod whose machine runs and has not been heard of.
+SILENT: Final = "its machine runs and has not answered since the daemon started"
+#: How long an operation waits for a machine that has not answered since the daemon started.
+ANSWER_TIMEOUT_S: Final = 10.0
 #: How long the agent of a running machine may take to start one more container.
 _JOIN_TIMEOUT_S: Final = 60.0
 
@@ -67,8 +72,12 @@ class Run:
 class KeptSandbox:
     """A sandbox with its record, from before its machine is launched until that is gone. Made by Sandboxes."""
 
-    def __init__(self, record: SandboxRecord, sandboxes: Sandboxes) -> None:
+    def __init__(
+        self, record: SandboxRecord, sandboxes: Sandboxes, lead: Lead | None = None
+    ) -> None:
         self.record = record
+        #: Whose network, share and size the machine has; None: not known yet to this daemon, or it is no more.
+        self.lead = lead
         #: The machine and the session with its agent; None: not launched yet, or it has not answered this daemon.
         self.sandbox: Sandbox | None = None
         self._sandboxes = sandboxes
@@ -164,15 +173,15 @@ class KeptSandbox:
         else:
             self._displace(occupant.record.id)
 
-    def others(self, occupant: Occupant) -> list[Occupant]:
-        """The other containers that run here."""
+    def others(self, occupant: Occupant | None) -> list[Occupant]:
+        """The containers that run here beside ``occupant``; None: all."""
         return [item for item in self._occupants.values() if item is not occupant]
 
-    async def end_others(self, occupant: Occupant) -> None:
+    async def end_others(self, occupant: Occupant | None) -> None:
         """The programs of the other containers have ended, and these have left."""
         await asyncio.gather(*(item.end_with_sandbox() for item in self.others(occupant)))
 
-    async def others_left(self, occupant: Occupant) -> None:
+    async def others_left(self, occupant: Occupant | None) -> None:
         """The other containers have left: also those that were lost with the machine, or came while it ended."""
         await asyncio.gather(*(item.settled() for item in self.others(occupant)))
 
@@ -203,6 +212,10 @@ class Sandboxes:
         """All sandboxes, in no particular order; they may change meanwhile."""
         return iter(list(self._by_id.values()))
 
+    def any(self) -> bool:
+        """Whether there is a sandbox."""
+        return bool(self._by_id)
+
     async def open(self) -> None:
         """The sandboxes that an earlier daemon left are known; their machines are still to be found.
 
@@ -229,13 +242,13 @@ class Sandboxes:
         """The sandbox of an id; None: there is none."""
         return self._by_id.get(id)
 
-    def begin(self, id: str, kind: Kind, *, identity: int | None) -> KeptSandbox:
-        """A new sandbox, whose machine is still to be launched; its folder is there.
+    def begin(self, id: str, kind: Kind, lead: Lead) -> KeptSandbox:
+        """A new sandbox for ``lead``, whose machine is still to be launched; its folder is there.
 
         Raises:
             OSError: the folder cannot be made.
         """
-        made = KeptSandbox(SandboxRecord(id, kind, identity), self)
+        made = KeptSandbox(SandboxRecord(id, kind, lead.identity), self, lead)
         made.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._by_id[id] = made
         return made
@@ -265,11 +278,10 @@ class Sandboxes:
         if self._by_id.get(record.id) is kept:
             del self._by_id[record.id]
         if record.machine is not None:
+            # Should that fail, the next daemon looks for the machine, and does not find it.
             try:
                 self.store.delete_sandbox(record.id)
-            except (
-                HyperError
-            ) as error:  # the next daemon looks for the machine, and does not find it
+            except HyperError as error:
                 logger.error("sandbox %s: its end was not kept: %s", record.id[:12], error)
         shutil.rmtree(self.run_dir(record.id), ignore_errors=True)
 

@@ -241,7 +241,7 @@ class Visits:
         record = self._container.record
         start = builtin.start(Placement(), Placement().process, running=False)
         self._mounted = not builtin.outside
-        helper = self._sandboxes.begin(new_id(), Kind.HELPER, identity=record.identity)
+        helper = self._sandboxes.begin(new_id(), Kind.HELPER, record)
         try:
             async with self._plan(helper.record.id, mounted=self._mounted) as plan:
                 started = await helper.launch(

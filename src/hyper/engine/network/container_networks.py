@@ -1,4 +1,4 @@
-"""Networks of containers: the leases that their records ask for. The one place that knows both.
+"""Networks of containers and pods: the leases that their records ask for. The one place that knows both.
 
 What is asked for and held (network/lease.py) has no word of containers'; a lease in a record: recorded_leases.py.
 """
@@ -13,15 +13,18 @@ from hyper.engine.network.leases import Leases
 from hyper.engine.network.networks import Networks
 from hyper.engine.network.recorded_leases import MachineNetwork, RecordedLeases, asked
 from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.lead import Lead
+from hyper.engine.record.pod import PodRecord
 from hyper.engine.record.state import LIVE
 from hyper.engine.spec import links, pod_network
 from hyper.engine.spec.links import Find
 from hyper.network.lease import LeaseRequest, NetworkLease
 
 
-def request_of(record: ContainerRecord) -> LeaseRequest:
-    """The lease that a container asks for, whose networks are known."""
+def request_of(record: Lead) -> LeaseRequest:
+    """The lease that a container or pod asks for, whose networks are known."""
     wish = record.spec.network
+    pod = record if isinstance(record, PodRecord) else None
     return LeaseRequest(
         holder=record.id,
         name=record.name,
@@ -30,20 +33,20 @@ def request_of(record: ContainerRecord) -> LeaseRequest:
         ports=wish.ports,
         dns=wish.dns,
         links=dict(record.links),
-        white_lists=pod_network.white_lists(record.pod),
-        services=pod_network.services(record.pod),
+        white_lists=pod_network.white_lists(None if pod is None else pod.white_lists),
+        services=pod_network.services(() if pod is None else pod.services),
         asks_for_host=wish.asks_for_host,
     )
 
 
 class ContainerNetworks(RecordedLeases):
-    """The leases of containers. ``find``: the record of a container of this daemon by its name or id."""
+    """The leases of containers and pods. ``find``: the record of a container of this daemon by its name or id."""
 
     def __init__(self, networks: Networks, leases: Leases, view: GuestView, *, find: Find) -> None:
         super().__init__(networks, leases, view)
         self._find = find
 
-    async def open(self, records: Iterable[ContainerRecord]) -> None:
+    async def open(self, records: Iterable[Lead]) -> None:
         """The leases of ``records``, whose machines may run, are as they were; the host has nothing of others'.
 
         Raises:
@@ -53,7 +56,7 @@ class ContainerNetworks(RecordedLeases):
 
     @asynccontextmanager
     async def acquire(
-        self, record: ContainerRecord, *, spare: str | None = None
+        self, record: Lead, *, spare: str | None = None
     ) -> AsyncIterator[MachineNetwork]:
         """The network that ``record`` asks for; the body launches its machine. The record has its lease's addresses.
 
@@ -70,7 +73,8 @@ class ContainerNetworks(RecordedLeases):
             return
         self.settle(record)
         async with self.acquire_for(record, request_of(record), spare=spare) as (network, lease):
-            record.link_variables = self._link_variables(record, lease)
+            if isinstance(record, ContainerRecord):
+                record.link_variables = self._link_variables(record, lease)
             yield network
 
     def rename(self, record: ContainerRecord) -> None:
@@ -89,8 +93,8 @@ class ContainerNetworks(RecordedLeases):
         )
 
 
-def _holds(record: ContainerRecord) -> bool:
-    """Whether the container, which has a machine, has a lease. One booted for a look at files is on no network."""
+def _holds(record: Lead) -> bool:
+    """Whether the container or pod, which has a sandbox of its own, has a lease."""
     if not record.spec.network.own:
         return False
     return record.status in LIVE or any(endpoint.id for endpoint in record.endpoints)

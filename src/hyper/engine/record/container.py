@@ -5,12 +5,12 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from hyper.engine.record.container_spec import ContainerSpec
-from hyper.engine.record.mount import MountPoint, MountRecord
+from hyper.engine.record.mount import MountPoint
 from hyper.engine.record.network import EndpointRecord
+from hyper.engine.record.pod import Member
 from hyper.engine.record.state import Status
 from hyper.network.port import PublishedPort
 from hyper.types.container import ContainerConfig, HostConfig
-from hyper.types.pod import PodMount, PodService, PodVolume, PodWhiteLists
 
 
 class ProbeResult(Struct, frozen=True):
@@ -28,43 +28,6 @@ class Health(Struct):
     status: str = "starting"
     failing_streak: int = 0
     log: list[ProbeResult] = field(default_factory=list)
-
-
-class PodRecord(Struct):
-    """The pod of which a container is the first one: its machine is the pod's, its program only waits."""
-
-    volumes: list[PodVolume] = field(default_factory=list)
-    #: The pod's containers see each other's processes.
-    share_pid: bool = False
-    #: All of the pod's containers have been made.
-    whole: bool = False
-    #: The pod's volumes in its machine, while that runs.
-    mounts: list[MountRecord] = field(default_factory=list)
-    #: The pod's start was asked for, and not all of its containers have started; ``error``: why not.
-    starting: bool = False
-    error: str = ""
-    #: The pod's removal was asked for.
-    removing: bool = False
-    #: The networks that may reach the pod; None: any that can.
-    white_lists: PodWhiteLists | None = None
-    #: Addresses and ports whose connections from the pod are led to others.
-    services: list[PodService] = field(default_factory=list)
-
-
-class Member(Struct):
-    """The membership of a container in a pod."""
-
-    #: The id of the pod's first container.
-    pod: str
-    name: str
-    #: The place among the pod's other containers, from 0.
-    order: int
-    #: The container runs before the others, to its end.
-    init: bool = False
-    share_pid: bool = False
-    mounts: list[PodMount] = field(default_factory=list)
-    #: Paths at which files were put into the container.
-    files: list[str] = field(default_factory=list)
 
 
 class ContainerRecord(Struct):
@@ -100,7 +63,6 @@ class ContainerRecord(Struct):
     #: Links of the default network: ids of containers by alias, and what they told the program at its start.
     links: dict[str, str] = field(default_factory=dict)
     link_variables: list[str] = field(default_factory=list)
-    pod: PodRecord | None = None
     member: Member | None = None
     #: What its liveness probe has found out.
     liveness: Health | None = None

@@ -16,6 +16,8 @@ class Kind(StrEnum):
 
     #: A container's own: it is launched with the container's program and ends with it, whoever else has come in.
     CONTAINER = "container"
+    #: A pod's: it is there without containers, which come and go, and ends when the pod says so.
+    POD = "pod"
     #: A helper: builtins look at the files of a container that does not run. No daemon finds it again: it is ended.
     HELPER = "helper"
 
@@ -37,7 +39,7 @@ class Placement(Struct, frozen=True):
 class SandboxRecord(Struct):
     """The record of a sandbox: one machine and the containers in it, from the machine's launch until it is gone."""
 
-    #: A container's own sandbox has the container's id.
+    #: A container's own sandbox has the container's id, a pod's the pod's.
     id: str
     kind: Kind
     #: Which of the identities of the daemon's machines is its, from 0; None: the daemon is not root.
@@ -46,5 +48,6 @@ class SandboxRecord(Struct):
     size: MachineSize = MachineSize(0, 0)
     #: What the driver finds the machine by.
     machine: MachineRecord | None = None
-    #: Placements by the ids of containers, in the order in which these came. A helper's one is that it looks at.
+    #: Placements by the ids of containers, in the order in which these came. The first is that of the lead: a
+    #: container, a pod's anchor; a helper's is that of the container it looks at.
     members: dict[str, Placement] = field(default_factory=dict)

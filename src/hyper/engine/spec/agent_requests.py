@@ -15,6 +15,7 @@ from hyper.engine.record.container_spec import (
     NetworkWish,
     Program,
 )
+from hyper.engine.record.lead import Lead
 from hyper.engine.record.sandbox import Placement
 from hyper.engine.spec import mount_options
 from hyper.engine.spec.capabilities import ALL_CAPABILITIES, mask
@@ -48,7 +49,7 @@ _MAX_HOSTNAME: Final = 64
 _DIGITS: Final = 19
 
 
-def check_paths(record: ContainerRecord) -> None:
+def check_paths(record: Lead) -> None:
     """The paths of ``record`` that must be absolute are so, and host and domain name are such as the kernel takes.
 
     Raises:
@@ -96,14 +97,14 @@ def check_encodes(*requests: Request) -> None:
             raise InvalidRequest(f"this cannot be passed on to the machine: {error}") from error
 
 
-def hostname(record: ContainerRecord) -> str:
+def hostname(record: Lead) -> str:
     """The container's host name: as asked, the host's own in its UTS mode, else the short id."""
     if record.spec.hostname_of_host:
         return socket.gethostname()
     return record.spec.hostname or short_id(record.id)
 
 
-def sandbox_setup(record: ContainerRecord, network: GuestConfig | None) -> SandboxSetup:
+def sandbox_setup(record: Lead, network: GuestConfig | None) -> SandboxSetup:
     """The agent's instructions for the machine as a whole."""
     return SandboxSetup(
         hostname=hostname(record),
@@ -139,7 +140,7 @@ def disk_name(placement: Placement, name: str) -> str:
 
 
 def container_create(
-    record: ContainerRecord,
+    record: Lead,
     placement: Placement,
     layers: list[Path],
     files: tuple[File, ...],
@@ -209,19 +210,19 @@ def _size(text: str) -> int:
 
 
 def network_files(
-    record: ContainerRecord,
+    record: Lead,
     network: GuestConfig | None,
     *,
-    reader: ContainerRecord | None = None,
+    reader: Lead | None = None,
 ) -> tuple[File, ...]:
     """The files hostname, hosts and resolv.conf of ``record``'s /etc, but those that the container brings itself.
 
     ``reader``: another container, which gets these files with ``record``'s names and addresses.
     """
-    reader = reader or record
-    own = {point.target for point in reader.mounts}
-    if reader.member is not None:
-        own |= {*reader.member.files, *(mount.target for mount in reader.member.mounts)}
+    whose = reader or record
+    own = {point.target for point in whose.mounts}
+    if whose.member is not None:
+        own |= {*whose.member.files, *(mount.target for mount in whose.member.mounts)}
     name = hostname(record)
     files = (
         File("/etc/hostname", f"{name}\n".encode()),
@@ -231,7 +232,7 @@ def network_files(
     return tuple(file for file in files if file.path not in own)
 
 
-def _hosts(record: ContainerRecord, name: str, network: GuestConfig | None) -> str:
+def _hosts(record: Lead, name: str, network: GuestConfig | None) -> str:
     lines = [
         "127.0.0.1\tlocalhost",
         "::1\tlocalhost ip6-localhost ip6-loopback",
@@ -275,7 +276,7 @@ def _resolv_conf(wish: NetworkWish, network: GuestConfig | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main_program(record: ContainerRecord, placement: Placement) -> ProcessStart:
+def main_program(record: Lead, placement: Placement) -> ProcessStart:
     """The agent's instructions for the container's own program."""
     program, privileges = record.spec.program, record.spec.privileges
     flags = ProcessFlag.INIT
@@ -353,7 +354,7 @@ def exec_program(
     )
 
 
-def environment(record: ContainerRecord, *, tty: bool) -> tuple[str, ...]:
+def environment(record: Lead, *, tty: bool) -> tuple[str, ...]:
     """The program's variables: the usual ones where the spec has them, and links', overridden by those asked for."""
     program = record.spec.program
     env = [DEFAULT_PATH, f"HOSTNAME={hostname(record)}"] if program.usual_env else []

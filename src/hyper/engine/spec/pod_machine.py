@@ -1,4 +1,4 @@
-"""A pod's machine: its first container, and the mounts that the other containers share. Pure."""
+"""A pod's machine: its anchor, and the mounts that its containers share. Pure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Final
 from hyper.config import DEFAULT_SHM_SIZE, Config
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.record.mount import BIND, TMPFS, VOLUME, MountPoint, MountRecord
+from hyper.engine.record.pod import PodRecord
 from hyper.engine.spec import agent_requests, mount_options, nfs
 from hyper.errors import InvalidRequest
 from hyper.ids import new_id
@@ -35,15 +36,15 @@ _NANO: Final = 1_000_000_000
 
 
 def layer(config: Config) -> Path:
-    """The only layer of pods' first containers."""
+    """The only layer of pods' anchors."""
     return config.assets / _LAYER
 
 
-def first_config(body: wire.PodBody) -> ContainerConfig:
-    """The configuration of a pod's first container: a program that waits."""
+def anchor_config(body: wire.PodBody) -> ContainerConfig:
+    """The configuration of a pod's anchor: a program that waits."""
     return ContainerConfig(
         hostname=body.hostname,
-        exposed_ports=_exposed(body),
+        exposed_ports=exposed(body),
         env=["PATH=/"],
         entrypoint=list(_COMMAND),
         labels={**(body.labels or {}), wire.POD_LABEL: body.name},
@@ -52,7 +53,7 @@ def first_config(body: wire.PodBody) -> ContainerConfig:
     )
 
 
-def _exposed(body: wire.PodBody) -> dict[str, dict[str, Any]] | None:
+def exposed(body: wire.PodBody) -> dict[str, dict[str, Any]] | None:
     """The exposed ports of all containers of a pod: they are the machine's, not each container's."""
     whole = dict(body.exposed_ports or {})
     for item in body.containers:
@@ -60,8 +61,8 @@ def _exposed(body: wire.PodBody) -> dict[str, dict[str, Any]] | None:
     return whole or None
 
 
-def first_host_config(body: wire.PodBody) -> HostConfig:
-    """The host configuration of a pod's first container: the machine's size, its network; restarts if members do."""
+def anchor_host_config(body: wire.PodBody) -> HostConfig:
+    """The host configuration of a pod's machine: its size, its network; restarts if containers of the pod do."""
     policies = {
         item.body.host_config.restart_policy.name
         for item in body.containers
@@ -86,7 +87,7 @@ def first_host_config(body: wire.PodBody) -> HostConfig:
 
 
 def mount_points(volumes: list[wire.PodVolume]) -> list[MountPoint]:
-    """The volumes of a pod as the first container has them; those that live with the pod get a name."""
+    """The volumes of a pod as the anchor has them; those that live with the pod get a name."""
     return [_mount_point(volume, f"{_PLACES}/{number}") for number, volume in enumerate(volumes)]
 
 
@@ -113,7 +114,7 @@ def _mount_point(volume: wire.PodVolume, target: str) -> MountPoint:
 
 
 def shared(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
-    """The first container's ``mounts`` in a form that members can share: a tmpfs has a name in the machine."""
+    """The anchor's ``mounts`` in a form that members can share: a tmpfs has a name in the machine."""
     made = []
     for mount in mounts:
         if mount.type == "tmpfs":
@@ -135,12 +136,11 @@ def _shm() -> Mount:
     return Mount("tmpfs", ShareSource("shm"), agent_requests.SHM, mount_options.SAFE, data)
 
 
-def member_mounts(record: ContainerRecord, first: ContainerRecord) -> tuple[Mount, ...]:
-    """The mounts of the pod's volumes and its shared memory in a container of the pod ``first``."""
+def member_mounts(record: ContainerRecord, pod: PodRecord) -> tuple[Mount, ...]:
+    """The mounts of the pod's volumes and its shared memory in a container of ``pod``."""
     assert record.member is not None
-    assert first.pod is not None
-    places = {volume.name: number for number, volume in enumerate(first.pod.volumes)}
-    found = {kept.target: kept.mount() for kept in first.pod.mounts}
+    places = {volume.name: number for number, volume in enumerate(pod.volumes)}
+    found = {kept.target: kept.mount() for kept in pod.volume_mounts}
     mounts = [
         _member_mount(asked, found[f"{_PLACES}/{places[asked.volume]}"])
         for asked in record.member.mounts

@@ -7,7 +7,6 @@ from ipaddress import IPv4Address
 from typing import Final
 
 from hyper.addresses import Network, parse_host, parse_network
-from hyper.engine.record.container import PodRecord
 from hyper.errors import InvalidRequest
 from hyper.network.lease import Service, WhiteLists
 from hyper.types import pod as wire
@@ -81,17 +80,15 @@ def networks(where: str, texts: list[str]) -> tuple[Network, ...]:
         raise InvalidRequest(f"{where}: {error}") from None
 
 
-def white_lists(pod: PodRecord | None) -> WhiteLists | None:
+def white_lists(lists: wire.PodWhiteLists | None) -> WhiteLists | None:
     """The white lists of a pod; None: it has none that name a network."""
-    lists = None if pod is None else pod.white_lists
     if lists is None or not (lists.internal_networks or lists.external_networks):
         return None
     return WhiteLists(_of(lists.internal_networks), _of(lists.external_networks))
 
 
-def services(pod: PodRecord | None) -> tuple[Service, ...]:
+def services(asked: Iterable[wire.PodService]) -> tuple[Service, ...]:
     """The services of a pod."""
-    asked = [] if pod is None else pod.services
     return tuple(_service(f"Services[{number}]", item) for number, item in enumerate(asked))
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import structs
 
 from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.lead import Lead
 from hyper.engine.record.mount import BIND
 from hyper.engine.spec import agent_requests
 from hyper.errors import InvalidRequest
@@ -65,7 +66,7 @@ def check(config: CreateBody, host: HostConfig) -> list[str]:
     return [_NO_CPU_CHOICE] if host.cpu_shares or host.cpuset_cpus else []
 
 
-def check_mounts(record: ContainerRecord, joined: ContainerRecord | None) -> None:
+def check_mounts(record: ContainerRecord, joined: Lead | None) -> None:
     """The mounts of ``record`` can be brought into a machine that runs, or are there with ``joined``.
 
     ``joined``: the container whose machine ``record`` asks for; None: there is no such one, which the start will say.
@@ -84,7 +85,7 @@ def check_mounts(record: ContainerRecord, joined: ContainerRecord | None) -> Non
             )
 
 
-def take_from(record: ContainerRecord, joined: ContainerRecord) -> None:
+def take_from(record: ContainerRecord, joined: Lead) -> None:
     """The record has the host name and domain name of the machine of ``joined``."""
     hostname, domainname = agent_requests.hostname(joined), joined.spec.domainname
     record.spec = structs.replace(record.spec, hostname=hostname, domainname=domainname)

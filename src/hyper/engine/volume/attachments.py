@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from hyper.engine.keyed_locks import KeyedLocks
-from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.lead import Lead
 from hyper.engine.record.mount import BIND, TMPFS, VOLUME, MountPoint
+from hyper.engine.record.pod import PodRecord
 from hyper.engine.record.sandbox import Placement
 from hyper.engine.spec import agent_requests, mount_options
 from hyper.engine.spec.mounts import source_is_missing
@@ -62,7 +63,7 @@ class Attachments:
 
     @contextlib.asynccontextmanager
     async def attach(
-        self, record: ContainerRecord, placement: Placement, *, room: Room | None
+        self, record: Lead, placement: Placement, *, room: Room | None
     ) -> AsyncIterator[Attachment]:
         """The volumes of ``record`` for a machine with ``room``. The body starts it, which fills new volumes.
 
@@ -99,16 +100,16 @@ class Attachments:
                 self._volumes.publish_mounts(record, mounted=False)
                 raise
 
-    def attached(self, record: ContainerRecord) -> None:
+    def attached(self, record: Lead) -> None:
         """A machine that was found again has its volumes."""
         for point in _volume_points(record):
             self._holders.hold(record, point)
 
-    def ending(self, record: ContainerRecord) -> None:
+    def ending(self, record: Lead) -> None:
         """The program has ended: starts that want its volumes wait for its machine's end instead of being refused."""
         self._holders.ending(record)
 
-    def detach(self, record: ContainerRecord) -> None:
+    def detach(self, record: Lead) -> None:
         """The machine of the container is gone, and its volumes are free; no error when it never had any."""
         if self._holders.free(record):
             self._volumes.publish_mounts(record, mounted=False)
@@ -116,7 +117,7 @@ class Attachments:
 
     # How they are kept
 
-    async def _decide(self, record: ContainerRecord, names: list[str], room: Room | None) -> None:
+    async def _decide(self, record: Lead, names: list[str], room: Room | None) -> None:
         """Volumes whose options leave their kind open have one, by the policy, and the machine has room for all.
 
         Raises:
@@ -131,13 +132,13 @@ class Attachments:
             if volume.kind is Kind.UNDECIDED:
                 await self._settle(volume, kind)
 
-    def _policy(self, record: ContainerRecord, volume: VolumeRecord, *, joins: bool) -> Kind:
+    def _policy(self, record: Lead, volume: VolumeRecord, *, joins: bool) -> Kind:
         users = len(self._volumes.users(volume.name))
-        own = record.pod is not None and volume.anonymous
+        own = isinstance(record, PodRecord) and volume.anonymous
         return policy.decided(default=self._default, joins=joins, own=own, users=users)
 
     def _check_room(
-        self, record: ContainerRecord, volumes: list[VolumeRecord], kinds: list[Kind], room: Room
+        self, record: Lead, volumes: list[VolumeRecord], kinds: list[Kind], room: Room
     ) -> None:
         needs = [self._volumes.drivers[kind].needs for kind in kinds]
         disks = needs.count(Needs.DISK)
@@ -161,7 +162,7 @@ class Attachments:
             volume.kind = Kind.UNDECIDED
             raise
 
-    def _claim(self, record: ContainerRecord, points: list[MountPoint]) -> None:
+    def _claim(self, record: Lead, points: list[MountPoint]) -> None:
         try:
             for point in points:
                 volume = self._volumes.get(point.volume)
@@ -173,7 +174,7 @@ class Attachments:
 
     # What the machine is given
 
-    def shared_paths(self, record: ContainerRecord) -> tuple[SharedPath, ...]:
+    def shared_paths(self, record: Lead) -> tuple[SharedPath, ...]:
         """Host paths in the share of ``record``'s machine since it was made; their places name them."""
         found = (self._shared_path(point) for point in record.mounts)
         return tuple(path for path in found if path is not None)
@@ -186,7 +187,7 @@ class Attachments:
             return SharedPath(Path(point.source), point.read_only)
         return None
 
-    async def _attachment(self, record: ContainerRecord, placement: Placement) -> Attachment:
+    async def _attachment(self, record: Lead, placement: Placement) -> Attachment:
         builder = AttachmentBuilder(partial(agent_requests.disk_name, placement))
         for point in record.mounts:
             if point.kind == TMPFS:
@@ -212,7 +213,7 @@ class Attachments:
                     logger.error("%s", error)
 
 
-def _volume_points(record: ContainerRecord) -> list[MountPoint]:
+def _volume_points(record: Lead) -> list[MountPoint]:
     return [point for point in record.mounts if point.kind == VOLUME]
 
 
@@ -253,7 +254,7 @@ def _source(point: MountPoint) -> Path:
     return path
 
 
-def _cannot_share(record: ContainerRecord, volumes: list[str]) -> InvalidRequest:
+def _cannot_share(record: Lead, volumes: list[str]) -> InvalidRequest:
     """The error of a container that mounts files of the host in a machine that has no way to them."""
     what = f"volume {volumes[0]} is a directory" if volumes else "it mounts paths of the host"
     return InvalidRequest(

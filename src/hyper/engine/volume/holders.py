@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.lead import Lead
 from hyper.engine.record.mount import VOLUME, MountPoint
 from hyper.errors import Conflict
 
@@ -15,7 +15,7 @@ from hyper.errors import Conflict
 class _Holder:
     """A running container that has a volume."""
 
-    record: ContainerRecord
+    record: Lead
     read_only: bool
 
 
@@ -28,9 +28,7 @@ class Holders:
         #: Containers whose program has ended and whose machine will soon.
         self._ending: dict[str, asyncio.Event] = {}
 
-    def claim(
-        self, record: ContainerRecord, point: MountPoint, *, exclusive: bool, filled: bool
-    ) -> None:
+    def claim(self, record: Lead, point: MountPoint, *, exclusive: bool, filled: bool) -> None:
         """The container has the volume of ``point``; ``exclusive``: one that writes to it has it alone.
 
         What has not been ``filled`` yet is written to by those that only read it.
@@ -45,18 +43,18 @@ class Holders:
             raise _held(point.volume, others[0].record)
         self.hold(record, point)
 
-    def hold(self, record: ContainerRecord, point: MountPoint) -> None:
+    def hold(self, record: Lead, point: MountPoint) -> None:
         """The container has the volume of ``point``, whoever else has it."""
         holders = self._holders.setdefault(point.volume, {})
         held = holders.get(record.id)
         read_only = point.read_only and (held is None or held.read_only)
         holders[record.id] = _Holder(record, read_only)
 
-    def only_reads(self, record: ContainerRecord, volume: str) -> bool:
+    def only_reads(self, record: Lead, volume: str) -> bool:
         """Whether no mount of the container, which has the volume, writes to it."""
         return self._holders[volume][record.id].read_only
 
-    def free(self, record: ContainerRecord) -> bool:
+    def free(self, record: Lead) -> bool:
         """The container has no volumes any more; whether it had any."""
         had = False
         for name in {point.volume for point in record.mounts if point.kind == VOLUME}:
@@ -65,16 +63,16 @@ class Holders:
                 self._holders.pop(name, None)
         return had
 
-    def ending(self, record: ContainerRecord) -> None:
+    def ending(self, record: Lead) -> None:
         """The container's program has ended: ``ended`` waits for its machine's end."""
         self._ending.setdefault(record.id, asyncio.Event())
 
-    def gone(self, record: ContainerRecord) -> None:
+    def gone(self, record: Lead) -> None:
         """The machine of the container has ended."""
         if (ended := self._ending.pop(record.id, None)) is not None:
             ended.set()
 
-    async def ended(self, record: ContainerRecord, volumes: Iterable[str]) -> None:
+    async def ended(self, record: Lead, volumes: Iterable[str]) -> None:
         """No other container has one of ``volumes`` in a machine that is only being ended."""
         for name in volumes:
             for holder in list(self._holders.get(name, ())):
@@ -82,7 +80,7 @@ class Holders:
                     await self._ending[holder].wait()
 
 
-def _held(volume: str, holder: ContainerRecord) -> Conflict:
+def _held(volume: str, holder: Lead) -> Conflict:
     """The error that names the container with the volume, and tells how to make one that several can have."""
     new = f"{volume}-shared"
     return Conflict(

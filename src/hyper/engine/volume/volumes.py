@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from hyper.engine.events import EventBus
-from hyper.engine.record.container import ContainerRecord
+from hyper.engine.record.lead import Lead
 from hyper.engine.record.mount import BIND, VOLUME, MountPoint
 from hyper.engine.spec.mounts import DRIVER, check_name
 from hyper.engine.volume.driver import Needs, VolumeDriver
@@ -85,7 +85,7 @@ class Volumes:
         """Ids of the containers that have the volume."""
         return sorted(self._users.get(name, ()))
 
-    def survive(self, container: ContainerRecord) -> bool:
+    def survive(self, container: Lead) -> bool:
         """Whether files that the container can write to outlive it and its own anonymous volumes."""
         return any(
             point.kind == BIND
@@ -174,7 +174,7 @@ class Volumes:
         self._publish("create", name)
         return record, True
 
-    async def hold(self, container: ContainerRecord, *, open_as: Kind = Kind.UNDECIDED) -> None:
+    async def hold(self, container: Lead, *, open_as: Kind = Kind.UNDECIDED) -> None:
         """The container has its volumes; those that did not exist have been made.
 
         ``open_as``: what those become whose options leave their kind open.
@@ -201,12 +201,12 @@ class Volumes:
                 await self._remove(record)
             raise
 
-    def held(self, container: ContainerRecord) -> None:
+    def held(self, container: Lead) -> None:
         """A container that was found again has its volumes."""
         for point in _volumes(container.mounts):
             self._users.setdefault(point.volume, set()).add(container.id)
 
-    async def release(self, container: ContainerRecord, *, anonymous: bool) -> None:
+    async def release(self, container: Lead, *, anonymous: bool) -> None:
         """The container is gone; ``anonymous``: its volumes that have neither a name nor another user are removed."""
         self._forget(container)
         if not anonymous:
@@ -216,7 +216,7 @@ class Volumes:
             if record is not None and point.anonymous and not self.users(point.volume):
                 await self._remove(record)
 
-    def _forget(self, container: ContainerRecord) -> None:
+    def _forget(self, container: Lead) -> None:
         for point in _volumes(container.mounts):
             users = self._users.get(point.volume, set())
             users.discard(container.id)
@@ -279,7 +279,7 @@ class Volumes:
     def _publish(self, action: str, name: str, **attributes: str) -> None:
         self._events.publish("volume", action, name, {"driver": DRIVER, **attributes})
 
-    def publish_mounts(self, container: ContainerRecord, *, mounted: bool) -> None:
+    def publish_mounts(self, container: Lead, *, mounted: bool) -> None:
         """Events say of each volume that the container's machine has mounted it, or has let it go."""
         for point in _volumes(container.mounts):
             attributes = {"container": container.id}
