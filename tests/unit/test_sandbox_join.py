@@ -41,6 +41,7 @@ class Agreeing:
 
     def __init__(self, code: ReplyCode = ReplyCode.OK) -> None:
         self.code = code
+        self.asked = 0
         self.closed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
     def process(self, number: int, *, tty: bool) -> Any:
@@ -50,6 +51,7 @@ class Agreeing:
         pass
 
     def post(self, request: Any) -> asyncio.Future[Reply]:
+        self.asked += 1
         done: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         done.set_result(Reply(self.code, result=struct.pack("<I", 7)))
         return done
@@ -104,8 +106,8 @@ async def test_an_older_agent_is_told_as_such(code: ReplyCode) -> None:
 async def test_join_where_no_disks_can_be_added_is_a_conflict() -> None:
     """A machine without the ability takes no further container, and says whose fault that is."""
     machine = SimpleNamespace(record=SimpleNamespace(name="machine", driver="plain"))
-    sandbox = Sandbox(
-        cast(Machine, machine), cast(Session, Agreeing()), GuestHello(b"", 0, "agent")
-    )
+    agent = Agreeing()
+    sandbox = Sandbox(cast(Machine, machine), cast(Session, agent), GuestHello(b"", 0, "agent"))
     with pytest.raises(Conflict, match="hypervisor plain cannot add disks to a running machine"):
         await sandbox.join(joining(2), timeout_s=10)
+    assert agent.asked == 0

@@ -75,7 +75,7 @@ class SharedPath:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits that the host holds the whole machine process to. None: no limit asked for.
+    """The limits that its host holds a whole machine to, whatever runs in it. None: no limit asked for.
 
     ``cpus`` in CPUs (0.5 = half of one). Memory is bounded by the machine's size in any case.
     """
@@ -89,7 +89,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class MachineSpec:
-    """The spec of a machine to be. ``run_dir`` exists, is the machine's own, and short enough for unix sockets."""
+    """The spec of a machine to be.
+
+    ``run_dir`` exists and is the machine's own, for what its driver keeps here; its path fits a unix socket's address.
+    """
 
     name: str
     vcpus: int
@@ -99,7 +102,7 @@ class MachineSpec:
     disks: tuple[Disk, ...]
     nics: tuple[Nic, ...]
     run_dir: Path
-    #: Unprivileged identity the machine runs as; None when the daemon itself is unprivileged.
+    #: The unprivileged identity of a machine that is a process here; None: the daemon itself is unprivileged.
     uid: int | None = None
     limits: Limits = Limits()
     command_line: tuple[str, ...] = ()

@@ -222,11 +222,12 @@ class Sandbox:
 
         Raises:
             GuestError: the agent refused it.
-            Conflict: the agent is an older one, which does not know this.
+            Conflict: the agent is an older one, which does not know this; the hypervisor cannot add disks.
             MachineError: no answer in time, or the machine has ended.
             In all cases nothing of it is left here.
         """
         number = todo.container.container
+        self._plugs()  # refused before anything is asked
         program = program_of(self.session, todo.program)
         started: asyncio.Future[Reply] | None = None
         arrival = _Arrival(number, todo.disks, asyncio.get_running_loop().create_future())
@@ -274,7 +275,7 @@ class Sandbox:
             self._users.setdefault(disk.name, set()).add(arrival.container)
         try:
             if missing:
-                await self._plugs.add_disks(*missing)
+                await self._plugs().add_disks(*missing)
         except HyperError as error:
             if not arrival.here.done():
                 arrival.here.set_exception(error)
@@ -309,7 +310,7 @@ class Sandbox:
             logger.info("container %d of machine %s: %s", container, self._name, error.message)
         try:
             for disk in self._take(container, disks):
-                await self._plugs.remove_disk(disk)
+                await self._plugs().remove_disk(disk)
             await self.power.settle()
         except MachineError as error:
             if not self.session.closed.done():
@@ -317,7 +318,6 @@ class Sandbox:
                 await self.machine.kill()
             await self.machine.wait()
 
-    @property
     def _plugs(self) -> HotplugDisks:
         """The machine, which can be given disks while it runs.
 
