@@ -13,6 +13,7 @@ import pytest
 from hyper.engine.hypervisors import Hypervisors
 from hyper.engine.tasks import Tasks
 from hyper.errors import InvalidRequest, MachineError
+from hyper.machine import abilities
 from hyper.machine.driver import Description, Driver, MachineRecord, Verdict
 from hyper.machine.drivers import AUTO, Drivers
 from hyper.machine.qemu.version import BinaryVersion, from_greeting
@@ -77,8 +78,31 @@ async def test_findings_of_several_drivers_are_told_in_their_order() -> None:
     gone, here = SilentDriver("gone"), works("here", usable=True)
     gone.missing = True
     found = Hypervisors(drivers_of(gone, here), Tasks()).findings()
-    told = [(item.driver.name, item.verdict and item.verdict.reason) for item in found]
+    told = [(item.driver, item.verdict and item.verdict.reason) for item in found]
     assert told == [("gone", "no such program"), ("here", "tried")]
+
+
+class Able(SilentDriver, abilities.UserNetworking, abilities.MemoryGiveBack):
+    """A driver with two abilities, and a host that cannot hold machines to all limits."""
+
+    unlimited = ("no controller of CPUs", "no controller of memory")
+
+    async def version(self) -> str:
+        return "1.2"
+
+
+async def test_abilities_and_shortcomings_of_a_driver_are_told() -> None:
+    """Abilities by their names, versions by the drivers', and a sentence of the limits that are missing."""
+    driver = Able("able", Verdict("able", "tcg", usable=True, reason="tried"))
+    told = Hypervisors(drivers_of(driver), Tasks())
+    assert [found.abilities for found in told.findings()] == [
+        ("user-networking", "memory-give-back")
+    ]
+    assert (told.names, told.default) == (["able"], "able")
+    assert await told.versions() == {"able": "1.2"}
+    assert told.shortcomings() == [
+        "limits are incomplete: no controller of CPUs; no controller of memory"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ from hyper.engine.spec.mounts import DRIVER
 from hyper.engine.volume.volumes import Volumes
 from hyper.errors import HyperError
 from hyper.image.record import Origin
-from hyper.machine.driver import Description
 from hyper.types import response as wire
 from hyper.types.container import ContainerConfig, HostConfig, to_json
 from hyper.units import rfc3339
@@ -43,9 +42,9 @@ def origin_view(origin: Origin | None) -> wire.OriginView | None:
 def vm_view(container: Container) -> wire.VmView | None:
     """The machine behind a container; of one that does not run, the machine it will have."""
     record, machine = container.record, container.machine
-    shown = _description(container)
+    shown = container.description
     return wire.VmView(
-        driver=machine.driver if machine else _driver_name(container),
+        driver=container.hypervisor,
         accelerator=shown.accelerator,
         vcpus=container.size.vcpus,
         memory_mib=container.size.memory_mib,
@@ -55,18 +54,6 @@ def vm_view(container: Container) -> wire.VmView | None:
         start=start_view(container.timeline),
         image=origin_view(container.host.images.origin(record.image_id)),
     )
-
-
-def _description(container: Container) -> Description:
-    """The description of the machine behind a container; an empty one where there is none."""
-    machine = container.machine
-    return Description() if machine is None else container.host.drivers.describe(machine)
-
-
-def _driver_name(container: Container) -> str:
-    """The hypervisor of the next machine of a container, which may be one that this daemon does not have."""
-    asked = container.record.spec.hypervisor
-    return asked or container.host.drivers.default.name
 
 
 def inspect(container: Container) -> wire.ContainerInspect:
@@ -139,7 +126,7 @@ def _state(container: Container) -> wire.ContainerState:
         restarting=record.status is Status.RESTARTING,
         oom_killed=record.oom_killed,
         dead=False,
-        pid=_description(container).pid if container.live else 0,
+        pid=container.description.pid if container.live else 0,
         exit_code=record.exit_code,
         error=SILENT if container.live and container.silent else record.error,
         started_at=_time(record.started_ns),

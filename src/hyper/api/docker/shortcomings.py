@@ -13,9 +13,7 @@ _FIRST_FREE_PORT: Final = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 async def shortcomings(engine: Engine) -> list[str]:
     """A sentence for each shortcoming, with its reason; empty when nothing is missing."""
     found = [] if engine.host.privileged else _without_root()
-    for driver in engine.host.drivers:
-        if driver.unlimited:
-            found.append(f"limits are incomplete: {'; '.join(driver.unlimited)}")
+    found += engine.hypervisors.shortcomings()
     found += await engine.host.network_driver.shortcomings()
     return [f"WARNING: {text}" for text in found]  # clients print dockerd's as they come
 

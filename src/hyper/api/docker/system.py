@@ -29,7 +29,6 @@ from hyper.engine.spec.modes import RUNTIME
 from hyper.errors import InvalidRequest
 from hyper.image import proxy
 from hyper.image.reference import DEFAULT_DOMAIN
-from hyper.machine.abilities import OF_DRIVERS
 from hyper.system import memory
 from hyper.types import response as wire
 from hyper.units import rfc3339
@@ -83,8 +82,8 @@ class SystemRoutes:
             "Os": "linux",
         }
         drivers = [
-            wire.Component(driver.name, await driver.version(), {})
-            for driver in self._engine.host.drivers
+            wire.Component(name, version, {})
+            for name, version in (await self._engine.hypervisors.versions()).items()
         ]
         return json_response(
             wire.VersionAnswer(
@@ -156,7 +155,7 @@ class SystemRoutes:
                 experimental_build=False,
                 server_version=HYPER_VERSION,
                 runtimes={
-                    name: {"path": "hyperd"} for name in (RUNTIME, *engine.host.drivers.names)
+                    name: {"path": "hyperd"} for name in (RUNTIME, *engine.hypervisors.names)
                 },
                 default_runtime=RUNTIME,
                 swarm=wire.SwarmInfo(),
@@ -168,7 +167,7 @@ class SystemRoutes:
                 else _SECURITY,
                 warnings=await shortcomings(engine) or None,
                 hyper=wire.HyperInfo(
-                    hypervisor=engine.host.drivers.default.name,
+                    hypervisor=engine.hypervisors.default,
                     hypervisors=_hypervisors(engine),
                     kernel={"Path": str(config.guest_kernel)},
                     default_memory_mib=config.default_memory_mib,
@@ -207,14 +206,13 @@ def _hypervisors(engine: Engine) -> list[wire.HypervisorView]:
 
 
 def _hypervisor(found: Finding) -> wire.HypervisorView:
-    driver, verdict = found.driver, found.verdict
-    able = [name for name, kind in OF_DRIVERS.items() if isinstance(driver, kind)]
+    driver, verdict, able = found.driver, found.verdict, list(found.abilities)
     if verdict is None:
         return wire.HypervisorView(
-            driver.name, found.accelerator, None, BEING_PROBED, None, abilities=able
+            driver, found.accelerator, None, BEING_PROBED, None, abilities=able
         )
     return wire.HypervisorView(
-        driver.name,
+        driver,
         found.accelerator,
         verdict.usable,
         verdict.reason,

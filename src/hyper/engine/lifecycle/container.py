@@ -38,7 +38,7 @@ from hyper.errors import (
     reason,
 )
 from hyper.guest.process import GuestProcess
-from hyper.machine.driver import MachineRecord
+from hyper.machine.driver import Description, MachineRecord
 from hyper.proto.message import NfsSource, ProcessExit, ProcessResize, ProcessSignal, ReplyCode
 from hyper.sandbox.sandbox import Plan, Sandbox
 from hyper.sandbox.timeline import Timeline
@@ -121,6 +121,19 @@ class Container:
     def machine(self) -> MachineRecord | None:
         """The machine that the container is in, its own or another's; None: none."""
         return None if self.kept is None else self.kept.record.machine
+
+    @property
+    def hypervisor(self) -> str:
+        """The hypervisor of the machine that the container is in; of its next one, which this daemon may not have."""
+        if self.machine is not None:
+            return self.machine.driver
+        return self.record.spec.hypervisor or self.host.drivers.default.name
+
+    @property
+    def description(self) -> Description:
+        """The description of the machine that the container is in; an empty one where there is none."""
+        machine = self.machine
+        return Description() if machine is None else self.host.drivers.describe(machine)
 
     @property
     def size(self) -> MachineSize:
