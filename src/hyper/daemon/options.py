@@ -70,6 +70,21 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    _add_places(result)
+    _add_machines(result)
+    _add_networks(result)
+    add_access(result)
+    add_defaults(result)
+    add_fixed(result)
+    add = result.add_argument
+    add("-p", "--pidfile", type=Path, metavar="FILE", help="holds the daemon's process id")
+    add("--ready-fd", type=int, metavar="FD", help="written to and closed once the daemon serves")
+    add("-v", "--version", action="version", version=f"Hyper {version('hypercontainer')}")
+    return result
+
+
+def _add_places(result: argparse.ArgumentParser) -> None:
+    """The options of where the daemon listens and keeps things, and of registries."""
     add = result.add_argument
     add(
         "-H",
@@ -92,6 +107,11 @@ def parser() -> argparse.ArgumentParser:
         default=None,
         help="fetch pulled layers again for push and save instead of keeping them (saves disk)",
     )
+
+
+def _add_machines(result: argparse.ArgumentParser) -> None:
+    """The options of machines: what runs them, their size, how they are started fast."""
+    add = result.add_argument
     add(
         "--hypervisor",
         metavar="NAME",
@@ -151,6 +171,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="what machines boot in place of the assets' vmlinux",
     )
+
+
+def _add_networks(result: argparse.ArgumentParser) -> None:
+    """The options of labels and networks."""
+    add = result.add_argument
     add("--label", action="append", dest="labels", metavar="KEY=VALUE", help="label in info")
     add(
         "--default-address-pool",
@@ -165,13 +190,6 @@ def parser() -> argparse.ArgumentParser:
         help="whose containers may speak to services of the host (default: asked, by a network's option "
         "hyper.host_services or by --add-host NAME:host-gateway)",
     )
-    add_access(result)
-    add_defaults(result)
-    add_fixed(result)
-    add("-p", "--pidfile", type=Path, metavar="FILE", help="holds the daemon's process id")
-    add("--ready-fd", type=int, metavar="FD", help="written to and closed once the daemon serves")
-    add("-v", "--version", action="version", version=f"Hyper {version('hypercontainer')}")
-    return result
 
 
 def read(argv: Sequence[str] | None = None) -> tuple[Config, int | None]:

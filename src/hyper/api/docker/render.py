@@ -12,7 +12,7 @@ from hyper.api import STORAGE_DRIVER
 from hyper.api.views import port_map, reachable_ports, start_view
 from hyper.engine.lifecycle.container import Container
 from hyper.engine.lifecycle.execs import Exec
-from hyper.engine.lifecycle.sandboxes import SILENT
+from hyper.engine.lifecycle.in_sandbox import SILENT
 from hyper.engine.record.container import ContainerRecord, Health
 from hyper.engine.record.mount import VOLUME, MountPoint
 from hyper.engine.record.network import BRIDGE, PREDEFINED, EndpointRecord

@@ -13,10 +13,11 @@ from typing import Any, Final
 from hyper.engine.lifecycle import ending
 from hyper.engine.lifecycle.exits import Exits
 from hyper.engine.lifecycle.host import Host
+from hyper.engine.lifecycle.in_sandbox import InSandbox
 from hyper.engine.lifecycle.launch import launch
 from hyper.engine.lifecycle.machine_plan import join_plan, machine_plan, room
 from hyper.engine.lifecycle.pod import Pod
-from hyper.engine.lifecycle.sandboxes import ANSWER_TIMEOUT_S, SILENT, KeptSandbox, Run
+from hyper.engine.lifecycle.sandboxes import Run
 from hyper.engine.lifecycle.visit import Visits
 from hyper.engine.network.recorded_leases import MachineNetwork
 from hyper.engine.output.log_file import LogFile
@@ -24,7 +25,7 @@ from hyper.engine.output.output import OutputHub
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.record.container_spec import MachineSize
 from hyper.engine.record.sandbox import Kind, Placement
-from hyper.engine.record.state import LIVE, UP, Event, Status, next_status
+from hyper.engine.record.state import Event, Status, next_status
 from hyper.engine.spec import nfs, restart, shared_sandbox
 from hyper.engine.spec.program_error import program_error
 from hyper.engine.volume.attachment import Attachment
@@ -34,14 +35,12 @@ from hyper.errors import (
     HyperError,
     MachineError,
     NotFound,
-    Unavailable,
     reason,
 )
 from hyper.guest.process import GuestProcess
 from hyper.machine.driver import Description, MachineRecord
 from hyper.proto.message import NfsSource, ProcessExit, ProcessResize, ProcessSignal, ReplyCode
-from hyper.sandbox.sandbox import Plan, Sandbox
-from hyper.sandbox.timeline import Timeline
+from hyper.sandbox.sandbox import Plan
 
 logger = logging.getLogger(__name__)
 
@@ -51,11 +50,10 @@ CODE_KILLED: Final = 137
 CODE_UNKNOWN: Final = 255
 
 
-class Container:
-    """A container that exists. State changes are synchronous, and kept before an event tells of them.
+class Container(InSandbox):
+    """A container that exists. State changes are synchronous, and kept before an event tells of them."""
 
-    ``lock`` keeps starts and removals apart; everything else is legal at any time and looks at the state.
-    """
+    record: ContainerRecord
 
     def __init__(
         self,
@@ -65,52 +63,28 @@ class Container:
         find: Callable[[str], Container | Pod],
         find_pod: Callable[[str], Pod],
     ) -> None:
+        super().__init__(host)
         self.record = record
-        self.host = host
         #: Another container or a pod by its name or id, a pod by its id; both raise NotFound.
         self.find = find
         self.find_pod = find_pod
         #: Number of restarts under way: the container outlives its run although it removes itself.
         self.restarting = 0
-        self.lock = asyncio.Lock()
         self.hub = OutputHub(
             LogFile(
                 host.folder(record.id).log,
                 record.spec.log,
             )
         )
-        #: The sandbox that the container is in; None: in none.
-        self.kept: KeptSandbox | None = None
-        #: None: the program does not run, or its machine has not answered this daemon yet.
-        self.run: Run | None = None
         self.removed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.exec_ids: list[str] = []
         #: Those of the execs that have not ended.
         self.open_execs: list[str] = []
         self.exits = Exits()
-        #: Not set: its machine is to be found again, and has not answered this daemon (engine/lifecycle/recovery.py).
-        self.found = asyncio.Event()
-        self.found.set()
         self._started = asyncio.Event()
         self._start_over = asyncio.Event()
         self._start_over.set()
-        self._machine_gone = asyncio.Event()
-        self._machine_gone.set()
-        self._backoff = restart.Backoff()
-        self._restart: asyncio.Task[None] | None = None
-        #: Of the last start.
-        self.timeline = Timeline()
         self.visits = Visits(self, host.sandboxes, host.tasks, self._helper_plan)
-
-    @property
-    def live(self) -> bool:
-        """Whether a machine runs the container's program."""
-        return self.record.status in LIVE
-
-    @property
-    def sandbox(self) -> Sandbox | None:
-        """The sandbox that the container's program runs in and that has answered; None: there is none."""
-        return None if self.run is None else self.run.sandbox
 
     @property
     def placement(self) -> Placement:
@@ -143,11 +117,6 @@ class Container:
         return self.record.spec.size
 
     @property
-    def silent(self) -> bool:
-        """Whether the container's machine, which an earlier daemon has started, has not answered this one yet."""
-        return not self.found.is_set()
-
-    @property
     def paused(self) -> bool:
         """Whether the container is live and none of its processes executes."""
         return self.record.status is Status.PAUSED
@@ -158,9 +127,12 @@ class Container:
         return self.record.spec.remove_at_end and not self.restarting
 
     @property
-    def up(self) -> bool:
-        """Whether a machine runs the container's program, or will by itself."""
-        return self.record.status in UP
+    def _called(self) -> str:
+        return f"container {self.record.id[:12]}"
+
+    @property
+    def _ended_by(self) -> str:
+        return "docker kill or docker rm -f"
 
     def publish(self, action: str, **attributes: str) -> None:
         """An event says that ``action`` happened to the container."""
@@ -172,13 +144,6 @@ class Container:
     def save(self) -> None:
         """The container's record is on disk."""
         self.host.store.save_container(self.record)
-
-    def try_save(self) -> None:
-        """The record is on disk if that is possible now (disk full: later); the state change counts in any case."""
-        try:
-            self.save()
-        except HyperError as error:
-            logger.error("container %s: its state was not kept: %s", self.record.id[:12], error)
 
     # Start
 
@@ -226,10 +191,6 @@ class Container:
     async def start_over(self) -> None:
         """No start of the container is under way: as with dockerd, a request that comes during one finds its result."""
         await self._start_over.wait()
-
-    async def settled(self) -> None:
-        """The machine of the last run is gone."""
-        await self._machine_gone.wait()
 
     async def _launch(self) -> None:
         if self.record.spec.network.joins:
@@ -399,35 +360,18 @@ class Container:
         self.timeline.mark("program ended")
         self.exits.resolve(code)  # also of a run that is followed by another, as dockerd does
 
-    def _restart_later(self) -> None:
-        """The container, which is RESTARTING and whose machine is gone, is started after the back-off."""
-        record = self.record
-        ran_s = (record.finished_ns - record.started_ns) / 1e9
-        delay_s = self._backoff.next_delay_s(ran_s=ran_s)
-        self._restart = self.host.tasks.spawn(
-            self._restart_after(delay_s), name=f"restart of {record.id[:12]}"
-        )
-
     async def start_with_daemon(self) -> None:
         """The container, which its policy wants to run with a new daemon, runs; or the log says why not."""
         if self.record.status is Status.RESTARTING:
-            await self._restart_after(0)
+            await self._start_again(0)
             return
         try:
             await self.start()
         except HyperError as error:
             logger.error("container %s was not started: %s", self.record.id[:12], error)
 
-    async def _restart_after(self, delay_s: float) -> None:
-        await asyncio.sleep(delay_s)
+    async def _before_restart(self) -> None:
         await self._owner_is_back()
-        async with self.lock:
-            if self.record.status is not Status.RESTARTING:
-                return
-            try:
-                await self._start()
-            except HyperError as error:
-                logger.error("container %s was not started again: %s", self.record.id[:12], error)
 
     def _give_up_restart(self) -> None:
         """The container is EXITED. It was RESTARTING and no start was under way; the lock is held by the caller."""
@@ -505,15 +449,6 @@ class Container:
 
     # A machine that an earlier daemon has started
 
-    def await_machine(self, kept: KeptSandbox | None) -> None:
-        """The machine of ``kept`` is to be found again: meanwhile the container keeps what it has, volumes among it."""
-        self.found.clear()
-        self.kept = kept
-        if kept is not None:
-            self._machine_gone.clear()
-        if self.live:
-            self.host.attachments.attached(self.record)
-
     def lost_in_absence(
         self,
         code: int = CODE_UNKNOWN,
@@ -525,38 +460,7 @@ class Container:
             self.hub.finish()
         self._gone()
 
-    async def answering(self) -> None:
-        """The container's machine answers, as far as is known, or it has none.
-
-        Raises:
-            Unavailable: the machine has not answered since the daemon started, and does not in 10 s.
-        """
-        try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await self.found.wait()
-        except TimeoutError:
-            raise self._silence() from None
-
-    def _silence(self) -> Unavailable:
-        return Unavailable(
-            f"container {self.record.id[:12]}: {SILENT}",
-            hint="it is asked again and again; docker kill or docker rm -f ends it",
-        )
-
     # What may be asked of a running one
-
-    def running(self) -> Run:
-        """The run of the container, which runs.
-
-        Raises:
-            Conflict: it does not run.
-            Unavailable: its machine is silent.
-        """
-        if self.live and self.silent:
-            raise self._silence()
-        if not self.live or self.run is None:
-            raise self._not_running()
-        return self.run
 
     def _not_running(self) -> Conflict:
         if self.record.status is Status.RESTARTING:
@@ -693,6 +597,5 @@ class Container:
     async def let_go(self) -> None:
         """The container is let go of: the daemon ends, the machine does not."""
         await self.visits.leave()
-        if self.run is not None:
-            await self.run.sandbox.detach()
+        await super().let_go()
         self.hub.close()

@@ -151,17 +151,18 @@ class Containers:
         record.member = member
         record.links = links.of_new_container(host, self._linked)
         record.endpoints = endpoints.of_new_container(
-            host,
-            body.networking_config,
-            body.mac_address,
-            self._host.networks.get,
-            late=True,
+            host, body.networking_config, body.mac_address, self._host.networks.get, late=True
         )
         dry_run(record, self._joined(record))
-        warnings += mounts.warnings(record.mounts, is_socket=files.is_socket)
+        return await self._keep(record), [*warnings, *self._mount_warnings(record)]
+
+    def _mount_warnings(self, record: ContainerRecord) -> list[str]:
+        """Warnings about mounts that work, and not as the client may think."""
         shared = self._host.volumes.shared(record.mounts)
-        warnings += mounts.shared_warnings(shared, self._in_other_machines(record))
-        return await self._keep(record), warnings
+        return [
+            *mounts.warnings(record.mounts, is_socket=files.is_socket),
+            *mounts.shared_warnings(shared, self._in_other_machines(record)),
+        ]
 
     def _joined(self, record: ContainerRecord) -> Lead | None:
         """The record of the container or pod whose machine ``record`` asks for; None: it asks for its own."""

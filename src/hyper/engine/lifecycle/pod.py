@@ -14,66 +14,47 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 from hyper.engine.lifecycle.host import Host
+from hyper.engine.lifecycle.in_sandbox import InSandbox
 from hyper.engine.lifecycle.launch import launch
-from hyper.engine.lifecycle.sandboxes import ANSWER_TIMEOUT_S, SILENT, KeptSandbox, Run
+from hyper.engine.lifecycle.sandboxes import Run
 from hyper.engine.record.container_spec import Restart
 from hyper.engine.record.pod import PodRecord
 from hyper.engine.record.sandbox import Kind, Placement
-from hyper.engine.record.state import LIVE, UP, Event, Status, next_status
-from hyper.engine.spec import restart
-from hyper.errors import Conflict, HyperError, NotFound, Unavailable, reason
-from hyper.sandbox.timeline import Timeline
+from hyper.engine.record.state import Event, Status, next_status
+from hyper.errors import Conflict, HyperError, NotFound, reason
 
 logger = logging.getLogger(__name__)
 
 GONE: Final = "the machine was gone when the daemon came back"
 
 
-class Pod:
+class Pod(InSandbox):
     """A pod that exists, with its sandbox while that runs. State changes are kept before an event tells of them.
 
-    ``lock`` keeps starts, removals and the end of an idle machine apart.
+    Its program is the anchor. ``lock`` also keeps the end of an idle machine apart from starts.
     """
 
+    record: PodRecord
+
     def __init__(self, record: PodRecord, host: Host) -> None:
+        super().__init__(host)
         self.record = record
-        self.host = host
-        self.lock = asyncio.Lock()
-        #: The sandbox, from its machine's launch until that is gone.
-        self.kept: KeptSandbox | None = None
-        #: None: the anchor does not run, or its machine has not answered this daemon yet.
-        self.run: Run | None = None
         #: Number of containers that are about to run there: the machine is not without work then.
         self.expected = 0
         #: What comes before other containers in each machine of the pod's.
         self.prepare: Callable[[], Awaitable[None]] | None = None
         self.gone = False
-        #: Not set: the machine is to be found again, and has not answered this daemon.
-        self.found = asyncio.Event()
-        self.found.set()
-        self.timeline = Timeline()
         self._closing: asyncio.Task[None] | None = None
-        self._machine_gone = asyncio.Event()
-        self._machine_gone.set()
         self._settled_start = asyncio.Event()
-        self._backoff = restart.Backoff()
-        self._restart: asyncio.Task[None] | None = None
         self._note_restarting()
 
     @property
-    def live(self) -> bool:
-        """Whether the pod's machine runs."""
-        return self.record.status in LIVE
+    def _called(self) -> str:
+        return f"pod {self.record.name}"
 
     @property
-    def up(self) -> bool:
-        """Whether the pod's machine runs, or will by itself."""
-        return self.record.status in UP
-
-    @property
-    def silent(self) -> bool:
-        """Whether the pod's machine, which an earlier daemon has started, has not answered this one yet."""
-        return not self.found.is_set()
+    def _ended_by(self) -> str:
+        return "hyper pod rm -f"
 
     def publish(self, action: str) -> None:
         """An event says that ``action`` happened to the pod."""
@@ -84,13 +65,6 @@ class Pod:
     def save(self) -> None:
         """The pod's record is on disk."""
         self.host.store.save_pod(self.record)
-
-    def try_save(self) -> None:
-        """The record is on disk if that is possible now (disk full: later); the state change counts in any case."""
-        try:
-            self.save()
-        except HyperError as error:
-            logger.error("pod %s: its state was not kept: %s", self.record.name, error)
 
     def _note_restarting(self) -> None:
         """Tasks that wait for the restart's outcome go on, unless it is still to come."""
@@ -171,20 +145,17 @@ class Pod:
         finally:
             self.expected -= 1
 
-    def running(self) -> Run:
-        """The anchor's run. Raises: Conflict: the pod does not run. Unavailable: its machine is silent."""
-        if self.live and self.silent:
-            raise self._silence()
-        return self.joinable()
-
     def refuse_paused(self, what: str) -> None:
         """The pod is not paused, ``what`` is possible: its containers are paused one by one, and it never is."""
 
     def joinable(self) -> Run:
         """The pod's run, whose sandbox takes one more container. Raises: Conflict: it does not run."""
         if not self.live or self.run is None:
-            raise Conflict(f"pod {self.record.name} is not running")
+            raise self._not_running()
         return self.run
+
+    def _not_running(self) -> Conflict:
+        return Conflict(f"pod {self.record.name} is not running")
 
     # End
 
@@ -277,29 +248,8 @@ class Pod:
         self._note_restarting()
         self.publish("stop")
 
-    async def settled(self) -> None:
-        """The machine of the last run is gone."""
-        await self._machine_gone.wait()
-
-    def _restart_later(self) -> None:
-        ran_s = (self.record.finished_ns - self.record.started_ns) / 1e9
-        self.restart_after(self._backoff.next_delay_s(ran_s=ran_s))
-
-    def restart_after(self, delay_s: float) -> None:
-        """The pod, should it be RESTARTING, runs again ``delay_s`` from now; or the log says why not."""
-        if self.record.status is Status.RESTARTING:
-            name = f"restart of pod {self.record.id[:12]}"
-            self._restart = self.host.tasks.spawn(self._start_again(delay_s), name=name)
-
-    async def _start_again(self, delay_s: float) -> None:
-        await asyncio.sleep(delay_s)
-        async with self.lock:
-            if self.record.status is not Status.RESTARTING:
-                return
-            try:
-                await self._start()
-            except HyperError as error:
-                logger.error("pod %s was not started again: %s", self.record.name, error)
+    async def _before_restart(self) -> None:
+        """A pod wants nobody's machine but its own."""
 
     async def restarted(self) -> None:
         """The pod, should it be RESTARTING, runs, or will not."""
@@ -307,38 +257,11 @@ class Pod:
 
     # A machine that an earlier daemon has started
 
-    def await_machine(self, kept: KeptSandbox | None) -> None:
-        """The machine of ``kept`` is to be found again: meanwhile the pod keeps what it has, volumes among it."""
-        self.found.clear()
-        self.kept = kept
-        if kept is not None:
-            self._machine_gone.clear()
-        if self.live:
-            self.host.attachments.attached(self.record)
-
     def lost_in_absence(self, error: str = GONE) -> None:
         """The run that an earlier daemon left when it was killed has ended: its machine is gone now."""
         if self.live:
             self._ended(error)
         self._gone()
-
-    async def answering(self) -> None:
-        """The pod's machine answers, as far as is known, or it has none.
-
-        Raises:
-            Unavailable: the machine has not answered since the daemon started, and does not in 10 s.
-        """
-        try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await self.found.wait()
-        except TimeoutError:
-            raise self._silence() from None
-
-    def _silence(self) -> Unavailable:
-        return Unavailable(
-            f"pod {self.record.name}: {SILENT}",
-            hint="it is asked again and again; hyper pod rm -f ends it",
-        )
 
     # Removal
 
@@ -361,11 +284,6 @@ class Pod:
         """The pod has not been removed. Raises: NotFound: it has."""
         if self.gone:
             raise NotFound(f"No such pod: {self.record.name}")
-
-    async def let_go(self) -> None:
-        """The pod is let go of: the daemon ends, the machine does not."""
-        if self.run is not None:
-            await self.run.sandbox.detach()
 
 
 async def _close(run: Run) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,33 +15,23 @@ from functools import partial
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from msgspec.structs import replace
-
 from hyper.engine.events import EngineEvent
-from hyper.engine.lifecycle import own_files, removal, stop
+from hyper.engine.lifecycle import removal, stop
 from hyper.engine.lifecycle.container import Container
-from hyper.engine.lifecycle.containers import Containers, dry_run, size_of
-from hyper.engine.lifecycle.host import CONTAINER_UIDS, Host
+from hyper.engine.lifecycle.containers import Containers
+from hyper.engine.lifecycle.host import Host
 from hyper.engine.lifecycle.pod import Pod
+from hyper.engine.lifecycle.pod_making import PodMaking
 from hyper.engine.lifecycle.register import Register
-from hyper.engine.record.pod import Member, PodRecord
+from hyper.engine.record.pod import Member
 from hyper.engine.record.state import Status
 from hyper.engine.spec import (
-    endpoints,
-    from_docker,
-    pod_machine,
-    pod_network,
     pod_spec,
-    request,
-    shared_sandbox,
 )
 from hyper.engine.spec.health import HEALTHY
-from hyper.engine.volume import policy
 from hyper.errors import Conflict, HyperError, NotFound
-from hyper.ids import new_id, random_name
-from hyper.machine.abilities import SharedFolders
+from hyper.ids import random_name
 from hyper.types import pod as wire
-from hyper.types.container import HostConfig, RestartPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +58,7 @@ class Pods:
         self._host = host
         self._containers = containers
         self._register = register
+        self._making = PodMaking(host, containers, register)
         self._lives: WeakKeyDictionary[Pod, _Life] = WeakKeyDictionary()
         #: Set, and replaced, whenever something happened to a container.
         self._happened = asyncio.Event()
@@ -76,7 +66,7 @@ class Pods:
     def load(self) -> list[Pod]:
         """The pods that an earlier daemon has kept, which are in the register from now on."""
         for record in self._host.store.pods():
-            self._adopt(Pod(record, self._host))
+            self._register.add_pod(self._adopt(Pod(record, self._host)))
         return self.all()
 
     async def open(self) -> None:
@@ -88,7 +78,8 @@ class Pods:
         self._host.starts.listen(self._on_failed_start)
         for pod in self.all():
             record = pod.record
-            pod.restart_after(0)
+            if pod.record.status is Status.RESTARTING:
+                pod.restart_after(0)
             if not record.whole or record.removing:
                 logger.warning("pod %s is not whole: it is removed", pod.record.name)
                 volumes = pod.record.remove_volumes or not record.removing
@@ -140,19 +131,13 @@ class Pods:
             Conflict: a name is taken. In all cases nothing is left of the pod.
         """
         body.name = body.name or random_name()
-        pod_spec.check(body)
-        self._host.network_driver.check_policy(
-            pod_network.white_lists(body.white_lists), pod_network.services(body.services)
-        )
-        for item in (*body.init, *body.containers):
-            self._host.images.get(item.body.image)
-        self._check_name(body.name)
-        record, warnings = self._record(body)
-        pod = Pod(record, self._host)
+        self._making.check(body)
+        record, warnings = self._making.record(body)
+        pod = self._adopt(Pod(record, self._host))
         async with self._life(pod).lock:
-            await self._keep(pod)
+            await self._making.keep(pod)
             try:
-                warnings += await self._add_all(pod, body)
+                warnings += await self._making.add_all(pod, body)
                 record.whole = True
                 pod.save()
             except BaseException:
@@ -160,79 +145,6 @@ class Pods:
                 raise
         pod.publish("create")
         return pod, warnings
-
-    def _record(self, body: wire.PodBody) -> tuple[PodRecord, list[str]]:
-        """The record of a new pod, and warnings about what has no effect."""
-        facts = self._containers.facts()
-        host, warnings = request.settled(pod_machine.anchor_host_config(body), facts)
-        spec = from_docker.container_spec(
-            pod_machine.anchor_config(body),
-            host,
-            size=size_of(host, facts),
-            mounts=pod_machine.mount_points(body.volumes),
-        )
-        record = PodRecord(
-            id=new_id(),
-            name=body.name,
-            created_ns=time.time_ns(),
-            spec=spec,
-            network=host.network_mode,
-            exposed=list(pod_machine.exposed(body) or ()),
-            memory=host.memory,
-            endpoints=endpoints.of_new_container(host, None, "", self._host.networks.get),
-            volumes=body.volumes,
-            share_pid=body.share_pid,
-            white_lists=body.white_lists,
-            services=body.services,
-        )
-        dry_run(record)
-        return record, warnings
-
-    async def _keep(self, pod: Pod) -> None:
-        """The new pod is kept on disk, then in the register; all is undone when any step fails."""
-        host, record = self._host, pod.record
-        if host.privileged:
-            record.identity = host.store.free_identity(CONTAINER_UIDS)
-        host.store.add_pod(record)
-        self._adopt(pod)
-        try:
-            shares = isinstance(host.driver(record.spec), SharedFolders)
-            await host.volumes.hold(record, open_as=policy.made_for(shares=shares))
-            folder = host.folder(record.id)
-            folder.path.mkdir(mode=0o700, parents=True)
-            await host.scratch.create(folder.scratch, size=record.spec.root.size)
-        except BaseException:
-            await self._discard(pod)
-            raise
-
-    async def _discard(self, pod: Pod) -> None:
-        """The pod, which has no containers any more, is gone."""
-        await pod.discard()
-        self._register.remove_pod(pod)
-
-    def _check_name(self, name: str) -> None:
-        """The name is no other pod's, and no container's."""
-        if any(pod.record.name == name for pod in self.all()):
-            raise Conflict(
-                f"there is a pod {name} already",
-                hint=f"hyper pod start {name} starts it, hyper pod rm -f {name} removes it",
-            )
-        self._containers.check_room()
-        self._containers.check_name(name)
-
-    async def _add_all(self, pod: Pod, body: wire.PodBody) -> list[str]:
-        warnings = []
-        for order, item in enumerate((*body.init, *body.containers)):
-            member = Member(
-                pod=pod.record.id,
-                name=item.name,
-                order=order,
-                init=order < len(body.init),
-                share_pid=body.share_pid,
-            )
-            _, more = await self._add(pod, item, member)
-            warnings += [f"container {item.name}: {warning}" for warning in more]
-        return warnings
 
     async def add(self, pod: Pod, item: wire.PodContainer) -> tuple[Container, list[str]]:
         """A new container in a pod, and warnings; it runs if the pod does.
@@ -248,7 +160,7 @@ class Pods:
                 raise Conflict(f"pod {pod.record.name} has {len(members)} containers already")
             order = 1 + max((_member(other).order for other in members), default=-1)
             member = Member(pod.record.id, item.name, order, share_pid=record.share_pid)
-            container, warnings = await self._add(pod, item, member)
+            container, warnings = await self._making.add(pod, item, member)
             if pod.live:
                 try:
                     await container.start()
@@ -257,55 +169,15 @@ class Pods:
                     raise
             return container, warnings
 
-    async def _add(
-        self, pod: Pod, item: wire.PodContainer, member: Member
-    ) -> tuple[Container, list[str]]:
-        files = pod_spec.files(item)
-        member.mounts = item.mounts
-        member.files = [file.path for file in files]
-        host = replace(
-            item.body.host_config or HostConfig(),
-            network_mode=shared_sandbox.mode_of(pod.record.id),
-        )
-        if member.init:
-            host = replace(host, restart_policy=RestartPolicy())
-        labels = {
-            wire.POD_LABEL: pod.record.name,
-            wire.POD_ID_LABEL: pod.record.id,
-            wire.CONTAINER_LABEL: item.name,
-        }
-        body = replace(
-            item.body,
-            host_config=host,
-            labels={**(item.body.labels or {}), **labels},
-            exposed_ports=None,  # the machine has them
-        )
-        container, warnings = await self._containers.create(
-            f"{pod.record.name}-{item.name}",
-            body,
-            member=member,
-            liveness=item.liveness,
-        )
-        if files:
-            folder = self._host.folder(container.record.id)
-            try:
-                await asyncio.to_thread(own_files.keep, folder, files)
-            except OSError as error:
-                await removal.remove(container, force=True, volumes=True)
-                raise HyperError(
-                    f"container {container.record.name}: its files cannot be kept: {error.strerror}"
-                ) from error
-        return container, warnings
-
     # Start
 
-    def _adopt(self, pod: Pod) -> None:
-        """The pod is in the register, and its init containers run before any start of another one.
+    def _adopt(self, pod: Pod) -> Pod:
+        """The pod ``pod``, whose init containers run before any start of another one of its containers.
 
         Also before one by a client alone, or by a restart policy.
         """
         pod.prepare = partial(self._prepare, pod)
-        self._register.add_pod(pod)
+        return pod
 
     async def _prepare(self, pod: Pod) -> None:
         """The init containers have all ended well in the machine that runs now, one after the other.
@@ -452,7 +324,7 @@ class Pods:
         await self._stop(pod, timeout_s=_AT_ONCE_S)
         for container in self.members(pod):
             await removal.remove(container, force=True, volumes=volumes)
-        await self._discard(pod)
+        await self._making.discard(pod)
 
     # Waiting
 

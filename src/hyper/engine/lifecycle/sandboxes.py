@@ -32,10 +32,6 @@ from hyper.sandbox.timeline import Timeline
 
 logger = logging.getLogger(__name__)
 
-#: What clients are told of a container or pod whose machine runs and has not been heard of.
-SILENT: Final = "its machine runs and has not answered since the daemon started"
-#: How long an operation waits for a machine that has not answered since the daemon started.
-ANSWER_TIMEOUT_S: Final = 10.0
 #: How long the agent of a running machine may take to start one more container.
 _JOIN_TIMEOUT_S: Final = 60.0
 
