@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,16 +13,19 @@ from msgspec import json
 from hyper.config import defaults
 from hyper.engine.record.container_spec import (
     ContainerSpec,
+    ImageUse,
     MachineSize,
     NetworkKind,
     Restart,
     RestartRule,
 )
-from hyper.engine.spec import create, from_docker, request, resources
-from hyper.engine.spec.request import Facts
+from hyper.engine.record.mount import BIND, MountPoint
+from hyper.engine.spec import request
+from hyper.engine.spec.request import Facts, Surroundings
 from hyper.errors import HyperError, InvalidRequest, NotImplementedYet
 from hyper.network.port import PortRequest
 from hyper.proto.message import Rlimit
+from hyper.types import oci
 from hyper.types.container import (
     CreateBody,
     DeviceMapping,
@@ -35,16 +39,19 @@ from hyper.types.container import (
 from hyper.units import MIB
 
 FACTS = Facts(defaults(), frozenset(range(4)), 4096)
+IMAGE: Any = SimpleNamespace(
+    id="sha256:i", architecture="", os="linux", config=oci.ImageConfig(config=None)
+)
+#: No other container, and every path of the host.
+AROUND = Surroundings({}.__getitem__, lambda _: True)
 
 
 def built(body: CreateBody, facts: Facts = FACTS) -> tuple[ContainerSpec, HostConfig, list[str]]:
-    """The spec of a request without an image, the host configuration that is shown, and the warnings."""
+    """The spec of a request for an image that says nothing, the host configuration that is shown, and the warnings."""
     host, warnings = request.of_body(body, facts)
-    size = resources.size(
-        resources.limits(host), 128, joins=False, cpus=4, available_mib=facts.memory_mib
-    )
-    config = create.merge(body, create.image_defaults(None))
-    return from_docker.container_spec(config, host, size=size), host, warnings
+    host, more = request.with_image(host, IMAGE, body, None, facts)
+    spec, _ = request.build(body, host, IMAGE, facts, AROUND)
+    return spec, host, warnings + more
 
 
 def asked(host: HostConfig | None = None, **members: Any) -> CreateBody:
@@ -100,6 +107,9 @@ TABLE: list[tuple[CreateBody, str, Any]] = [
     (asked(HostConfig(log_config=LogConfig("json-file", {"max-size": "1k"}))), "log.max_bytes", 1000),
     (asked(HostConfig(log_config=LogConfig("none"))), "log.content", False),
     (asked(labels={"a": "b"}), "labels", (("a", "b"),)),
+    (asked(image="x"), "image", ImageUse("sha256:i", "x")),
+    (asked(HostConfig(binds=["/a:/b:ro"])), "mounts",
+     (MountPoint(BIND, "/b", source="/a", read_only=True, mode="ro", propagation="rprivate", create=True),)),
 ]  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from hyper.engine.lifecycle.register import Register
 from hyper.engine.network import nics
 from hyper.engine.output import log_segment
 from hyper.engine.record.container import ContainerRecord
-from hyper.engine.record.container_spec import ContainerSpec, ImageUse, MachineSize
+from hyper.engine.record.container_spec import ContainerSpec
 from hyper.engine.record.lead import Lead
 from hyper.engine.record.mount import MountPoint
 from hyper.engine.record.pod import Member
@@ -30,11 +30,8 @@ from hyper.engine.record.sandbox import Placement
 from hyper.engine.record.state import Status
 from hyper.engine.spec import (
     agent_requests,
-    app_image,
-    create,
     endpoints,
     from_docker,
-    health,
     links,
     mounts,
     request,
@@ -43,7 +40,7 @@ from hyper.engine.spec import (
     seccomp,
     shared_sandbox,
 )
-from hyper.engine.spec.request import Facts
+from hyper.engine.spec.request import Facts, Surroundings
 from hyper.engine.volume import policy
 from hyper.errors import Conflict, HyperError, InvalidRequest, NotFound
 from hyper.ids import NAME_PATTERN, is_valid_name, new_id, random_name
@@ -128,26 +125,14 @@ class Containers:
         await kernels.check(from_docker.kernel(host), joins=shared_sandbox.owner_named(host) != "")
         # From here to where the name is taken nothing else happens in this daemon.
         self.check_name(name)
-        merged = create.merge(body, create.image_defaults(image.config.config))
-        health.check(merged.healthcheck)
         host = self._by_id(host)
-        points = mounts.mount_points(
-            merged, host, volumes_of=self._mounts_of, exists=os.path.exists
-        )
-        points = app_image.protect(points, body, image.config.aci)
-        spec = from_docker.container_spec(
-            merged,
-            host,
-            size=size_of(host, facts),
-            image=ImageUse(image.id, merged.image),
-            mounts=points,
-            seccomp=filter_,
-            aci=image.config.aci,
-            liveness=liveness,
+        around = Surroundings(self._mounts_of, os.path.exists)
+        spec, config = request.build(
+            body, host, image, facts, around, seccomp=filter_, liveness=liveness
         )
         if spec.hypervisor:
             self._check_hypervisor(spec)
-        record = self._record(name, merged, host, spec)
+        record = self._record(name, config, host, spec)
         record.member = member
         record.links = links.of_new_container(host, self._linked)
         record.endpoints = endpoints.of_new_container(
@@ -433,17 +418,6 @@ def dry_run(record: Lead, joined: Lead | None = None) -> None:
             record, Placement(), [], agent_requests.network_files(record, None)
         ),
         agent_requests.main_program(record, Placement()),
-    )
-
-
-def size_of(host: HostConfig, facts: Facts) -> MachineSize:
-    """The size of the machine of a container that asks for ``host``."""
-    return resources.size(
-        resources.limits(host),
-        facts.config.default_memory_mib,
-        joins=shared_sandbox.owner_named(host) != "",
-        cpus=len(facts.cpus),
-        available_mib=facts.memory_mib,
     )
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from hyper.engine.lifecycle import own_files, removal
 from hyper.engine.lifecycle.container import Container
-from hyper.engine.lifecycle.containers import Containers, dry_run, size_of
+from hyper.engine.lifecycle.containers import Containers, dry_run
 from hyper.engine.lifecycle.host import CONTAINER_UIDS, Host
 from hyper.engine.lifecycle.pod import Pod
 from hyper.engine.lifecycle.register import Register
@@ -72,7 +72,7 @@ class PodMaking:
         spec = from_docker.container_spec(
             pod_machine.anchor_config(body),
             host,
-            size=size_of(host, facts),
+            size=request.size_of(host, facts),
             mounts=pod_machine.mount_points(body.volumes),
         )
         record = PodRecord(

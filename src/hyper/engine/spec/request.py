@@ -5,15 +5,27 @@ The request itself is changed by nobody: each step makes another HostConfig, the
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from hyper.config import Config
-from hyper.engine.spec import app_image, create, defaults, modes, resources, shared_sandbox
+from hyper.engine.record.container_spec import ContainerSpec, ImageUse, MachineSize
+from hyper.engine.record.mount import MountPoint
+from hyper.engine.spec import (
+    app_image,
+    create,
+    defaults,
+    from_docker,
+    health,
+    modes,
+    mounts,
+    resources,
+    shared_sandbox,
+)
 from hyper.image.record import ImageRecord
-from hyper.types.container import CreateBody, HostConfig
+from hyper.types.container import ContainerConfig, CreateBody, Healthcheck, HostConfig
 from hyper.types.oci import Platform
 
 
@@ -68,3 +80,59 @@ def with_image(
     bounds = app_image.Bounds(int(facts.memory_mib), len(facts.cpus))
     host, more = app_image.filled(host, image.config.aci, bounds)
     return host, warnings + more
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Surroundings of a request: mounts of other containers by their names, and whether paths of the host exist."""
+
+    volumes_of: Callable[[str], Iterable[MountPoint]]
+    exists: Callable[[str], bool]
+
+
+def build(
+    body: CreateBody,
+    host: HostConfig,
+    image: ImageRecord,
+    facts: Facts,
+    around: Surroundings,
+    *,
+    seccomp: bytes = b"",
+    liveness: Healthcheck | None = None,
+) -> tuple[ContainerSpec, ContainerConfig]:
+    """The spec of a container, and the configuration that clients are shown: the request's completed by the image's.
+
+    ``host`` is settled, and whole with the image. ``seccomp``: the filter of system calls that it asks for, compiled.
+
+    Raises:
+        InvalidRequest: the container cannot be as asked. NotFound: from ``around``.
+    """
+    config = create.merge(body, create.image_defaults(image.config.config))
+    health.check(config.healthcheck)
+    points = mounts.mount_points(config, host, volumes_of=around.volumes_of, exists=around.exists)
+    spec = from_docker.container_spec(
+        config,
+        host,
+        size=size_of(host, facts),
+        image=ImageUse(image.id, config.image),
+        mounts=app_image.protect(points, body, image.config.aci),
+        seccomp=seccomp,
+        aci=image.config.aci,
+        liveness=liveness,
+    )
+    return spec, config
+
+
+def size_of(host: HostConfig, facts: Facts) -> MachineSize:
+    """The size of the machine of a container that asks for ``host``.
+
+    Raises:
+        InvalidRequest: its limits make no sense, or are more than this host has.
+    """
+    return resources.size(
+        resources.limits(host),
+        facts.config.default_memory_mib,
+        joins=shared_sandbox.owner_named(host) != "",
+        cpus=len(facts.cpus),
+        available_mib=facts.memory_mib,
+    )
