@@ -21,7 +21,7 @@ from hyper.machine.spec import MachineSpec, Nic, SharedPath, TapNic, UserNic
 from hyper.machine.template import Card, Shape, TemplateStore, TemplateTerms
 from hyper.proto.message import GuestHello
 from hyper.sandbox.exercise import Exercise
-from hyper.sandbox.pool import IDLE_S, Pool, Warm, _Shelf
+from hyper.sandbox.pool import IDLE_S, Pool, PooledMachine, _Bucket
 from hyper.sandbox.shape import layer_disks, shape_of
 from hyper.sandbox.templates import Place, Templates
 from hyper.sandbox.timeline import HELLO, SPAWNED, TAKEN, Timeline
@@ -41,10 +41,10 @@ from tests.support.machine_specs import PLAIN
 )
 def test_how_many_should_wait(starts: list[float], now: float, wanted: int) -> None:
     """One after any start, more while they come fast, none after a quiet while."""
-    shelf = _Shelf()
-    shelf.starts.extend(starts)
-    shelf.last = starts[-1] if starts else 0.0
-    assert shelf.wanted(now) == wanted
+    bucket = _Bucket()
+    bucket.starts.extend(starts)
+    bucket.last = starts[-1] if starts else 0.0
+    assert bucket.wanted(now) == wanted
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_timelines_outlive_their_containers_for_a_while() -> None:
 
 
 def test_how_long_a_machine_took() -> None:
-    """From its spawn to its hello, or from when it was taken off the shelf; nothing where it never came."""
+    """From its spawn to its hello, or from when it was taken out of the pool; nothing where it never came."""
     timeline = Timeline()
     assert timeline.ready_ms is None
     timeline.mark("machine planned", 1_000_000)
@@ -152,7 +152,7 @@ async def test_a_host_that_is_short_of_memory_has_no_waiting_machines(tmp_path: 
     """Demand alone makes none: nothing of the driver is even asked for but what it is."""
     pool = _pool(tmp_path, available_mib=100)
     await pool.open()
-    assert pool.take(Shape(1, 128, Card.NONE)) is None
+    assert pool.acquire(Shape(1, 128, Card.NONE)) is None
     await pool.settled()
     [state] = pool.state()
     assert (state.waiting, state.wanted, pool.missed) == (0, 1, 1)
@@ -184,8 +184,8 @@ async def test_closed_while_a_machine_is_being_ended(tmp_path: Path) -> None:
 
     shape = Shape(1, 128, Card.NONE)
     hello = GuestHello.__new__(GuestHello)
-    pool._leaving.append(Warm(Ending(), Silent(), hello, shape, (), "x", released))  # type: ignore[arg-type]
-    pool.take(shape)
+    pool._leaving.append(PooledMachine(Ending(), Silent(), hello, shape, (), "x", released))  # type: ignore[arg-type]
+    pool.acquire(shape)
     await begun.wait()
     await pool.close()
     assert ended == ["kill", "close", "holds"]

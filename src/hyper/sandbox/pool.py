@@ -45,8 +45,8 @@ _RESERVE_MIB: Final = 1024
 
 
 @dataclass(eq=False, slots=True)
-class Warm:
-    """A pooled machine. Its taker owns all of it, and closes ``holds`` when the container has its own."""
+class PooledMachine:
+    """A pooled machine. Who acquires it owns it, and closes ``holds`` when the container has its own."""
 
     machine: OpenMachine
     session: Session
@@ -65,10 +65,10 @@ class Warm:
 
 
 @dataclass(slots=True)
-class _Shelf:
+class _Bucket:
     """The pool's machines of one shape, and when some were wanted."""
 
-    waiting: deque[Warm] = field(default_factory=deque)
+    waiting: deque[PooledMachine] = field(default_factory=deque)
     starts: deque[float] = field(default_factory=deque)
     last: float = 0.0
 
@@ -88,7 +88,7 @@ def _report(keeper: asyncio.Task[None]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class ShelfState:
+class BucketState:
     """The number of machines of one shape that wait now, and of those that should."""
 
     shape: Shape
@@ -116,9 +116,9 @@ class Pool:
         self._place = place
         self._exercise = exercise
         self._available_mib = available_mib
-        self._shelves: dict[Shape, _Shelf] = {}
+        self._buckets: dict[Shape, _Bucket] = {}
         #: Are not handed out any more, some have died by themselves; not all of them has been cleared away.
-        self._leaving: list[Warm] = []
+        self._leaving: list[PooledMachine] = []
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -150,40 +150,39 @@ class Pool:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-        for shelf in self._shelves.values():
-            self._leaving.extend(shelf.waiting)
-        self._shelves.clear()
+        for bucket in self._buckets.values():
+            self._leaving.extend(bucket.waiting)
+        self._buckets.clear()
         await self._clear_away()
 
-    def take(self, shape: Shape) -> Warm | None:
+    def acquire(self, shape: Shape) -> PooledMachine | None:
         """A waiting machine, the caller's from now on; None if there is none. Either way demand was noted."""
         if self._keeper is None:
             return None
         now = time.monotonic()
-        shelf = self._shelves.setdefault(shape, _Shelf())
+        bucket = self._buckets.setdefault(shape, _Bucket())
         self._busy_since = self._busy_since or now
         self._last_start = now
-        shelf.starts.append(now)
-        shelf.last = now
+        bucket.starts.append(now)
+        bucket.last = now
         self._change()
-        while shelf.waiting:
-            warm = (
-                shelf.waiting.pop()
-            )  # the one made last: what it uses is still in the CPUs' caches
-            if not warm.session.closed.done():
+        while bucket.waiting:
+            # The one made last: what it uses is still in the CPUs' caches.
+            pooled = bucket.waiting.pop()
+            if not pooled.session.closed.done():
                 self.taken += 1
-                return warm
-            self._leaving.append(warm)
+                return pooled
+            self._leaving.append(pooled)
         self.missed += 1
         return None
 
-    def state(self) -> list[ShelfState]:
+    def state(self) -> list[BucketState]:
         """The state of each shape, the shape in demand last first."""
         now = time.monotonic()
-        shelves = sorted(self._shelves.items(), key=lambda item: -item[1].last)
+        buckets = sorted(self._buckets.items(), key=lambda item: -item[1].last)
         return [
-            ShelfState(shape, len(shelf.waiting), self._room_for(shape, now))
-            for shape, shelf in shelves
+            BucketState(shape, len(bucket.waiting), self._room_for(shape, now))
+            for shape, bucket in buckets
         ]
 
     async def settled(self) -> None:
@@ -204,12 +203,12 @@ class Pool:
     def _room_for(self, shape: Shape, now: float) -> int:
         """The number of machines of ``shape`` that may wait: those wanted, as far as the limit goes."""
         others = sum(
-            len(shelf.waiting) * self._terms.cost_mib(other)
-            for other, shelf in self._shelves.items()
+            len(bucket.waiting) * self._terms.cost_mib(other)
+            for other, bucket in self._buckets.items()
             if other != shape
         )
         room = max(0, self.limit_mib - others) // self._terms.cost_mib(shape)
-        return min(self._shelves[shape].wanted(now), room)
+        return min(self._buckets[shape].wanted(now), room)
 
     async def _keep(self) -> None:
         """The pool is kept, for ever, at as many machines as should wait. One is made at a time: starts have the
@@ -231,15 +230,15 @@ class Pool:
                 await self._until_changed()
                 continue
             try:
-                warm = await self._make(shape, template)
+                pooled = await self._make(shape, template)
             except (HyperError, OSError) as error:
                 logger.warning("no machine waits of %s: %s", shape, error)
                 if template is not None:
                     self._templates.drop(template, str(error))
                 await self._until_changed()
                 continue
-            self._shelves[shape].waiting.append(warm)
-            self._watch(warm)
+            self._buckets[shape].waiting.append(pooled)
+            self._watch(pooled)
 
     async def _until_quiet(self) -> None:
         """The CPUs are left to the starts that took the last machines, but not for ever."""
@@ -260,9 +259,9 @@ class Pool:
             return
         if prefix != self._prefix and self._prefix:
             logger.info("the guest's files were replaced: machines that waited are ended")
-            for shelf in self._shelves.values():
-                self._leaving.extend(shelf.waiting)
-                shelf.waiting.clear()
+            for bucket in self._buckets.values():
+                self._leaving.extend(bucket.waiting)
+                bucket.waiting.clear()
             await self._clear_away()
         self._prefix = prefix
 
@@ -270,11 +269,11 @@ class Pool:
         """The shape of which a machine lacks; no machine waits that should not."""
         now = time.monotonic()
         lacking = None
-        for shape in sorted(self._shelves, key=lambda shape: -self._shelves[shape].last):
-            shelf, room = self._shelves[shape], self._room_for(shape, now)
-            while len(shelf.waiting) > room:
-                self._leaving.append(shelf.waiting.popleft())
-            if len(shelf.waiting) < room and lacking is None:
+        for shape in sorted(self._buckets, key=lambda shape: -self._buckets[shape].last):
+            bucket, room = self._buckets[shape], self._room_for(shape, now)
+            while len(bucket.waiting) > room:
+                self._leaving.append(bucket.waiting.popleft())
+            if len(bucket.waiting) < room and lacking is None:
                 lacking = shape
         await self._clear_away()
         short = self._available_mib() < _RESERVE_MIB + self.machine_mib
@@ -283,9 +282,9 @@ class Pool:
     async def _clear_away(self) -> None:
         """The machines that leave have left nothing. If this is cancelled half-way, ``close`` does the rest."""
         while self._leaving:
-            warm = self._leaving[0]
-            await warm.discard()
-            self._leaving.remove(warm)
+            pooled = self._leaving[0]
+            await pooled.discard()
+            self._leaving.remove(pooled)
 
     async def _template(self, shape: Shape) -> Template | None:
         found = await self._templates.find(shape)
@@ -294,7 +293,7 @@ class Pool:
             found = await self._templates.find(shape)
         return found
 
-    async def _make(self, shape: Shape, template: Template | None) -> Warm:
+    async def _make(self, shape: Shape, template: Template | None) -> PooledMachine:
         """A pooled machine, a copy of ``template``; None: it boots."""
         id = new_id()[:11]
         async with contextlib.AsyncExitStack() as holds:
@@ -314,18 +313,18 @@ class Pool:
             except BaseException:
                 await end_machine(machine, session)
                 raise
-            return Warm(machine, session, hello, shape, nics, id, holds.pop_all())
+            return PooledMachine(machine, session, hello, shape, nics, id, holds.pop_all())
 
-    def _watch(self, warm: Warm) -> None:
-        warm.session.closed.add_done_callback(lambda _: self._ended(warm))
+    def _watch(self, pooled: PooledMachine) -> None:
+        pooled.session.closed.add_done_callback(lambda _: self._ended(pooled))
 
-    def _ended(self, warm: Warm) -> None:
+    def _ended(self, pooled: PooledMachine) -> None:
         """The machine has died by itself, if it still waited."""
-        if warm.shape not in self._shelves:
+        if pooled.shape not in self._buckets:
             return
-        shelf = self._shelves[warm.shape]
-        if warm in shelf.waiting:
-            shelf.waiting.remove(warm)
-            self._leaving.append(warm)
-            logger.warning("the waiting machine %s has ended", warm.machine.record.name)
+        bucket = self._buckets[pooled.shape]
+        if pooled in bucket.waiting:
+            bucket.waiting.remove(pooled)
+            self._leaving.append(pooled)
+            logger.warning("the waiting machine %s has ended", pooled.machine.record.name)
             self._change()

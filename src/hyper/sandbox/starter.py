@@ -21,7 +21,7 @@ from hyper.machine.driver import Driver, MachineRecord
 from hyper.machine.template import Shape, Template
 from hyper.proto.message import Reply, SandboxClock
 from hyper.sandbox.connection import end_machine, greet, program_of
-from hyper.sandbox.pool import Pool, Warm
+from hyper.sandbox.pool import Pool, PooledMachine
 from hyper.sandbox.sandbox import Plan, Sandbox, Started
 from hyper.sandbox.shape import EMPTY_SLOTS, shape_of
 from hyper.sandbox.templates import Templates
@@ -55,16 +55,18 @@ class Starter:
             await self.fast.templates.open()
             await self.fast.pool.open()
 
-    def warm(self, driver: Driver, shape: Shape | None, timeline: Timeline) -> Warm | None:
+    def acquire_pooled(
+        self, driver: Driver, shape: Shape | None, timeline: Timeline
+    ) -> PooledMachine | None:
         """A pooled machine of ``driver`` and ``shape``, the caller's from now on: given to ``launch``, or discarded."""
         if self.fast is None or shape is None or not self.fast.pool.limit_mib:
             return None
         if driver is not self.fast.driver:
             return None
-        warm = self.fast.pool.take(shape)
-        if warm is None:
+        pooled = self.fast.pool.acquire(shape)
+        if pooled is None:
             timeline.note("no machine was waiting")
-        return warm
+        return pooled
 
     async def launch(
         self,
@@ -72,22 +74,22 @@ class Starter:
         *,
         made: Made,
         timeline: Timeline,
-        warm: Warm | None = None,
+        pooled: PooledMachine | None = None,
         again: bool = True,
     ) -> Started:
         """The sandbox with its program. ``made`` is called as soon as a machine exists.
 
-        ``warm``: a pooled machine, with whose card ``plan`` was made; it is used or ended. ``again``: others like it
+        ``pooled``: a pooled machine, with whose card ``plan`` was made; it is used or ended. ``again``: others like it
         will be started, so a template that is missing is built.
 
         Raises:
             MachineError, GuestError: as Sandbox.launch. Nothing is left running.
         """
-        if warm is None:
+        if pooled is None:
             return await self._launch(plan, made, timeline, again=again)
-        async with warm.holds:  # its card may be needed on another way, too
+        async with pooled.holds:  # its card may be needed on another way, too
             try:
-                return await self._from_pool(plan, warm, made, timeline)
+                return await self._from_pool(plan, pooled, made, timeline)
             except _NotThisWay as failure:
                 timeline.note(f"the waiting machine failed: {failure}")
             return await self._launch(plan, made, timeline, again=again)
@@ -151,20 +153,22 @@ class Starter:
             await self.fast.pool.close()
             await self.fast.templates.close()
 
-    async def _from_pool(self, plan: Plan, warm: Warm, made: Made, timeline: Timeline) -> Started:
-        machine = warm.machine
+    async def _from_pool(
+        self, plan: Plan, pooled: PooledMachine, made: Made, timeline: Timeline
+    ) -> Started:
+        machine = pooled.machine
         try:
             with _other_way_on(HyperError, OSError):
                 machine.move(plan.spec.run_dir)
                 made(machine.record)
                 logger.debug("machine %s is handed out", machine.record.name)
                 await machine.limit(plan.spec.limits)
-            sandbox = Sandbox(machine, warm.session, warm.hello)
+            sandbox = Sandbox(machine, pooled.session, pooled.hello)
             timeline.way = Way.POOL
             timeline.mark(TAKEN)
             started = await self._fill(sandbox, machine, plan, timeline)
         except BaseException:
-            await end_machine(machine, warm.session)
+            await end_machine(machine, pooled.session)
             raise
         return started
 

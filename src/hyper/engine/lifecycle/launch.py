@@ -16,7 +16,7 @@ from hyper.engine.spec import nfs, pod_machine
 from hyper.engine.spec.program_error import program_error
 from hyper.engine.volume.attachment import Attachment
 from hyper.errors import GuestError
-from hyper.sandbox.pool import Warm
+from hyper.sandbox.pool import PooledMachine
 from hyper.sandbox.sandbox import Started
 from hyper.sandbox.timeline import Timeline
 
@@ -42,17 +42,17 @@ async def launch(
             attached = replace(attached, mounts=pod_machine.shared(attached.mounts))
             lead.volume_mounts = pod_machine.kept(attached.mounts)
         wanted = shape(lead, host, attached)
-        warm = host.starter.warm(host.driver(lead.spec), wanted, timeline)
+        pooled = host.starter.acquire_pooled(host.driver(lead.spec), wanted, timeline)
         try:
-            spare = None if warm is None else warm.card
+            spare = None if pooled is None else pooled.card
             async with host.container_networks.acquire(lead, spare=spare) as network:
                 timeline.mark("addresses chosen")
                 if network.connected is not None:
                     network.connected.add_done_callback(lambda _: timeline.mark("network joined"))
-                return await _launch(kept, lead, host, timeline, attached, network, warm, begins)
+                return await _launch(kept, lead, host, timeline, attached, network, pooled, begins)
         except BaseException:
-            if warm is not None:
-                await warm.discard()
+            if pooled is not None:
+                await pooled.discard()
             raise
 
 
@@ -63,7 +63,7 @@ async def _launch(
     timeline: Timeline,
     attached: Attachment,
     network: MachineNetwork,
-    warm: Warm | None,
+    pooled: PooledMachine | None,
     begins: Callable[[], None],
 ) -> Started:
     todo = await machine_plan(kept.record.id, lead, host, attached, network)
@@ -71,6 +71,6 @@ async def _launch(
     begins()
     try:
         with nfs.named(attached.mounts):
-            return await kept.launch(todo, member=lead.id, timeline=timeline, warm=warm)
+            return await kept.launch(todo, member=lead.id, timeline=timeline, pooled=pooled)
     except GuestError as error:
         raise program_error(error, lead.spec.program.args[0]) from error

@@ -25,7 +25,7 @@ from hyper.errors import HyperError
 from hyper.guest.process import GuestProcess
 from hyper.machine.driver import MachineRecord
 from hyper.machine.drivers import Drivers
-from hyper.sandbox.pool import Warm
+from hyper.sandbox.pool import PooledMachine
 from hyper.sandbox.sandbox import Joining, Plan, Sandbox, Started
 from hyper.sandbox.starter import Starter
 from hyper.sandbox.timeline import Timeline
@@ -96,12 +96,12 @@ class KeptSandbox:
         *,
         member: str,
         timeline: Timeline,
-        warm: Warm | None = None,
+        pooled: PooledMachine | None = None,
         again: bool = True,
     ) -> Started:
         """The machine with the program of its first container, whose id is ``member``; kept as soon as it exists.
 
-        ``warm``, ``again``: as for Starter.launch.
+        ``pooled``, ``again``: as for Starter.launch.
 
         Raises:
             MachineError, GuestError: as Sandbox.launch; no machine runs then, and the caller forgets the sandbox.
@@ -110,7 +110,7 @@ class KeptSandbox:
         self.record.size = MachineSize(spec.vcpus, spec.memory_mib)
         self.record.members = {member: Placement()}
         started = await self._sandboxes.starter.launch(
-            plan, made=self._made, timeline=timeline, warm=warm, again=again
+            plan, made=self._made, timeline=timeline, pooled=pooled, again=again
         )
         self.sandbox = started.sandbox
         return started
