@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import hyper
+from tests.support.source import parsed
 
 SOURCE = Path(hyper.__file__).parent
 #: A limit that the guest alone holds to, named in src because docs/protocol.md names it; what aiohttp calls.
@@ -49,7 +50,7 @@ def _docstring(node: ast.AST) -> ast.Constant | None:
 
 def dead() -> list[str]:
     """``file:line: name`` of each public name that nothing in ``src`` uses."""
-    trees = {path: ast.parse(path.read_text()) for path in sorted(SOURCE.rglob("*.py"))}
+    trees = {path: parsed(path.read_text()) for path in sorted(SOURCE.rglob("*.py"))}
     names = {name for tree in trees.values() for name in used(tree)} | USED_ELSEWHERE
     return [
         f"{path.relative_to(SOURCE)}:{line}: {name}"

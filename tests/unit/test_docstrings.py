@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import hyper
+from tests.support.source import parsed
 
 SOURCE = Path(hyper.__file__).parent
 #: Words that stand for a noun which the reader would have to look for.
@@ -25,7 +26,7 @@ def leaning() -> list[str]:
     """``file:line: first line`` of each docstring that begins with one of these words."""
     found = []
     for path in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path.read_text())):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 text = ast.get_docstring(node)
                 if text and first_word(text) in LEANING:

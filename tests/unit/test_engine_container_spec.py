@@ -18,6 +18,7 @@ from hyper.engine.spec import agent_requests, capabilities, resources
 from hyper.proto.message import ContainerFlag, ContainerUpdate, Device, DeviceType, Rlimit
 from hyper.types.container import ContainerConfig, HostConfig
 from tests.support.oci_bundle import spec_of_bundle
+from tests.support.source import parsed
 
 BUNDLE = json.dumps(
     {
@@ -114,6 +115,6 @@ def test_spec_imports_no_face() -> None:
     """Not the bodies of the Engine API, nor what reads them."""
     for module in (container_spec, mount):
         assert module.__file__ is not None
-        tree = ast.parse(Path(module.__file__).read_text())
+        tree = parsed(Path(module.__file__).read_text())
         names = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         assert not {name for name in names if name.startswith(("hyper.types", "hyper.engine.spec"))}

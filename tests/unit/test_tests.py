@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.source import parsed
+
 TESTS = Path(__file__).parents[1]
 
 
 def imported(source: str) -> Iterator[str]:
     """Modules that a source imports anywhere in it, each with what is taken from it."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
