@@ -23,7 +23,7 @@ from hyper.proto.message import GuestHello
 from hyper.sandbox.exercise import Exercise
 from hyper.sandbox.pool import IDLE_S, Pool, PooledMachine, _Bucket
 from hyper.sandbox.shape import layer_disks, shape_of
-from hyper.sandbox.templates import Place, Templates
+from hyper.sandbox.templates import PrebootContext, Templates
 from hyper.sandbox.timeline import HELLO, SPAWNED, TAKEN, Timeline
 from tests.support.machine_specs import PLAIN
 
@@ -140,11 +140,11 @@ def test_terms_of_templates_name_a_largest_machine_and_what_waiting_costs() -> N
 def _pool(tmp_path: Path, *, available_mib: int) -> Pool:
     """One whose driver makes nothing."""
     driver = cast(abilities.Templates, _Nothing())
-    place = Place(tmp_path, tmp_path, tmp_path / "pool", nullcontext, _no_card, 1.0)
+    preboot = PrebootContext(tmp_path, tmp_path, tmp_path / "pool", nullcontext, _no_card, 1.0)
     exercise = Exercise.__new__(Exercise)
-    templates = Templates(driver, TemplateStore(tmp_path / "t"), place, exercise)
+    templates = Templates(driver, TemplateStore(tmp_path / "t"), preboot, exercise)
     return Pool(
-        driver, templates, place, exercise, limit_mib=1000, available_mib=lambda: available_mib
+        driver, templates, preboot, exercise, limit_mib=1000, available_mib=lambda: available_mib
     )  # fmt: skip
 
 

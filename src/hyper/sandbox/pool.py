@@ -28,7 +28,7 @@ from hyper.proto.message import GuestHello
 from hyper.sandbox.connection import end_machine, greet
 from hyper.sandbox.exercise import Exercise
 from hyper.sandbox.shape import EMPTY_SLOTS
-from hyper.sandbox.templates import Place, Templates
+from hyper.sandbox.templates import PrebootContext, Templates
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class Pool:
         self,
         driver: abilities.Templates,
         templates: Templates,
-        place: Place,
+        preboot: PrebootContext,
         exercise: Exercise,
         *,
         limit_mib: int,
@@ -113,7 +113,7 @@ class Pool:
         self._driver = driver
         self._terms = driver.terms
         self._templates = templates
-        self._place = place
+        self._preboot = preboot
         self._exercise = exercise
         self._available_mib = available_mib
         self._buckets: dict[Shape, _Bucket] = {}
@@ -137,7 +137,7 @@ class Pool:
 
     async def open(self) -> None:
         """The machines that an earlier daemon had waiting are gone; from now on they are kept as demand says."""
-        root = self._place.run_root
+        root = self._preboot.run_root
         for folder in list(root.iterdir()) if root.is_dir() else []:
             await self._driver.clear(folder)
             shutil.rmtree(folder)
@@ -297,16 +297,16 @@ class Pool:
         """A pooled machine, a copy of ``template``; None: it boots."""
         id = new_id()[:11]
         async with contextlib.AsyncExitStack() as holds:
-            uid = holds.enter_context(self._place.identity())
-            nics = await holds.enter_async_context(self._place.card(shape.card, id))
+            uid = holds.enter_context(self._preboot.identity())
+            nics = await holds.enter_async_context(self._preboot.card(shape.card, id))
             with template.memory() if template else contextlib.nullcontext() as memory:
-                spec = self._place.spec(shape, f"pool-{id}", uid=uid, nics=nics)
+                spec = self._preboot.spec(shape, f"pool-{id}", uid=uid, nics=nics)
                 holds.callback(shutil.rmtree, spec.run_dir, ignore_errors=True)
                 machine = await self._driver.launch_open(spec, slots=EMPTY_SLOTS, memory=memory)
             session = None
             try:
                 session, hello = await greet(
-                    machine, resync=False, timeout_s=self._place.boot_timeout_s
+                    machine, resync=False, timeout_s=self._preboot.boot_timeout_s
                 )
                 card = shape.card is not Card.NONE
                 await self._exercise.run(machine, session, spec.run_dir, card=card)

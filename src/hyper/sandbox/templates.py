@@ -46,8 +46,8 @@ BACKGROUND: Final = Limits(cpu_shares=128)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """The place of machines that are no container's yet: what they are made with."""
+class PrebootContext:
+    """A preboot context: what templates' and pooled machines are made with, before there is a container for them."""
 
     kernel: Path
     initrd: Path
@@ -88,11 +88,15 @@ class Templates:
     """The templates of this daemon. ``open`` before use, ``close`` at the end."""
 
     def __init__(
-        self, driver: abilities.Templates, store: TemplateStore, place: Place, exercise: Exercise
+        self,
+        driver: abilities.Templates,
+        store: TemplateStore,
+        preboot: PrebootContext,
+        exercise: Exercise,
     ) -> None:
         self._driver = driver
         self._store = store
-        self._place = place
+        self._preboot = preboot
         self._exercise = exercise
         self._ready: dict[str, Template] = {}
         self._building: dict[str, asyncio.Task[Template]] = {}
@@ -114,7 +118,7 @@ class Templates:
     @property
     def kernel(self) -> Path:
         """The kernel that all of them have booted."""
-        return self._place.kernel
+        return self._preboot.kernel
 
     async def open(self) -> None:
         """The templates that cannot be used any more are gone from the disk."""
@@ -224,8 +228,8 @@ class Templates:
             name="template",
             vcpus=shape.vcpus,
             memory_mib=shape.memory_mib,
-            kernel=self._place.kernel,
-            initrd=self._place.initrd,
+            kernel=self._preboot.kernel,
+            initrd=self._preboot.initrd,
             disks=(),
             nics=(),
             run_dir=Path("/"),
@@ -279,11 +283,11 @@ class Templates:
     @contextlib.asynccontextmanager
     async def _made(self, shape: Shape, name: str) -> AsyncIterator[MachineSpec]:
         """The spec of the machine to be saved; what it is made with is given back."""
-        place = self._place
-        card = place.card(shape.card, name.partition("-")[2])
-        with place.identity() as uid:
+        preboot = self._preboot
+        card = preboot.card(shape.card, name.partition("-")[2])
+        with preboot.identity() as uid:
             async with card as nics:
-                spec = place.spec(shape, name, uid=uid, nics=nics)
+                spec = preboot.spec(shape, name, uid=uid, nics=nics)
                 try:
                     # Somebody may soon wait for it.
                     yield replace(spec, limits=Limits())
@@ -292,7 +296,7 @@ class Templates:
 
     async def _prepare(self, machine: OpenMachine, folder: Path, *, card: bool) -> None:
         """The machine has booted and done everything once; no session with it is open any more."""
-        session, _ = await greet(machine, resync=False, timeout_s=self._place.boot_timeout_s)
+        session, _ = await greet(machine, resync=False, timeout_s=self._preboot.boot_timeout_s)
         try:
             await self._exercise.run(machine, session, folder, card=card)
         finally:

@@ -25,7 +25,7 @@ from hyper.sandbox.pool import Pool
 from hyper.sandbox.scratch import ScratchDisks
 from hyper.sandbox.shape import SCRATCH_DISK, layer_disk
 from hyper.sandbox.starter import FastStart, Starter
-from hyper.sandbox.templates import Place, Templates
+from hyper.sandbox.templates import PrebootContext, Templates
 from hyper.system import memory
 from hyper.types.container import HostConfig
 
@@ -101,7 +101,7 @@ def _fast(
         async with network.spare(id) as spare:
             yield (nic_of(spare),)
 
-    place = Place(
+    preboot = PrebootContext(
         kernel=config.guest_kernel,
         initrd=config.guest_initrd,
         run_root=config.exec_root / "pool",
@@ -110,11 +110,11 @@ def _fast(
         boot_timeout_s=config.boot_timeout_s,
     )
     work = _exercise(config, scratch)
-    templates = Templates(driver, TemplateStore(config.data_root / "template"), place, work)
+    templates = Templates(driver, TemplateStore(config.data_root / "template"), preboot, work)
     pool = Pool(
         driver,
         templates,
-        place,
+        preboot,
         work,
         limit_mib=config.pool_memory_mib,
         available_mib=memory.available_mib,
