@@ -16,7 +16,7 @@ import pytest
 from hyper.errors import MachineError
 from hyper.machine import probe
 from hyper.machine.driver import Machine, MachineExit, MachineRecord, MachineStats, P
-from hyper.machine.probe import Accelerator, Host, Probe
+from hyper.machine.probe import Accelerator, Fingerprint, Probe
 from hyper.machine.qemu import accelerators
 from hyper.machine.qemu.accelerators import ACCELERATORS
 from hyper.machine.spec import Limits, MachineSpec
@@ -27,7 +27,7 @@ from hyper.proto.message import encode_hello
 from hyper.sandbox.probe import meet
 from tests.support.agent import over
 
-HOST = Host(kernel="6.1", cpu="cpu", hypervisor="qemu", guest="guest")
+FINGERPRINT = Fingerprint(kernel="6.1", cpu="cpu", hypervisor="qemu", guest="guest")
 KERNEL, INITRD = Path("/k"), Path("/i")
 TCG = ACCELERATORS["tcg"]
 
@@ -102,8 +102,12 @@ def make(tmp_path: Path, launch: probe.Launch) -> Probe:
 
 async def test_one_boot_for_many_questions(tmp_path: Path) -> None:
     launch = Launcher(lambda: FakeMachine(answers=True))
-    first = await make(tmp_path, launch).verdict(TCG, host=HOST, kernel=KERNEL, initrd=INITRD)
-    again = await make(tmp_path, launch).verdict(TCG, host=HOST, kernel=KERNEL, initrd=INITRD)
+    first = await make(tmp_path, launch).verdict(
+        TCG, fingerprint=FINGERPRINT, kernel=KERNEL, initrd=INITRD
+    )
+    again = await make(tmp_path, launch).verdict(
+        TCG, fingerprint=FINGERPRINT, kernel=KERNEL, initrd=INITRD
+    )
     assert first == again
     assert first.usable
     assert first.boot_ms is not None
@@ -114,21 +118,25 @@ async def test_one_boot_for_many_questions(tmp_path: Path) -> None:
 @pytest.mark.parametrize("field", ["kernel", "cpu", "hypervisor", "guest"])
 async def test_a_change_asks_again(tmp_path: Path, field: str) -> None:
     launch = Launcher(lambda: FakeMachine(answers=True))
-    changed = Host(
+    changed = Fingerprint(
         **{"kernel": "6.1", "cpu": "cpu", "hypervisor": "qemu", "guest": "guest", field: "new"}
     )
-    for host in (HOST, changed):
-        await make(tmp_path, launch).verdict(TCG, host=host, kernel=KERNEL, initrd=INITRD)
+    for fingerprint in (FINGERPRINT, changed):
+        await make(tmp_path, launch).verdict(
+            TCG, fingerprint=fingerprint, kernel=KERNEL, initrd=INITRD
+        )
     assert len(launch.machines) == 2
 
 
 async def test_damage_asks_again(tmp_path: Path) -> None:
     launch = Launcher(lambda: FakeMachine(answers=True))
     asked = make(tmp_path, launch)
-    await asked.verdict(TCG, host=HOST, kernel=KERNEL, initrd=INITRD)
+    await asked.verdict(TCG, fingerprint=FINGERPRINT, kernel=KERNEL, initrd=INITRD)
     for damage in ("", "[]", "{", json.dumps({"version": 99})):
         (tmp_path / "state" / probe.FILE).write_text(damage)
-        assert (await asked.verdict(TCG, host=HOST, kernel=KERNEL, initrd=INITRD)).usable
+        assert (
+            await asked.verdict(TCG, fingerprint=FINGERPRINT, kernel=KERNEL, initrd=INITRD)
+        ).usable
     assert len(launch.machines) == 5
 
 
@@ -137,7 +145,7 @@ async def test_a_guest_that_hangs_is_killed_and_remembered(tmp_path: Path) -> No
     launch = Launcher(lambda: FakeMachine(answers=False))
     for _ in range(2):
         verdict = await make(tmp_path, launch).verdict(
-            hasty, host=HOST, kernel=KERNEL, initrd=INITRD
+            hasty, fingerprint=FINGERPRINT, kernel=KERNEL, initrd=INITRD
         )
         assert not verdict.usable
         assert verdict.reason == "a guest did not come up within 0.05 s"
@@ -148,7 +156,9 @@ async def test_a_hypervisor_that_fails_is_a_verdict(tmp_path: Path) -> None:
     async def launch(spec: MachineSpec, accelerator: str) -> Machine:
         raise MachineError("no such CPU")
 
-    verdict = await make(tmp_path, launch).verdict(TCG, host=HOST, kernel=KERNEL, initrd=INITRD)
+    verdict = await make(tmp_path, launch).verdict(
+        TCG, fingerprint=FINGERPRINT, kernel=KERNEL, initrd=INITRD
+    )
     assert (verdict.usable, verdict.reason) == (
         False,
         "no guest came up: no such CPU",
@@ -166,7 +176,9 @@ async def test_what_is_seen_without_a_boot_is_not_remembered(
         node.touch()
     launch = Launcher(lambda: FakeMachine(answers=True))
     asked = make(tmp_path, launch)
-    verdict = await asked.verdict(ACCELERATORS["kvm"], host=HOST, kernel=KERNEL, initrd=INITRD)
+    verdict = await asked.verdict(
+        ACCELERATORS["kvm"], fingerprint=FINGERPRINT, kernel=KERNEL, initrd=INITRD
+    )
     assert not verdict.usable
     assert reason in verdict.reason
     monkeypatch.undo()
@@ -174,25 +186,27 @@ async def test_what_is_seen_without_a_boot_is_not_remembered(
     assert not (tmp_path / "state").exists()
 
 
-def test_host_names_what_is_missing(tmp_path: Path) -> None:
+def test_fingerprint_of_a_missing_file_names_it(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match=r"vmlinux: No such file"):
-        Host.current(hypervisor=Path("/bin/sh"), guest=[tmp_path / "vmlinux"])
+        Fingerprint.current(hypervisor=Path("/bin/sh"), guest=[tmp_path / "vmlinux"])
 
 
 async def test_what_is_known_is_told_while_another_boot_lasts(tmp_path: Path) -> None:
     """Neither ``known`` nor a verdict that is kept waits for the guest that says nothing."""
     xen = Accelerator("xen", 60.0)
     ready = await make(tmp_path, Launcher(lambda: FakeMachine(answers=True))).verdict(
-        TCG, host=HOST, kernel=KERNEL, initrd=INITRD
+        TCG, fingerprint=FINGERPRINT, kernel=KERNEL, initrd=INITRD
     )
     launch = Launcher(lambda: FakeMachine(answers=False))
     asked = make(tmp_path, launch)
-    silent = asyncio.create_task(asked.verdict(xen, host=HOST, kernel=KERNEL, initrd=INITRD))
+    silent = asyncio.create_task(
+        asked.verdict(xen, fingerprint=FINGERPRINT, kernel=KERNEL, initrd=INITRD)
+    )
     while not launch.machines:
         await asyncio.sleep(0)
-    assert asked.known(xen, host=HOST) is None
-    assert asked.known(TCG, host=HOST) == ready
-    assert await asked.verdict(TCG, host=HOST, kernel=KERNEL, initrd=INITRD) == ready
+    assert asked.known(xen, fingerprint=FINGERPRINT) is None
+    assert asked.known(TCG, fingerprint=FINGERPRINT) == ready
+    assert await asked.verdict(TCG, fingerprint=FINGERPRINT, kernel=KERNEL, initrd=INITRD) == ready
     silent.cancel()
     await asyncio.wait([silent])
     assert launch.machines[0].killed
@@ -210,7 +224,9 @@ async def test_a_guest_of_another_protocol_is_not_usable(
 ) -> None:
     """An initrd whose agent speaks another version of the protocol boots, and is of no use to this daemon."""
     launch = Launcher(lambda: FakeMachine(answers=True, version=version))
-    verdict = await make(tmp_path, launch).verdict(TCG, host=HOST, kernel=KERNEL, initrd=INITRD)
+    verdict = await make(tmp_path, launch).verdict(
+        TCG, fingerprint=FINGERPRINT, kernel=KERNEL, initrd=INITRD
+    )
     assert not verdict.usable
     assert verdict.reason == (
         f"no guest came up: {who}it speaks version {version}, we speak {VERSION}"

@@ -49,8 +49,8 @@ class Accelerator:
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
-    """A fingerprint of the host, which a verdict depends on: a change in any of it asks for a new one."""
+class Fingerprint:
+    """A fingerprint of host, hypervisor and guest, on which a verdict depends: if any changes, it is found anew."""
 
     kernel: str
     cpu: str
@@ -58,7 +58,7 @@ class Host:
     guest: str
 
     @classmethod
-    def current(cls, *, hypervisor: Path, guest: Iterable[Path]) -> Host:
+    def current(cls, *, hypervisor: Path, guest: Iterable[Path]) -> Fingerprint:
         """The fingerprint of this host, with the program and the guest files that would be used.
 
         Raises:
@@ -101,25 +101,25 @@ class Probe:
         self._lock = asyncio.Lock()
 
     async def verdict(
-        self, accelerator: Accelerator, *, host: Host, kernel: Path, initrd: Path
+        self, accelerator: Accelerator, *, fingerprint: Fingerprint, kernel: Path, initrd: Path
     ) -> Verdict:
-        """The remembered verdict on ``accelerator`` for ``host``, or a new one, by booting ``kernel``."""
-        found = self.known(accelerator, host=host)
+        """The remembered verdict on ``accelerator`` for ``fingerprint``, or a new one, by booting ``kernel``."""
+        found = self.known(accelerator, fingerprint=fingerprint)
         if found is not None:  # another may be being tried meanwhile
             return found
         async with self._lock:
-            known = self._load(host)
+            known = self._load(fingerprint)
             if accelerator.name not in known:
                 known[accelerator.name] = await self._try(accelerator, kernel, initrd)
-                self._save(host, known)
+                self._save(fingerprint, known)
             return known[accelerator.name]
 
-    def known(self, accelerator: Accelerator, *, host: Host) -> Verdict | None:
+    def known(self, accelerator: Accelerator, *, fingerprint: Fingerprint) -> Verdict | None:
         """The verdict on ``accelerator`` if it can be had without a boot."""
         obstacle = accelerator.obstacle()
         if obstacle is not None:
             return Verdict(self._driver, accelerator.name, usable=False, reason=obstacle)
-        return self._load(host).get(accelerator.name)
+        return self._load(fingerprint).get(accelerator.name)
 
     def run_dir(self, accelerator: Accelerator) -> Path:
         """The folder of the probe's machine's sockets: short, and always the same, so that leavings are found."""
@@ -171,19 +171,19 @@ class Probe:
         log.info("%s is not usable: %s", accelerator.name, reason)
         return Verdict(self._driver, accelerator.name, usable=False, reason=reason)
 
-    def _load(self, host: Host) -> dict[str, Verdict]:
+    def _load(self, fingerprint: Fingerprint) -> dict[str, Verdict]:
         try:
             kept = json.loads((self._dir / FILE).read_bytes())
-            if kept["version"] == _FILE_VERSION and kept["host"] == asdict(host):
+            if kept["version"] == _FILE_VERSION and kept["host"] == asdict(fingerprint):
                 return {item["accelerator"]: Verdict(**item) for item in kept["verdicts"]}
         except (OSError, ValueError, KeyError, TypeError):
             pass  # missing, of an older Hyper, or damaged: found out again
         return {}
 
-    def _save(self, host: Host, verdicts: dict[str, Verdict]) -> None:
+    def _save(self, fingerprint: Fingerprint, verdicts: dict[str, Verdict]) -> None:
         kept = {
             "version": _FILE_VERSION,
-            "host": asdict(host),
+            "host": asdict(fingerprint),
             "verdicts": [asdict(item) for item in verdicts.values()],
         }
         files.make_private_dir(self._dir)

@@ -23,7 +23,7 @@ from hyper.machine.abilities import (
     UserNetworking,
 )
 from hyper.machine.driver import Description, MachineRecord, Verdict
-from hyper.machine.probe import Host, Meet, Probe
+from hyper.machine.probe import Fingerprint, Meet, Probe
 from hyper.machine.process import file_server, share, state
 from hyper.machine.process.console import Console
 from hyper.machine.process.file_server import FileServer
@@ -128,14 +128,15 @@ class QemuDriver(Templates, SharedFolders, UserNetworking, TapNetworking, Memory
 
     async def probe(self) -> list[Verdict]:
         """Verdicts on every accelerator, best first."""
-        host = self._host()
-        return [await self._verdict(accelerator, host) for accelerator in self._accelerators]
+        fingerprint = self._fingerprint()
+        return [await self._verdict(accelerator, fingerprint) for accelerator in self._accelerators]
 
     def verdicts(self) -> dict[str, Verdict | None]:
         """The verdicts known now on every accelerator, best first; None where only a boot will tell."""
-        host = self._host()
+        fingerprint = self._fingerprint()
         return {
-            name: self._probe.known(ACCELERATORS[name], host=host) for name in self._accelerators
+            name: self._probe.known(ACCELERATORS[name], fingerprint=fingerprint)
+            for name in self._accelerators
         }
 
     async def version(self) -> str:
@@ -144,7 +145,7 @@ class QemuDriver(Templates, SharedFolders, UserNetworking, TapNetworking, Memory
 
     async def template_prefix(self) -> str:
         """The beginning of the keys of templates that can be used here now."""
-        return _digest(f"{asdict(self._host())} {await self._accelerator()}")
+        return _digest(f"{asdict(self._fingerprint())} {await self._accelerator()}")
 
     async def template_key(self, spec: MachineSpec, card: Card, slots: Sequence[Slot]) -> str:
         """The key of templates for machines like ``spec`` with a card of that kind."""
@@ -176,12 +177,15 @@ class QemuDriver(Templates, SharedFolders, UserNetworking, TapNetworking, Memory
                 await self.clear(run_dir)
                 shutil.rmtree(run_dir)
 
-    def _host(self) -> Host:
-        return Host.current(hypervisor=self._binary, guest=(self._kernel, self._initrd))
+    def _fingerprint(self) -> Fingerprint:
+        return Fingerprint.current(hypervisor=self._binary, guest=(self._kernel, self._initrd))
 
-    async def _verdict(self, accelerator: str, host: Host) -> Verdict:
+    async def _verdict(self, accelerator: str, fingerprint: Fingerprint) -> Verdict:
         return await self._probe.verdict(
-            ACCELERATORS[accelerator], host=host, kernel=self._kernel, initrd=self._initrd
+            ACCELERATORS[accelerator],
+            fingerprint=fingerprint,
+            kernel=self._kernel,
+            initrd=self._initrd,
         )
 
     async def launch(self, spec: MachineSpec) -> QemuMachine:
@@ -210,7 +214,7 @@ class QemuDriver(Templates, SharedFolders, UserNetworking, TapNetworking, Memory
         """The accelerator to launch on. Emulation is taken without trying: its own failure would say more."""
         if "kvm" not in self._accelerators:
             return "tcg"
-        verdict = await self._verdict("kvm", self._host())
+        verdict = await self._verdict("kvm", self._fingerprint())
         if verdict.usable:
             return "kvm"
         if "tcg" not in self._accelerators:
