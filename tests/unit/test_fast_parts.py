@@ -20,11 +20,11 @@ from hyper.machine.driver import Driver
 from hyper.machine.spec import MachineSpec, Nic, SharedPath, TapNic, UserNic
 from hyper.machine.template import Card, Shape, TemplateStore, TemplateTerms
 from hyper.proto.message import GuestHello
-from hyper.sandbox.exercise import Exercise
 from hyper.sandbox.pool import IDLE_S, Pool, PooledMachine, _Bucket
 from hyper.sandbox.shape import layer_disks, shape_of
 from hyper.sandbox.templates import PrebootContext, Templates
 from hyper.sandbox.timeline import HELLO, SPAWNED, TAKEN, Timeline
+from hyper.sandbox.warm_up import WarmUp
 from tests.support.machine_specs import PLAIN
 
 
@@ -141,10 +141,10 @@ def _pool(tmp_path: Path, *, available_mib: int) -> Pool:
     """One whose driver makes nothing."""
     driver = cast(abilities.Templates, _Nothing())
     preboot = PrebootContext(tmp_path, tmp_path, tmp_path / "pool", nullcontext, _no_card, 1.0)
-    exercise = Exercise.__new__(Exercise)
-    templates = Templates(driver, TemplateStore(tmp_path / "t"), preboot, exercise)
+    warm_up = WarmUp.__new__(WarmUp)
+    templates = Templates(driver, TemplateStore(tmp_path / "t"), preboot, warm_up)
     return Pool(
-        driver, templates, preboot, exercise, limit_mib=1000, available_mib=lambda: available_mib
+        driver, templates, preboot, warm_up, limit_mib=1000, available_mib=lambda: available_mib
     )  # fmt: skip
 
 

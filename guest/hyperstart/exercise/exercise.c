@@ -1,4 +1,4 @@
-/* What a machine that waits for its first container is exercised with: it does what most programs
+/* What a machine that waits for its first container is warmed up with: it does what most programs
  * do first, so that the kernel has done it once. Prints a line and ends; its own success is
  * nobody's concern. */
 #include <fcntl.h>

@@ -26,9 +26,9 @@ from hyper.machine.spec import Nic
 from hyper.machine.template import Card, Shape, Template
 from hyper.proto.message import GuestHello
 from hyper.sandbox.connection import end_machine, greet
-from hyper.sandbox.exercise import Exercise
 from hyper.sandbox.shape import EMPTY_SLOTS
 from hyper.sandbox.templates import PrebootContext, Templates
+from hyper.sandbox.warm_up import WarmUp
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class Pool:
         driver: abilities.Templates,
         templates: Templates,
         preboot: PrebootContext,
-        exercise: Exercise,
+        warm_up: WarmUp,
         *,
         limit_mib: int,
         available_mib: Callable[[], int],
@@ -114,7 +114,7 @@ class Pool:
         self._terms = driver.terms
         self._templates = templates
         self._preboot = preboot
-        self._exercise = exercise
+        self._warm_up = warm_up
         self._available_mib = available_mib
         self._buckets: dict[Shape, _Bucket] = {}
         #: Are not handed out any more, some have died by themselves; not all of them has been cleared away.
@@ -309,7 +309,7 @@ class Pool:
                     machine, resync=False, timeout_s=self._preboot.boot_timeout_s
                 )
                 card = shape.card is not Card.NONE
-                await self._exercise.run(machine, session, spec.run_dir, card=card)
+                await self._warm_up.run(machine, session, spec.run_dir, card=card)
             except BaseException:
                 await end_machine(machine, session)
                 raise

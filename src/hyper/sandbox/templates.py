@@ -30,8 +30,8 @@ from hyper.machine.template import (
     TemplateTerms,
 )
 from hyper.sandbox.connection import end_machine, greet
-from hyper.sandbox.exercise import Exercise
 from hyper.sandbox.shape import EMPTY_SLOTS
+from hyper.sandbox.warm_up import WarmUp
 from hyper.system import memfd
 from hyper.units import MIB
 
@@ -92,12 +92,12 @@ class Templates:
         driver: abilities.Templates,
         store: TemplateStore,
         preboot: PrebootContext,
-        exercise: Exercise,
+        warm_up: WarmUp,
     ) -> None:
         self._driver = driver
         self._store = store
         self._preboot = preboot
-        self._exercise = exercise
+        self._warm_up = warm_up
         self._ready: dict[str, Template] = {}
         self._building: dict[str, asyncio.Task[Template]] = {}
         self._failed: dict[str, tuple[float, str]] = {}
@@ -298,6 +298,6 @@ class Templates:
         """The machine has booted and done everything once; no session with it is open any more."""
         session, _ = await greet(machine, resync=False, timeout_s=self._preboot.boot_timeout_s)
         try:
-            await self._exercise.run(machine, session, folder, card=card)
+            await self._warm_up.run(machine, session, folder, card=card)
         finally:
             session.abort(MachineError("the template is being saved"))

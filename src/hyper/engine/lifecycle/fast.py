@@ -19,19 +19,19 @@ from hyper.machine.template import Card, TemplateStore
 from hyper.network.driver import NetworkDriver
 from hyper.network.guest_config import interface
 from hyper.proto.message import ContainerCreate, File, ProcessFlag, ProcessStart
-from hyper.sandbox import exercise
-from hyper.sandbox.exercise import Exercise
+from hyper.sandbox import warm_up
 from hyper.sandbox.pool import Pool
 from hyper.sandbox.scratch import ScratchDisks
 from hyper.sandbox.shape import SCRATCH_DISK, layer_disk
 from hyper.sandbox.starter import FastStart, Starter
 from hyper.sandbox.templates import PrebootContext, Templates
+from hyper.sandbox.warm_up import WarmUp
 from hyper.system import memory
 from hyper.types.container import HostConfig
 
-#: The exercise's layer, in the folder of the guest's files.
+#: The warm-up's layer, in the folder of the guest's files.
 _LAYER: Final = "exercise.squashfs"
-#: Where an exercised machine is meanwhile: no packet of it leads anywhere.
+#: Where a machine is while it is warmed up: no packet of it leads anywhere.
 _MAC: Final = "02:00:00:00:00:01"
 _NETWORK: Final = IPv4Network("192.0.2.0/24")
 _MTU: Final = 1500
@@ -52,24 +52,24 @@ def starter(
     return Starter(fast, boot_timeout_s=config.boot_timeout_s)
 
 
-def _exercise(config: Config, scratch: ScratchDisks) -> Exercise:
+def _warm_up(config: Config, scratch: ScratchDisks) -> WarmUp:
     """The warm-up: a usual container, as far as that can be known before there is one."""
     host = HostConfig()
     program = ProcessStart(
-        process=exercise.MAIN,
-        container=exercise.CONTAINER,
-        args=(exercise.PROGRAM, "wait"),
+        process=warm_up.MAIN,
+        container=warm_up.CONTAINER,
+        args=(warm_up.PROGRAM, "wait"),
         flags=ProcessFlag.INIT,
         env=("PATH=/bin",),
         capabilities=capabilities.mask(capabilities.names(host)),
     )
     card = interface(_MAC, _NETWORK[1], _NETWORK.prefixlen, gateway=_NETWORK[2], mtu=_MTU)
-    return Exercise(
+    return WarmUp(
         layer=config.assets / _LAYER,
         scratch=scratch,
         interfaces=(card,),
         container=ContainerCreate(
-            container=exercise.CONTAINER,
+            container=warm_up.CONTAINER,
             hostname="exercise",
             layers=(layer_disk(0),),
             scratch=SCRATCH_DISK,
@@ -81,7 +81,7 @@ def _exercise(config: Config, scratch: ScratchDisks) -> Exercise:
         ),
         main=program,
         other=replace(
-            program, process=exercise.OTHER, args=(exercise.PROGRAM,), flags=ProcessFlag.NONE
+            program, process=warm_up.OTHER, args=(warm_up.PROGRAM,), flags=ProcessFlag.NONE
         ),
     )
 
@@ -109,7 +109,7 @@ def _fast(
         card=card,
         boot_timeout_s=config.boot_timeout_s,
     )
-    work = _exercise(config, scratch)
+    work = _warm_up(config, scratch)
     templates = Templates(driver, TemplateStore(config.data_root / "template"), preboot, work)
     pool = Pool(
         driver,

@@ -24,13 +24,13 @@ from hyper.proto.message import (
     RootSource,
     ShareSource,
 )
-from hyper.sandbox import exercise
+from hyper.sandbox import warm_up
 from hyper.types import pod as wire
 from hyper.types.container import ContainerConfig, HostConfig, RestartPolicy
 
 #: In the folder of the guest's files: a layer with the program and a place for each volume (make-exercise.py).
 _LAYER: Final = "exercise.squashfs"
-_COMMAND: Final = (exercise.PROGRAM, "wait")
+_COMMAND: Final = (warm_up.PROGRAM, "wait")
 _PLACES: Final = "/volumes"
 _NANO: Final = 1_000_000_000
 

@@ -2,6 +2,7 @@
 
 What the kernel does for the first time takes longer: it allocates, and under emulation each of its instructions is
 translated when it is first met. Afterwards the machine is as empty as before, and quick.
+Installed files keep their older name: exercise.squashfs, made of guest/hyperstart/exercise, and the disk exercise.ext4.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ MAIN, OTHER = 2**30 - 1, 2**30 - 2
 #: Its program, which waits for a signal when it is told to "wait".
 PROGRAM: Final = "/exercise"
 #: Under emulation the first time translates; the second takes what then still changes: a start in a machine that was
-#: exercised twice takes two thirds of one after once, and a third time gives nothing.
+#: warmed up twice takes two thirds of one after once, and a third time gives nothing.
 TIMES: Final = 2
 _TIMEOUT_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Exercise:
+class WarmUp:
     """A warm-up: a network with ``interfaces`` is set up, ``container`` is made, ``main`` runs in it and ``other`` too.
 
     ``layer``: a squashfs with the program (guest/hyperstart/exercise). ``main`` waits until it is killed.
@@ -82,7 +83,7 @@ class Exercise:
                 for name in (layer_disk(0), SCRATCH_DISK):
                     await machine.remove_disk(name)
         except TimeoutError:
-            raise MachineError(f"the machine was not exercised within {_TIMEOUT_S:g} s") from None
+            raise MachineError(f"the machine was not warmed up within {_TIMEOUT_S:g} s") from None
         finally:
             with contextlib.suppress(OSError):
                 scratch.unlink(missing_ok=True)
@@ -95,7 +96,7 @@ class Exercise:
         other = await _start(session, self.other)
         status = await _end(session, other)
         if status != 0:
-            raise MachineError(f"the exercise ended with {status}")
+            raise MachineError(f"the warm-up ended with {status}")
         await session.call(ProcessSignal(MAIN, signal.SIGKILL), timeout_s=_TIMEOUT_S)
         await _end(session, main)
         await session.call(ContainerRemove(CONTAINER), timeout_s=_TIMEOUT_S)
