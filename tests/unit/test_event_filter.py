@@ -42,3 +42,12 @@ PULL = EngineEvent("image", "pull", "nginx:1.25", 1, {"name": "nginx"})
 def test_what_passes(event: EngineEvent, name: str, values: set[str], passed: bool) -> None:
     """One filter at a time, by dockerd's rules."""
     assert passes(event, {name: values}) is passed
+
+
+def test_types_that_docker_does_not_have_pass_where_they_are_asked_for() -> None:
+    """A pod's start would end the stream of a client that knows Docker's types alone."""
+    event = EngineEvent("pod", "start", "p" * 64, 1, {"name": "shop"})
+    assert not passes(event, {})
+    assert not passes(event, {"event": {"start"}})
+    assert passes(event, {"type": {"pod", "container"}})
+    assert not passes(event, {"type": {"pod"}, "event": {"die"}})

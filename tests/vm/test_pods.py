@@ -7,6 +7,7 @@ import json
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -392,6 +393,27 @@ def test_pod_when_its_machine_dies_is_started_again(daemon: Hyperd, busybox: str
     daemon.run("start", "web-stays")
     assert states(daemon) == {"init": "exited", "keeps": "exited", "stays": "running"}
     daemon.api.delete("/hyper/v1/pods/web?force=1")
+
+
+def test_pod_life_is_told_by_events_of_its_own(daemon: Hyperd, busybox: str) -> None:
+    """They have the type ``pod``, and are told to clients that ask for that: typed ones would end at the word."""
+    begun = daemon.api.get("/info")["SystemTime"]
+    pod = make(daemon, box(busybox, "main", "sleep 6000"))
+    daemon.api.post("/hyper/v1/pods/web/stop?t=0")
+    daemon.api.delete("/hyper/v1/pods/web")
+    ended = daemon.api.get("/info")["SystemTime"]
+    path = f"/events?since={quote(begun)}&until={quote(ended)}"
+    asked = quote(json.dumps({"type": ["pod"]}))
+    told = list(daemon.api.lines(f"{path}&filters={asked}"))
+    assert {event["Actor"]["ID"] for event in told} == {pod["Id"]}
+    assert [event["Action"] for event in told] == ["create", "start", "die", "destroy"]
+    others = list(daemon.api.lines(path))
+    assert "pod" not in {event["Type"] for event in others}
+    names = {
+        event["Actor"]["Attributes"]["name"] for event in others if event["Type"] == "container"
+    }
+    assert names == {"web-main"}
+    assert pod["Id"] not in {row["Id"] for row in daemon.api.get("/containers/json?all=1")}
 
 
 def test_pod_network_is_joined_by_other_containers(daemon: Hyperd, busybox: str) -> None:

@@ -50,6 +50,9 @@ def until_gone(daemon: Hyperd) -> None:
         ("pause", "web"),
         ("update", "--cpus", "1", "web"),
         ("commit", "web", "image:tag"),
+        ("inspect", "--type", "container", "web"),
+        ("exec", "web", "true"),
+        ("logs", "web"),
     ],
 )
 def test_docker_does_not_change_a_pod(daemon: Hyperd, busybox: str, words: tuple[str, ...]) -> None:

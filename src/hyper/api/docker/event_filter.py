@@ -17,12 +17,20 @@ from hyper.image import reference
 _NAMED: Final = frozenset(
     {"container", "network", "volume", "daemon", "plugin", "node", "service", "secret", "config"}
 )
+#: Types of events that are none of Docker's.
+_NOT_DOCKERS: Final = frozenset({"pod"})
 #: Events with a detail behind a colon, which one of these in the filter leaves open.
 _DETAILED: Final = frozenset({"health_status", "exec_create", "exec_start"})
 
 
 def passes(event: EngineEvent, filters: dict[str, set[str]]) -> bool:
-    """Whether ``event`` passes every one of ``filters`` (names to values: any value of a name will do)."""
+    """Whether ``event`` passes every one of ``filters`` (names to values: any value of a name will do).
+
+    Events of a type that Docker does not have pass only where that type is asked for: typed clients end at a word that
+    they do not know.
+    """
+    if event.type in _NOT_DOCKERS and event.type not in filters.get("type", ()):
+        return False
     return all(_passes(event, name, values) for name, values in filters.items() if values)
 
 
