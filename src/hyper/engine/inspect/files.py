@@ -20,8 +20,8 @@ from hyper.engine.inspect.tar import (
     tar_padding,
     tar_whiteout,
 )
+from hyper.engine.lifecycle.agent_commands import AgentCommand, Builtin
 from hyper.engine.lifecycle.container import Container
-from hyper.engine.lifecycle.visit import Builtin, Visit
 from hyper.errors import Forbidden, HyperError, InvalidRequest, NotFound, ProtocolError
 from hyper.image.tarfeed import TarFeed
 from hyper.image.tarstream import DIRECTORY, Entry
@@ -55,8 +55,8 @@ async def stat(container: Container, name: str, path: str) -> PathStat:
     """
     where = _absolute(path)
     await _make_working_dir(container, where)
-    async with container.visits.open(Builtin(("stat", where))) as visit:
-        records = visit.records()
+    async with container.agent_commands.open(Builtin(("stat", where))) as command:
+        records = command.records()
         found = _stat_of(await anext(records), where, path, name)
         async for record in records:
             _end(record, path, name)
@@ -71,8 +71,8 @@ async def read(container: Container, name: str, path: str) -> AsyncIterator[Arch
     """
     where = _absolute(path)
     await _make_working_dir(container, where)
-    async with container.visits.open(Builtin(("archive-get", where))) as visit:
-        records = visit.records()
+    async with container.agent_commands.open(Builtin(("archive-get", where))) as command:
+        records = command.records()
         found = _stat_of(await anext(records), where, path, name)
         container.publish("archive-path")
         base = "/" if where == "/" else posixpath.basename(where.rstrip("/"))
@@ -85,9 +85,9 @@ async def export(container: Container) -> AsyncIterator[AsyncIterator[bytes]]:
 
     Raises: HyperError: reading fails.
     """
-    async with container.visits.open(Builtin(("export",), outside=True)) as visit:
+    async with container.agent_commands.open(Builtin(("export",), outside=True)) as command:
         container.publish("export")
-        yield _tar(visit.records(), b"", "/", container.record.id)
+        yield _tar(command.records(), b"", "/", container.record.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +116,11 @@ async def write(
     if user:
         words.append("chown")
     builtin = Builtin(("archive-put", where, *words), stdin=True, user=user)
-    async with container.visits.open(builtin) as visit:
+    async with container.agent_commands.open(builtin) as command:
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_send(visit, tar))
-                async for record in visit.records():
+                group.create_task(_send(command, tar))
+                async for record in command.records():
                     _end(record, path, name)
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None  # the others were cancelled for it
@@ -133,8 +133,8 @@ async def changes(container: Container) -> list[ChangeAnswer]:
     Raises: HyperError: reading fails, or there are too many.
     """
     found: list[Change] = []
-    async with container.visits.open(Builtin(("changes", *MADE), outside=True)) as visit:
-        async for record in visit.records():
+    async with container.agent_commands.open(Builtin(("changes", *MADE), outside=True)) as command:
+        async for record in command.records():
             if isinstance(record, Change):
                 found.append(record)
                 if len(found) > MAX_CHANGES:
@@ -155,8 +155,8 @@ async def layer(container: Container, *, freeze: bool) -> AsyncIterator[AsyncIte
     Raises: HyperError: reading fails.
     """
     builtin = Builtin(("diff", *MADE), outside=True, freeze=freeze)
-    async with container.visits.open(builtin) as visit:
-        yield _tar(visit.records(), b"", "/", container.record.id)
+    async with container.agent_commands.open(builtin) as command:
+        yield _tar(command.records(), b"", "/", container.record.id)
 
 
 async def _make_working_dir(container: Container, where: str) -> None:
@@ -171,33 +171,33 @@ async def _make_working_dir(container: Container, where: str) -> None:
     common = min(len(parts), len(asked))
     if container.record.started_ns or not folder or parts[:common] != asked[:common]:
         return
-    async with container.visits.open(Builtin(("stat", f"/{folder}"))) as visit:
-        *_, last = [record async for record in visit.records()]
+    async with container.agent_commands.open(Builtin(("stat", f"/{folder}"))) as command:
+        *_, last = [record async for record in command.records()]
     if not (isinstance(last, Failure) and last.code == ReplyCode.NO_SUCH):
         return
     entry = Entry(os.fsencode(folder), DIRECTORY, 0o755)
-    async with container.visits.open(Builtin(("archive-put", "/"), stdin=True)) as visit:
-        await _send_item(visit, entry)
-        await visit.finish()
-        async for record in visit.records():
+    async with container.agent_commands.open(Builtin(("archive-put", "/"), stdin=True)) as command:
+        await _send_item(command, entry)
+        await command.finish()
+        async for record in command.records():
             _end(record, folder, container.record.name)
 
 
-async def _send(visit: Visit, tar: AsyncIterator[bytes]) -> None:
+async def _send(command: AgentCommand, tar: AsyncIterator[bytes]) -> None:
     feed = TarFeed()
     async for piece in tar:
         for item in feed.feed(piece):
-            await _send_item(visit, item)
+            await _send_item(command, item)
     for item in feed.close():
-        await _send_item(visit, item)
-    await visit.finish()
+        await _send_item(command, item)
+    await command.finish()
 
 
-async def _send_item(visit: Visit, item: Entry | bytes) -> None:
+async def _send_item(command: AgentCommand, item: Entry | bytes) -> None:
     if isinstance(item, Entry):
-        await visit.write(agent_entry(item).record())
+        await command.write(agent_entry(item).record())
     else:
-        await visit.write(item)
+        await command.write(item)
 
 
 async def _tar(

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from hyper.engine.lifecycle import ending
+from hyper.engine.lifecycle.agent_commands import AgentCommands
 from hyper.engine.lifecycle.exits import Exits
 from hyper.engine.lifecycle.host import Host
 from hyper.engine.lifecycle.in_sandbox import InSandbox
@@ -18,7 +19,6 @@ from hyper.engine.lifecycle.launch import launch
 from hyper.engine.lifecycle.machine_plan import join_plan, machine_plan, room
 from hyper.engine.lifecycle.pod import Pod
 from hyper.engine.lifecycle.sandboxes import Run
-from hyper.engine.lifecycle.visit import Visits
 from hyper.engine.network.recorded_leases import MachineNetwork
 from hyper.engine.output.log_file import LogFile
 from hyper.engine.output.output import OutputHub
@@ -84,7 +84,7 @@ class Container(InSandbox):
         self._started = asyncio.Event()
         self._start_over = asyncio.Event()
         self._start_over.set()
-        self.visits = Visits(self, host.sandboxes, host.tasks, self._helper_plan)
+        self.agent_commands = AgentCommands(self, host.sandboxes, host.tasks, self._helper_plan)
 
     @property
     def placement(self) -> Placement:
@@ -172,7 +172,7 @@ class Container(InSandbox):
         self._start_over.clear()
         try:
             await self.settled()
-            await self.visits.leave()
+            await self.agent_commands.end_helper()
             await self._launch_or_fail()
         finally:
             self._start_over.set()
@@ -316,7 +316,7 @@ class Container(InSandbox):
         else:
             self._exited(exit.status, exit_event=exit)
             self.hub.finish()
-            await self.visits.over()
+            await self.agent_commands.over()
             await self._release(run)
         if not run.joined:
             await run.kept.others_left(self)
@@ -581,7 +581,7 @@ class Container(InSandbox):
         record = self.record
         if self.removed.done():
             return
-        await self.visits.leave()
+        await self.agent_commands.end_helper()
         record.status = next_status(record.status, Event.REMOVE)
         record.remove_volumes = volumes
         self.try_save()
@@ -596,6 +596,6 @@ class Container(InSandbox):
 
     async def let_go(self) -> None:
         """The container is let go of: the daemon ends, the machine does not."""
-        await self.visits.leave()
+        await self.agent_commands.end_helper()
         await super().let_go()
         self.hub.close()

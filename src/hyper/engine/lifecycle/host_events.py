@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from hyper.engine.events import EngineEvent
+from hyper.engine.lifecycle.agent_commands import START_TIMEOUT_S, AgentCommand, Builtin
 from hyper.engine.lifecycle.host import Host
 from hyper.engine.lifecycle.sandboxes import KeptSandbox
-from hyper.engine.lifecycle.visit import START_TIMEOUT_S, Builtin, Visit
 from hyper.engine.record.mount import BIND
 from hyper.engine.record.sandbox import Kind, Placement
 from hyper.errors import HyperError
@@ -231,10 +231,10 @@ class _Watch:
             sandbox.session.drop(start.process)
             logger.debug("container %s: %s", self._name, error)
             return
-        visit = Visit(process)
+        command = AgentCommand(process)
         with contextlib.suppress(HyperError):  # it ends
-            async for record in visit.records():
+            async for record in command.records():
                 if isinstance(record, Failure):
                     self._quiet_until = now + _QUIET_S
         with contextlib.suppress(HyperError):
-            await visit.end(sandbox)
+            await command.end(sandbox)

@@ -16,11 +16,11 @@ from enum import StrEnum
 from typing import Final
 
 from hyper.engine.events import EngineEvent
+from hyper.engine.lifecycle.agent_commands import Builtin
 from hyper.engine.lifecycle.container import REQUEST_TIMEOUT_S, Container
 from hyper.engine.lifecycle.containers import Containers
 from hyper.engine.lifecycle.execs import Execs
 from hyper.engine.lifecycle.host import Host
-from hyper.engine.lifecycle.visit import Builtin
 from hyper.engine.record.container import ContainerRecord, ExecRecord, Health, ProbeResult
 from hyper.engine.record.container_spec import HealthCheck
 from hyper.engine.record.state import Status

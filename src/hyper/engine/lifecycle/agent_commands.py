@@ -29,14 +29,14 @@ from hyper.sandbox.timeline import Timeline
 
 logger = logging.getLogger(__name__)
 
-#: How long a machine that was booted for a visit waits for another.
-LINGER_S: Final = 2.0
-#: How long a visit may last after the container's program has ended: its machine is ended then.
+#: How long a helper is kept for further agent commands.
+KEEP_WARM_S: Final = 2.0
+#: How long an agent command may last after the container's program has ended: its machine is ended then.
 LAST_CALL_S: Final = 60.0
 #: How long a builtin may take to start (a new machine mounts everything first), and to die when it is killed.
 START_TIMEOUT_S: Final = 60.0
 KILL_TIMEOUT_S: Final = 5.0
-#: A visit in which no byte has moved for so long is ended: it keeps the container from being started or removed.
+#: A command in which no byte has moved for so long is ended: it keeps the container from being started or removed.
 STALL_TIMEOUT_S: Final = 120.0
 
 
@@ -62,8 +62,8 @@ class Builtin:
         return ProcessStart(process, placement.container, self.args, flags=flags, user=self.user)
 
 
-class Visit:
-    """One builtin that runs, or is ``refused`` by the agent. ``records`` has one consumer."""
+class AgentCommand:
+    """An agent command: a builtin that runs, or is ``refused`` by the agent. ``records`` has one consumer."""
 
     def __init__(self, process: GuestProcess) -> None:
         self.refused = False
@@ -122,7 +122,7 @@ class Planner(Protocol):
     def __call__(self, sandbox_id: str, *, mounted: bool) -> AbstractAsyncContextManager[Plan]: ...
 
 
-class Visited(Protocol):
+class CommandTarget(Protocol):
     """A container as far as builtins run for it. Members are those of Container, which says what they mean."""
 
     record: ContainerRecord
@@ -144,11 +144,11 @@ class Visited(Protocol):
         """The volumes are free that a helper had."""
 
 
-class Visits:
-    """The visits to one container. ``plan`` is entered while a helper is launched."""
+class AgentCommands:
+    """The agent commands of one container. ``plan`` is entered while a helper is launched."""
 
     def __init__(
-        self, container: Visited, sandboxes: Sandboxes, tasks: Tasks, plan: Planner
+        self, container: CommandTarget, sandboxes: Sandboxes, tasks: Tasks, plan: Planner
     ) -> None:
         self._container = container
         self._sandboxes = sandboxes
@@ -162,8 +162,8 @@ class Visits:
         self._none.set()
 
     @asynccontextmanager
-    async def open(self, builtin: Builtin) -> AsyncIterator[Visit]:
-        """A visit in which the agent does ``builtin``.
+    async def open(self, builtin: Builtin) -> AsyncIterator[AgentCommand]:
+        """An agent command: the agent does ``builtin`` while the body runs.
 
         Raises:
             NotFound: the container is gone. MachineError: no machine could be booted. GuestError: the agent refuses.
@@ -171,13 +171,13 @@ class Visits:
         """
         await self._container.answering()
         async with AsyncExitStack() as stack:
-            visit = await self._join(stack, builtin)
-            if visit is None:
-                visit = await self._boot(stack, builtin)
-            yield visit
+            command = await self._join(stack, builtin)
+            if command is None:
+                command = await self._boot(stack, builtin)
+            yield command
 
-    async def _join(self, stack: AsyncExitStack, builtin: Builtin) -> Visit | None:
-        """A visit to the running program; None if none runs."""
+    async def _join(self, stack: AsyncExitStack, builtin: Builtin) -> AgentCommand | None:
+        """An agent command beside the running program; None if none runs."""
         container = self._container
         run = container.run
         if not container.live or run is None:
@@ -206,27 +206,27 @@ class Visits:
                 self._none.set()
 
     async def over(self) -> None:
-        """The visits to the run that has ended are over, or have lasted too long."""
+        """The agent commands of the run that has ended are over, or have lasted too long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_CALL_S):
                 await self._none.wait()
 
-    async def _boot(self, stack: AsyncExitStack, builtin: Builtin) -> Visit:
+    async def _boot(self, stack: AsyncExitStack, builtin: Builtin) -> AgentCommand:
         container = self._container
         await stack.enter_async_context(container.lock)
         await container.settled()
         if container.removed.done():
             raise NotFound(f"No such container: {container.record.id}")
         if container.live:  # somebody was quicker
-            visit = await self._join(stack, builtin)
-            if visit is not None:
-                return visit
+            command = await self._join(stack, builtin)
+            if command is not None:
+                return command
             await container.settled()
         self._cancel_timer()
-        stack.push_async_callback(self._linger)
+        stack.push_async_callback(self._keep_warm)
         lacks_mounts = not (self._mounted or builtin.outside)
         if (sandbox := self._sandbox) and (lacks_mounts or sandbox.session.closed.done()):
-            await self.leave()
+            await self.end_helper()
         if (sandbox := self._sandbox) is None:
             return await self._launch(stack, builtin)
         start = builtin.start(Placement(), sandbox.new_process(), running=False)
@@ -237,7 +237,7 @@ class Visits:
         """The helper's machine and session."""
         return None if self._helper is None else self._helper.sandbox
 
-    async def _launch(self, stack: AsyncExitStack, builtin: Builtin) -> Visit:
+    async def _launch(self, stack: AsyncExitStack, builtin: Builtin) -> AgentCommand:
         record = self._container.record
         start = builtin.start(Placement(), Placement().process, running=False)
         self._mounted = not builtin.outside
@@ -254,66 +254,68 @@ class Visits:
             self._forget(helper)
             raise
         self._helper = helper
-        visit = Visit(started.program)
-        stack.push_async_callback(self._end, visit, started.sandbox)
-        return visit
+        command = AgentCommand(started.program)
+        stack.push_async_callback(self._end, command, started.sandbox)
+        return command
 
     def _forget(self, helper: KeptSandbox) -> None:
         helper.forget()
         self._container.helper_gone()
 
-    async def _start(self, stack: AsyncExitStack, sandbox: Sandbox, start: ProcessStart) -> Visit:
+    async def _start(
+        self, stack: AsyncExitStack, sandbox: Sandbox, start: ProcessStart
+    ) -> AgentCommand:
         process = sandbox.session.process(start.process, tty=False)
-        visit = Visit(process)
-        stack.push_async_callback(self._end, visit, sandbox)
+        command = AgentCommand(process)
+        stack.push_async_callback(self._end, command, sandbox)
         try:
             await sandbox.session.call(start, timeout_s=START_TIMEOUT_S)
         except GuestError:
             sandbox.session.drop(start.process)
-            visit.refused = True
+            command.refused = True
             raise
-        return visit
+        return command
 
-    async def _end(self, visit: Visit, sandbox: Sandbox) -> None:
-        """The visit has ended, even if the visitor is cancelled once more: no other ends it, and it holds the lock."""
-        name = f"end of a visit to {self._container.record.id[:12]}"
-        await _through(self._tasks.spawn(self._end_whole(visit, sandbox), name=name))
+    async def _end(self, command: AgentCommand, sandbox: Sandbox) -> None:
+        """The command has ended, even if the caller is cancelled once more: no other ends it, and it holds the lock."""
+        name = f"end of an agent command in {self._container.record.id[:12]}"
+        await _through(self._tasks.spawn(self._end_whole(command, sandbox), name=name))
 
-    async def _end_whole(self, visit: Visit, sandbox: Sandbox) -> None:
-        if visit.refused:
+    async def _end_whole(self, command: AgentCommand, sandbox: Sandbox) -> None:
+        if command.refused:
             return
         try:
-            await visit.end(sandbox)
+            await command.end(sandbox)
         except HyperError as error:
             logger.warning("container %s: %s", self._container.record.id[:12], error)
             if sandbox is self._sandbox:
                 await sandbox.destroy()
 
-    # The machine that was booted for visits
+    # The helper
 
-    async def _linger(self) -> None:
-        """The helper machine ends after LINGER_S; at once if it has mounts, which others may want. The lock is held."""
+    async def _keep_warm(self) -> None:
+        """The helper ends after KEEP_WARM_S; at once if it has mounts, which others may want. The lock is held."""
         if self._helper is None:
             return
-        name = f"visits to {self._container.record.id[:12]}"
+        name = f"helper of {self._container.record.id[:12]}"
         if self._mounted and self._container.record.mounts:
-            task = self._tasks.spawn(self.leave(), name=name)
+            task = self._tasks.spawn(self.end_helper(), name=name)
             await _through(task)
         else:
-            self._timer = self._tasks.spawn(self._leave_later(), name=name)
+            self._timer = self._tasks.spawn(self._end_helper_later(), name=name)
 
-    async def _leave_later(self) -> None:
-        await asyncio.sleep(LINGER_S)
+    async def _end_helper_later(self) -> None:
+        await asyncio.sleep(KEEP_WARM_S)
         async with self._container.lock:
             self._timer = None
-            await self.leave()
+            await self.end_helper()
 
     def _cancel_timer(self) -> None:
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
 
-    async def leave(self) -> None:
+    async def end_helper(self) -> None:
         """The helper machine is gone. The container's lock is held, or no other task works on it any more."""
         self._cancel_timer()
         helper, self._helper = self._helper, None
