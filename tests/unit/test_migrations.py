@@ -88,6 +88,19 @@ def test_copy_that_was_not_finished_is_made_again(db: sqlite3.Connection, path: 
         assert names(copy) == ["old"]
 
 
+def test_copy_of_an_earlier_upgrade_is_replaced(db: sqlite3.Connection, path: Path) -> None:
+    """Whoever went back to the older Hyper and wrote with it has that in the copy of the next upgrade."""
+    migrate(db, path, (FIRST,))
+    migrate(db, path, (FIRST, rename))
+    kept = path.with_name("hyper.db.schema1")
+    with closing(sqlite3.connect(kept)) as older:
+        older.backup(db)
+    db.execute("INSERT INTO item VALUES ('written after going back')")
+    migrate(db, path, (FIRST, rename))
+    with closing(sqlite3.connect(kept)) as copy:
+        assert (names(copy), schema(copy)) == (["old", "written after going back"], 1)
+
+
 def test_newer_database_is_refused_and_not_touched(db: sqlite3.Connection, path: Path) -> None:
     """The error says what to do."""
     db.execute("PRAGMA user_version=99")

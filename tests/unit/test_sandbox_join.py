@@ -97,7 +97,7 @@ async def test_an_older_agent_is_told_as_such(code: ReplyCode) -> None:
     parts = cast(Machine, doors), cast(Session, Agreeing(code)), GuestHello(b"", 0, "agent")
     with pytest.raises(Conflict, match="an earlier hyperd has started the machine") as caught:
         await Sandbox(*parts, inherited=True).join(joining(2), timeout_s=10)
-    assert "restart" in str(caught.value.hint)
+    assert "stop and start the container, or the pod," in str(caught.value.hint)
     with pytest.raises(GuestError):
         await Sandbox(*parts).join(joining(2), timeout_s=10)
     assert doors.brought == []

@@ -178,9 +178,7 @@ def migrate(
 
 
 def _keep_copy(db: sqlite3.Connection, copy: Path) -> None:
-    """The database as it is now is also in the file ``copy``, unless it was before."""
-    if copy.exists():
-        return
+    """The database as it is now is also in the file ``copy``, in place of what an earlier upgrade kept there."""
     draft = copy.with_name(copy.name + ".new")
     draft.unlink(missing_ok=True)
     db.execute("VACUUM INTO ?", (str(draft),))

@@ -254,7 +254,7 @@ class Sandbox:
             if self.inherited and isinstance(error, GuestError) and error.code in _NOT_UNDERSTOOD:
                 raise Conflict(
                     "an earlier hyperd has started the machine, and its agent does not know what this one asks for",
-                    hint="restart the container whose machine it is: it gets a new one",
+                    hint="stop and start the container, or the pod, whose machine it is: it gets a new one",
                 ) from error
             raise
         self.power.enter(number)
