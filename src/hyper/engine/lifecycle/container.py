@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from hyper.engine.lifecycle import ending
+from hyper.engine.lifecycle import run_end
 from hyper.engine.lifecycle.agent_commands import AgentCommands
 from hyper.engine.lifecycle.exits import Exits
 from hyper.engine.lifecycle.host import Host
@@ -422,7 +422,7 @@ class Container(InSandbox):
 
     async def end_with_sandbox(self) -> None:
         """The program has ended, since the machine is about to: it was not stopped by a client."""
-        await ending.end_with_machine(self)
+        await run_end.end_with_machine(self)
 
     async def _owner_is_back(self) -> None:
         """The container or pod whose machine this one wants is not about to be started again: it runs, or will not."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from hyper.engine.lifecycle import ending
+from hyper.engine.lifecycle import run_end
 from hyper.engine.lifecycle.container import Container
 from hyper.engine.record.state import Status
 
@@ -23,9 +23,9 @@ async def kill(container: Container, number: int) -> None:
         if not container.live:
             return
     if container.silent and container.live:
-        await ending.kill_silent(container, number)
+        await run_end.kill_silent(container, number)
         return
-    await ending.kill_heard(container, number)
+    await run_end.kill_heard(container, number)
 
 
 async def stop(container: Container, *, timeout_s: int | None, number: int | None) -> bool:
@@ -46,8 +46,8 @@ async def stop(container: Container, *, timeout_s: int | None, number: int | Non
         return False
     container.note_stop(signal.SIGKILL)
     if timeout_s is None:
-        timeout_s = ending.stop_timeout_s(container)
-    await ending.end(container, number, timeout_s)
+        timeout_s = run_end.stop_timeout_s(container)
+    await run_end.end(container, number, timeout_s)
     container.publish("stop")
     return True
 
