@@ -25,7 +25,7 @@ from hyper.daemon.listen import listen
 from hyper.engine.engine import Engine
 from hyper.engine.events import EventBus
 from hyper.engine.identities import Identities
-from hyper.engine.lifecycle import fast
+from hyper.engine.lifecycle import startup
 from hyper.engine.lifecycle.host import CONTAINER_UIDS, DAEMONS, MAX_DAEMONS, Host, machine_uids
 from hyper.engine.lifecycle.register import Register
 from hyper.engine.lifecycle.sandboxes import Sandboxes
@@ -187,7 +187,7 @@ def _host(
     network = _network_driver(config, store, number, uids, names.view, tasks.spawn)
     networks = Networks(store, events, network)
     leases = Leases(networks, network, table)
-    starter = fast.starter(config, drivers, scratch, identities, network)
+    starter = startup.starter(config, drivers, scratch, identities, network)
     sandboxes = Sandboxes(store, drivers, starter, config.exec_root)
     return Host(
         config=config,
