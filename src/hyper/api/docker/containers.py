@@ -131,7 +131,7 @@ class ContainerRoutes:
             future = asyncio.get_running_loop().create_future()
             future.set_result(container.record.exit_code)
         else:
-            future = container.exits.next()
+            future = container.exit_waiters.next()
         # The head goes out at once: clients start the container only when they have it.
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from hyper.engine.lifecycle import run_end
 from hyper.engine.lifecycle.agent_commands import AgentCommands
-from hyper.engine.lifecycle.exits import Exits
+from hyper.engine.lifecycle.exit_waiters import ExitWaiters
 from hyper.engine.lifecycle.host import Host
 from hyper.engine.lifecycle.in_sandbox import InSandbox
 from hyper.engine.lifecycle.launch import launch
@@ -80,7 +80,7 @@ class Container(InSandbox):
         self.exec_ids: list[str] = []
         #: Those of the execs that have not ended.
         self.open_execs: list[str] = []
-        self.exits = Exits()
+        self.exit_waiters = ExitWaiters()
         self._started = asyncio.Event()
         self._start_over = asyncio.Event()
         self._start_over.set()
@@ -296,7 +296,7 @@ class Container(InSandbox):
         if record.status is Status.RESTARTING:
             record.status = next_status(record.status, Event.GIVE_UP)
         self.try_save()
-        self.exits.resolve(record.exit_code)
+        self.exit_waiters.resolve(record.exit_code)
         self.hub.finish()
         self.host.starts.failed(record.id)
         if record.spec.remove_at_end:
@@ -358,7 +358,8 @@ class Container(InSandbox):
         ran_s = (record.finished_ns - record.started_ns) // 10**9
         self.publish("die", exitCode=str(code), execDuration=str(ran_s))
         self.timeline.mark("program ended")
-        self.exits.resolve(code)  # also of a run that is followed by another, as dockerd does
+        # Also of a run that is followed by another, as dockerd does.
+        self.exit_waiters.resolve(code)
 
     async def start_with_daemon(self) -> None:
         """The container, which its policy wants to run with a new daemon, runs; or the log says why not."""
@@ -379,7 +380,7 @@ class Container(InSandbox):
             self._restart.cancel()
         self.record.status = next_status(self.record.status, Event.GIVE_UP)
         self.try_save()
-        self.exits.resolve(self.record.exit_code)
+        self.exit_waiters.resolve(self.record.exit_code)
         self.hub.notify()
 
     async def end_restarting(self) -> None:
@@ -439,7 +440,7 @@ class Container(InSandbox):
             return
         either: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(self.wait_started()),
-            self.exits.next(),
+            self.exit_waiters.next(),
         ]
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -585,7 +586,7 @@ class Container(InSandbox):
         record.status = next_status(record.status, Event.REMOVE)
         record.remove_volumes = volumes
         self.try_save()
-        self.exits.resolve(record.exit_code)
+        self.exit_waiters.resolve(record.exit_code)
         self.hub.close()
         await self.host.remove_folder(record.id)
         await self.host.images.release(record.id)

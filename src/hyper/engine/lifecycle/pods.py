@@ -238,7 +238,7 @@ class Pods:
 
     async def _run_through(self, pod: Pod, container: Container) -> None:
         self._refuse_ending(pod)
-        ended = container.exits.next()
+        ended = container.exit_waiters.next()
         await container.start()
         code = await ended
         self._refuse_ending(pod)

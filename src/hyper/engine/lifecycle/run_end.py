@@ -11,7 +11,7 @@ import signal
 from collections.abc import Coroutine
 from typing import Any, Final, Protocol
 
-from hyper.engine.lifecycle.exits import Exits
+from hyper.engine.lifecycle.exit_waiters import ExitWaiters
 from hyper.engine.lifecycle.sandboxes import KeptSandbox, Run
 from hyper.engine.record.container import ContainerRecord
 from hyper.engine.spec.restart import ends_the_policy
@@ -36,7 +36,7 @@ class Endable(Protocol):
     record: ContainerRecord
     kept: KeptSandbox | None
     run: Run | None
-    exits: Exits
+    exit_waiters: ExitWaiters
     found: asyncio.Event
 
     @property
@@ -92,7 +92,7 @@ async def kill_silent(container: Endable, number: int) -> None:
         return
     container.note_stop(number)
     container.publish("kill", signal=str(number))
-    ended = container.exits.next()
+    ended = container.exit_waiters.next()
     if container.kept is not None:
         await container.kept.kill()
     await ended
@@ -129,7 +129,7 @@ async def end(container: Endable, number: int | None, timeout_s: int) -> None:
 
 
 async def _end_heard(container: Endable, number: int | None, timeout_s: int) -> None:
-    ended = container.exits.next()
+    ended = container.exit_waiters.next()
     try:
         sandbox = container.running().sandbox
         before_ns = await _worked_ns(sandbox)
@@ -164,7 +164,7 @@ async def _send(container: Endable, number: int) -> None:
         await _signal(container, number)
         container.publish("kill", signal=str(number))
         return
-    ended = container.exits.next()
+    ended = container.exit_waiters.next()
     # Said first: the program ends whether the agent answers or not, and its end may come with the answer.
     container.publish("kill", signal=str(number))
     heard = await _is_heard(sandbox, _signal(container, number))

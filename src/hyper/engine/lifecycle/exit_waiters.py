@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 
-class Exits:
-    """Futures that resolve to an exit code. A cancelled one is forgotten."""
+class ExitWaiters:
+    """The futures of those that wait for an exit code. A cancelled one is forgotten."""
 
     def __init__(self) -> None:
         self._waiters: list[asyncio.Future[int]] = []
