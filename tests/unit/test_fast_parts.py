@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 from hyper.engine.identities import Identities
-from hyper.engine.lifecycle.starts import Starts
+from hyper.engine.lifecycle.start_log import StartLog
 from hyper.errors import HyperError, NotFound
 from hyper.machine import abilities
 from hyper.machine.driver import Driver
@@ -39,7 +39,9 @@ from tests.support.machine_specs import PLAIN
         ([0.0], IDLE_S + 1, 0),
     ],
 )
-def test_how_many_should_wait(starts: list[float], now: float, wanted: int) -> None:
+def test_bucket_wants_as_many_machines_as_starts_ask_for(
+    starts: list[float], now: float, wanted: int
+) -> None:
     """One after any start, more while they come fast, none after a quiet while."""
     bucket = _Bucket()
     bucket.starts.extend(starts)
@@ -67,7 +69,7 @@ def test_layers_give_way_to_volumes_until_one_is_left(
     assert layer_disks(driver, beside=beside, shared=shared) == layers
 
 
-def test_identities_are_nobody_elses() -> None:
+def test_identities_in_use_are_not_leased_again() -> None:
     """Neither leased twice nor one that a container's machine has; given back they are free."""
     identities = Identities(range(100, 103), used=lambda: {101})
     with identities.lease() as one, identities.lease() as two:
@@ -81,26 +83,26 @@ def test_identities_are_nobody_elses() -> None:
         assert again == 100
 
 
-def test_without_root_there_are_none() -> None:
+def test_identities_without_root_are_none() -> None:
     """Machines run as ourselves then."""
     with Identities(None, used=set).lease() as uid:
         assert uid is None
 
 
-def test_timelines_outlive_their_containers_for_a_while() -> None:
+def test_start_log_keeps_the_last_timelines_of_removed_containers() -> None:
     """The last one of each container; the oldest go first."""
-    starts = Starts()
-    first = starts.begin("a")
-    second = starts.begin("a")
-    assert starts.get("a") is second is not first
+    log = StartLog()
+    first = log.begin("a")
+    second = log.begin("a")
+    assert log.get("a") is second is not first
     for number in range(200):
-        starts.begin(str(number))
+        log.begin(str(number))
     with pytest.raises(NotFound):
-        starts.get("a")
-    assert starts.get("0") is not None
+        log.get("a")
+    assert log.get("0") is not None
 
 
-def test_how_long_a_machine_took() -> None:
+def test_timeline_tells_how_long_a_machine_took() -> None:
     """From its spawn to its hello, or from when it was taken out of the pool; nothing where it never came."""
     timeline = Timeline()
     assert timeline.ready_ms is None
@@ -119,7 +121,7 @@ def _with(**more: object) -> MachineSpec:
     return replace(PLAIN, **more)  # type: ignore[arg-type]
 
 
-def test_shapes() -> None:
+def test_shape_of_a_machine() -> None:
     """Cards make a difference, what the host shares makes it none of any template, and so does size."""
     assert shape_of(PLAIN) == Shape(1, 128, Card.NONE)
     assert shape_of(_with(nics=(TapNic("02:00:00:00:00:01", 3),))) == Shape(1, 128, Card.TAP)
@@ -159,7 +161,7 @@ async def test_a_host_that_is_short_of_memory_has_no_waiting_machines(tmp_path: 
     await pool.close()
 
 
-async def test_closed_while_a_machine_is_being_ended(tmp_path: Path) -> None:
+async def test_pool_closed_while_a_machine_ends_leaves_none(tmp_path: Path) -> None:
     """What the keeper was told to stop in the middle of is done again, to its end: nothing of the machine is left."""
     pool = _pool(tmp_path, available_mib=100)
     await pool.open()

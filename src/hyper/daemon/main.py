@@ -29,7 +29,7 @@ from hyper.engine.lifecycle import startup
 from hyper.engine.lifecycle.host import CONTAINER_UIDS, DAEMONS, MAX_DAEMONS, Host, machine_uids
 from hyper.engine.lifecycle.register import Register
 from hyper.engine.lifecycle.sandboxes import Sandboxes
-from hyper.engine.lifecycle.starts import Starts
+from hyper.engine.lifecycle.start_log import StartLog
 from hyper.engine.network.container_networks import ContainerNetworks
 from hyper.engine.network.guest_view import GuestView
 from hyper.engine.network.lease_table import LeaseTable
@@ -208,7 +208,7 @@ def _host(
         ),
         identities=identities,
         starter=starter,
-        starts=Starts(),
+        start_log=StartLog(),
         sandboxes=sandboxes,
     )
 

@@ -117,7 +117,7 @@ class FastRoutes:
 
     async def start(self, request: web.Request) -> web.StreamResponse:
         """The timeline of a container's last start, also of a container that is gone already."""
-        view = start_view(self._engine.host.starts.get(request.match_info["id"]))
+        view = start_view(self._engine.host.start_log.get(request.match_info["id"]))
         if view is None:
             raise NotFound("the container has not been started")
         return json_response(view)

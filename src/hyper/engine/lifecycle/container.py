@@ -198,7 +198,7 @@ class Container(InSandbox):
             return
         record, host = self.record, self.host
         kept = host.sandboxes.begin(record.id, Kind.CONTAINER, record)
-        timeline = self.timeline = host.starts.begin(record.id)
+        timeline = self.timeline = host.start_log.begin(record.id)
         try:
             started = await launch(kept, record, host, timeline, begins=self.hub.begin_run)
         except BaseException:
@@ -298,7 +298,7 @@ class Container(InSandbox):
         self.try_save()
         self.exit_waiters.resolve(record.exit_code)
         self.hub.finish()
-        self.host.starts.failed(record.id)
+        self.host.start_log.failed(record.id)
         if record.spec.remove_at_end:
             await self.discard(volumes=True)
 

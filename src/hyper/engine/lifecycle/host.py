@@ -13,7 +13,7 @@ from hyper.config import Config
 from hyper.engine.events import EventBus
 from hyper.engine.identities import Identities
 from hyper.engine.lifecycle.sandboxes import Sandboxes
-from hyper.engine.lifecycle.starts import Starts
+from hyper.engine.lifecycle.start_log import StartLog
 from hyper.engine.network.container_networks import ContainerNetworks
 from hyper.engine.network.leases import Leases
 from hyper.engine.network.networks import Networks
@@ -69,7 +69,7 @@ class Host:
     container_networks: ContainerNetworks
     identities: Identities
     starter: Starter
-    starts: Starts
+    start_log: StartLog
     sandboxes: Sandboxes
 
     @property

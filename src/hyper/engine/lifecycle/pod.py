@@ -107,7 +107,7 @@ class Pod(InSandbox):
     async def _launch(self) -> None:
         record, host = self.record, self.host
         kept = host.sandboxes.begin(record.id, Kind.POD, record)
-        timeline = self.timeline = host.starts.begin(record.id)
+        timeline = self.timeline = host.start_log.begin(record.id)
         try:
             started = await launch(kept, record, host, timeline, begins=lambda: None)
         except BaseException:
@@ -127,7 +127,7 @@ class Pod(InSandbox):
             record.status = next_status(record.status, Event.GIVE_UP)
         self.try_save()
         self._note_restarting()
-        self.host.starts.failed(record.id)
+        self.host.start_log.failed(record.id)
 
     def adopt(self, run: Run) -> None:
         """The run of the anchor is watched over: a fresh one, or one found again."""

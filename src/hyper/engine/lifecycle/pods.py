@@ -75,7 +75,7 @@ class Pods:
         Pods whose containers have all ended end.
         """
         self._host.events.listen(self._on_event)
-        self._host.starts.listen(self._on_failed_start)
+        self._host.start_log.listen(self._on_failed_start)
         for pod in self.all():
             record = pod.record
             if pod.record.status is Status.RESTARTING:

@@ -12,8 +12,8 @@ from hyper.sandbox.timeline import Timeline
 _MOST: Final = 200
 
 
-class Starts:
-    """The timelines of the newest starts by their containers' ids."""
+class StartLog:
+    """A log of starts: the timelines of the newest, by their containers' ids."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, Timeline] = OrderedDict()
