@@ -23,7 +23,7 @@ from tools.imagebuilder import file
 
 from hyper.errors import Forbidden, HyperError, InvalidRequest, NotFound
 from hyper.image.local_engine import EnginePatience
-from hyper.image.nearest import LocalEngines
+from hyper.image.local_sources import LocalEngines
 from hyper.image.schema import MIGRATIONS
 from hyper.units import MIB
 from tests.support.image_store import TRUSTED, opened

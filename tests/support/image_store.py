@@ -10,7 +10,7 @@ from typing import Any
 
 from hyper.image.images import Images
 from hyper.image.local_engine import EnginePatience
-from hyper.image.nearest import LocalEngines
+from hyper.image.local_sources import LocalEngines
 from hyper.image.patience import Patience
 from hyper.units import MIB
 

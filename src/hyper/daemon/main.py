@@ -46,7 +46,7 @@ from hyper.engine.volume.volumes import Volumes
 from hyper.errors import HyperError
 from hyper.image import proxy
 from hyper.image.images import Images
-from hyper.image.nearest import LocalEngines
+from hyper.image.local_sources import LocalEngines
 from hyper.machine import kernel_file
 from hyper.machine.drivers import Drivers
 from hyper.network import ipam

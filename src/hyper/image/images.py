@@ -14,7 +14,7 @@ from hyper.image import (
     blobs,
     limits,
     load,
-    nearest,
+    local_sources,
     prune,
     push,
     query,
@@ -34,8 +34,8 @@ from hyper.image.describe import describe
 from hyper.image.download import download
 from hyper.image.endpoint import Endpoint, Endpoints
 from hyper.image.layer import Received
+from hyper.image.local_sources import LocalEngines
 from hyper.image.merge import Merger
-from hyper.image.nearest import LocalEngines
 from hyper.image.origin import coming
 from hyper.image.originals import Original, original
 from hyper.image.outbound import Outbound
@@ -260,8 +260,10 @@ class Images:
 
         Raises: as `pull`; NotFound also where there is no such engine, without ``elsewhere``.
         """
-        wanted = nearest.wish(text, platforms.parse(platform) if platform else platforms.host())
-        look = nearest.bring if elsewhere else nearest.take
+        wanted = local_sources.wanted_image(
+            text, platforms.parse(platform) if platform else platforms.host()
+        )
+        look = local_sources.bring if elsewhere else local_sources.take
         found = await look(self._store, self._bounds, self._local_engines, wanted, progress)
         if found is not None:
             return query.record(self._store, found)

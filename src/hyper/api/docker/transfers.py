@@ -13,7 +13,7 @@ from hyper.engine.engine import Engine
 from hyper.engine.inspect import image_events
 from hyper.engine.inspect.image_import import ImportRequest, import_image
 from hyper.errors import HyperError, InvalidRequest, NotFound, Unauthorized
-from hyper.image import nearest, query
+from hyper.image import local_sources, query
 from hyper.image.auth import RegistryAuth
 from hyper.image.images import Loaded
 from hyper.image.record import ImageRecord
@@ -95,7 +95,7 @@ class TransferRoutes:
                 auth=auth,
                 progress=lambda event: tell(progress.line(event)),
             )
-            if nearest.is_id(reference):
+            if local_sources.is_id(reference):
                 if not query.is_id_prefix(record.id, reference):
                     tell(wire.PullLine(aux=wire.LoadAux(record.id)))
                 image_events.by_id(self._host, "pull", record.id)

@@ -1,4 +1,4 @@
-"""Images of other engines of this host: what saves a second download."""
+"""Local sources of images: other engines of this host, which save a second download."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class LocalEngines:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """A wish: a name with tag or digest, or the digits of an id, that is looked for.
+class WantedImage:
+    """A wanted image: a name with tag or digest, or the digits of an id, that is looked for.
 
     ``built``: podman's name for an image of that name that was made there; None unless the name was a short one.
     """
@@ -66,17 +66,17 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-def wish(text: str, platform: Platform) -> Wish:
-    """The wish that ``text`` means.
+def wanted_image(text: str, platform: Platform) -> WantedImage:
+    """The image that ``text`` means.
 
     Raises:
         InvalidRequest: the text can be no image.
     """
     match = _ID.fullmatch(text)
     if match:
-        return Wish(match[1], platform)
+        return WantedImage(match[1], platform)
     name = parse(text).with_default_tag()
-    return Wish(name, platform, _built(text, name))
+    return WantedImage(name, platform, _built(text, name))
 
 
 def _built(text: str, name: Reference) -> Reference | None:
@@ -87,7 +87,7 @@ def _built(text: str, name: Reference) -> Reference | None:
 
 
 async def bring(
-    store: Store, bounds: Bounds, engines: LocalEngines, wanted: Wish, progress: Progress
+    store: Store, bounds: Bounds, engines: LocalEngines, wanted: WantedImage, progress: Progress
 ) -> str | None:
     """The id of the image, which is here now under the name asked for; None: no engine gives it.
 
@@ -107,7 +107,7 @@ async def bring(
 
 
 async def take(
-    store: Store, bounds: Bounds, engines: LocalEngines, wanted: Wish, progress: Progress
+    store: Store, bounds: Bounds, engines: LocalEngines, wanted: WantedImage, progress: Progress
 ) -> str:
     """The id of the image, taken from the first engine that has it, and from nowhere else.
 
@@ -138,7 +138,7 @@ async def _from(
     bounds: Bounds,
     engines: LocalEngines,
     engine: LocalEngine,
-    wanted: Wish,
+    wanted: WantedImage,
     progress: Progress,
 ) -> str | None:
     there, offer = await _find(engine, wanted)
@@ -164,7 +164,7 @@ async def _from(
     return image_id
 
 
-async def _find(engine: LocalEngine, wanted: Wish) -> tuple[Reference | str, Offer | None]:
+async def _find(engine: LocalEngine, wanted: WantedImage) -> tuple[Reference | str, Offer | None]:
     """The engine's offer, and the name it has there.
 
     What podman builds as ``app`` is ``localhost/app`` to it, and it means that one by ``app`` as well.
@@ -202,7 +202,7 @@ async def _load(
     bounds: Bounds,
     engines: LocalEngines,
     engine: LocalEngine,
-    wanted: Wish,
+    wanted: WantedImage,
     offer: Offer,
     finish: Finish,
     progress: Progress,
