@@ -19,10 +19,10 @@ from pathlib import Path
 
 from hyper.network import ipam
 from hyper.network.bridge.fabric import Fabric
+from hyper.network.bridge.firewall import Firewall
 from hyper.network.bridge.machine_rules import MachinePorts
 from hyper.network.bridge.rules import Port, Segment
 from hyper.network.bridge.rules6 import Relayed
-from hyper.network.bridge.walls import Wall
 
 TABLE = "hyper_feedfeedfeed"
 TIMEOUT_S = 20.0
@@ -126,8 +126,8 @@ async def _with_machine(fabric: Fabric, segment: Segment) -> dict[str, object]:
     name = fabric.name("ht", "1")
     fabric.taps.make(name)
     relayed = (Relayed("tcp", None, 8080), Relayed("udp", IPv6Address("2001:db8::1"), 53))
-    wall = Wall((IPv6Network("fd00:81::/64"),), (), ())
-    place = MachinePorts(name, (port,), wall=wall, host_services=True, relayed=relayed)
+    firewall = Firewall((IPv6Network("fd00:81::/64"),), (), ())
+    place = MachinePorts(name, (port,), firewall=firewall, host_services=True, relayed=relayed)
     await fabric.settle(place)
     await fabric.settle(place)
     between = rules()

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from hyper.network import ipam
 from hyper.network.bridge.fabric import Fabric
+from hyper.network.bridge.firewall import Firewall
 from hyper.network.bridge.machine_rules import MachinePorts
 from hyper.network.bridge.rules import Port, Publication, Segment
-from hyper.network.bridge.walls import Wall
 from hyper.network.lease import Service
 from tests.support.taps import ether, mac, send, udp, until
 
@@ -83,7 +83,7 @@ def udp6(label: str, *, source: IPv6Address, to: IPv6Address, port: int) -> byte
 
 
 class World:
-    """The fabric with all machines, of which the pod has a wall. ``taps`` by address."""
+    """The fabric with all machines, of which the pod has a firewall. ``taps`` by address."""
 
     def __init__(self) -> None:
         self.fabric = Fabric("feedfeedfeedfeed", 0xFEE)
@@ -118,7 +118,7 @@ def walled(tap: str, port: Port) -> MachinePorts:
     published = tuple(
         Publication(protocol, None, PUBLISHED, POD, OPEN) for protocol in ("tcp", "udp")
     )
-    wall = Wall(
+    firewall = Firewall(
         tuple(map(ip_network, INSIDE)),
         tuple(map(ip_network, OUTSIDE)),
         (("tcp", OPEN), ("udp", OPEN)),
@@ -129,7 +129,7 @@ def walled(tap: str, port: Port) -> MachinePorts:
         Service("tcp", SERVICE, OPEN, hosts[:1]),
         Service("udp", FAR_SERVICE, OPEN, ((CALLERS["far friend"], OPEN),)),
     )
-    return MachinePorts(tap, (port,), published, wall, services)
+    return MachinePorts(tap, (port,), published, firewall, services)
 
 
 def call(world: World) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hyper.errors import Conflict, HyperError, InvalidRequest
-from hyper.network.bridge import rules, walls
+from hyper.network.bridge import firewall, rules
 from hyper.network.bridge.segments import segment_of
 from hyper.network.ipam6 import choose6, link_local_of, space6
 from hyper.network.spec import NetworkSpec
@@ -88,7 +88,7 @@ def test_a_walled_machine_is_so_from_the_host_by_ipv6() -> None:
     address = IPv4Address("10.1.0.2")
     port = rules.Port(segment, "02:42:0a:01:00:02", address, address6=IPv6Address("fd00::2"))
     inside = (IPv4Network("10.1.0.0/24"), IPv6Network("fd00::/64"))
-    built = walls.build6("t", "tap", walls.Wall(inside, (), ()), [port])
+    built = firewall.build6("t", "tap", firewall.Firewall(inside, (), ()), [port])
     assert [line.removeprefix("add rule ip6 t wall-tap ") for line in built[2:]] == [
         "ct direction reply return",
         "meta l4proto ipv6-icmp return",

@@ -76,7 +76,7 @@ def published(daemon: Hyperd) -> int:
     return int(view(daemon)["Ports"]["80/tcp"][0]["HostPort"])
 
 
-def check_walls(daemon: Hyperd) -> None:
+def check_white_lists(daemon: Hyperd) -> None:
     """A neighbour in the list gets everything, who is in that for outside what is published; others nothing."""
     port, address, mine = published(daemon), view(daemon)["Ip"], hosts_own_address()
     assert answers("127.0.0.2", port)
@@ -91,7 +91,7 @@ def check_walls(daemon: Hyperd) -> None:
 
 def test_white_lists_of_a_running_pod_hold(walled: Hyperd) -> None:
     """Neighbours, callers of the host, and neighbours that come by way of the host's own address."""
-    check_walls(walled)
+    check_white_lists(walled)
 
 
 def test_white_lists_when_the_daemon_is_killed_hold(walled: Hyperd) -> None:
@@ -100,11 +100,11 @@ def test_white_lists_when_the_daemon_is_killed_hold(walled: Hyperd) -> None:
     walled.kill()
     assert (answers("127.0.0.2", port), answers("127.0.0.1", port)) == (True, False)
     walled.start()
-    check_walls(walled)
+    check_white_lists(walled)
 
 
 def test_white_lists_when_a_network_is_joined_hold_there(walled: Hyperd) -> None:
-    """A network that is joined while the pod runs has the wall, too."""
+    """A network that is joined while the pod runs has the firewall, too."""
     walled.run("network", "connect", "bridge", "web")
     there = walled.api.get("/networks/bridge")["Containers"][view(walled)["Id"]]
     address = there["IPv4Address"].partition("/")[0]
@@ -129,11 +129,11 @@ def test_white_lists_when_the_pod_starts_again_hold(walled: Hyperd) -> None:
     wait_without(walled, "wall-")
     walled.api.post("/hyper/v1/pods/web/start")
     served_again(walled)
-    check_walls(walled)
+    check_white_lists(walled)
 
 
 def test_white_lists_when_the_pod_is_removed_leave_nothing(walled: Hyperd) -> None:
-    """Its walls are gone, those of the daemon's networks are not. (The last test: the pod is no more.)"""
+    """Its firewall is gone, the rules of the daemon's networks are not. (The last test: the pod is no more.)"""
     assert "bridge hyper_" in rules(walled)
     walled.api.delete("/hyper/v1/pods/web?force=1")
     wait_without(walled, "wall-", "bridge hyper_")

@@ -17,7 +17,7 @@ from typing import Final
 
 from hyper.errors import HyperError
 from hyper.network import ipam
-from hyper.network.bridge import bridges, flows, host_routes, rules, rules6, walls
+from hyper.network.bridge import bridges, firewall, flows, host_routes, rules, rules6
 from hyper.network.bridge.machine_rules import MachinePorts, MachineRules, ports6
 from hyper.network.bridge.rules import Port, Segment
 from hyper.network.bridge.taps import Taps
@@ -93,7 +93,7 @@ class Fabric:
         wanted = set(self._segments)
         wanted |= {port.device for machine in machines for port in machine.ports if port.device}
         await self._sweep(wanted)
-        await self._end_walls()
+        await self._end_firewalls()
         has_any = bool(self._segments)
         await (self._apply_everything() if has_any else self._apply(self._nothing()))
         self._has_rules = has_any
@@ -119,7 +119,7 @@ class Fabric:
             if self._has_rules6:
                 await self._apply(rules6.nothing(self._table))
                 self._has_rules6 = False
-            await self._end_walls()
+            await self._end_firewalls()
 
     # IPv6
 
@@ -248,15 +248,15 @@ class Fabric:
                 if port.device and port.device not in devices:
                     await self._forget(port.device)
 
-    def _has_walls(self) -> bool:
-        return any(machine.wall is not None for machine in self._machines.values())
+    def _has_firewalls(self) -> bool:
+        return any(machine.firewall is not None for machine in self._machines.values())
 
-    async def _end_walls(self) -> None:
-        """The table for walls is gone if no machine has one."""
-        if self._has_walls():
+    async def _end_firewalls(self) -> None:
+        """The table for firewalls is gone if no machine has one."""
+        if self._has_firewalls():
             return
         with contextlib.suppress(NftFailed):  # the kernel has no such tables: then there was none
-            await self._apply(walls.nothing(self._table))
+            await self._apply(firewall.nothing(self._table))
 
     def _join(self, machine: MachinePorts, old: MachinePorts) -> None:
         direct = [port.segment for port in machine.ports if not port.device]
@@ -306,7 +306,7 @@ class Fabric:
                 await self._forget(device)
             if gone := self._of_machine.remove(machine):
                 await self._apply(gone)
-                await self._end_walls()
+                await self._end_firewalls()
             # The next machine of this address has nothing to do with them.
             addresses: list[conntrack.Address] = [port.address for port in machine.ports]
             routed = ports6(machine) if self._has_rules6 else []
@@ -345,7 +345,7 @@ class Fabric:
             published,
             max_flows=conntrack.max_flows() // _SHARE if self._counts else None,
         )
-        anew = walls.nothing(self._table) if self._has_walls() else []
+        anew = firewall.nothing(self._table) if self._has_firewalls() else []
         ways = [line for machine in machines for line in self._of_machine.build(machine)]
         return [*text.splitlines(), *anew, *ways]
 

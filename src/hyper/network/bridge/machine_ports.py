@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 
+from hyper.network.bridge.firewall import Firewall
 from hyper.network.bridge.machine_rules import MachinePorts
 from hyper.network.bridge.port_holds import is_ipv6
 from hyper.network.bridge.rules import Port, Publication
 from hyper.network.bridge.rules6 import Relayed
-from hyper.network.bridge.walls import Wall
 from hyper.network.host_ports import ANYWHERE
 from hyper.network.lease import Endpoint, NetworkLease, primary
 from hyper.network.port import PublishedPort
@@ -24,19 +24,19 @@ def machine_ports(
         tap,
         ports,
         () if main is None else tuple(_publication(port, main) for port in translated),
-        _wall(lease),
+        _firewall(lease),
         lease.request.services,
         host_services,
         tuple(_relayed(port) for port in lease.ports if is_ipv6(port)),
     )
 
 
-def _wall(lease: NetworkLease) -> Wall | None:
+def _firewall(lease: NetworkLease) -> Firewall | None:
     lists = lease.request.white_lists
     if lists is None:
         return None
     ports = tuple((port.protocol, port.container_port) for port in lease.ports)
-    return Wall(lists.internal, lists.external, ports)
+    return Firewall(lists.internal, lists.external, ports)
 
 
 def _relayed(port: PublishedPort) -> Relayed:

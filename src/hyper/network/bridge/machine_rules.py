@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hyper.network.bridge import rules, rules6, services, walls
+from hyper.network.bridge import firewall, rules, rules6, services
+from hyper.network.bridge.firewall import Firewall
 from hyper.network.bridge.rules import Port, Publication
 from hyper.network.bridge.rules6 import Relayed
-from hyper.network.bridge.walls import Wall
 from hyper.network.lease import Service
 
 
@@ -20,7 +20,7 @@ class MachinePorts:
     ports: tuple[Port, ...] = ()
     published: tuple[Publication, ...] = ()
     #: The callers that may reach the machine; None: all.
-    wall: Wall | None = None
+    firewall: Firewall | None = None
     #: Services to whose hosts some of what the machine sends is led.
     services: tuple[Service, ...] = ()
     #: It may speak to services of the host, wherever it is.
@@ -46,8 +46,8 @@ class MachineRules:
         """The rules for the machine's callers, and for where its own connections go."""
         table, tap, ports = self.table, machine.tap, machine.ports
         built = services.build(table, tap, machine.services, ports)
-        if machine.wall is not None:
-            built += walls.build(table, tap, machine.wall, ports)
+        if machine.firewall is not None:
+            built += firewall.build(table, tap, machine.firewall, ports)
         if machine.host_services:
             built += rules.admit(table, ports)
         return [*built, *self._build6(machine)]
@@ -57,16 +57,16 @@ class MachineRules:
         if not (self.has6 and ports):
             return []
         built = rules6.admit(self.table, ports) if machine.host_services else []
-        if machine.wall is not None:
-            built += walls.build6(self.table, machine.tap, machine.wall, ports)
+        if machine.firewall is not None:
+            built += firewall.build6(self.table, machine.tap, machine.firewall, ports)
         return built
 
     def remove(self, machine: MachinePorts) -> list[str]:
         """The rules that ``build`` made are gone."""
         table, tap, ports = self.table, machine.tap, machine.ports
         gone = services.remove(table, tap, machine.services, ports)
-        if machine.wall is not None:
-            gone += walls.remove(table, tap, ports)
+        if machine.firewall is not None:
+            gone += firewall.remove(table, tap, ports)
         if machine.host_services:
             gone += rules.dismiss(table, ports)
         return [*gone, *self._remove6(machine)]
@@ -76,8 +76,8 @@ class MachineRules:
         if not (self.has6 and ports):
             return []
         gone = rules6.dismiss(self.table, ports) if machine.host_services else []
-        if machine.wall is not None:
-            gone += walls.remove6(self.table, machine.tap, ports)
+        if machine.firewall is not None:
+            gone += firewall.remove6(self.table, machine.tap, ports)
         return gone
 
     def publish(self, machine: MachinePorts) -> list[str]:

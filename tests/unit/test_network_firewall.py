@@ -10,10 +10,10 @@ import pytest
 from hyper.addresses import parse_host, parse_network
 from hyper.engine.spec import pod_network
 from hyper.errors import Conflict, Forbidden, InvalidRequest
-from hyper.network.bridge import services, walls
+from hyper.network.bridge import firewall, services
 from hyper.network.bridge.address_book import check_services
+from hyper.network.bridge.firewall import Firewall
 from hyper.network.bridge.rules import Port, Segment
-from hyper.network.bridge.walls import Wall
 from hyper.network.lease import Service
 from hyper.network.user.driver import UserDriver
 from hyper.types.pod import (
@@ -174,7 +174,7 @@ def test_each_address_of_a_machine_has_its_services_and_what_was_built_is_remove
 
 
 def test_without_bridges_only_lists_that_keep_nobody_out() -> None:
-    """Anything else would be a wall that is not there."""
+    """Anything else would be a firewall that is not there."""
     for fine in (None, PodWhiteLists(), PodWhiteLists(external_networks=["0.0.0.0/0"])):
         NO_BRIDGES.check_policy(pod_network.white_lists(fine), ())
     for lists in (
@@ -187,12 +187,12 @@ def test_without_bridges_only_lists_that_keep_nobody_out() -> None:
 
 def test_no_two_networks_overlap_and_each_is_in_its_family() -> None:
     """nft refuses a set that says an address twice."""
-    wall = Wall(
+    lists = Firewall(
         tuple(map(parse_network, ["10.0.0.0/8", "10.1.0.0/16", "fd00::/64"])),
         tuple(map(parse_network, ["11.0.0.0/9", "11.128.0.0/9"])),
         (("udp", 53), ("tcp", 80), ("tcp", 80)),
     )
-    lines = walls.build("t", "ht-x", wall, [])
+    lines = firewall.build("t", "ht-x", lists, [])
     assert "add rule ip t wall-ht-x ct original ip saddr { 10.0.0.0/8 } return" in lines
     published = "meta l4proto . th dport { tcp . 80, udp . 53 }"
     outside = f"{published} ct original ip saddr {{ 11.0.0.0/8 }} return"
@@ -204,6 +204,6 @@ def test_no_two_networks_overlap_and_each_is_in_its_family() -> None:
 
 def test_lists_without_published_ports_open_none() -> None:
     """A list for outside is about published ports: where there are none it lets nobody in."""
-    wall = Wall((), (parse_network("0.0.0.0/0"),), ())
-    lines = walls.build("t", "ht-x", wall, [])
+    lists = Firewall((), (parse_network("0.0.0.0/0"),), ())
+    lines = firewall.build("t", "ht-x", lists, [])
     assert not any("saddr {" in line for line in lines)

@@ -1,10 +1,12 @@
-"""Walls: which callers may reach a machine, as nft's text for white lists, a pure function of them.
+"""Firewalls of machines: which callers may reach a machine, as nft's text for white lists, a pure function of them.
 
 What the host sends or leads to a machine is judged in the table ``ip``, by where the connection came from before
 anything was translated: that is what conntrack keeps. What neighbours send to each other over a bridge never comes
 there, so a second chain judges it in a table ``bridge``, which exists only while a machine has lists. Many kernels have
 no conntrack for bridges: a TCP connection is told by the packet that opens it, and of UDP the machine's own words are
 remembered, so that it gets their answers.
+
+nft's names stay ``walls`` and ``wall-TAP``: an earlier daemon's rules are removed by them.
 
 Source: nft(8): "CT EXPRESSIONS", "SET STATEMENT", "ADDRESS FAMILIES"; docs/decisions/0022-services.md.
 """
@@ -37,18 +39,18 @@ _BASE: Final = """
 
 
 @dataclass(frozen=True, slots=True)
-class Wall:
-    """A wall: callers from ``inside`` reach every port, those from ``outside`` the ``published``: (protocol, port)."""
+class Firewall:
+    """A firewall: callers of ``inside`` reach every port, those of ``outside`` the ``published``: (protocol, port)."""
 
     inside: tuple[Network, ...]
     outside: tuple[Network, ...]
     published: tuple[tuple[str, int], ...]
 
 
-def build6(table: str, tap: str, wall: Wall, ports: Sequence[Port]) -> list[str]:
+def build6(table: str, tap: str, firewall: Firewall, ports: Sequence[Port]) -> list[str]:
     """The rules that judge what the host sends by IPv6, at those of ``ports`` that have an address for it."""
     return [
-        *_chain("ip6", table, tap, _judge_routed(wall, 6)),
+        *_chain("ip6", table, tap, _judge_routed(firewall, 6)),
         *add_elements("ip6", table, (_routed(tap, port.address6) for port in ports)),
     ]
 
@@ -68,24 +70,24 @@ def _routed(tap: str, address: IPv4Address | IPv6Address | None) -> str:
     return f"walls {{ {address} : jump {_name(tap)} }}"
 
 
-def build(table: str, tap: str, wall: Wall, ports: Sequence[Port]) -> list[str]:
-    """The rules by which callers not in ``wall`` reach the machine at none of ``ports``.
+def build(table: str, tap: str, firewall: Firewall, ports: Sequence[Port]) -> list[str]:
+    """The rules by which callers not in ``firewall`` reach the machine at none of ``ports``.
 
-    Any wall it had was removed before.
+    Any firewall it had was removed before.
     """
     return [
-        *_chain("ip", table, tap, _judge_routed(wall, 4)),
+        *_chain("ip", table, tap, _judge_routed(firewall, 4)),
         *add_elements("ip", table, (_routed(tap, port.address) for port in ports)),
         *_bridge(table),
         *(f"add set bridge {table} {_set(tap, version)}" for version in (4, 6)),
-        *_chain("bridge", table, tap, _judge_neighbours(tap, wall)),
+        *_chain("bridge", table, tap, _judge_neighbours(tap, firewall)),
         *_said(table, tap),
         *(line for port in ports for line in _cards(table, tap, port)),
     ]
 
 
 def remove(table: str, tap: str, ports: Sequence[Port]) -> list[str]:
-    """The machine's wall is gone, but for the table ``bridge`` itself. Repeatable."""
+    """The machine's firewall is gone, but for the table ``bridge`` itself. Repeatable."""
     lines = [
         f"add chain ip {table} {_name(tap)}",
         *remove_elements("ip", table, (_routed(tap, port.address) for port in ports)),
@@ -129,23 +131,27 @@ def _chain(family: str, table: str, tap: str, rules: Iterable[str]) -> list[str]
     ]
 
 
-def _judge_routed(wall: Wall, version: int) -> list[str]:
+def _judge_routed(firewall: Firewall, version: int) -> list[str]:
     """The verdicts on routed packets: answers to the machine come to it, and pings do: they reach no port."""
-    inside, outside = _of(version, wall.inside), _of(version, wall.outside)
+    inside, outside = _of(version, firewall.inside), _of(version, firewall.outside)
     caller = f"ct original {'ip' if version == 4 else 'ip6'} saddr"
     return [
         "ct direction reply return",
         f"meta l4proto {'icmp' if version == 4 else 'ipv6-icmp'} return",
         *([f"{caller} {inside} return"] if inside else []),
-        *([f"{_published(wall)} {caller} {outside} return"] if outside and wall.published else []),
+        *(
+            [f"{_published(firewall)} {caller} {outside} return"]
+            if outside and firewall.published
+            else []
+        ),
         "reject",
     ]
 
 
-def _judge_neighbours(tap: str, wall: Wall) -> list[str]:
+def _judge_neighbours(tap: str, firewall: Firewall) -> list[str]:
     families = (("ip", 4), ("ip6", 6))
-    inside = [(f"{family} saddr", _of(version, wall.inside)) for family, version in families]
-    outside = [(f"{family} saddr", _of(version, wall.outside)) for family, version in families]
+    inside = [(f"{family} saddr", _of(version, firewall.inside)) for family, version in families]
+    outside = [(f"{family} saddr", _of(version, firewall.outside)) for family, version in families]
     return [
         "ether type arp return",
         "meta l4proto { icmp, ipv6-icmp } return",
@@ -158,9 +164,9 @@ def _judge_neighbours(tap: str, wall: Wall) -> list[str]:
         f"ip protocol udp ip saddr . udp sport . udp dport @said4-{tap} return",
         f"ip6 nexthdr udp ip6 saddr . udp sport . udp dport @said6-{tap} return",
         *(
-            f"{_published(wall)} {caller} {those} return"
+            f"{_published(firewall)} {caller} {those} return"
             for caller, those in outside
-            if those and wall.published
+            if those and firewall.published
         ),
         "drop",
     ]
@@ -177,13 +183,13 @@ def _of(version: int, networks: Iterable[Network]) -> str:
     return f"{{ {', '.join(texts)} }}" if texts else ""
 
 
-def _published(wall: Wall) -> str:
-    places = sorted(set(wall.published))
+def _published(firewall: Firewall) -> str:
+    places = sorted(set(firewall.published))
     return f"meta l4proto . th dport {{ {', '.join(f'{name} . {port}' for name, port in places)} }}"
 
 
 def _bridge(table: str) -> list[str]:
-    """The table ``bridge`` exists, with the chains from which all walls are reached."""
+    """The table ``bridge`` exists, with the chains from which all firewalls are reached."""
     return [line.strip() for line in _BASE.replace("TABLE", table).strip().splitlines()]
 
 
