@@ -100,7 +100,7 @@ def make(tmp_path: Path, launch: probe.Launch) -> Probe:
     return Probe("fake", launch=launch, meet=meet, state_dir=tmp_path / "state", uid=None)
 
 
-async def test_one_boot_for_many_questions(tmp_path: Path) -> None:
+async def test_verdict_asked_for_twice_boots_once(tmp_path: Path) -> None:
     launch = Launcher(lambda: FakeMachine(answers=True))
     first = await make(tmp_path, launch).verdict(
         TCG, fingerprint=FINGERPRINT, kernel=KERNEL, initrd=INITRD
@@ -116,7 +116,7 @@ async def test_one_boot_for_many_questions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("field", ["kernel", "cpu", "hypervisor", "guest"])
-async def test_a_change_asks_again(tmp_path: Path, field: str) -> None:
+async def test_verdict_after_a_change_is_found_anew(tmp_path: Path, field: str) -> None:
     launch = Launcher(lambda: FakeMachine(answers=True))
     changed = Fingerprint(
         **{"kernel": "6.1", "cpu": "cpu", "hypervisor": "qemu", "guest": "guest", field: "new"}
@@ -128,7 +128,7 @@ async def test_a_change_asks_again(tmp_path: Path, field: str) -> None:
     assert len(launch.machines) == 2
 
 
-async def test_damage_asks_again(tmp_path: Path) -> None:
+async def test_verdict_in_a_damaged_file_is_found_anew(tmp_path: Path) -> None:
     launch = Launcher(lambda: FakeMachine(answers=True))
     asked = make(tmp_path, launch)
     await asked.verdict(TCG, fingerprint=FINGERPRINT, kernel=KERNEL, initrd=INITRD)
@@ -140,7 +140,7 @@ async def test_damage_asks_again(tmp_path: Path) -> None:
     assert len(launch.machines) == 5
 
 
-async def test_a_guest_that_hangs_is_killed_and_remembered(tmp_path: Path) -> None:
+async def test_verdict_on_a_guest_that_hangs_is_remembered(tmp_path: Path) -> None:
     hasty = replace(TCG, deadline_s=0.05)
     launch = Launcher(lambda: FakeMachine(answers=False))
     for _ in range(2):
@@ -152,7 +152,7 @@ async def test_a_guest_that_hangs_is_killed_and_remembered(tmp_path: Path) -> No
     assert [machine.killed for machine in launch.machines] == [True]
 
 
-async def test_a_hypervisor_that_fails_is_a_verdict(tmp_path: Path) -> None:
+async def test_verdict_when_the_hypervisor_fails_is_unusable(tmp_path: Path) -> None:
     async def launch(spec: MachineSpec, accelerator: str) -> Machine:
         raise MachineError("no such CPU")
 
@@ -166,7 +166,7 @@ async def test_a_hypervisor_that_fails_is_a_verdict(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("exists", "reason"), [(False, "there is no"), (True, "may not open")])
-async def test_what_is_seen_without_a_boot_is_not_remembered(
+async def test_obstacle_seen_without_a_boot_is_not_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool, reason: str
 ) -> None:
     node = tmp_path / "kvm"
@@ -191,7 +191,7 @@ def test_fingerprint_of_a_missing_file_names_it(tmp_path: Path) -> None:
         Fingerprint.current(hypervisor=Path("/bin/sh"), guest=[tmp_path / "vmlinux"])
 
 
-async def test_what_is_known_is_told_while_another_boot_lasts(tmp_path: Path) -> None:
+async def test_known_verdict_while_another_boots_is_told_at_once(tmp_path: Path) -> None:
     """Neither ``known`` nor a verdict that is kept waits for the guest that says nothing."""
     xen = Accelerator("xen", 60.0)
     ready = await make(tmp_path, Launcher(lambda: FakeMachine(answers=True))).verdict(
@@ -219,7 +219,7 @@ async def test_what_is_known_is_told_while_another_boot_lasts(tmp_path: Path) ->
         (VERSION - 1, "the agent is of an older hyperd: "),
     ],
 )
-async def test_a_guest_of_another_protocol_is_not_usable(
+async def test_verdict_on_a_guest_of_another_protocol_is_unusable(
     version: int, who: str, tmp_path: Path
 ) -> None:
     """An initrd whose agent speaks another version of the protocol boots, and is of no use to this daemon."""

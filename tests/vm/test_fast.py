@@ -120,7 +120,7 @@ def test_template_is_used_by_machines_of_its_size_alone(no_pool: Hyperd, busybox
     assert built in {item["Key"] for item in no_pool.api.get("/hyper/v1/templates")}
 
 
-def test_a_large_machine_waits_too(own_daemon: Hyperd, busybox: str) -> None:
+def test_pool_has_large_machines_too(own_daemon: Hyperd, busybox: str) -> None:
     """It has booted by itself, without a template."""
     flags = ("--memory", "400m", "--network", "none")
     assert run(own_daemon, busybox, "first", *flags) == "boot"
@@ -131,7 +131,7 @@ def test_a_large_machine_waits_too(own_daemon: Hyperd, busybox: str) -> None:
     assert 400 * 1024 < int(total) < 440 * 1024
 
 
-def test_a_copy_has_what_it_was_asked_for(own_daemon: Hyperd, busybox: str) -> None:
+def test_template_copy_has_what_it_was_asked_for(own_daemon: Hyperd, busybox: str) -> None:
     """Volumes, limits, name, ports, read-only root, user, more disks than slots: as in a machine that booted."""
     flags = ("--cpus", "0.5", "--pids-limit", "50", "--hostname", "me", "-p", "127.0.0.1::80",
              "-v", "one:/one", "-v", "two:/two", "--read-only", "-u", "1000:50")  # fmt: skip
@@ -171,7 +171,7 @@ def test_twenty_starts_at_once_all_succeed(own_daemon: Hyperd, busybox: str) -> 
 # A machine of its own
 
 
-def test_two_copies_have_nothing_secret_in_common(no_pool: Hyperd, busybox: str) -> None:
+def test_two_template_copies_have_no_secret_in_common(no_pool: Hyperd, busybox: str) -> None:
     """Random bytes, UUIDs, boot id, and where a fresh process lies differ between copies; names are right."""
     script = (
         "head -c 64 /dev/urandom | hexdump -C; cat /proc/sys/kernel/random/uuid /proc/sys/kernel/random/boot_id; "
@@ -290,7 +290,7 @@ def no_json(folder: Path) -> None:
 @pytest.mark.parametrize(
     "damage", [cut, flip, no_state, wrong_state, huge_state, other_version, no_json]
 )
-def test_a_damaged_template_is_not_used(
+def test_template_when_damaged_is_not_used(
     no_pool: Hyperd, busybox: str, damage: Callable[[Path], None]
 ) -> None:
     """The start boots instead, and a good template takes its place."""
@@ -317,7 +317,9 @@ def test_templates_of_another_guest_are_swept(no_pool: Hyperd, busybox: str) -> 
     assert [entry.name for entry in folder.iterdir()] == [own.name]
 
 
-def test_a_state_of_another_machine_is_survived(no_pool: Hyperd, busybox: str) -> None:
+def test_template_with_the_state_of_another_machine_falls_back_to_a_boot(
+    no_pool: Hyperd, busybox: str
+) -> None:
     """A template that passes its checks and cannot be gone on from: the start boots, and the template is made anew."""
     other = no_pool.api.post("/hyper/v1/templates", {"VCPUs": 2})["Key"]
     folder = no_pool.data_root / "template"
@@ -348,7 +350,7 @@ def test_template_after_a_users_mistake_stays_in_use(no_pool: Hyperd, busybox: s
 
 
 @pytest.mark.root
-def test_a_full_disk_keeps_no_half_template(busybox: str) -> None:
+def test_template_when_the_disk_is_full_is_not_kept_by_half(busybox: str) -> None:
     """It is used from memory all the same; nothing of it is on the disk, and no start fails."""
     with hyperd("--pool-memory", "0") as daemon:
         daemon.run("pull", "-q", busybox)
@@ -367,7 +369,7 @@ def test_a_full_disk_keeps_no_half_template(busybox: str) -> None:
             subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_waiting_machine_that_dies_is_replaced(own_daemon: Hyperd, busybox: str) -> None:
+def test_pooled_machine_that_dies_is_replaced(own_daemon: Hyperd, busybox: str) -> None:
     """Killed while nobody looks: another one waits, and the next start has it."""
     run(own_daemon, busybox, "first")
     before = waiting(own_daemon)
@@ -380,7 +382,7 @@ def test_a_waiting_machine_that_dies_is_replaced(own_daemon: Hyperd, busybox: st
 
 
 @pytest.mark.parametrize("ends", [True, False], ids=["dies", "hangs"])
-def test_a_machine_fails_while_it_is_handed_out(
+def test_pooled_machine_that_fails_when_acquired_is_not_used(
     own_daemon: Hyperd, busybox: str, ends: bool
 ) -> None:
     """The start goes another way and says so; its address, its name and its ports are its own."""
@@ -405,7 +407,9 @@ def test_a_machine_fails_while_it_is_handed_out(
     assert address.encode() in own_daemon.run("exec", "box", "ip", "-o", "-4", "addr")
 
 
-def test_a_daemon_that_dies_while_it_hands_one_out(own_daemon: Hyperd, busybox: str) -> None:
+def test_daemon_killed_while_a_pooled_machine_is_acquired_leaves_no_stray_machine(
+    own_daemon: Hyperd, busybox: str
+) -> None:
     """Its successor has no machine that nobody knows; the container is there, and can be started."""
     run(own_daemon, busybox, "first")
     pid = waiting(own_daemon)
@@ -427,7 +431,7 @@ def test_a_daemon_that_dies_while_it_hands_one_out(own_daemon: Hyperd, busybox: 
     assert own_daemon.machines() == []
 
 
-def test_a_killed_daemon_leaves_no_waiting_machine(own_daemon: Hyperd, busybox: str) -> None:
+def test_daemon_killed_leaves_no_pooled_machine(own_daemon: Hyperd, busybox: str) -> None:
     """Its successor ends what waited, also where somebody has wiped its folder, and finds those that had been handed
     out: an identity of a machine that nobody knows would be given to another."""
     run(own_daemon, busybox, "first")
@@ -446,7 +450,9 @@ def test_a_killed_daemon_leaves_no_waiting_machine(own_daemon: Hyperd, busybox: 
     assert own_daemon.run("stop", "-t", "0", "second") == b"second\n"
 
 
-def test_a_daemon_that_stops_while_a_template_is_made(own_daemon: Hyperd, busybox: str) -> None:
+def test_daemon_stopped_while_a_template_is_built_leaves_nothing(
+    own_daemon: Hyperd, busybox: str
+) -> None:
     """Nothing of it is left: no machine, no control group, no half of it on disk."""
     before = snapshot()
     run(own_daemon, busybox, "first")
