@@ -210,6 +210,31 @@ class TestBridgeDriver(NetworkDriverContract):
         await last.close()
         assert await on_the_host() == before
 
+    async def test_open_when_a_pair_is_missing_makes_it_again(self) -> None:
+        """A daemon was killed as it disconnected a machine: it had ended the pair, and kept nothing of that yet."""
+        before = await on_the_host()
+        first = bridge_driver()
+        await first.open([FIRST, SECOND], [])
+        for spec in (FIRST, SECOND):
+            await first.ensure(spec.id)
+        lease = await self.held(first, request("a", on(FIRST), on(SECOND)))
+        with machine(lease):
+            [pair] = [name for name in link.names("hv-") if name.endswith("a")]
+            await first.close()
+            await end(first)
+            await link.end_pair(pair)
+            later = bridge_driver()
+            await later.open([FIRST, SECOND], [lease])
+            assert pair in link.names("hv-")
+            await later.disconnect(lease.holder, SECOND.id)
+            assert link.names("hv-") == []
+        later.release(lease.holder)
+        await later.settled()
+        for spec in (FIRST, SECOND):
+            await later.remove(spec.id)
+        await later.close()
+        assert await on_the_host() == before
+
     async def test_bridge_when_it_cannot_lead_is_gone(
         self, driver: BridgeDriver, monkeypatch: pytest.MonkeyPatch
     ) -> None:

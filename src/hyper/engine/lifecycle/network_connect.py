@@ -92,9 +92,12 @@ async def disconnect(container: Container | Pod, network: NetworkRecord, *, forc
         host.network_driver.require_networks(f"cannot leave network {network.name}")
         if not container.live:
             record.endpoints.remove(endpoint)
-        else:
+            container.save()
+            return
+        try:
             await _disconnect_running(container, endpoint, force=force)
-        container.save()
+        finally:
+            container.save()  # the host's half is gone, whatever the agent said
 
 
 async def _disconnect_running(

@@ -94,9 +94,24 @@ class Fabric:
         wanted |= {port.device for machine in machines for port in machine.ports if port.device}
         await self._sweep(wanted)
         await self._end_firewalls()
+        mended = await self._mend_pairs(machines)
         has_any = bool(self._segments)
         await (self._apply_everything() if has_any else self._apply(self._nothing()))
         self._has_rules = has_any
+        for machine in mended:
+            self._join(machine, MachinePorts(machine.tap))
+
+    async def _mend_pairs(self, machines: Collection[MachinePorts]) -> list[MachinePorts]:
+        """The machines of which a pair was missing, and is not now: a daemon was killed as it disconnected them."""
+        mended = []
+        for machine in machines:
+            pairs = [port for port in machine.ports if port.device and not link.exists(port.device)]
+            if not pairs or not link.exists(machine.tap):
+                continue
+            for port in pairs:
+                await link.make_pair(port.device, port.peer)
+            mended.append(machine)
+        return mended
 
     async def _sweep(self, wanted: Collection[str]) -> None:
         for kind in _KINDS:
