@@ -114,6 +114,22 @@ async def test_a_lie_ends_the_session_and_everybody_hears_it(lie: str) -> None:
         await guest.hung_up()
 
 
+async def test_output_of_a_forgotten_process_is_nobody_s() -> None:
+    """What was on its way as the process was forgotten ends nothing; after the reap it is a lie as any other."""
+    async with met() as (session, guest, _):
+        session.process(9, tty=False).resume()  # the guest sends again what it has
+        session.forget(9)
+        await guest.say(data(0, b"late", process=9))
+        while (reap := await guest.next()).type is not FrameType.REQUEST:
+            pass
+        await guest.say(encode_reply(reap.stream, Reply(ReplyCode.OK)))
+        asked = session.post(ProcessReap(10))
+        await guest.say(encode_reply(reap.stream + 1, Reply(ReplyCode.OK)))
+        assert (await asked).code is ReplyCode.OK
+        await guest.say(data(0, b"x", process=9))
+        assert "which nobody opened" in (await failure(session)).message
+
+
 async def test_a_second_hello_is_a_lie() -> None:
     """It would make us forget where streams stand."""
     async with met() as (session, guest, _):

@@ -75,6 +75,8 @@ class Session(asyncio.Protocol):
         self._pending: dict[int, asyncio.Future[Reply]] = {}
         self._processes: dict[int, GuestProcess] = {}
         self._exits: dict[int, ProcessExit] = {}
+        #: Forgotten by us and not by the guest yet: what it has sent meanwhile is nobody's.
+        self._reaping: set[int] = set()
         self._last_request = 0
         self._logged = 0
         #: Takes large pieces to the guest; what the guest sends by it is read from ``carrier_in``.
@@ -161,7 +163,10 @@ class Session(asyncio.Protocol):
         if self.carrier is not None:
             self.carrier.acknowledged(message.stream_id(number, 0), 1 << 64)
         if not self.closed.done():
-            self.post(message.ProcessReap(number)).add_done_callback(_log_refusal)
+            self._reaping.add(number)
+            reaped = self.post(message.ProcessReap(number))
+            reaped.add_done_callback(lambda _: self._reaping.discard(number))
+            reaped.add_done_callback(_log_refusal)
 
     def drop(self, number: int) -> None:
         """The process, which could not be started, is none of the session's any more."""
@@ -240,11 +245,15 @@ class Session(asyncio.Protocol):
         self.hello.set_result(hello)
 
     def _on_data(self, frame: Frame) -> None:
+        if message.split_stream_id(frame.stream)[0] in self._reaping:
+            return
         process, fd = self._output_of(frame)
         offset, payload = decode_data(frame)
         process.on_data(fd, offset, payload, fin=bool(frame.flags & Flag.FIN))
 
     def _on_carried(self, frame: Frame) -> None:
+        if message.split_stream_id(frame.stream)[0] in self._reaping:
+            return
         process, fd = self._output_of(frame)
         carried = decode_carried(frame)
         if self.carrier_in is None:
