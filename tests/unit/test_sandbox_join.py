@@ -44,11 +44,13 @@ class Agreeing:
         self.asked = 0
         self.closed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
+        self.done: list[str] = []
+
     def process(self, number: int, *, tty: bool) -> Any:
         return number
 
     def drop(self, number: int) -> None:
-        pass
+        self.done.append("drop")
 
     def post(self, request: Any) -> asyncio.Future[Reply]:
         self.asked += 1
@@ -57,6 +59,7 @@ class Agreeing:
         return done
 
     async def call(self, request: Any, *, timeout_s: float) -> Reply:
+        self.done.append(request.op.name)
         return await self.post(request)
 
 
@@ -87,6 +90,16 @@ async def test_who_is_cancelled_leaves_nobody_waiting() -> None:
     started = await second
     assert started.pid == 7
     assert doors.brought == ["disk3"]
+
+
+async def test_process_of_a_failed_join_is_known_until_the_container_is_removed() -> None:
+    """It may have started and written already: output that nobody opened would end the session of all others."""
+    doors, agent = Doors(), Agreeing(ReplyCode.SYSTEM)
+    doors.open.set()
+    parts = cast(Machine, doors), cast(Session, agent), GuestHello(b"", 0, "agent")
+    with pytest.raises(GuestError):
+        await Sandbox(*parts).join(joining(2), timeout_s=10)
+    assert agent.done == ["CONTAINER_REMOVE", "drop"]
 
 
 @pytest.mark.parametrize("code", [ReplyCode.MALFORMED, ReplyCode.UNKNOWN_OP])

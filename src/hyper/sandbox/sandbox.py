@@ -247,8 +247,10 @@ class Sandbox:
             arrival.here.cancel()
             if started is not None:
                 started.cancel()
-            self.session.drop(todo.program.process)
-            await self.part(number, [disk.name for disk in todo.disks])
+            try:
+                await self.part(number, [disk.name for disk in todo.disks])
+            finally:  # until then it may run, and its output come
+                self.session.drop(todo.program.process)
             if isinstance(error, TimeoutError):
                 raise MachineError("the machine's agent does not answer") from None
             if self.inherited and isinstance(error, GuestError) and error.code in _NOT_UNDERSTOOD:
