@@ -130,6 +130,17 @@ async def test_output_of_a_forgotten_process_is_nobody_s() -> None:
         assert "which nobody opened" in (await failure(session)).message
 
 
+async def test_outputs_that_had_ended_before_the_session_are_not_waited_for() -> None:
+    """The guest does not say an end again that was acknowledged: the exit would be waited for behind it for ever."""
+    async with met() as (session, guest, _):
+        start = {1: 6, 2: 1}
+        process = session.process(9, tty=False, start=start, ended=frozenset((1, 2)))
+        assert [piece async for piece in process.outputs()] == []
+        one = session.process(8, tty=False, start={1: 6}, ended=frozenset((1,)))
+        await guest.say(data(0, b"more", fd=2, process=8, fin=True))
+        assert [piece.data async for piece in one.outputs()] == [b"more"]
+
+
 async def test_a_second_hello_is_a_lie() -> None:
     """It would make us forget where streams stand."""
     async with met() as (session, guest, _):

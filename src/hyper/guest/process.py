@@ -98,7 +98,15 @@ class GuestProcess:
     fails with the session's error.
     """
 
-    def __init__(self, number: int, *, tty: bool, link: Link, start: dict[int, int]) -> None:
+    def __init__(
+        self,
+        number: int,
+        *,
+        tty: bool,
+        link: Link,
+        start: dict[int, int],
+        ended: frozenset[int] = frozenset(),
+    ) -> None:
         self.number = number
         self.tty = tty
         self.exited: asyncio.Future[ProcessExit] = asyncio.get_running_loop().create_future()
@@ -106,6 +114,8 @@ class GuestProcess:
         self._stdin = SendWindow(start.get(STDIN, 0))
         fds = (STDOUT,) if tty else (STDOUT, STDERR)
         self._windows = {fd: ReceiveWindow(start.get(fd, 0)) for fd in fds}
+        #: Outputs whose end an earlier daemon has acknowledged: it does not come again.
+        self._ended_before = ended
         self._inbox = _Inbox()
         self._room = asyncio.Event()
         self._failure: Exception | None = None
@@ -130,7 +140,8 @@ class GuestProcess:
 
     @property
     def _ended(self) -> bool:
-        return all(window.finished for window in self._windows.values())
+        windows = self._windows.items()
+        return all(window.finished or fd in self._ended_before for fd, window in windows)
 
     def taken(self, fd: int, count: int, *, at_once: bool = False) -> None:
         """The next ``count`` bytes of ``fd`` are safe with us; the guest may forget them (``at_once``: told now)."""

@@ -146,10 +146,18 @@ class Session(asyncio.Protocol):
             ) from None
 
     def process(
-        self, number: int, *, tty: bool, start: dict[int, int] | None = None
+        self,
+        number: int,
+        *,
+        tty: bool,
+        start: dict[int, int] | None = None,
+        ended: frozenset[int] = frozenset(),
     ) -> GuestProcess:
-        """The handle of process ``number``; ``start`` are its streams' offsets when it is older than we."""
-        handle = GuestProcess(number, tty=tty, link=self, start=start or {})
+        """The handle of process ``number``; ``start`` are its streams' offsets when it is older than we.
+
+        ``ended``: those of its outputs whose end was acknowledged before.
+        """
+        handle = GuestProcess(number, tty=tty, link=self, start=start or {}, ended=ended)
         self._processes[number] = handle
         if self.closed.done():
             handle.fail(self.closed.result())

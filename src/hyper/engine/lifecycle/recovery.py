@@ -260,12 +260,15 @@ class Recovery:
             logger.warning("container %s: its machine answers", container.record.id[:12])
         log = container.hub.log
         assert log is not None
+        # One more than was written is the stream's end.
+        told = ((1, info.stdout, log.stdout), (2, info.stderr, log.stderr))
+        ended = frozenset(fd for fd, acknowledged, kept in told if acknowledged == kept + 1)
         # Where the guest has forgotten more than the log has, the log had no room for it.
         log.skip(1, max(0, info.stdout - log.stdout))
         log.skip(2, max(0, info.stderr - log.stderr))
         start = {0: info.stdin, 1: log.stdout, 2: log.stderr}
         main = sandbox.session.process(
-            info.process, tty=container.record.spec.program.tty, start=start
+            info.process, tty=container.record.spec.program.tty, start=start, ended=ended
         )
         placement = kept.placement(container.record.id)
         container.adopt(Run(kept, sandbox, placement, main))
