@@ -48,6 +48,21 @@ def test_no_line_is_lost_or_told_twice(own_daemon: Hyperd, busybox: str, kills: 
     assert lines == [f"line{number}" for number in range(count)]
 
 
+def test_exit_of_a_program_that_had_closed_its_outputs_is_not_missed(
+    own_daemon: Hyperd, busybox: str
+) -> None:
+    """Their ends were acknowledged to the killed daemon, and do not come again."""
+    daemon = own_daemon
+    script = "echo up; exec >/dev/null 2>&1; touch /closed; while ! [ -e /end ]; do sleep 0.1; done; exit 4"
+    daemon.run("run", "-d", "--name", "closed", busybox, "sh", "-c", script)
+    daemon.run("exec", "closed", "sh", "-c", "while ! [ -e /closed ]; do sleep 0.1; done")
+    daemon.kill()
+    daemon.start()
+    daemon.run("exec", "closed", "touch", "/end")
+    assert daemon.run("wait", "closed") == b"4\n"
+    assert daemon.run("logs", "closed") == b"up\n"
+
+
 def test_a_program_that_ends_while_nobody_listens_is_not_forgotten(
     own_daemon: Hyperd, busybox: str, tmp_path: Path
 ) -> None:
