@@ -57,10 +57,11 @@ class Recovery:
         inside: dict[str, list[Container]] = {}
         outside: list[Container] = []
         by_id = {pod.record.id: pod for pod in pods}
+        sandbox_of = {id: kept for kept in self._host.sandboxes for id in kept.record.members}
         for pod in pods:
             pod.await_machine(self._host.sandboxes.of_id(pod.record.id))
         for container in containers:
-            kept = self._sandbox_of(container)
+            kept = sandbox_of.get(container.record.id)
             container.await_machine(kept)
             if kept is None:
                 outside.append(container)
@@ -85,12 +86,6 @@ class Recovery:
             await asyncio.wait(silent, timeout=PATIENCE_S)
         if work:
             await asyncio.wait(work)
-
-    def _sandbox_of(self, container: Container) -> KeptSandbox | None:
-        """The sandbox that the container was in when the last daemon died."""
-        id = container.record.id
-        found = (item for item in self._host.sandboxes if id in item.record.members)
-        return next(found, None)
 
     def _spawn(self, id: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._host.tasks.spawn(work, name=f"recovery of {id[:12]}")
