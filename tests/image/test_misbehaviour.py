@@ -9,6 +9,7 @@ import random
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -325,7 +326,7 @@ async def test_retry_after_is_obeyed(images: Images, monkeypatch: pytest.MonkeyP
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr("hyper.image.patience.asyncio.sleep", sleep)
+    monkeypatch.setattr("hyper.image.patience.asyncio", SimpleNamespace(sleep=sleep))
     images._patience = type(images._patience)(5, 5, 5, 5, 0.5, 30)
     async with HostileRegistry(ONE) as server:
         wait = Answer(429, headers={"Retry-After": "7"})
@@ -343,7 +344,7 @@ async def test_a_rate_limit_is_waited_out_within_bounds(
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr("hyper.image.patience.asyncio.sleep", sleep)
+    monkeypatch.setattr("hyper.image.patience.asyncio", SimpleNamespace(sleep=sleep))
     images._patience = replace(images._patience, first_pause_s=8, longest_pause_s=30, limit_s=100)
     slow = _error("TOOMANYREQUESTS", "slow down")
     told: list[str] = []
