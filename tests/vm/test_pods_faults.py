@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -281,8 +282,9 @@ def test_a_daemon_killed_at_any_moment(own_daemon: Hyperd, busybox: str) -> None
         ],
         "Volumes": [{"Name": "v"}],
     }
+    types = quote(json.dumps({"type": ["container", "pod"]}))
     for action, name in MOMENTS.values():
-        events = daemon.api.lines("/events")
+        events = daemon.api.lines(f"/events?filters={types}")
         with ThreadPoolExecutor(1) as pool:
             life = pool.submit(lambda: [deed() for deed in deeds(daemon, body)])
             until(events, action, name)
