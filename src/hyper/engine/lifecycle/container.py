@@ -35,7 +35,6 @@ from hyper.errors import (
     HyperError,
     MachineError,
     NotFound,
-    reason,
 )
 from hyper.guest.process import GuestProcess
 from hyper.machine.driver import Description, MachineRecord
@@ -179,14 +178,11 @@ class Container(InSandbox):
 
     async def _launch_or_fail(self) -> None:
         try:
-            await self._launch()
+            with self._starting():
+                await self._launch()
         except HyperError as error:
             await self._start_failed(error)
             raise
-        except OSError as error:
-            failure = HyperError(f"cannot start container {self.record.id[:12]}: {reason(error)}")
-            await self._start_failed(failure)
-            raise failure from error
 
     async def start_over(self) -> None:
         """No start of the container is under way: as with dockerd, a request that comes during one finds its result."""
@@ -398,14 +394,9 @@ class Container(InSandbox):
         else:
             await run.sandbox.shut_down()
 
-    async def _lost(self, run: Run, reason: HyperError) -> None:
+    async def _lost(self, run: Run, lost: HyperError) -> None:
         """The run has ended: the agent is not heard any more (machine killed, panicked, or talking nonsense)."""
-        autopsy = await run.sandbox.autopsy()
-        whose = "that it shared " if run.joined else ""
-        text = f"the machine {whose}ended unexpectedly: {autopsy.cause or reason.message}"
-        if autopsy.console:
-            text += f"\n--- end of the machine's console ---\n{autopsy.console}"
-        logger.warning("container %s: %s", self.record.id[:12], text)
+        text = await self._autopsy(run, lost, whose="that it shared " if run.joined else "")
         self._exited(CODE_KILLED, error=text)
         self.hub.finish()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Final
 
 from hyper.engine.lifecycle.host import Host
@@ -12,7 +14,7 @@ from hyper.engine.lifecycle.sandboxes import KeptSandbox, Run
 from hyper.engine.record.lead import Lead
 from hyper.engine.record.state import LIVE, UP, Status
 from hyper.engine.spec import restart
-from hyper.errors import Conflict, HyperError, Unavailable
+from hyper.errors import Conflict, HyperError, Unavailable, reason
 from hyper.sandbox.sandbox import Sandbox
 from hyper.sandbox.timeline import Timeline
 
@@ -110,6 +112,23 @@ class InSandbox(ABC):
         if not self.live or self.run is None:
             raise self._not_running()
         return self.run
+
+    @contextlib.contextmanager
+    def _starting(self) -> Iterator[None]:
+        """The body starts the program: what the host refuses is an error that names the container or pod."""
+        try:
+            yield
+        except OSError as error:
+            raise HyperError(f"cannot start {self._called}: {reason(error)}") from error
+
+    async def _autopsy(self, run: Run, lost: HyperError, *, whose: str = "") -> str:
+        """The reason why the agent is not heard any more, with the console's end; the machine is gone. It is logged."""
+        autopsy = await run.sandbox.autopsy()
+        text = f"the machine {whose}ended unexpectedly: {autopsy.cause or lost.message}"
+        if autopsy.console:
+            text += f"\n--- end of the machine's console ---\n{autopsy.console}"
+        logger.warning("%s: %s", self._called, text)
+        return text
 
     async def settled(self) -> None:
         """The machine of the last run is gone."""

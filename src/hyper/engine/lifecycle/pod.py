@@ -21,7 +21,7 @@ from hyper.engine.record.container_spec import Restart
 from hyper.engine.record.pod import PodRecord
 from hyper.engine.record.sandbox import Kind, Placement
 from hyper.engine.record.state import Event, Status, next_status
-from hyper.errors import Conflict, HyperError, NotFound, reason
+from hyper.errors import Conflict, HyperError, NotFound
 
 logger = logging.getLogger(__name__)
 
@@ -95,14 +95,11 @@ class Pod(InSandbox):
         """The pod's machine runs. The lock is held by the caller."""
         await self.settled()
         try:
-            await self._launch()
+            with self._starting():
+                await self._launch()
         except HyperError as error:
             self._start_failed(error)
             raise
-        except OSError as error:
-            failure = HyperError(f"cannot start pod {self.record.name}: {reason(error)}")
-            self._start_failed(failure)
-            raise failure from error
 
     async def _launch(self) -> None:
         record, host = self.record, self.host
@@ -178,11 +175,7 @@ class Pod(InSandbox):
 
     async def _lost(self, run: Run, lost: HyperError) -> None:
         """The run has ended: the agent is not heard any more."""
-        autopsy = await run.sandbox.autopsy()
-        error = f"the machine ended unexpectedly: {autopsy.cause or lost.message}"
-        if autopsy.console:
-            error += f"\n--- end of the machine's console ---\n{autopsy.console}"
-        logger.warning("pod %s: %s", self.record.name, error)
+        error = await self._autopsy(run, lost)
         if self.live:  # else it was ended meanwhile
             self._ended(error)
 
